@@ -1,0 +1,95 @@
+#pragma once
+// The live configuration of the core. It enters as an event; all numbers are integers in the unit of their name.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+
+namespace nexus::core {
+
+enum class PolicyKind : std::uint8_t {
+    predictive = 1,    // algorithms of docs/scheduling.md; late binding
+    fcfs,              // late binding, arrival order, least-used free worker
+    least_loaded,      // binds at arrival to the worker with the least predicted work per slot (JSQ push)
+    power_of_two,      // binds at arrival to the shorter of two sampled queues
+    random,            // binds at arrival to a sampled worker
+    round_robin,       // binds at arrival in turn: the old Nexus
+    nexus_ema,         // binds at arrival by the old Nexus score
+};
+const char* name_of(PolicyKind kind);
+// False when the name is unknown.
+bool policy_from_name(std::string_view name, PolicyKind& kind);
+
+enum class Placement : std::uint8_t { balanced = 1, fastest };
+
+struct QueueLimits {
+    std::string name;
+    bool paused = false;
+    bool count_fair = false;       // charge tenants per task instead of predicted work
+    std::uint32_t running_max = 0; // 0 = no limit
+    bool operator==(const QueueLimits&) const = default;
+};
+struct TenantLimits {
+    std::string name;
+    std::uint32_t share = 1;       // weight in fair sharing, >= 1
+    std::uint32_t running_max = 0;
+    std::uint32_t waiting_max = 0;
+    bool operator==(const TenantLimits&) const = default;
+};
+struct TypeLimits {
+    std::string name;
+    std::uint32_t running_max = 0;
+    bool operator==(const TypeLimits&) const = default;
+};
+
+struct Config {
+    std::uint32_t version = 1;  // grows with each change
+    PolicyKind policy = PolicyKind::predictive;
+
+    // Liveness (contract C12, C13)
+    Duration lease = seconds(5);            // of an attempt, from the worker's last contact
+    Duration close_grace = seconds(1);      // after a connection closes without goodbye
+    Duration reconnect_grace = seconds(4);  // after a server start
+
+    // Ends (contract C14, C15)
+    std::uint32_t attempts_max = 3;
+    std::uint32_t crashes_max = 3;
+    Duration backoff_first = seconds(1);
+    Duration backoff_max = minutes(5);
+    Duration ttl = hours(24 * 7);
+    Duration timeout_grace = seconds(5);    // past an attempt's timeout the server ends it itself
+    Duration idempotency_window = hours(24);
+
+    // Order (docs/scheduling.md): key = start + c * tau * b * ln(size / mean) - credit * (priority - 5)
+    std::uint32_t size_weight_permille = 1000;    // c: 250 protects the tail in overload, 4000 is nearly shortest-first
+    std::uint32_t priority_credit_permille = 15'000;  // seconds of credit per level = this x mean task
+    std::uint32_t overtake_cap_means = 60;        // tau is capped at this many mean tasks
+    Duration overtake_max = seconds(60);          // C8: hard bound on being overtaken by lower or equal priority
+
+    // Placement
+    Placement placement = Placement::balanced;
+    Duration hold_max = milliseconds(50);
+
+    // Breaker, speculation, preemption
+    bool breaker = true;
+    std::uint32_t breaker_ratio_permille = 2500;
+    bool speculation = true;
+    std::uint32_t speculation_slots_permille = 50;
+    bool preemption = false;
+    std::uint32_t preemptions_max = 3;  // per task
+    bool pause = false;                 // pause/resume on workers that announce it
+
+    // Admission (contract C16)
+    std::uint64_t tasks_max = 5'000'000;
+    std::uint64_t idempotency_keys_max = 1'000'000;
+    std::uint32_t fallback_threshold = 3;  // consecutive prediction failures
+
+    std::vector<QueueLimits> queues;    // sorted by name
+    std::vector<TenantLimits> tenants;  // sorted by name
+    std::vector<TypeLimits> types;      // sorted by name
+    bool operator==(const Config&) const = default;
+};
+
+}  // namespace nexus::core

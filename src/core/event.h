@@ -1,0 +1,154 @@
+#pragma once
+// Events: the facts that enter the core. Past tense, stamped by the engine, numbered by the journal, never refused.
+// Their byte format is docs/journal.md; a new field or kind bumps journal::kFormatVersion.
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/estimate.h"
+#include "base/ids.h"
+#include "base/units.h"
+#include "core/config.h"
+#include "core/task.h"
+
+namespace nexus::core {
+
+// A server process took over this journal. Every session of before is gone; workers have reconnect_grace to return.
+struct EngineStarted {
+    std::uint64_t seed = 0;   // feeds attempt ids and jitter from here on
+    Duration wall_offset;     // calendar time = Instant + wall_offset
+};
+
+// The calendar moved against the engine's clock by more than was worth ignoring.
+struct WallMoved {
+    Duration wall_offset;
+};
+
+struct ConfigChanged {
+    Config config;
+};
+
+struct TaskSubmitted {
+    TaskId task;
+    TaskSpec spec;
+    Estimate estimate;  // source none: the predictor failed
+};
+
+// A better estimate of a waiting task.
+struct EstimateRevised {
+    TaskId task;
+    Estimate estimate;
+};
+
+struct CancelRequested {
+    TaskId task;
+    std::string reason;
+};
+
+struct HeldAttempt {
+    TaskId task;
+    AttemptId attempt;
+    bool operator==(const HeldAttempt&) const = default;
+};
+
+struct WorkerJoined {
+    std::string name;
+    SessionId session;
+    Labels labels;
+    std::uint32_t slots = 1;
+    Resources offered;               // -1 = unlimited
+    std::vector<std::string> types;  // sorted; empty = any
+    std::vector<HeldAttempt> held;
+    bool can_pause = false;
+};
+
+struct WorkerCapacityChanged {
+    SessionId session;
+    std::uint32_t slots = 1;
+    Resources offered;
+    bool draining = false;  // the worker asks for nothing more
+};
+
+struct WorkerSuspected {   // silent for the suspect time: gets no new work
+    SessionId session;
+};
+struct WorkerRecovered {   // heard again in the same session
+    SessionId session;
+};
+struct WorkerLeft {        // the stream closed; `planned` when it said goodbye and holds nothing
+    SessionId session;
+    bool planned = false;
+};
+struct WorkerLost {        // silent beyond the limit; attempts may go elsewhere at last_contact + lease
+    SessionId session;
+    Instant last_contact;
+};
+
+enum class WorkerOrder : std::uint8_t { cordon = 1, uncordon, drain };
+struct WorkerControlled {
+    std::string name;
+    WorkerOrder order = WorkerOrder::cordon;
+};
+
+// Learned by the predictor: run times on this worker are the estimate x speed_ppm / 1e6.
+struct WorkerSpeedLearned {
+    WorkerNo worker;
+    std::uint32_t speed_ppm = 1'000'000;
+    std::uint32_t deviation_ppm = 0;  // one standard deviation of ln(speed), ppm
+};
+// Learned: type x hardware class interaction on top of the worker's own speed.
+struct AffinityLearned {
+    std::string type;
+    std::string hardware;  // value of the worker label "hw"
+    std::uint32_t factor_ppm = 1'000'000;
+};
+// Learned: how far predictions may be trusted for ordering (slope of ln actual on ln predicted, 0..1).
+struct TrustLearned {
+    std::uint32_t trust_ppm = 1'000'000;
+};
+
+struct AttemptStarted {
+    TaskId task;
+    AttemptId attempt;
+    SessionId session;
+};
+struct AttemptFinished {
+    TaskId task;
+    AttemptId attempt;
+    SessionId session;
+    AttemptOutcome outcome = AttemptOutcome::succeeded;
+    bool retryable = true;
+    Duration run;                     // measured by the worker; < 0 = unknown
+    std::uint64_t result_bytes = 0;
+    std::uint64_t peak_memory_bytes = 0;
+};
+
+enum class OverrideKind : std::uint8_t { pin = 1, hold, boost, exclude };
+struct OverrideSet {
+    std::uint64_t number = 0;  // issued by the engine
+    OverrideKind kind = OverrideKind::pin;
+    TaskId task;               // pin, hold, boost
+    std::string type;          // exclude; or hold/boost of a whole type
+    std::string worker;        // pin, exclude
+    Duration boost;            // boost: credit on the ordering key
+    Instant expires = kNever;
+};
+struct OverrideCleared {
+    std::uint64_t number = 0;
+};
+
+struct TimePassed {};  // nothing happened but the clock; leases, backoffs and timeouts may fall due
+
+using Fact = std::variant<EngineStarted, WallMoved, ConfigChanged, TaskSubmitted, EstimateRevised, CancelRequested,
+                          WorkerJoined, WorkerCapacityChanged, WorkerSuspected, WorkerRecovered, WorkerLeft, WorkerLost,
+                          WorkerControlled, WorkerSpeedLearned, AffinityLearned, TrustLearned, AttemptStarted,
+                          AttemptFinished, OverrideSet, OverrideCleared, TimePassed>;
+
+struct Event {
+    Instant at;  // never earlier than the event before it
+    Fact what;
+};
+
+}  // namespace nexus::core

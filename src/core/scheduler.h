@@ -1,0 +1,158 @@
+#pragma once
+// The scheduler: a deterministic state machine that decides which task runs where, and when.
+//
+//     Event (a fact) --> Scheduler::apply --> Commands (orders for the engine)
+//
+//   Pure           no clock, randomness, I/O, logging or threads; time arrives inside the event
+//   Deterministic  equal event sequences give equal commands, in equal order, and equal digest(), on every build
+//   Total          every event is legal in every state; a late or repeated one changes nothing
+//   Bounded        at most Config::tasks_max live tasks; a slot event costs O(classes + log waiting)
+//   One owner      not thread-safe; the engine's loop (or a test) is the only caller
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "core/command.h"
+#include "core/config.h"
+#include "core/event.h"
+
+namespace nexus::core {
+
+// Releases whose cores decide differently have different numbers: replay never crosses them silently.
+inline constexpr std::uint32_t kCoreVersion = 1;
+
+enum class Admission : std::uint8_t {
+    accepted,        // journal it
+    duplicate,       // this idempotency key made `existing`
+    key_conflict,    // the key is taken by another body: `existing`
+    tasks_full,      // Config::tasks_max
+    tenant_full,     // TenantLimits::waiting_max
+    unknown_after,   // an `after` id was never accepted (finished ones are remembered for a bounded time)
+};
+struct AdmissionAnswer {
+    Admission admission = Admission::accepted;
+    TaskId existing;
+};
+
+struct WaitingWhy {
+    WaitReason reason = WaitReason::none;
+    std::string culprit;     // in words: which limit, label, worker, task
+    Instant since;
+    Instant until = kNever;  // predicted end of this reason; kNever = unknown
+    std::string remedy;
+};
+
+struct EtaView {
+    Instant start_p50, start_p90;
+    Instant finish_p50, finish_p90;
+};
+
+struct TaskView {
+    TaskId task;
+    const TaskSpec* spec = nullptr;   // valid until the next apply(); type, tenant, queue, priority, flags are exact
+    TaskState state = TaskState::waiting;
+    Estimate estimate;
+    Instant submitted_at;
+    std::uint32_t attempts = 0;
+    std::uint32_t failures = 0;
+    std::uint32_t crashes = 0;
+    // The current attempt, when assigned or running.
+    AttemptId attempt;
+    std::uint64_t fence = 0;
+    WorkerNo worker;
+    Instant assigned_at;
+    Instant started_at = kNever;
+    Duration predicted_run;
+};
+
+struct WorkerView {
+    WorkerNo worker;
+    std::string_view name;
+    bool connected = false;
+    bool suspect = false;
+    bool cordoned = false;
+    bool draining = false;
+    SessionId session;
+    std::uint32_t slots = 0;
+    std::uint32_t running = 0;
+    const Labels* labels = nullptr;
+    const Resources* offered = nullptr;
+    const std::vector<std::string>* types = nullptr;
+    std::uint32_t speed_ppm = 1'000'000;
+    std::uint32_t utilization_ppm = 0;
+    std::uint8_t breaker = 0;  // 0 closed, 1 open, 2 probing
+    std::string breaker_reason;
+    std::uint64_t succeeded = 0;
+    std::uint64_t failed = 0;
+};
+
+struct Counters {
+    std::uint64_t submitted = 0, succeeded = 0, dead = 0, cancelled = 0, expired = 0;
+    std::uint64_t waiting = 0, assigned = 0, running = 0;
+    std::uint64_t decisions = 0, fallback_decisions = 0;
+    std::uint64_t stale_reports = 0, requeues = 0, workers_lost = 0, speculations = 0, preemptions = 0;
+    Duration backlog;      // predicted work waiting, at average speed
+    Duration idle_while_waiting;  // summed slot time, logged holds and open breakers excepted; must stay 0
+};
+
+struct ExplainView {
+    std::uint64_t tasks_ahead = 0;
+    Duration work_ahead;
+    std::uint32_t workers_eligible = 0;
+    std::uint32_t workers_total = 0;
+    std::vector<std::pair<std::string, std::uint32_t>> excluded;  // reason -> workers
+};
+
+class Scheduler {
+public:
+    explicit Scheduler(Config config = {});
+    ~Scheduler();
+    Scheduler(Scheduler&&) noexcept;
+    Scheduler& operator=(Scheduler&&) noexcept;
+
+    // Applies one event and appends the resulting commands to `out`. `at` earlier than now() counts as now().
+    void apply(const Event& event, std::vector<Command>& out);
+
+    // May this submission be journaled? Pure query; the engine asks before it makes the event. O(after).
+    AdmissionAnswer admit(const TaskSpec& spec) const;
+
+    // A 64-bit fingerprint of the whole way here: every event and command is mixed in. O(1).
+    std::uint64_t digest() const;
+
+    // Aborts if any invariant is broken. O(state): for simulations and tests.
+    void check_invariants() const;
+
+    // Queries. Views point into the scheduler and are valid until the next apply().
+    Instant now() const;
+    Duration wall_offset() const;
+    const Config& config() const;
+    const Counters& counters() const;
+    std::optional<TaskView> task(TaskId task) const;
+    WaitingWhy why_waiting(TaskId task) const;          // reason none when it does not wait
+    std::optional<EtaView> eta(TaskId task) const;      // of a live task; O(log) by work-ahead sums
+    ExplainView explain(TaskId task) const;             // O(workers)
+    std::uint32_t worker_count() const;                 // WorkerNo are 0 .. worker_count()-1
+    WorkerView worker(WorkerNo worker) const;
+    WorkerNo find_worker(std::string_view name) const;  // none when unknown
+    WorkerNo worker_of(SessionId session) const;        // none when the session is over
+    // Live task ids after `after` in id order, at most `limit`.
+    std::vector<TaskId> tasks_after(TaskId after, std::size_t limit) const;
+    // Up to `limit` waiting tasks that would be dispatched soonest, for re-estimation.
+    std::vector<TaskId> next_waiting(std::size_t limit) const;
+
+    // Snapshot: everything, byte for byte equal for equal states. load() replaces the state or changes nothing.
+    void save(std::string& out) const;
+    Result<void> load(std::string_view bytes);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace nexus::core

@@ -1,0 +1,211 @@
+#pragma once
+// What goes in and out of the engine: plain values, no proto. All text is UTF-8 and already bounded by the caller's
+// transport; the engine validates everything else and answers with an Error (see base/result.h for what a Fault means).
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/estimate.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "core/scheduler.h"
+#include "predict/predictor.h"
+#include "store/history_store.h"
+
+namespace nexus::engine {
+
+// ---- submitting
+
+struct TaskBody {  // stored beside the journal; opaque to the core
+    std::string payload;
+    std::vector<std::pair<std::string, std::string>> metadata;
+    std::string traceparent, tracestate;
+    std::vector<std::pair<std::string, double>> features;
+    Duration hint;
+};
+
+struct Submission {
+    core::TaskSpec spec;        // idempotency hashes, payload_bytes and body_hash are filled in by the engine
+    TaskBody body;
+    std::string idempotency_key;
+};
+
+struct Submitted {
+    TaskId task;
+    bool duplicate = false;
+    Estimate estimate;
+    WallTime start_p50, start_p90, finish_p50, finish_p90;  // 0 = unknown
+};
+
+// ---- looking
+
+struct AttemptInfo {
+    std::uint32_t number = 0;
+    AttemptId attempt;
+    std::uint64_t fence = 0;
+    std::string worker;
+    WallTime assigned, started, ended;  // 0 = not yet
+    Duration run{-1};
+    std::string outcome;                // empty while it runs
+    std::string error;
+    std::uint64_t peak_memory_bytes = 0;
+    Duration predicted;
+    double progress = 0;
+    std::string progress_note;
+};
+
+struct TaskInfo {
+    TaskId task;
+    std::string type, tenant, queue;
+    std::uint8_t priority = 0;
+    core::TaskState state = core::TaskState::waiting;
+    WallTime submitted, finished;
+    std::uint64_t payload_bytes = 0;
+    Estimate estimate;
+    WallTime eta_start_p50, eta_start_p90, eta_finish_p50, eta_finish_p90;
+    core::WaitReason waiting = core::WaitReason::none;
+    std::string waiting_culprit, waiting_remedy;
+    WallTime waiting_since, waiting_until;
+    std::vector<AttemptInfo> attempts;
+    std::uint32_t failures = 0, crashes = 0;
+    std::string error;
+    std::string result;             // only when asked for
+    std::vector<std::pair<std::string, std::string>> metadata;
+    TaskId redrive_of;
+    Duration run{-1}, wait{-1};
+};
+
+struct TaskFilter {
+    std::vector<core::TaskState> states;  // empty = all
+    std::string type, tenant, queue, worker;
+};
+struct TaskPage {
+    std::vector<TaskInfo> tasks;
+    std::string next;               // opaque; empty = end
+};
+
+struct CandidateInfo {
+    std::string worker;
+    double score = 0;
+    std::vector<std::pair<std::string, double>> factors;
+};
+struct DecisionInfo {
+    std::uint64_t number = 0;
+    TaskId task;
+    WallTime at;
+    std::string policy, model, worker, reason, baseline_worker;
+    std::vector<CandidateInfo> candidates;
+    Estimate estimate;
+    bool fallback = false;
+    std::uint32_t eligible_free = 0;
+    std::uint64_t waiting = 0;
+};
+struct Explanation {
+    TaskInfo task;
+    std::optional<DecisionInfo> decision;
+    std::uint64_t tasks_ahead = 0;
+    Duration work_ahead;
+    std::uint32_t workers_eligible = 0, workers_total = 0;
+    std::vector<std::pair<std::string, std::uint32_t>> excluded;
+    std::string summary;
+};
+
+struct WorkerInfo {
+    std::string name, version, hostname;
+    core::Labels labels;
+    core::Resources offered;
+    std::vector<std::string> types;
+    bool connected = false, suspect = false, cordoned = false, draining = false;
+    std::uint32_t slots = 0, running = 0;
+    double speed = 1, utilization = 0, cpu_usage = 0, memory_usage = 0;
+    std::string breaker, breaker_reason;
+    std::uint64_t succeeded = 0, failed = 0;
+    WallTime connected_at, last_heard;
+};
+
+struct StatusInfo {
+    std::string version, policy, durability, digest;
+    Duration uptime;
+    bool fallback = false;
+    core::Counters counters;
+    std::uint32_t workers_ready = 0, workers_total = 0, slots = 0;
+    double utilization = 0;
+    predict::Accuracy accuracy;
+    WallTime drain_eta, now;
+    std::uint64_t journal_position = 0, history_dropped = 0;
+    double decision_p50_us = 0, decision_p99_us = 0, commit_p50_us = 0, commit_p99_us = 0;
+};
+
+// ---- workers
+
+struct WorkerHello {
+    core::WorkerJoined joined;      // session is filled in by the engine
+    std::string version, hostname;
+};
+
+// One order to a worker's stream. The transport merges whatever is queued into one message.
+struct Assignment {
+    core::AssignAttempt order;
+    std::string type, tenant, queue;
+    std::shared_ptr<const TaskBody> body;
+};
+struct WorkerOrders {
+    std::optional<core::WelcomeWorker> welcome;
+    Duration lease, heartbeat;                // with welcome
+    std::vector<Assignment> assign;
+    std::vector<core::RevokeAttempt> revoke;
+    std::vector<core::AnswerReport> answers;
+    bool drain = false;
+    std::string reconnect;                    // non-empty: the server goes away, or this session was replaced
+    bool close = false;                       // after this, end the stream
+};
+
+// A worker's stream as the engine sees it. send() is called from the release thread, must not block, and may be called
+// after the stream died (then it does nothing).
+class WorkerLink {
+public:
+    virtual ~WorkerLink() = default;
+    virtual void send(WorkerOrders orders) = 0;
+};
+
+struct AttemptReport {
+    TaskId task;
+    AttemptId attempt;
+    core::AttemptOutcome outcome = core::AttemptOutcome::succeeded;
+    bool retryable = true;
+    Duration run{-1};
+    std::uint64_t peak_memory_bytes = 0;
+    std::string result, error;
+};
+struct AttemptProgress {
+    TaskId task;
+    AttemptId attempt;
+    double fraction = 0;
+    std::string note;
+};
+// Everything one message of a worker said, except the hello.
+struct WorkerReport {
+    std::vector<std::pair<TaskId, AttemptId>> started;
+    std::vector<AttemptProgress> progress;
+    std::vector<AttemptReport> finished;
+    struct Capacity {
+        std::uint32_t slots = 1;
+        core::Resources offered;
+        bool draining = false;
+    };
+    std::optional<Capacity> capacity;
+    struct Load {
+        double cpu_usage = 0, memory_usage = 0;
+    };
+    std::optional<Load> load;       // a heartbeat; the transport acknowledges it at once by itself
+    bool goodbye = false;
+};
+
+}  // namespace nexus::engine

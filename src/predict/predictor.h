@@ -1,0 +1,140 @@
+#pragma once
+// Prediction of run times: observations in, integer estimates out. Deterministic given its inputs; no clock, no I/O.
+//
+//   Model      one way to estimate (mixture, ema, and the exam's baselines); the plug-in interface
+//   Predictor  what the engine uses: a chain of models with fallback, worker speeds, P90 tracking, accuracy, drift,
+//              overrides, memory prediction. Not thread-safe; owned by the engine's loop.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/estimate.h"
+#include "base/result.h"
+#include "base/units.h"
+
+namespace nexus::predict {
+
+// What is known of a task before it runs. Views are valid during the call only.
+struct Features {
+    std::string_view type;
+    std::string_view tenant;   // the trace's group_or_user
+    std::string_view queue;
+    std::string_view worker;   // empty = not decided yet
+    std::string_view hardware; // value of the worker's label "hw"; empty = none
+    std::uint64_t payload_bytes = 0;  // 0 = unknown
+    Duration hint;             // 0 = none
+    std::int64_t cpu_milli = 0;
+    std::int64_t memory_bytes = 0;
+    std::int64_t gpu_milli = 0;
+    std::uint8_t hour = 0;     // of day, 0..23
+    std::uint32_t attempt = 1;
+    const std::vector<std::pair<std::string, double>>* numbers = nullptr;  // named features
+};
+
+enum class RunEnd : std::uint8_t { succeeded, failed, censored };  // censored: cancelled, timed out, lost
+
+struct Observation {
+    Features features;
+    RunEnd end = RunEnd::succeeded;
+    Duration run;              // of a censored run: it lasted at least this long
+    std::uint64_t peak_memory_bytes = 0;
+    Estimate predicted;        // as made at dispatch; source none = unknown
+    Instant at;                // when it ended
+};
+
+class Model {
+public:
+    virtual ~Model() = default;
+    virtual std::string_view name() const = 0;
+    // An error, a non-positive or a non-finite answer makes the Predictor ask the next simpler model.
+    virtual Result<Estimate> estimate(const Features& features) = 0;
+    virtual void learn(const Observation& observation) = 0;
+    virtual void forget(std::string_view type) = 0;
+    virtual void save(std::string& out) const = 0;
+    virtual Result<void> load(std::string_view bytes) = 0;
+};
+
+// "mixture" (default), "ema", "median10", "mode50"; an error lists the names.
+Result<std::unique_ptr<Model>> make_model(std::string_view name);
+std::vector<std::string_view> model_names();
+
+struct ExpertStat {
+    std::string name;
+    double hit_rate = 0;
+    double weight = 0;
+    Duration estimate;
+};
+
+struct TypeStat {
+    std::string type;
+    std::uint64_t samples = 0;
+    std::uint64_t failed = 0;
+    Duration p50, p90, mean;
+    double within_25 = 0;      // rolling
+    double p90_coverage = 0;   // rolling
+    double payload_slope = 0;
+    std::string expert;
+    bool drifting = false;
+    std::uint64_t drifts = 0;
+    std::uint64_t memory_p95_bytes = 0;
+    Duration forced;           // 0 = no override
+    std::vector<ExpertStat> experts;                                // detail only
+    std::vector<std::pair<Duration, std::uint64_t>> histogram;      // detail only: upper bound, count
+};
+
+struct SpeedChange {  // worth an event: moved by more than 2 %
+    std::string worker;
+    std::uint32_t speed_ppm = 1'000'000;
+    std::uint32_t deviation_ppm = 0;
+};
+struct AffinityChange {
+    std::string type, hardware;
+    std::uint32_t factor_ppm = 1'000'000;
+};
+
+struct Accuracy {
+    double within_25 = 0;
+    double p90_coverage = 0;
+    double eta_p90_coverage = 0;
+    std::uint64_t samples = 0;
+};
+
+class Predictor {
+public:
+    explicit Predictor(std::unique_ptr<Model> champion);  // mixture when null
+    ~Predictor();
+
+    // Never fails: source none says that no model answered. The estimate is for a worker of average speed unless
+    // features.worker is set; then it includes that worker's speed. <= 5 us mean.
+    Estimate estimate(const Features& features, Instant now);
+    void learn(const Observation& observation);
+    // A running attempt passed its P90: counted at once for the quantile tracker; later learn() does not count it again.
+    void overdue(const Features& features, const Estimate& predicted);
+    void note_eta(bool finish_within_p90);
+
+    std::vector<SpeedChange> take_speed_changes();
+    std::vector<AffinityChange> take_affinity_changes();
+    double trust() const;              // slope of ln actual on ln predicted, 0..1
+    std::uint32_t failures_in_a_row() const;
+
+    std::vector<TypeStat> types() const;          // sorted by name, at most the kept types
+    Result<TypeStat> type(std::string_view type) const;
+    Result<void> reset(std::string_view type);
+    void force(std::string_view type, Duration estimate, Instant expires);  // 0 = clear
+    Accuracy accuracy() const;
+
+    void save(std::string& out) const;
+    Result<void> load(std::string_view bytes);
+    // The old Nexus snapshot: JSON of the key scheduler:predictions (docs: nexus contract).
+    Result<void> load_nexus_snapshot(std::string_view json);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace nexus::predict
