@@ -1,7 +1,7 @@
 # nexus_room(NAME [DEPENDS room...] [LINK library...] [FOLDER folder])
 #
-# One room: every .cc of the folder that is not a test becomes the static library nexus_NAME; every *_test.cc becomes part
-# of the test program NAME_test, run by CTest as `unit.NAME`.
+# One room: every .cc of the folder that is not a test becomes the static library nexus_NAME; every *_test.cc becomes part of the
+# test program NAME_test, run by CTest as `unit.NAME`.
 function(nexus_room NAME)
   cmake_parse_arguments(ROOM "" "FOLDER" "DEPENDS;LINK" ${ARGN})
   if(NOT ROOM_FOLDER)
@@ -15,7 +15,8 @@ function(nexus_room NAME)
   list(TRANSFORM ROOM_DEPENDS PREPEND nexus_)
   if(sources)
     add_library(nexus_${NAME} STATIC ${sources})
-    target_include_directories(nexus_${NAME} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+    target_sources(nexus_${NAME} PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR}/src FILES ${headers})
+    set_target_properties(nexus_${NAME} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
     target_link_libraries(nexus_${NAME} PUBLIC ${ROOM_DEPENDS} ${ROOM_LINK})
   else()
     add_library(nexus_${NAME} INTERFACE)

@@ -1,0 +1,63 @@
+# Nexus Scheduler: the commands of the house. `make help` prints them.
+# Everything is built below build/; the release binary is linked at bin/nexus.
+
+BUILD_TYPE ?= RelWithDebInfo
+BUILD      ?= build/release
+JOBS       ?= $(shell nproc)
+# The folder that `make run` works on, and where the embedded store lives.
+DIR        ?= .
+DATA       ?= nexus-data
+NEXUS      := bin/nexus
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test bench lint fmt fmt-check sanitize fuzz mutants clean install
+
+help: ## print this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what is missing (apt), saying what and why
+	@tools/setup.sh
+
+build: setup ## build the release binary at bin/nexus
+	@tools/build.sh $(BUILD) $(BUILD_TYPE) nexus
+	@mkdir -p bin && ln -sf ../$(BUILD)/src/nexus $(NEXUS)
+
+run: build ## start server, four workers and the page, and run a real job over DIR=...
+	@$(NEXUS) dev "$(DIR)" --data "$(DATA)"
+
+test: ## install, build and pass all tests
+	@TOOLS="build test" tools/setup.sh
+	@$(MAKE) --no-print-directory build
+	@tools/build.sh $(BUILD) $(BUILD_TYPE) all
+	@ctest --test-dir $(BUILD) --output-on-failure --timeout 900
+
+bench: ## measure: decisions, end to end, recovery, stores
+	@TOOLS="build test" tools/setup.sh
+	@$(MAKE) --no-print-directory build
+	@tools/build.sh $(BUILD) $(BUILD_TYPE) all
+	@tools/bench.sh $(NEXUS) $(BUILD)
+
+lint: ## rooms, purity, clang-tidy on what changed, clang as second compiler
+	@TOOLS="build test lint" tools/setup.sh
+	@tools/lint.sh
+
+fmt: ## format the tree
+	@TOOLS=lint tools/setup.sh
+	@git ls-files '*.cc' '*.h' | xargs clang-format-19 -i
+
+fmt-check:
+	@git ls-files '*.cc' '*.h' | xargs clang-format-19 --dry-run -Werror
+
+sanitize: ## the tests under ASan+UBSan, and the threaded ones under TSan
+	@TOOLS="build test" tools/setup.sh
+	@tools/sanitize.sh
+
+fuzz: ## each fuzz target for SECONDS=60
+	@TOOLS="build test lint" tools/setup.sh
+	@tools/fuzz.sh
+
+install: build ## install the binary, the SDK and its CMake package below PREFIX (default /usr/local)
+	@cmake --install $(BUILD) --prefix $${PREFIX:-/usr/local}
+
+clean: ## remove what was built
+	rm -rf build bin

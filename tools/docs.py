@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Keeps the documents true: every relative link and every repository path named in back quotes exists, every `make` target
+and every `nexus VERB` a document tells the reader to type exists, and no line names a machine-local path."""
+import pathlib
+import re
+import subprocess
+import sys
+
+root = pathlib.Path(__file__).resolve().parent.parent
+nexus = sys.argv[1] if len(sys.argv) > 1 else None
+files = [p for p in subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"], cwd=root, text=True,
+                                   capture_output=True, check=True).stdout.split() if (root / p).exists()]
+targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.M))
+top = {p.name for p in root.iterdir()}
+verbs = None
+if nexus:
+    text = subprocess.run([nexus, "--help"], text=True, capture_output=True, check=True).stdout
+    verbs = set(re.findall(r"^  ([a-z][a-z-]*)\s", text, re.M))
+    if len(verbs) < 5:
+        sys.exit("docs: could not read the verbs from `nexus --help`")
+problems = []
+for name in files:
+    page = (root / name).read_text()
+    folder = (root / name).parent
+    for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page):
+        if "://" not in link and not link.startswith("mailto:") and not (folder / link).exists():
+            problems.append(f"{name}: link to {link}, which does not exist")
+    for path in re.findall(r"`([A-Za-z0-9_.-]+/[A-Za-z0-9_./-]+)`", page):
+        if path.split("/")[0] in top and "*" not in path and "…" not in path and not (root / path.rstrip("/")).exists() and not path.startswith(("bin/", "build")):
+            problems.append(f"{name}: `{path}` does not exist")
+    for target in re.findall(r"^\s*(?:\$ )?make ([a-z-]+)", page, re.M):
+        if target not in targets:
+            problems.append(f"{name}: `make {target}` is not a target")
+    for verb in re.findall(r"^\s*(?:\$ )?(?:bin/)?nexus ([a-z][a-z-]*)", page, re.M):
+        if verbs is not None and verb not in verbs:
+            problems.append(f"{name}: `nexus {verb}` is not a verb")
+for problem in problems:
+    print(problem)
+sys.exit(1 if problems else 0)

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""The rooms of src/ and the arrows between them. Run without arguments: checks every #include, the words a pure room may
+not use, and that ARCHITECTURE.md shows this very table. `rooms.py --table` prints the table for ARCHITECTURE.md."""
+import pathlib
+import re
+import subprocess
+import sys
+
+# room: (what lives there, rooms it may include)
+ROOMS = {
+    "base": ("units, ids, Result, MUST, bytes, hashes", []),
+    "core": ("the scheduler: events in, commands out; pure", ["base"]),
+    "predict": ("estimates of run time; learns; deterministic", ["base"]),
+    "journal": ("byte format of events, batches, snapshots", ["base", "core"]),
+    "store": ("ports and adapters: memory, sqlite", ["base", "journal", "core"]),
+    "engine": ("the one loop: stamp, estimate, apply, journal, release", ["base", "core", "predict", "journal", "store"]),
+    "api": ("proto to engine values and back; the table of errors", ["base", "core", "predict", "store", "engine"]),
+    "wire": ("gRPC services and the acceptor", ["base", "core", "engine", "api"]),
+    "http": ("REST, event stream, page, metrics", ["base", "core", "engine", "api"]),
+    "worker": ("the verb `nexus worker`: exec handler on the SDK", ["base"]),
+    "cli": ("the verbs that talk to a server", ["base"]),
+    "evaluate": ("the verb `nexus evaluate`: predictors on traces", ["base", "predict"]),
+    "simulate": ("the verb `nexus simulate`: policies on simulated fleets", ["base", "core", "predict", "evaluate"]),
+    "bench": ("the verbs `nexus bench …`", ["base", "core"]),
+    "main": ("main, serve, dev, configuration: names the concrete adapters", None),  # None: every room
+}
+# Headers of another room that a narrower rule restricts: engine sees the store's ports, never an adapter.
+ONLY_PORTS = {"engine", "api"}
+# What a pure room may not say: time, chance, threads, files, environment, unordered iteration for results.
+IMPURE = re.compile(
+    r"#include <(chrono|random|thread|mutex|atomic|condition_variable|future|fstream|iostream|filesystem|ctime|cstdio|"
+    r"unistd\.h|time\.h|sys/.*)>|std::(chrono|rand|thread|mutex|getenv)\b|\b(getenv|clock_gettime|gettimeofday)\(")
+PURE = {"core", "predict", "journal"}
+
+
+def table():
+    lines = ["| room | what lives there | may include |", "|---|---|---|"]
+    for room, (what, may) in ROOMS.items():
+        arrows = "every room" if may is None else ", ".join(may) or "nothing"
+        lines.append(f"| `src/{room}` | {what} | {arrows} |")
+    return "\n".join(lines)
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    if sys.argv[1:] == ["--table"]:
+        print(table())
+        return 0
+    problems = []
+    for path in sorted((root / "src").rglob("*")):
+        if path.suffix not in {".h", ".cc"}:
+            continue
+        room = path.relative_to(root / "src").parts[0]
+        is_test = path.name.endswith("_test.cc")
+        if room not in ROOMS:
+            problems.append(f"{path.relative_to(root)}: not in a room; the rooms are in tools/rooms.py")
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            where = f"{path.relative_to(root)}:{number}"
+            include = re.match(r'#include "(\w+)/([\w/.]+)"', line)
+            if include and include[1] in ROOMS and include[1] != room and not is_test:
+                may = ROOMS[room][1]
+                if may is not None and include[1] not in may:
+                    problems.append(f"{where}: {room} may not include {include[1]}")
+                if room in ONLY_PORTS and include[1] == "store" and "/" in include[2]:
+                    problems.append(f"{where}: {room} sees the store's ports, not the adapter {include[2]}")
+            if room in PURE and not is_test and IMPURE.search(line.split("//")[0]):
+                problems.append(f"{where}: {room} is pure: {line.strip()}")
+    for folder in ("util", "utils", "common", "helpers", "misc"):
+        for path in root.rglob(folder):
+            if path.is_dir() and not {"build", ".git", "node_modules"} & set(path.relative_to(root).parts):
+                problems.append(f"{path.relative_to(root)}: a folder named {folder} says nothing; name it by what it is")
+    architecture = (root / "ARCHITECTURE.md").read_text()
+    if table() not in architecture:
+        problems.append("ARCHITECTURE.md: the room table differs from tools/rooms.py (see rooms.py --table)")
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

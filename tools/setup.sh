@@ -1,0 +1,84 @@
+#!/bin/sh
+# Installs what is missing for building, running and testing, by apt alone. Asks nothing, says what and why.
+# Already there: silent, no network, a fraction of a second. TOOLS names the groups wanted: build (default), test, lint.
+set -eu
+
+# package                      why
+build='
+g++                            the C++23 compiler
+cmake                          configures the build
+ninja-build                    runs the build
+ccache                         keeps compiled objects between builds
+mold                           links fast
+pkg-config                     finds libraries
+protobuf-compiler              generates the messages of proto/
+protobuf-compiler-grpc         generates the services of proto/
+libprotobuf-dev                messages
+libgrpc++-dev                  gRPC server and clients
+libabsl-dev                    needed by gRPC
+libsqlite3-dev                 the embedded store
+libboost1.81-dev               HTTP (Beast)
+libssl-dev                     hashes, random ids
+zlib1g-dev                     compression
+libfmt-dev                     text formatting
+libcli11-dev                   command line
+libtomlplusplus-dev            configuration files
+nlohmann-json3-dev             JSON
+'
+test='
+doctest-dev                    unit tests
+libbenchmark-dev               benchmarks
+git                            checks of the tree list its files
+python3                        end-to-end tests and checks of the tree
+sqlite3                        tests look into the store from outside
+binutils                       the purity check reads symbols
+chromium                       the page is tested in a real browser
+'
+lint='
+clang-19                       second compiler, fuzzing
+clang-tidy-19                  linter
+clang-format-19                formatter
+libclang-rt-19-dev             sanitizers and libFuzzer for clang
+'
+wanted=''
+for group in ${TOOLS:-build}; do
+    case $group in
+        build) wanted="$wanted$build" ;;
+        test) wanted="$wanted$test" ;;
+        lint) wanted="$wanted$lint" ;;
+        *) echo "setup: no tool group '$group' (build, test, lint)" >&2; exit 2 ;;
+    esac
+done
+
+missing=''
+reasons=''
+while read -r package why; do
+    [ -n "$package" ] || continue
+    if ! dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
+        missing="$missing $package"
+        reasons="$reasons
+  $(printf '%-26s' "$package") $why"
+    fi
+done <<EOF
+$wanted
+EOF
+[ -n "$missing" ] || exit 0
+
+echo "setup: installing what is missing:$reasons"
+as_root=''
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null 2>&1 || { echo "setup: not root and no sudo; as root run: apt-get install$missing" >&2; exit 1; }
+    as_root='sudo'
+fi
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+for step in "update -q" "install -y -q --no-install-recommends $missing"; do
+    # shellcheck disable=SC2086
+    if ! $as_root apt-get -o Acquire::Retries=3 $step >"$log" 2>&1; then
+        tail -20 "$log" >&2
+        echo "setup: 'apt-get $step' failed (above). Is the machine online, and is it Debian 12?" >&2
+        exit 1
+    fi
+done
+echo "setup: done"
