@@ -1,0 +1,179 @@
+#pragma once
+// The worker of a Nexus Scheduler: runs handlers for the tasks the server assigns.
+//
+//     nexus::Worker worker({.name = "resize-1", .target = "127.0.0.1:7070", .slots = 4});
+//     worker.handle("resize", [](nexus::Context& task) {
+//         return nexus::Outcome::success(resize(task.payload()));
+//     });
+//     worker.stop_on_signals();
+//     return worker.run();
+//
+//   Promise      a task runs at least once; it runs again only after this worker was lost, silent beyond its lease,
+//                or reported a failure. Use Context::fence() or the task id at outside resources that must not see both
+//   Connection   one stream; reconnects with exponential backoff and full jitter, keeps running what it holds, and
+//                sends results again until the server acknowledged them
+//   Self-fence   without an acknowledged heartbeat for lease - 1 s the worker starts and reports nothing, and cancels
+//                `exclusive` attempts, since the server may give them away when the lease ends
+//   Threads      handlers run on `slots` threads of the worker's own, several at once; an exception that leaves a handler
+//                is a failure of the task. A handler that ignores cancellation keeps its slot until it returns
+//   Includes     no gRPC and no protobuf header
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "nexus/client.h"
+
+namespace nexus {
+
+// How an attempt ended.
+class Outcome {
+public:
+    enum class Kind : std::uint8_t { succeeded, failed, cancelled, out_of_memory, rejected };
+
+    // `result` is opaque bytes, at most 256 KiB; a longer one fails the attempt.
+    static Outcome success(std::string result = {}) { return {Kind::succeeded, std::move(result), {}, true}; }
+    // Tried again while the task has attempts left. `error` is told to people; 4 KiB of it are kept.
+    static Outcome failure(std::string error) { return {Kind::failed, {}, std::move(error), true}; }
+    // Trying again cannot help: the task is dead at once.
+    static Outcome fatal(std::string error) { return {Kind::failed, {}, std::move(error), false}; }
+    // The handler stopped because it was asked to.
+    static Outcome cancelled(std::string note = {}) { return {Kind::cancelled, {}, std::move(note), true}; }
+    // Counts as a failure; the server gives the next attempt more memory.
+    static Outcome out_of_memory(std::string error) { return {Kind::out_of_memory, {}, std::move(error), true}; }
+    // Nothing was done: another worker should have it.
+    static Outcome rejected(std::string error) { return {Kind::rejected, {}, std::move(error), true}; }
+
+    // A failure may carry a result too, e.g. the output of a program that exited with an error.
+    Outcome&& with_result(std::string result) && { return result_ = std::move(result), std::move(*this); }
+    // The most memory the attempt used. Unset (0) = not measured.
+    Outcome&& with_peak_memory(std::int64_t bytes) && { return peak_memory_bytes_ = bytes, std::move(*this); }
+
+    Kind kind() const { return kind_; }
+    const std::string& result() const { return result_; }
+    const std::string& error() const { return error_; }
+    bool retryable() const { return retryable_; }
+    std::int64_t peak_memory_bytes() const { return peak_memory_bytes_; }
+
+private:
+    Outcome(Kind kind, std::string result, std::string error, bool retryable)
+        : kind_(kind), result_(std::move(result)), error_(std::move(error)), retryable_(retryable) {}
+
+    Kind kind_;
+    std::string result_, error_;
+    bool retryable_ = true;
+    std::int64_t peak_memory_bytes_ = 0;
+};
+
+// Why a handler is asked to stop.
+enum class CancelReason : std::uint8_t {
+    none,
+    cancelled,   // by the user
+    superseded,  // another attempt is current; whatever this one returns is dropped
+    timed_out,
+    preempted,   // a more important task needs the slot; this one will run again
+    fenced,      // `exclusive`, and contact to the server was lost for too long
+    stopping,    // the worker ends
+};
+std::string_view name_of(CancelReason reason);
+
+namespace sdk {
+class Attempt;
+}
+
+// What a handler knows of its attempt. All calls may be made from any thread while the handler runs.
+class Context {
+public:
+    using Steady = std::chrono::steady_clock::time_point;
+
+    explicit Context(sdk::Attempt& attempt) : attempt_(attempt) {}
+
+    const std::string& payload() const;
+    const std::string& task_id() const;
+    const std::string& attempt_id() const;
+    const std::string& type() const;
+    const std::string& tenant() const;
+    const std::string& queue() const;
+    std::uint32_t attempt() const;        // 1, 2, ...
+    std::uint64_t fence() const;          // grows with each attempt of the task, unique in the cluster
+    Micros timeout() const;               // of this attempt; 0 = none
+    std::optional<Steady> deadline() const;  // when the timeout will cancel it
+    Micros predicted() const;             // run time predicted at dispatch; 0 = unknown
+    const std::map<std::string, std::string>& metadata() const;
+    std::string_view metadata(std::string_view key) const;  // empty when absent
+    const std::string& traceparent() const;
+    const std::string& tracestate() const;
+    bool exclusive() const;
+
+    // A handler that runs long asks this, or waits on it instead of sleeping, and returns soon after.
+    bool cancelled() const;
+    CancelReason cancel_reason() const;
+    // True as soon as the attempt is cancelled, false after `timeout`.
+    bool wait_cancelled(Micros timeout) const;
+    // `callback` runs once, on another thread, when the attempt is cancelled; at once, here, when it already is. It must
+    // not block. It never runs after the handler returned.
+    void on_cancel(std::function<void(CancelReason)> callback);
+
+    // Tells how far it is (0..1) and a few words. Cheap: the latest is sent a few times a second.
+    void progress(double fraction, std::string note = {});
+
+private:
+    sdk::Attempt& attempt_;
+};
+
+using Handler = std::function<Outcome(Context&)>;
+
+struct WorkerOptions {
+    std::string name;              // stable over restarts, unique in the cluster; empty = <hostname>-<pid>
+    std::string target;            // host:port of the server
+    std::uint32_t slots = 1;       // attempts at once, 1..4096
+    std::map<std::string, std::string> labels;
+    std::optional<ResourceRequest> resources;  // offered; unset = unlimited. A zero dimension = unlimited
+    Micros drain_limit = std::chrono::seconds(30);   // after stop(): how long running attempts may go on
+    Micros cancel_grace = std::chrono::seconds(5);   // from a cancel to being forgotten, when the server names none
+    Micros reconnect_first = std::chrono::milliseconds(200);
+    Micros reconnect_max = std::chrono::seconds(1);
+    std::string version;           // of your program, shown to operators
+    std::optional<TlsFiles> tls;
+    std::string token;
+    // Told of connections, losses and drains, one line each. Unset = silent. Called on the worker's own thread.
+    std::function<void(std::string_view line)> log;
+};
+
+class Worker {
+public:
+    explicit Worker(WorkerOptions options);
+    ~Worker();
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+
+    // Before run(). A second handler for a type replaces the first.
+    void handle(std::string type, Handler handler);
+    // For every type without a handler of its own. The worker is then offered tasks of any type.
+    void handle_any(Handler handler);
+
+    // Blocks until the worker has stopped. Returns the exit code for main: 0 = drained, nothing lost; 1 = the drain limit
+    // passed and attempts were cut; 2 = the server refused this worker for good (run() printed why to `log`).
+    int run();
+    // Begins the drain: take nothing more, finish what runs, report, say goodbye. A second call cancels what still runs.
+    // May be called from any thread, at any time, any number of times; not from a signal handler.
+    void stop();
+    // SIGTERM and SIGINT call stop(). At most one Worker of a process.
+    void stop_on_signals();
+
+    // After run() ended with 2: why.
+    std::string refusal() const;
+
+private:
+    struct Inner;
+    std::unique_ptr<Inner> inner_;
+};
+
+}  // namespace nexus
