@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "core/config.h"
@@ -33,7 +34,11 @@ std::span<const ConfigKey> config_keys();
 
 // The whole configuration as TOML. apply_config_text(config_text(c), d) makes d equal to c but for the version.
 std::string config_text(const core::Config& config);
-Result<void> apply_config_text(std::string_view toml, core::Config& config);
+
+// Returns the keys that the text named ("scheduler.lease", "queues"), in its order. A top-level table called `foreign`
+// is someone else's and is passed over.
+Result<std::vector<std::string>> apply_config_text(std::string_view toml, core::Config& config,
+                                                   std::string_view foreign = {});
 
 // One scalar key from and to text as TOML would write it; text values also without their quotes.
 Result<void> set_config_value(std::string_view key, std::string_view value, core::Config& config);
