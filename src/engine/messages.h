@@ -143,6 +143,12 @@ struct StatusInfo {
     double decision_p50_us = 0, decision_p99_us = 0, commit_p50_us = 0, commit_p99_us = 0;
 };
 
+struct OverrideInfo {
+    core::OverrideSet set;          // number filled in
+    WallTime expires;               // 0 = never
+    std::string author, reason;
+};
+
 // ---- workers
 
 struct WorkerHello {

@@ -63,6 +63,10 @@ public:
     virtual void set_override(core::OverrideSet set, WallTime expires, std::string author, std::string reason,
                               Done<std::uint64_t> done) = 0;
     virtual void clear_override(std::uint64_t number, std::string author, Done<std::uint64_t> done) = 0;
+    // Those in force, by number.
+    virtual void overrides(Done<std::vector<OverrideInfo>> done) {
+        done(fail(Fault::unsupported, "listing overrides is not supported"));
+    }
     virtual void decisions(store::DecisionQuery query, Done<std::vector<DecisionInfo>> done) = 0;
     virtual void audit(std::size_t limit, std::int64_t before_us, Done<std::vector<store::AuditRow>> done) = 0;
 
