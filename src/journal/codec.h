@@ -11,6 +11,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "base/units.h"
 #include "core/event.h"
 
 namespace nexus::journal {
@@ -20,6 +21,11 @@ inline constexpr std::uint32_t kFormatVersion = 1;
 void encode(const core::Event& event, std::string& out);
 // Faults: corrupt, or unsupported for an event kind of a newer version.
 Result<core::Event> decode(std::string_view bytes);
+// The name of the event's kind, e.g. "TaskSubmitted".
+const char* kind_name(const core::Event& event);
+// The event as one line of JSON: at_us, event (the kind), and the members that differ from their defaults. Times in microseconds,
+// enums as their numbers. For people and exports; nothing reads it back.
+std::string describe(const core::Event& event);
 
 struct Batch {
     Sequence first;
@@ -38,7 +44,7 @@ public:
     std::uint64_t count() const { return count_; }
     Sequence first() const { return first_; }
     std::size_t size_bytes() const { return body_.size(); }
-    // Ends the batch, returns its bytes and starts the next one.
+    // Ends the batch, which must not be empty, returns its bytes and starts the next one.
     std::string finish(std::uint64_t digest);
     std::uint64_t chain() const { return chain_; }
 
@@ -47,8 +53,21 @@ private:
     std::uint64_t chain_;
     std::uint32_t core_version_;
     std::uint64_t count_ = 0;
-    std::string body_;
+    Instant last_at_;      // of the last event added: times are stored as distances
+    std::string body_;     // the header's place, then the framed events
+    std::string scratch_;
 };
+
+// What a batch says about itself, without decoding its events. The checksum is verified; whether `chain_before` fits is
+// the caller's to check. Faults: corrupt, unsupported.
+struct BatchHead {
+    Sequence first;
+    std::uint64_t count = 0;
+    std::uint32_t core_version = 0;
+    std::uint64_t chain_before = 0;
+    std::uint64_t chain = 0;
+};
+Result<BatchHead> check_batch(std::string_view bytes);
 
 // `chain_before` must be the chain of the preceding batch (0 at the start). Faults: corrupt (with the byte offset),
 // unsupported.

@@ -1,0 +1,216 @@
+// One event: kind, time, and the members that differ from their defaults.
+#include <array>
+#include <limits>
+#include <type_traits>
+
+#include "base/bytes.h"
+#include "base/must.h"
+#include "journal/event_codec.h"
+#include "journal/shape.h"
+
+namespace nexus::journal {
+namespace {
+
+template <class T>
+struct IsId : std::false_type {};
+template <class Tag>
+struct IsId<Id128<Tag>> : std::true_type {};
+template <class T>
+struct IsNumber : std::false_type {};
+template <class Tag>
+struct IsNumber<Number<Tag>> : std::true_type {};
+template <class T>
+struct IsVector : std::false_type {};
+template <class T>
+struct IsVector<std::vector<T>> : std::true_type {};
+template <class T>
+struct IsPair : std::false_type {};
+template <class A, class B>
+struct IsPair<std::pair<A, B>> : std::true_type {};
+template <class T>
+concept Time = std::same_as<T, Duration> || std::same_as<T, Instant> || std::same_as<T, WallTime>;
+
+// ---- writing
+
+template <class T>
+void put(Writer& w, const T& v, Form form = Form::natural);
+
+template <class T>
+void put_shaped(Writer& w, const T& v) {
+    [[maybe_unused]] static const T defaults{};
+    std::uint64_t present = 0;
+    std::uint64_t bit = 1;
+    for_each_member<T>([&](const auto& m) {
+        if (!(v.*m.at == defaults.*m.at)) present |= bit;
+        bit <<= 1;
+    });
+    if (bit > 1) w.varint(present);
+    bit = 1;
+    for_each_member<T>([&](const auto& m) {
+        using Type = std::remove_cvref_t<decltype(v.*m.at)>;
+        if constexpr (!std::same_as<Type, bool>)
+            if ((present & bit) != 0) put(w, v.*m.at, m.form);
+        bit <<= 1;
+    });
+}
+
+template <class T>
+void put(Writer& w, const T& v, Form form) {
+    if constexpr (Shaped<T>) {
+        put_shaped(w, v);
+    } else if constexpr (std::is_enum_v<T>) {
+        MUST(known(v));  // else the journal could not be read again
+        w.varint(static_cast<std::uint64_t>(v));
+    } else if constexpr (std::is_unsigned_v<T>) {
+        form == Form::fixed64 ? w.u64(v) : w.varint(v);
+    } else if constexpr (std::is_signed_v<T>) {
+        w.svarint(v);
+    } else if constexpr (Time<T>) {
+        w.svarint(v.us);
+    } else if constexpr (IsId<T>::value) {
+        w.u64(v.hi);
+        w.u64(v.lo);
+    } else if constexpr (IsNumber<T>::value || std::same_as<T, WorkerNo>) {
+        w.varint(v.n);
+    } else if constexpr (std::same_as<T, std::string>) {
+        w.text(v);
+    } else if constexpr (IsPair<T>::value) {
+        put(w, v.first);
+        put(w, v.second);
+    } else {
+        static_assert(IsVector<T>::value, "no byte form for this type");
+        w.varint(v.size());
+        for (const auto& item : v) put(w, item);
+    }
+}
+
+// ---- reading
+
+template <class T>
+void get(Reader& r, T& v, Form form = Form::natural);
+
+template <class T>
+void get_shaped(Reader& r, T& v) {
+    constexpr std::size_t kMembers = std::tuple_size_v<std::remove_cvref_t<decltype(Shape<T>::members)>>;
+    static_assert(kMembers < 64);
+    const std::uint64_t present = kMembers == 0 ? 0 : r.varint();
+    if ((present >> kMembers) != 0) r.set_failed();
+    std::uint64_t bit = 1;
+    for_each_member<T>([&](const auto& m) {
+        using Type = std::remove_cvref_t<decltype(v.*m.at)>;
+        if ((present & bit) != 0 && !r.failed()) {
+            if constexpr (std::same_as<Type, bool>)
+                v.*m.at = !(v.*m.at);
+            else
+                get(r, v.*m.at, m.form);
+        }
+        bit <<= 1;
+    });
+}
+
+template <class T>
+T bounded(Reader& r) {
+    const std::uint64_t n = r.varint();
+    if (n > std::numeric_limits<T>::max()) r.set_failed();
+    return static_cast<T>(n);
+}
+
+template <class T>
+void get(Reader& r, T& v, Form form) {
+    if constexpr (Shaped<T>) {
+        get_shaped(r, v);
+    } else if constexpr (std::is_enum_v<T>) {
+        v = static_cast<T>(bounded<std::underlying_type_t<T>>(r));
+        if (!known(v)) r.set_failed();
+    } else if constexpr (std::is_unsigned_v<T>) {
+        v = form == Form::fixed64 ? static_cast<T>(r.u64()) : bounded<T>(r);
+    } else if constexpr (std::is_signed_v<T>) {
+        static_assert(sizeof(T) == 8);
+        v = r.svarint();
+    } else if constexpr (Time<T>) {
+        v.us = r.svarint();
+    } else if constexpr (IsId<T>::value) {
+        v.hi = r.u64();
+        v.lo = r.u64();
+    } else if constexpr (IsNumber<T>::value) {
+        v.n = r.varint();
+    } else if constexpr (std::same_as<T, WorkerNo>) {
+        v.n = bounded<std::uint32_t>(r);
+    } else if constexpr (std::same_as<T, std::string>) {
+        v = r.text();
+    } else if constexpr (IsPair<T>::value) {
+        get(r, v.first);
+        get(r, v.second);
+    } else {
+        static_assert(IsVector<T>::value, "no byte form for this type");
+        v.resize(r.count());
+        for (auto& item : v)
+            if (!r.failed()) get(r, item);
+    }
+}
+
+template <class T>
+bool get_fact(Reader& r, core::Fact& fact) {
+    T value;
+    get_shaped(r, value);
+    if constexpr (std::same_as<T, core::TaskSubmitted>)
+        if (value.spec.priority > core::kPriorityMax) r.set_failed();
+    fact = std::move(value);
+    return !r.failed();
+}
+
+using GetFact = bool (*)(Reader&, core::Fact&);
+
+template <class... Facts>
+constexpr std::array<GetFact, kKindLast + 1> readers_by_kind(std::type_identity<std::variant<Facts...>>) {
+    std::array<GetFact, kKindLast + 1> readers{};
+    ((readers[Shape<Facts>::kind] = &get_fact<Facts>), ...);
+    return readers;
+}
+constexpr auto kReaders = readers_by_kind(std::type_identity<core::Fact>{});
+
+std::string at_byte(std::size_t position) { return " at byte " + std::to_string(position); }
+
+}  // namespace
+
+void encode_after(const core::Event& event, Instant before, std::string& out) {
+    Writer w(out);
+    std::visit(
+        [&](const auto& fact) {
+            using T = std::remove_cvref_t<decltype(fact)>;
+            if constexpr (std::same_as<T, core::TaskSubmitted>) MUST(fact.spec.priority <= core::kPriorityMax);
+            w.varint(Shape<T>::kind);
+            // Unsigned arithmetic wraps, so that every pair of instants has a difference.
+            w.svarint(static_cast<std::int64_t>(static_cast<std::uint64_t>(event.at.us) -
+                                                static_cast<std::uint64_t>(before.us)));
+            put_shaped(w, fact);
+        },
+        event.what);
+}
+
+Result<core::Event> decode_after(std::string_view bytes, Instant before) {
+    Reader r(bytes);
+    core::Event event;
+    const std::uint64_t kind = r.varint();
+    const std::uint64_t since = static_cast<std::uint64_t>(r.svarint());
+    event.at.us = static_cast<std::int64_t>(static_cast<std::uint64_t>(before.us) + since);
+    if (r.failed() || kind == 0) return fail(Fault::corrupt, "event without kind or time" + at_byte(r.position()));
+    if (kind > kKindLast)
+        return fail(Fault::unsupported, "event kind " + std::to_string(kind) + " is of a newer release");
+    if (!kReaders[kind](r, event.what))
+        return fail(Fault::corrupt, "event of kind " + std::to_string(kind) + " is malformed" + at_byte(r.position()));
+    if (!r.at_end())
+        return fail(Fault::corrupt, "event of kind " + std::to_string(kind) + " is followed by other bytes" +
+                                        at_byte(r.position()));
+    return event;
+}
+
+void encode(const core::Event& event, std::string& out) { encode_after(event, Instant{}, out); }
+
+Result<core::Event> decode(std::string_view bytes) { return decode_after(bytes, Instant{}); }
+
+const char* kind_name(const core::Event& event) {
+    return std::visit([](const auto& fact) { return Shape<std::remove_cvref_t<decltype(fact)>>::name; }, event.what);
+}
+
+}  // namespace nexus::journal
