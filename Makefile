@@ -52,7 +52,7 @@ sanitize: ## the tests under ASan+UBSan, and the threaded ones under TSan
 	@TOOLS="build test" tools/setup.sh
 	@tools/sanitize.sh
 
-fuzz: ## each fuzz target for SECONDS=60
+fuzz: ## each fuzz target for SECONDS_EACH=60
 	@TOOLS="build test lint" tools/setup.sh
 	@tools/fuzz.sh
 
