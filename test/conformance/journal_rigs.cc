@@ -1,0 +1,59 @@
+#include "conformance/journal_rig.h"
+#include "conformance/scratch_directory.h"
+#include "store/memory/memory_journal.h"
+#include "store/sqlite/sqlite_journal.h"
+
+namespace nexus::test {
+namespace {
+
+class MemoryRig final : public JournalRig {
+public:
+    store::JournalStore& store() override { return journal_; }
+    void reopen() override {}
+    bool survives_reopen() const override { return false; }
+
+private:
+    store::MemoryJournal journal_{{.level = store::Durability::process, .result_age_max = hours(24),
+                                   .result_bytes_max = kResultBytesMax, .now = [this] { return now; }}};
+};
+
+class SqliteRig final : public JournalRig {
+public:
+    SqliteRig(store::Durability level, std::uint64_t cache_bytes) : level_(level), cache_bytes_(cache_bytes) { open(); }
+    store::JournalStore& store() override { return *journal_; }
+    void reopen() override {
+        journal_.reset();
+        open();
+    }
+
+private:
+    void open() {
+        auto opened = store::SqliteJournal::open({.directory = directory_.file("data"),
+                                                  .level = level_,
+                                                  .body_cache_bytes_max = cache_bytes_,
+                                                  .result_cache_bytes_max = cache_bytes_,
+                                                  .result_bytes_max = kResultBytesMax,
+                                                  .reserve_bytes = 1 << 20,
+                                                  .now = [this] { return now; }});
+        MUST(opened.has_value());
+        journal_ = *std::move(opened);
+    }
+
+    ScratchDirectory directory_;
+    store::Durability level_;
+    std::uint64_t cache_bytes_;
+    std::unique_ptr<store::SqliteJournal> journal_;
+};
+
+}  // namespace
+
+const std::vector<NamedRig>& journal_rigs() {
+    static const std::vector<NamedRig> rigs = {
+        {"memory", [] { return std::make_unique<MemoryRig>(); }},
+        {"sqlite, level disk", [] { return std::make_unique<SqliteRig>(store::Durability::disk, 1 << 20); }},
+        {"sqlite, level process, no cache", [] { return std::make_unique<SqliteRig>(store::Durability::process, 0); }},
+    };
+    return rigs;
+}
+
+}  // namespace nexus::test
