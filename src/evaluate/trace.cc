@@ -19,7 +19,7 @@ constexpr std::array<std::string_view, column_count> kColumns = {
     "req_cpu",       "req_mem",    "req_gpu", "user_estimate_s", "worker"};
 constexpr std::size_t kRequired = 3;
 constexpr std::size_t kBytesMax = std::size_t{4} << 30;  // of the uncompressed text
-constexpr double kNumberMax = 9e12;                      // seconds or units; fits in int64 microseconds
+constexpr double kStoredMax = 9e18;                      // of what is kept: fits in int64
 
 // Where each known column stands in the file's lines; npos = absent.
 struct Layout {
@@ -88,10 +88,10 @@ public:
         double value = 0;
         const auto [end, code] = std::from_chars(word.data(), word.data() + word.size(), value);
         const bool whole = code == std::errc() && end == word.data() + word.size();
-        if (!whole || !std::isfinite(value) || value < 0 || value > kNumberMax / std::max(1.0, scale / 1e6)) {
+        if (!whole || !std::isfinite(value) || value < 0 || value * scale > kStoredMax) {
             if (error_.empty())
                 error_ = place(name_, number_) + ": column " + std::string(kColumns[column]) + ": '" +
-                         std::string(word.substr(0, 64)) + "' is not a number from 0 to 9e12";
+                         std::string(word.substr(0, 64)) + "' is not a number of 0 or more that fits";
             return 0;
         }
         return std::llround(value * scale);

@@ -42,9 +42,12 @@ struct Observation {
     RunEnd end = RunEnd::succeeded;
     Duration run;              // of a censored run: it lasted at least this long
     std::uint64_t peak_memory_bytes = 0;
-    Estimate predicted;        // as made at dispatch; source none = unknown
+    Estimate predicted;        // as made at dispatch with features.worker set; source none = unknown
     Instant at;                // when it ended
+    bool out_of_memory = false;  // it was killed for its memory: the type's memory prediction grows
 };
+
+struct TypeStat;
 
 class Model {
 public:
@@ -54,6 +57,10 @@ public:
     virtual Result<Estimate> estimate(const Features& features) = 0;
     virtual void learn(const Observation& observation) = 0;
     virtual void forget(std::string_view type) = 0;
+    // The type's run times changed abruptly: what came before its last few runs misleads.
+    virtual void shorten(std::string_view /*type*/) {}
+    // Adds what the model knows of the type: expert, payload slope, experts.
+    virtual void describe(std::string_view /*type*/, TypeStat& /*stat*/) const {}
     virtual void save(std::string& out) const = 0;
     virtual Result<void> load(std::string_view bytes) = 0;
 };
@@ -101,6 +108,18 @@ struct Accuracy {
     double p90_coverage = 0;
     double eta_p90_coverage = 0;
     std::uint64_t samples = 0;
+    double trend = 0;          // within_25 of the last 100 completions less that of the last 1000
+};
+
+// What went wrong with the champion so far. Whenever it does, the stand-in (ema, of types it has seen) answers.
+struct ModelFailures {
+    std::uint64_t errors = 0;      // returned an error
+    std::uint64_t exceptions = 0;  // threw, from estimate or learn
+    std::uint64_t invalid = 0;     // an answer that is not positive, or beyond ten years
+    std::uint64_t slow = 0;        // took more than 1 ms; needs set_stopwatch
+    std::uint64_t skipped = 0;     // not asked, because it failed three times in a row; asked again after 1000 estimates
+    std::uint64_t unanswered = 0;  // the stand-in had no answer either: source none
+    std::uint64_t drifts = 0;      // not a failure: alarms of the drift detectors, all types
 };
 
 class Predictor {
@@ -115,11 +134,17 @@ public:
     // A running attempt passed its P90: counted at once for the quantile tracker; later learn() does not count it again.
     void overdue(const Features& features, const Estimate& predicted);
     void note_eta(bool finish_within_p90);
+    // Of a monotonic clock, so that a slow model is noticed. Without one (simulation, replay) slowness is not judged, and
+    // nothing here depends on time but what the caller passes.
+    void set_stopwatch(Instant (*now)());
 
     std::vector<SpeedChange> take_speed_changes();
     std::vector<AffinityChange> take_affinity_changes();
     double trust() const;              // slope of ln actual on ln predicted, 0..1
     std::uint32_t failures_in_a_row() const;
+    ModelFailures failures() const;
+    // What the type's runs need, 0 = never observed. O(1).
+    std::uint64_t memory_p95_bytes(std::string_view type) const;
 
     std::vector<TypeStat> types() const;          // sorted by name, at most the kept types
     Result<TypeStat> type(std::string_view type) const;

@@ -1,0 +1,206 @@
+#include "evaluate/command.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "evaluate/plot.h"
+#include "evaluate/score.h"
+
+namespace nexus::evaluate {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+    std::vector<std::string> traces;
+    std::vector<std::string> models{"mixture"};
+    std::string moment = "dispatch";
+    std::uint64_t limit = 0;
+    std::uint64_t seed = 1;
+    bool by_type = false;
+    std::uint64_t types_shown = 20;
+    std::string output = "table";
+    std::string plot;
+};
+
+struct Run {
+    std::string trace;  // file name without folders
+    std::string model;
+    Replay replay;
+    Score score;
+    Score predictable;
+    std::vector<TypeScore> types;
+    std::vector<LearningStep> learning;
+};
+
+void complain(const std::string& what) { fmt::print(stderr, "nexus evaluate: {}\n", what); }
+
+std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+
+void put_score(Json& json, const Score& score) {
+    json["rows"] = score.rows;
+    json["within_25"] = score.within_25;
+    json["median_ape"] = score.median_ape;
+    json["mean_abs_log_ratio"] = score.mean_abs_log_ratio;
+    json["p90_coverage"] = score.p90_coverage;
+    json["p50_us"] = score.p50_us;
+}
+
+Json json_of(const Run& run, bool by_type) {
+    Json json = {{"name", run.model}, {"trace", run.trace}};
+    put_score(json, run.score);
+    json["predict_ns_mean"] = run.replay.predict_ns_mean;
+    json["learn_ns_mean"] = run.replay.learn_ns_mean;
+    json["elapsed_s"] = run.replay.elapsed_s;
+    json["workers"] = run.replay.workers;
+    json["predictable_rows"] = run.predictable.rows;
+    json["predictable_within_25"] = run.predictable.within_25;
+    json["learning"] = Json::array();
+    for (const LearningStep& step : run.learning)
+        json["learning"].push_back({{"known_min", step.known_min}, {"rows", step.rows}, {"within_25", step.within_25}});
+    if (!by_type) return json;
+    json["types"] = Json::array();
+    for (const TypeScore& type : run.types) {
+        Json entry = {{"type", type.type}};
+        put_score(entry, type.score);
+        entry["sigma"] = type.sigma;
+        entry["ceiling"] = type.ceiling;
+        entry["hindsight"] = type.hindsight;
+        entry["share_of_ceiling"] = type.share_of_ceiling;
+        json["types"].push_back(std::move(entry));
+    }
+    return json;
+}
+
+void print_json(const Options& options, const std::vector<Run>& runs) {
+    Json json = {{"command", "evaluate"}};
+    json["args"] = {{"trace", options.traces},
+                    {"model", options.models},
+                    {"moment", options.moment},
+                    {"limit", options.limit},
+                    {"seed", options.seed}};
+    json["results"] = Json::array();
+    for (const Run& run : runs) json["results"].push_back(json_of(run, options.by_type));
+    fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+void print_types(const Run& run, std::uint64_t shown) {
+    fmt::print("\n{} on {}, by type ({} of {} types, most rows first)\n", run.model, run.trace,
+               std::min<std::uint64_t>(shown, run.types.size()), run.types.size());
+    fmt::print("{:<44} {:>8} {:>9} {:>7} {:>7} {:>6} {:>8} {:>9} {:>8}\n", "type", "rows", "within25", "medAPE", "cov90", "sigma",
+               "ceiling", "hindsight", "of ceil");
+    for (std::size_t i = 0; i < run.types.size() && i < shown; ++i) {
+        const TypeScore& type = run.types[i];
+        fmt::print("{:<44.44} {:>8} {:>8.1f}% {:>6.1f}% {:>6.1f}% {:>6.2f} {:>7.1f}% {:>8.1f}% {:>7.1f}%\n", type.type,
+                   type.score.rows, 100 * type.score.within_25, 100 * type.score.median_ape, 100 * type.score.p90_coverage,
+                   type.sigma, 100 * type.ceiling, 100 * type.hindsight, 100 * type.share_of_ceiling);
+    }
+}
+
+void print_tables(const Options& options, const std::vector<Run>& runs) {
+    fmt::print("moment {}: share of rows predicted within 25 % of their run time\n\n", options.moment);
+    fmt::print("{:<26} {:<10} {:>8} {:>9} {:>7} {:>7} {:>7} {:>11} {:>11} {:>9}\n", "trace", "model", "rows", "within25", "medAPE",
+               "|ln r|", "cov90", "predictable", "predict ns", "learn ns");
+    for (const Run& run : runs)
+        fmt::print("{:<26.26} {:<10} {:>8} {:>8.2f}% {:>6.1f}% {:>7.3f} {:>6.1f}% {:>11} {:>11.0f} {:>9.0f}\n", run.trace, run.model,
+                   run.score.rows, 100 * run.score.within_25, 100 * run.score.median_ape, run.score.mean_abs_log_ratio,
+                   100 * run.score.p90_coverage,
+                   run.predictable.rows == 0 ? "-" : fmt::format("{:.1f}%", 100 * run.predictable.within_25),
+                   run.replay.predict_ns_mean, run.replay.learn_ns_mean);
+    fmt::print("\nwithin 25 % after so many completed runs of the type\n{:<26} {:<10}", "trace", "model");
+    for (const char* heading : {"0", "1-2", "3-4", "5-9", "10-19", "20-49", "50+"}) fmt::print(" {:>7}", heading);
+    fmt::print("\n");
+    for (const Run& run : runs) {
+        fmt::print("{:<26.26} {:<10}", run.trace, run.model);
+        for (const LearningStep& step : run.learning)
+            fmt::print(" {:>7}", step.rows == 0 ? "-" : fmt::format("{:.1f}%", 100 * step.within_25));
+        fmt::print("\n");
+    }
+    if (options.by_type)
+        for (const Run& run : runs) print_types(run, options.types_shown);
+}
+
+Result<void> write_plot(const std::string& path, const std::string& svg) {
+    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    file << svg;
+    file.close();
+    if (!file) return fail(Fault::unavailable, path + ": cannot write the plot");
+    return {};
+}
+
+Result<std::vector<Run>> run_all(const Options& options) {
+    std::vector<Run> runs;
+    const Moment moment = options.moment == "submit" ? Moment::submit : Moment::dispatch;
+    for (const std::string& path : options.traces) {
+        auto rows = read_trace(path, options.limit);
+        if (!rows) return std::unexpected(std::move(rows).error());
+        for (const std::string& name : options.models) {
+            auto model = predict::make_model(name);
+            if (!model) return std::unexpected(std::move(model).error());
+            predict::Predictor predictor(std::move(*model));
+            Run run{.trace = file_name(path), .model = name, .replay = replay(*rows, moment, predictor)};
+            run.score = score(*rows, run.replay.outcomes);
+            run.predictable = score_predictable(*rows, run.replay.outcomes);
+            run.learning = learning_speed(*rows, run.replay.outcomes);
+            if (options.by_type) run.types = score_by_type(*rows, run.replay.outcomes);
+            if (!options.plot.empty() && runs.empty()) {
+                const std::string title = fmt::format("{} on {}: {:.1f} % within 25 %", run.model, run.trace, 100 * run.score.within_25);
+                auto written = write_plot(options.plot, plot_svg(*rows, run.replay.outcomes, title));
+                if (!written) return std::unexpected(std::move(written).error());
+            }
+            run.replay.outcomes = {};
+            runs.push_back(std::move(run));
+        }
+    }
+    return runs;
+}
+
+int evaluate(const Options& options) {
+    for (const std::string& name : options.models) {
+        const auto model = predict::make_model(name);
+        if (model) continue;
+        complain(model.error().what);
+        return 2;
+    }
+    const auto runs = run_all(options);
+    if (!runs) {
+        complain(runs.error().what);
+        return 1;
+    }
+    if (options.output == "json") print_json(options, *runs);
+    else print_tables(options, *runs);
+    return 0;
+}
+
+}  // namespace
+
+void add_command(CLI::App& root, int& exit_code) {
+    auto options = std::make_shared<Options>();
+    CLI::App* verb = root.add_subcommand("evaluate", "Measure how well models predict the run times of a recorded workload");
+    verb->footer(
+        "Each row is predicted before anything of it is known and learned only when it completes.\n"
+        "Examples:\n"
+        "  nexus evaluate --trace jobs.csv.gz\n"
+        "  nexus evaluate --trace jobs.csv.gz --model mixture,ema --moment submit --by-type\n"
+        "  nexus evaluate --trace a.csv.gz --trace b.csv.gz -o json\n"
+        "  nexus evaluate --trace jobs.csv.gz --plot jobs.svg");
+    verb->add_option("--trace", options->traces, "Trace file (CSV, may be gzip); may be given several times")->required();
+    verb->add_option("--model", options->models, "Models, separated by commas")->delimiter(',')->capture_default_str();
+    verb->add_option("--moment", options->moment, "When a row is predicted: dispatch or submit")
+        ->check(CLI::IsMember({"dispatch", "submit"}))
+        ->capture_default_str();
+    verb->add_option("--limit", options->limit, "Only the first N rows of each trace; 0 = all")->capture_default_str();
+    verb->add_option("--seed", options->seed, "Echoed in the result; the replay itself draws no random numbers")->capture_default_str();
+    verb->add_flag("--by-type", options->by_type, "The same figures for each type, with what was possible for it");
+    verb->add_option("--types", options->types_shown, "Types the table shows; json shows all")->capture_default_str();
+    verb->add_option("-o,--output", options->output, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+    verb->add_option("--plot", options->plot, "Write an SVG of the first trace and model to this file");
+    verb->callback([options, &exit_code] { exit_code = evaluate(*options); });
+}
+
+}  // namespace nexus::evaluate

@@ -1,0 +1,109 @@
+// Saving and restoring the mixture. A damaged length is refused before anything is allocated for it.
+
+#include "predict/floats.h"
+#include "predict/mixture.h"
+
+namespace nexus::predict {
+namespace {
+
+constexpr std::uint64_t kVersion = 1;
+
+void put_values(Writer& out, const ExpertValues& values) {
+    for (const float v : values) put_float(out, v);
+}
+
+ExpertValues get_values(Reader& in) {
+    ExpertValues values;
+    for (float& v : values) v = get_float_or_nan(in);
+    return values;
+}
+
+}  // namespace
+
+void ExpertScore::save(Writer& out) const {
+    for (const auto* part : {&hits, &errors, &count})
+        for (const float v : *part) put_float(out, v);
+}
+
+void ExpertScore::load(Reader& in) {
+    for (auto* part : {&hits, &errors, &count})
+        for (float& v : *part) {
+            v = get_float(in);
+            if (v < 0) in.set_failed();
+        }
+}
+
+void Mixture::TypeState::save(Writer& out) const {
+    recent.save(out);
+    put_float(out, sorted_slope);
+    samples.save(out);
+    slope.save(out);
+    score.save(out);
+    put_values(out, said);
+}
+
+void Mixture::TypeState::load(Reader& in) {
+    recent.load(in);
+    sorted_slope = get_float(in);
+    samples.load(in, sorted_slope);
+    slope.load(in);
+    score.load(in);
+    said = get_values(in);
+}
+
+void Mixture::Cell::save(Writer& out) const {
+    out.u64(type);
+    recent.save(out);
+    score.save(out);
+    out.varint(said.size());
+    for (const ExpertValues& values : said) put_values(out, values);
+}
+
+void Mixture::Cell::load(Reader& in) {
+    type = in.u64();
+    recent.load(in);
+    score.load(in);
+    const std::uint64_t count = in.count(kExperts * 4);
+    if (count > kSaidMax) return in.set_failed();
+    for (std::uint64_t i = 0; i < count; ++i) said.push_back(get_values(in));
+}
+
+void Mixture::Place::save(Writer& out) const {
+    out.u64(type);
+    recent.save(out);
+}
+
+void Mixture::Place::load(Reader& in) {
+    type = in.u64();
+    recent.load(in);
+}
+
+void Mixture::save(std::string& out) const {
+    Writer writer(out);
+    writer.varint(kVersion);
+    types_.save(writer);
+    users_.save(writer);
+    cells_.save(writer);
+    places_.save(writer);
+    rest_.save(writer);
+    all_.save(writer);
+    score_.save(writer);
+}
+
+Result<void> Mixture::load(std::string_view bytes) {
+    Reader in(bytes);
+    if (in.varint() != kVersion || in.failed()) return fail(Fault::corrupt, "mixture: not of this version");
+    Mixture fresh(limits_);
+    fresh.types_.load(in);
+    fresh.users_.load(in);
+    fresh.cells_.load(in);
+    fresh.places_.load(in);
+    fresh.rest_.load(in);
+    fresh.all_.load(in);
+    fresh.score_.load(in);
+    if (in.failed() || !in.at_end()) return fail(Fault::corrupt, "mixture: bytes do not parse");
+    *this = std::move(fresh);
+    return {};
+}
+
+}  // namespace nexus::predict

@@ -1,0 +1,56 @@
+#pragma once
+// How a type's run time grows with its payload: the slope of ln(run) on ln(1 + bytes), learned online with forgetting.
+//
+// Recursive least squares for one regressor, kept as exponentially weighted moments: the slope is covariance over variance with
+// a ridge that pulls it to zero while there is little evidence. Innovations are clipped so that one wild run cannot turn it.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "predict/floats.h"
+
+namespace nexus::predict {
+
+class PayloadSlope {
+public:
+    void learn(float payload, float value) {
+        const float step = std::max(1.0F / (count_ + 1.0F), kStepMin);
+        count_ = std::min(count_ + 1.0F, 1e6F);
+        const float dx = payload - mean_x_;
+        const float expected = mean_y_ + slope() * dx;
+        const float innovation = count_ <= 3 ? value - expected : std::clamp(value - expected, -kClip, kClip);
+        const float dy = expected + innovation - mean_y_;
+        mean_x_ += step * dx;
+        mean_y_ += step * dy;
+        var_x_ = (1 - step) * (var_x_ + step * dx * dx);
+        cov_xy_ = (1 - step) * (cov_xy_ + step * dx * dy);
+    }
+    float slope() const {
+        if (count_ < 3 || var_x_ < kSpreadMin) return 0;
+        return std::clamp(cov_xy_ / (var_x_ + kRidge / count_), 0.0F, kSlopeMax);
+    }
+
+    void save(Writer& out) const {
+        for (const float v : {count_, mean_x_, mean_y_, var_x_, cov_xy_}) put_float(out, v);
+    }
+    void load(Reader& in) {
+        for (float* v : {&count_, &mean_x_, &mean_y_, &var_x_, &cov_xy_}) *v = get_float(in);
+        if (count_ < 0 || var_x_ < 0) in.set_failed();
+    }
+
+private:
+    static constexpr float kStepMin = 0.02F;    // forgetting 0.98: about the last 50 runs
+    static constexpr float kClip = 1.5F;        // in ln: a factor of 4.5
+    static constexpr float kSpreadMin = 1e-3F;  // payloads that hardly differ say nothing
+    static constexpr float kRidge = 1.0F;
+    static constexpr float kSlopeMax = 1.5F;
+
+    float count_ = 0;
+    float mean_x_ = 0;
+    float mean_y_ = 0;
+    float var_x_ = 0;
+    float cov_xy_ = 0;
+};
+
+}  // namespace nexus::predict

@@ -1,0 +1,224 @@
+#include "predict/predictor.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/hash.h"
+#include "predict/predictor_state.h"
+
+namespace nexus::predict {
+namespace {
+
+constexpr float kTrustStep = 0.003F;     // algorithms: about the last 300 completions
+constexpr float kTrustPrior = 0.05F;     // variance's worth of belief in slope 1 while there is little evidence
+constexpr float kGlobalTailStep = 0.1F;  // the fleet's tail moves a tenth of a type's
+constexpr float kLongStep = 0.001F;
+constexpr float kShortStep = 0.01F;
+
+float log_of(Duration d) { return static_cast<float>(std::log(static_cast<double>(std::max<std::int64_t>(d.us, 1)))); }
+
+Duration scaled(Duration d, float log_factor) {
+    const double us = static_cast<double>(d.us) * std::exp(static_cast<double>(log_factor));
+    return {std::llround(std::clamp(us, 1.0, static_cast<double>(kRunMax.us)))};
+}
+
+std::size_t bucket_of(Duration run, std::size_t buckets) {
+    std::size_t bucket = 0;
+    while (bucket + 1 < buckets && (std::int64_t{1} << bucket) < run.us) ++bucket;
+    return bucket;
+}
+
+}  // namespace
+
+Predictor::Predictor(std::unique_ptr<Model> champion) : state_(std::make_unique<State>(std::move(champion))) {}
+Predictor::~Predictor() = default;
+
+TypeRecord& Predictor::State::record_of(std::string_view type) {
+    TypeRecord* record = types.find_or_admit(hash_bytes(type));
+    if (record == nullptr) return rest;
+    if (record->name.empty() && !type.empty()) {
+        record->name = type;
+        record->tail = tail;
+    }
+    return *record;
+}
+
+Estimate Predictor::estimate(const Features& features, Instant now) {
+    State& s = *state_;
+    TypeRecord* known = s.types.find(hash_bytes(features.type));
+    const float tail = known == nullptr ? s.tail : known->tail;
+    if (!s.forced.empty()) {
+        const auto forced = s.forced.find(features.type);
+        if (forced != s.forced.end() && now < forced->second.expires) {
+            const Duration p50 = forced->second.estimate;
+            return {.p50 = p50, .p90 = scaled(p50, tail), .mean = p50, .confidence_permille = 1000, .source = EstimateSource::forced};
+        }
+        if (forced != s.forced.end()) s.forced.erase(forced);
+    }
+    Estimate made = s.models.estimate(features);
+    if (made.source == EstimateSource::none) return made;
+    made.p90 = scaled(made.p50, tail);
+    const float ratio = known == nullptr || known->ratio.count < 3 ? 1.0F : known->ratio.mean;
+    made.mean = scaled(made.p50, std::log(std::max(ratio, 0.01F)));
+    if (known != nullptr) known->last = made;
+    const float factor = s.speeds.factor(features);
+    if (factor != 0)
+        for (Duration* d : {&made.p50, &made.p90, &made.mean}) *d = scaled(*d, factor);
+    return made;
+}
+
+void Predictor::learn(const Observation& observation) {
+    State& s = *state_;
+    const Features& features = observation.features;
+    TypeRecord& type = s.record_of(features.type);
+    type.learn_memory(observation.peak_memory_bytes, observation.out_of_memory);
+    const Estimate& predicted = observation.predicted;
+    const bool compared = predicted.source != EstimateSource::none && predicted.source != EstimateSource::forced;
+    const bool exceeded = observation.run > predicted.p90;
+    // A run beyond its P90 was counted when it passed it, if anybody looked; the count must not be taken twice.
+    const bool counted = compared && exceeded && type.overdue > 0;
+    if (counted) --type.overdue;
+    if (observation.end != RunEnd::succeeded) ++type.failed;
+    else ++type.samples;
+
+    const float applied = compared ? s.speeds.factor_then(features, observation.at - observation.run) : 0.0F;
+    const float now_applied = s.speeds.factor(features);
+    Observation normal = observation;
+    normal.run = scaled(observation.run, -now_applied);
+    if (compared && applied != 0) normal.predicted.p50 = scaled(predicted.p50, -applied);
+    s.models.learn(normal);
+
+    if (observation.end != RunEnd::succeeded) {
+        // All that is known of it is that it takes longer; only beyond the P90 that is news.
+        if (compared && exceeded && !counted) s.count_exceeded(type);
+        return;
+    }
+    ++type.histogram[bucket_of(observation.run, type.histogram.size())];
+    if (!compared) return;
+    if (!exceeded) s.count_kept(type);
+    else if (!counted) s.count_exceeded(type);
+    type.covered.add(exceeded ? 0.0F : 1.0F, kShortStep);
+    s.covered.add(exceeded ? 0.0F : 1.0F, kLongStep);
+    const float actual = log_of(observation.run);
+    const float expected = log_of(predicted.p50);
+    const float residual = actual - expected;
+    const bool hit = within_band(-residual, 0);
+    s.hits.add(hit ? 1.0F : 0.0F, kLongStep);
+    s.hits_lately.add(hit ? 1.0F : 0.0F, kShortStep);
+    s.trust.add(expected, actual);
+    const float bias = type.bias.mean;
+    const float variance = type.spread.count < 5 ? 0.1F : type.variance();
+    if (type.learn_residual(residual)) s.models.shorten(features.type);
+    s.speeds.learn(features, residual + applied - bias, variance, applied, observation.at);
+}
+
+void Predictor::overdue(const Features& features, const Estimate&) {
+    TypeRecord& type = state_->record_of(features.type);
+    ++type.overdue;
+    state_->count_exceeded(type);
+}
+
+void Predictor::State::count_exceeded(TypeRecord& type) {
+    type.count_exceeded();
+    tail = std::min(tail + kGlobalTailStep * kTailUp, kTailMax);
+}
+
+void Predictor::State::count_kept(TypeRecord& type) {
+    type.count_kept();
+    tail = std::max(0.0F, tail - kGlobalTailStep * kTailDown);
+}
+
+void Predictor::note_eta(bool finish_within_p90) { state_->eta_covered.add(finish_within_p90 ? 1.0F : 0.0F, kLongStep); }
+void Predictor::set_stopwatch(Instant (*now)()) { state_->models.set_stopwatch(now); }
+std::vector<SpeedChange> Predictor::take_speed_changes() { return state_->speeds.take_speed_changes(); }
+std::vector<AffinityChange> Predictor::take_affinity_changes() { return state_->speeds.take_affinity_changes(); }
+double Predictor::trust() const { return state_->trust.slope(); }
+std::uint32_t Predictor::failures_in_a_row() const { return state_->models.failures_in_a_row(); }
+ModelFailures Predictor::failures() const { return state_->models.failures(); }
+
+std::uint64_t Predictor::memory_p95_bytes(std::string_view type) const {
+    const TypeRecord* known = state_->types.peek(hash_bytes(type));
+    return known == nullptr ? 0 : known->memory_p95_bytes();
+}
+
+Accuracy Predictor::accuracy() const {
+    const State& s = *state_;
+    return {.within_25 = s.hits.mean,
+            .p90_coverage = s.covered.mean,
+            .eta_p90_coverage = s.eta_covered.mean,
+            .samples = static_cast<std::uint64_t>(s.hits.count),
+            .trend = s.hits_lately.mean - s.hits.mean};
+}
+
+TypeStat Predictor::State::stat_of(const TypeRecord& record) const {
+    TypeStat stat{.type = record.name,
+                  .samples = record.samples,
+                  .failed = record.failed,
+                  .p50 = record.last.p50,
+                  .p90 = record.last.p90,
+                  .mean = record.last.mean,
+                  .within_25 = record.hits.mean,
+                  .p90_coverage = record.covered.mean,
+                  .drifting = record.drifting > 0,
+                  .drifts = record.drifts,
+                  .memory_p95_bytes = record.memory_p95_bytes()};
+    const auto overridden = forced.find(record.name);
+    if (overridden != forced.end()) stat.forced = overridden->second.estimate;
+    models.describe(record.name, stat);
+    return stat;
+}
+
+std::vector<TypeStat> Predictor::types() const {
+    std::vector<TypeStat> stats;
+    for (const auto& entry : state_->types.entries()) stats.push_back(state_->stat_of(entry.value));
+    if (state_->rest.samples + state_->rest.failed > 0) stats.push_back(state_->stat_of(state_->rest));
+    for (TypeStat& stat : stats) stat.experts.clear();
+    std::sort(stats.begin(), stats.end(), [](const TypeStat& a, const TypeStat& b) { return a.type < b.type; });
+    return stats;
+}
+
+Result<TypeStat> Predictor::type(std::string_view type) const {
+    const TypeRecord* record = state_->types.peek(hash_bytes(type));
+    if (record == nullptr) return fail(Fault::not_found, "type '" + std::string(type) + "' was never observed");
+    TypeStat stat = state_->stat_of(*record);
+    for (std::size_t i = 0; i < record->histogram.size(); ++i)
+        if (record->histogram[i] > 0) stat.histogram.emplace_back(microseconds(std::int64_t{1} << i), record->histogram[i]);
+    return stat;
+}
+
+Result<void> Predictor::reset(std::string_view type) {
+    TypeRecord* record = state_->types.find(hash_bytes(type));
+    if (record == nullptr) return fail(Fault::not_found, "type '" + std::string(type) + "' was never observed");
+    *record = TypeRecord();
+    record->name = type;
+    record->tail = state_->tail;
+    state_->models.forget(type);
+    return {};
+}
+
+void Predictor::force(std::string_view type, Duration estimate, Instant expires) {
+    auto& forced = state_->forced;
+    const auto at = forced.find(type);
+    if (at != forced.end()) forced.erase(at);
+    if (estimate.us <= 0 || forced.size() >= kForcedMax) return;
+    forced.emplace(type, Forced{.estimate = std::min(estimate, kRunMax), .expires = expires});
+}
+
+void TrustSlope::add(float expected, float actual) {
+    count = std::min(count + 1, 1e6F);
+    const float step = std::max(1 / count, kTrustStep);
+    const float dx = expected - mean_x;
+    const float dy = actual - mean_y;
+    mean_x += step * dx;
+    mean_y += step * dy;
+    xx = (1 - step) * (xx + step * dx * dx);
+    xy = (1 - step) * (xy + step * dx * dy);
+}
+
+double TrustSlope::slope() const {
+    // Before twenty completions the prior decides; a fleet whose predictions are all alike stays at it.
+    const float prior = kTrustPrior * 20 / (count + 20);
+    return std::clamp(static_cast<double>((xy + prior) / (xx + prior)), 0.0, 1.0);
+}
+
+}  // namespace nexus::predict

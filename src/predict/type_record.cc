@@ -1,0 +1,112 @@
+#include "predict/type_record.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "predict/band.h"
+#include "predict/floats.h"
+
+namespace nexus::predict {
+namespace {
+
+constexpr float kResidualStep = 0.02F;
+constexpr float kAccuracyStep = 0.01F;
+constexpr float kResidualMax = 3;
+constexpr float kSpreadMin = 0.05F;     // ln; below it everything would look like a drift
+constexpr float kDriftRest = 1.0F;
+constexpr float kDriftAlarm = 6;
+constexpr std::uint32_t kDriftShown = 20;
+constexpr std::size_t kPeaks = 64;
+
+}  // namespace
+
+void RollingMean::save(Writer& out) const {
+    put_float(out, mean);
+    put_float(out, count);
+}
+
+void RollingMean::load(Reader& in) {
+    mean = get_float(in);
+    count = get_float(in);
+    if (count < 0) in.set_failed();
+}
+
+void TypeRecord::count_exceeded() { tail = std::min(tail + kTailUp, kTailMax); }
+void TypeRecord::count_kept() { tail = std::max(tail - kTailDown, 0.0F); }
+
+bool TypeRecord::learn_residual(float residual) {
+    hits.add(within_band(-residual, 0) ? 1.0F : 0.0F, kAccuracyStep);
+    ratio.add(std::exp(std::clamp(residual, -kResidualMax, kResidualMax)), kResidualStep);
+    const float off = std::clamp(residual - bias.mean, -kResidualMax, kResidualMax);
+    const float deviation = std::max(std::sqrt(spread.mean), kSpreadMin);
+    const float z = std::clamp(off / deviation, -3.0F, 3.0F);
+    const bool settled = spread.count >= 10;
+    bias.add(residual, kResidualStep);
+    // A jump widens the spread only a little, so that it still stands out at the next run.
+    spread.add(settled ? std::min(off * off, 9 * deviation * deviation) : off * off, kResidualStep);
+    if (drifting > 0) --drifting;
+    if (!settled) return false;
+    drift_up = std::max(0.0F, drift_up + z - kDriftRest);
+    drift_down = std::max(0.0F, drift_down - z - kDriftRest);
+    if (std::max(drift_up, drift_down) < kDriftAlarm) return false;
+    drift_up = drift_down = 0;
+    // Estimates made before the alarm are still to be answered for: while they come in, no second alarm.
+    const bool fresh = drifting == 0;
+    drifting = kDriftShown;
+    if (!fresh) return false;
+    ++drifts;
+    return true;
+}
+
+void TypeRecord::learn_memory(std::uint64_t peak_bytes, bool out_of_memory) {
+    if (peak_bytes == 0) return;
+    const auto peak = static_cast<float>(std::log(static_cast<double>(peak_bytes)));
+    if (out_of_memory) {
+        memory_floor = std::max(memory_floor, peak + 0.405F);  // ln 1.5
+        return;
+    }
+    peaks.insert(peak, kPeaks);
+    memory_floor = std::max(0.0F, memory_floor - 0.01F);
+}
+
+std::uint64_t TypeRecord::memory_p95_bytes() const {
+    const float seen = peaks.empty() ? 0.0F : peaks.quantile(0.95F);
+    const float wanted = std::max(seen, memory_floor);
+    return wanted <= 0 ? 0 : static_cast<std::uint64_t>(std::llround(std::exp(std::min(static_cast<double>(wanted), 43.0))));
+}
+
+void TypeRecord::save(Writer& out) const {
+    out.text(name);
+    for (const std::uint64_t n : {samples, failed, std::uint64_t{overdue}, std::uint64_t{drifting}, drifts}) out.varint(n);
+    for (const Duration d : {last.p50, last.p90, last.mean}) out.svarint(d.us);
+    out.varint(last.confidence_permille);
+    out.u8(static_cast<std::uint8_t>(last.source));
+    for (const RollingMean* mean : {&bias, &spread, &ratio, &hits, &covered}) mean->save(out);
+    for (const float v : {tail, drift_up, drift_down, memory_floor}) put_float(out, v);
+    peaks.save(out);
+    for (const std::uint32_t n : histogram) out.varint(n);
+}
+
+void TypeRecord::load(Reader& in) {
+    name = in.text();
+    std::uint64_t beyond = 0;
+    std::uint64_t left = 0;
+    for (std::uint64_t* n : {&samples, &failed, &beyond, &left, &drifts}) *n = in.varint();
+    for (Duration* d : {&last.p50, &last.p90, &last.mean}) d->us = in.svarint();
+    const std::uint64_t confidence = in.varint();
+    const std::uint8_t source = in.u8();
+    if (beyond > UINT32_MAX || left > kDriftShown || confidence > 1000 ||
+        source > static_cast<std::uint8_t>(EstimateSource::forced))
+        return in.set_failed();
+    overdue = static_cast<std::uint32_t>(beyond);
+    drifting = static_cast<std::uint32_t>(left);
+    last.confidence_permille = static_cast<std::uint16_t>(confidence);
+    last.source = static_cast<EstimateSource>(source);
+    for (RollingMean* mean : {&bias, &spread, &ratio, &hits, &covered}) mean->load(in);
+    for (float* v : {&tail, &drift_up, &drift_down, &memory_floor}) *v = get_float(in);
+    peaks.load(in);
+    for (std::uint32_t& n : histogram) n = static_cast<std::uint32_t>(std::min<std::uint64_t>(in.varint(), UINT32_MAX));
+    if (spread.mean < 0 || ratio.mean < 0 || tail < 0 || tail > kTailMax) in.set_failed();
+}
+
+}  // namespace nexus::predict

@@ -1,0 +1,72 @@
+#pragma once
+// What the Predictor knows of one task type, whatever model made the estimates: calibration, accuracy, drift, memory.
+//
+//   tail       ln(P90 / P50), one number pushed up by 0.045 when a run exceeds its P90 and down by 0.005 when it does not: it settles
+//              where one run in ten exceeds it
+//   residual   moments of ln(run / estimate): bias, variance, mean of the ratio
+//   accuracy   share within 25 % and P90 coverage of about the last 100 runs
+//   drift      two-sided CUSUM on standardised residuals
+//   memory     95 % quantile of the last 64 peaks, raised by half of what a run had when it was killed for its memory
+//
+// Not thread-safe.
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "base/bytes.h"
+#include "predict/predictor.h"
+#include "predict/window.h"
+
+namespace nexus::predict {
+
+inline constexpr float kTailUp = 0.045F;
+inline constexpr float kTailDown = 0.005F;
+inline constexpr float kTailMax = 12;  // a factor of 160,000
+
+// An exponential mean that starts as a plain one.
+struct RollingMean {
+    float mean = 0;
+    float count = 0;
+    void add(float value, float step_min) {
+        count = std::min(count + 1, 1e6F);
+        mean += std::max(1 / count, step_min) * (value - mean);
+    }
+    void save(Writer& out) const;
+    void load(Reader& in);
+};
+
+struct TypeRecord {
+    std::string name;
+    std::uint64_t samples = 0;
+    std::uint64_t failed = 0;
+    Estimate last;  // the newest estimate for a worker of average speed
+
+    float tail = 0.5F;
+    std::uint32_t overdue = 0;  // running attempts counted as beyond their P90 already
+    RollingMean bias;
+    RollingMean spread;         // of squared residuals around the bias
+    RollingMean ratio;          // of run / estimate, clipped
+    RollingMean hits;
+    RollingMean covered;
+    float drift_up = 0;
+    float drift_down = 0;
+    std::uint32_t drifting = 0;  // completions until the alarm is over
+    std::uint64_t drifts = 0;
+    ModeWindow peaks;            // ln bytes
+    float memory_floor = 0;      // ln bytes; after kills for memory
+    std::array<std::uint32_t, 48> histogram{};  // of successful runs: bucket i ends at 2^i us
+
+    void count_exceeded();
+    void count_kept();
+    // Of a successful run with a known estimate; `residual` = ln(run / estimate). True on a drift alarm.
+    bool learn_residual(float residual);
+    void learn_memory(std::uint64_t peak_bytes, bool out_of_memory);
+    std::uint64_t memory_p95_bytes() const;
+    float variance() const { return spread.mean; }
+
+    void save(Writer& out) const;
+    void load(Reader& in);
+};
+
+}  // namespace nexus::predict

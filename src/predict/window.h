@@ -1,0 +1,94 @@
+#pragma once
+// The last values of one key, kept sorted as they come and go, so that the mode costs one linear pass.
+//
+//   ModeWindow    values only, weighted by recency
+//   SampleWindow  values with what was known of the task, so that each query can weigh them by likeness
+//
+// Values are ln(microseconds). Not thread-safe.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/bytes.h"
+#include "predict/band.h"
+
+namespace nexus::predict {
+
+inline constexpr std::size_t kWindowMax = 128;
+
+// decay^0, decay^1, ... for weights by age.
+using AgeWeights = std::array<float, kWindowMax>;
+constexpr AgeWeights age_weights(float decay) {
+    AgeWeights weights{};
+    float w = 1;
+    for (float& slot : weights) {
+        slot = w;
+        w *= decay;
+    }
+    return weights;
+}
+
+class ModeWindow {
+public:
+    void insert(float value, std::size_t capacity);
+    // Forgets all but the newest `count`.
+    void keep_newest(std::size_t count);
+    Band mode(const AgeWeights& weights) const;
+    // Of all kept values, unweighted; the mean of the middle two when their number is even. Not of an empty window.
+    float median() const;
+    // The smallest kept value that a share `q` of them does not exceed, 0 < q <= 1. Not of an empty window.
+    float quantile(float q) const;
+    std::size_t size() const { return values_.size(); }
+    bool empty() const { return values_.empty(); }
+
+    void save(Writer& out) const;
+    void load(Reader& in);
+
+private:
+    // Sorted by value. `number_` counts insertions; a value's age is the newest number less its own.
+    std::vector<float> values_;
+    std::vector<std::uint32_t> number_;
+    std::uint32_t next_ = 0;
+};
+
+// One finished run. Text is kept as 32-bit hashes: equal is what matters, and a collision only blurs a weight.
+struct Sample {
+    float value = 0;           // ln run
+    float payload = 0;         // ln(1 + bytes)
+    std::uint32_t type = 0;
+    std::uint32_t user = 0;
+    std::uint32_t demand = 0;  // resources asked for
+    std::uint32_t worker = 0;  // 0 = unknown
+};
+
+class SampleWindow {
+public:
+    // Sorted by `value - slope * payload`.
+    void insert(const Sample& sample, std::size_t capacity, float slope);
+    void resort(float slope);
+    void keep_newest(std::size_t count);
+
+    std::size_t size() const { return samples_.size(); }
+    bool empty() const { return samples_.empty(); }
+    // i-th in sorted order.
+    const Sample& sorted(std::size_t i) const { return samples_[order_[i]]; }
+    float key(std::size_t i) const { return keys_[i]; }
+    std::size_t age(std::size_t i) const {
+        const std::size_t slot = order_[i];
+        return newest_ >= slot ? newest_ - slot : newest_ + samples_.size() - slot;
+    }
+    const Sample& newest() const { return samples_[newest_]; }
+
+    void save(Writer& out) const;
+    void load(Reader& in, float slope);
+
+private:
+    std::vector<Sample> samples_;      // a ring once full
+    std::vector<std::uint8_t> order_;  // slots in sorted order
+    std::vector<float> keys_;          // value - slope * payload, in that order
+    std::size_t newest_ = 0;
+};
+
+}  // namespace nexus::predict

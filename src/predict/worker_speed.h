@@ -1,0 +1,81 @@
+#pragma once
+// How much slower (> 0) or faster (< 0) than average a worker is, in ln, learned from prediction residuals.
+//
+// One scalar Kalman filter a worker: prior variance 0.25, a little process noise with each completion, the type's residual
+// variance as observation noise, innovations clipped at 2.5 standard deviations. A CUSUM of clipped |z| reopens the filter
+// when the worker changed. What is applied is less than what is believed: shrunk to 0 by its own uncertainty, and only while it
+// has been making predictions better than leaving it out. The fleet's mean is kept at 0, so a lone worker is average.
+//
+//   worker speed  by worker name
+//   affinity      by (type, hardware class): what remains after the worker's own speed
+//
+// Deterministic, bounded, not thread-safe.
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "predict/key_table.h"
+#include "predict/predictor.h"
+
+namespace nexus::predict {
+
+class WorkerSpeeds {
+public:
+    // ln of the factor on run times now; 0 without a worker.
+    float factor(const Features& features);
+    // ln of the factor that was applied to an estimate made at `when`.
+    float factor_then(const Features& features, Instant when);
+
+    // `residual` = ln(run / estimate without any factor) less the type's own bias; `variance` of the type's residuals;
+    // `applied` = what factor_then() said.
+    void learn(const Features& features, float residual, float variance, float applied, Instant at);
+
+    std::vector<SpeedChange> take_speed_changes();
+    std::vector<AffinityChange> take_affinity_changes();
+
+    void save(Writer& out) const;
+    void load(Reader& in);
+
+private:
+    struct Published {
+        std::int64_t at_us = 0;
+        float factor = 0;
+    };
+    struct Worker {
+        std::string name;
+        float belief = 0;
+        float variance = 0.25F;
+        float cusum = 0;
+        float gain = 0;       // recent mean of |residual| without less that with the factor
+        float told = 0;       // last factor handed out as a SpeedChange
+        bool changed = false;
+        std::array<Published, 8> history{};  // newest at `head`
+        std::uint8_t head = 0;
+        void save(Writer& out) const;
+        void load(Reader& in);
+    };
+    struct Affinity {
+        std::string type;
+        std::string hardware;
+        float belief = 0;
+        std::uint32_t samples = 0;
+        float told = 0;
+        bool changed = false;
+        void save(Writer& out) const;
+        void load(Reader& in);
+    };
+
+    float effective(const Worker& worker) const;
+    static float effective(const Affinity& affinity);
+    float affinity_of(const Features& features);
+
+    KeyTable<Worker> workers_{20'000};
+    KeyTable<Affinity> affinities_{8192};
+    float fleet_mean_ = 0;
+    std::vector<std::uint64_t> speeds_changed_;      // keys, in order of first change
+    std::vector<std::uint64_t> affinities_changed_;
+};
+
+}  // namespace nexus::predict
