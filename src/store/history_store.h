@@ -96,10 +96,14 @@ public:
     virtual Result<std::optional<TaskRow>> task(TaskId task) = 0;
     virtual Result<std::vector<AttemptRow>> attempts(TaskId task) = 0; // by number
     virtual Result<std::vector<TaskRow>> tasks(const TaskQuery& query) = 0;
+    // Newest first. One event may cause several decisions with one number: these are never split between two pages, so a
+    // page may be longer than its limit.
     virtual Result<std::vector<DecisionRow>> decisions(const DecisionQuery& query) = 0;
     virtual Result<std::vector<AuditRow>> audit(std::size_t limit, std::int64_t before_us) = 0;  // newest first
+    // Minutes from <= minute < to. A task counts in its minute once, however often its row is repeated.
     virtual Result<std::vector<Rollup>> rollups(std::int64_t from_minute, std::int64_t to_minute) = 0;
-    // Drops rows older than `oldest`, then the oldest rows until the store is at most `bytes_max` (0 = no limit).
+    // Drops rows older than `oldest`, then the oldest rows until the store is at most `bytes_max` (0 = no limit). A task
+    // goes with its attempts. The audit stays: it is small, and its hashes chain from its first row.
     virtual Result<void> expire(WallTime oldest, std::uint64_t bytes_max) = 0;
 };
 

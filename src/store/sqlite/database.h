@@ -18,6 +18,11 @@ namespace nexus::store {
 // What a SQLite result code means for the caller. `system_errno` tells a full disk from other I/O errors.
 Fault fault_of(int code, int system_errno);
 
+// Binds as text instead of as a blob: for columns that people filter by in SQL.
+struct Text {
+    std::string_view value;
+};
+
 class Statement {
 public:
     Statement() = default;
@@ -27,6 +32,10 @@ public:
     void bind(const Args&... args) {
         int at = 0;
         (bind_at(++at, args), ...);
+    }
+    template <class T>
+    void bind_one(int at, const T& v) {
+        bind_at(at, v);
     }
     // One step: true = there is a row.
     Result<bool> step();
@@ -58,7 +67,10 @@ private:
     void bind_at(int at, Duration v) { bind_at(at, v.us); }
     void bind_at(int at, WallTime v) { bind_at(at, v.us); }
     void bind_at(int at, std::nullptr_t) { sqlite3_bind_null(handle_.get(), at); }
-    // Everything we store as bytes is a blob, names included: no encoding is assumed of it.
+    void bind_at(int at, Text v) {
+        sqlite3_bind_text64(handle_.get(), at, v.value.empty() ? "" : v.value.data(), v.value.size(), SQLITE_STATIC,
+                            SQLITE_UTF8);
+    }
     void bind_at(int at, std::string_view v) {
         sqlite3_bind_blob64(handle_.get(), at, v.empty() ? "" : v.data(), v.size(), SQLITE_STATIC);
     }

@@ -1,0 +1,157 @@
+// What one task costs the store, for whom sizes a machine: N tasks per commit go through submission (with a body of 100
+// bytes), start and end (drop of the body), while `pending` tasks wait. The state stays the same size while it runs.
+//
+//     store_bench [--seconds S] [--pending N] [--dir PATH] [--level disk|process]
+//
+// Columns: commits/s, tasks/s, CPU per task, commit p50/p99/max, bytes of journal per task.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "journal/codec.h"
+#include "store/memory/memory_journal.h"
+#include "store/sqlite/sqlite_journal.h"
+
+using namespace nexus;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+double cpu_seconds() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    const auto seconds_of = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
+    return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+}
+
+double since(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+
+struct Load {
+    explicit Load(std::uint64_t first) : writer({first}, 0, 1) {}
+    journal::BatchWriter writer;
+    Rng rng{1};
+    Instant at{1'763'890'000'000'000};
+    std::deque<TaskId> pending;
+    std::string body = std::string(100, 'b');
+    std::uint64_t journal_bytes = 0;
+
+    TaskId submit(store::JournalBatch& batch) {
+        const TaskId task = make_task_id(at.us / 1000, rng.next(), rng.next());
+        core::TaskSubmitted fact{.task = task, .spec = {}, .estimate = {}};
+        fact.spec.type = "resize-image";
+        fact.spec.payload_bytes = body.size();
+        fact.spec.body_hash = rng.next();
+        fact.estimate = {.p50 = milliseconds(5), .p90 = milliseconds(9), .mean = milliseconds(6),
+                         .confidence_permille = 800, .source = EstimateSource::type_mode};
+        writer.add({.at = at = at + microseconds(7), .what = std::move(fact)});
+        batch.puts.push_back({.task = task, .body = body});
+        return task;
+    }
+    void finish(TaskId task, store::JournalBatch& batch) {
+        const AttemptId attempt{rng.next(), rng.next()};
+        writer.add({.at = at = at + microseconds(7), .what = core::AttemptStarted{.task = task, .attempt = attempt, .session = {7}}});
+        writer.add({.at = at = at + microseconds(7),
+                    .what = core::AttemptFinished{.task = task, .attempt = attempt, .session = {7}, .run = milliseconds(5)}});
+        batch.drops.push_back(task);
+    }
+    void seal(store::JournalBatch& batch) {
+        batch.first = writer.first();
+        batch.count = writer.count();
+        batch.bytes = writer.finish(rng.next());
+        journal_bytes += batch.bytes.size();
+    }
+};
+
+bool failed(const Result<void>& done) {
+    if (!done) std::fprintf(stderr, "store_bench: %s\n", done.error().what.c_str());
+    return !done;
+}
+
+bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_commit, std::size_t pending, double seconds) {
+    while (load.pending.size() < pending) {
+        store::JournalBatch batch;
+        for (int i = 0; i < 1000; ++i) load.pending.push_back(load.submit(batch));
+        load.seal(batch);
+        if (failed(store.append({&batch, 1}))) return false;
+    }
+    std::vector<double> commits;
+    std::uint64_t tasks = 0;
+    const std::uint64_t bytes_before = load.journal_bytes;
+    const double cpu_before = cpu_seconds();
+    const Clock::time_point start = Clock::now();
+    std::uint64_t untrimmed = 0;
+    while (since(start) < seconds) {
+        store::JournalBatch batch;
+        for (std::size_t i = 0; i < tasks_per_commit; ++i) {
+            load.pending.push_back(load.submit(batch));
+            load.finish(load.pending.front(), batch);
+            load.pending.pop_front();
+        }
+        load.seal(batch);
+        const Clock::time_point before = Clock::now();
+        if (failed(store.append({&batch, 1}))) return false;
+        commits.push_back(since(before));
+        tasks += tasks_per_commit;
+        untrimmed += batch.count;
+        if (untrimmed < 300'000) continue;
+        untrimmed = 0;
+        const Sequence last{load.writer.first().n - 1};
+        if (failed(store.put_snapshot({.at = last, .bytes = "bench"})) || failed(store.trim(last))) return false;
+    }
+    const double wall = since(start);
+    const double cpu = cpu_seconds() - cpu_before;
+    std::ranges::sort(commits);
+    const auto quantile = [&](double q) { return 1e3 * commits[static_cast<std::size_t>(q * static_cast<double>(commits.size() - 1))]; };
+    std::printf("%8zu %10.0f %10.0f %9.2f %9.3f %9.3f %9.2f %9.0f\n", tasks_per_commit,
+                static_cast<double>(commits.size()) / wall, static_cast<double>(tasks) / wall,
+                1e6 * cpu / static_cast<double>(tasks), quantile(0.5), quantile(0.99), quantile(1),
+                static_cast<double>(load.journal_bytes - bytes_before) / static_cast<double>(tasks));
+    std::fflush(stdout);
+    return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    double seconds = 3;
+    std::size_t pending = 10'000;
+    std::string directory = std::filesystem::temp_directory_path() / "nexus-store-bench";
+    store::Durability level = store::Durability::disk;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        const std::string_view flag = argv[i];
+        if (flag == "--seconds") seconds = std::atof(argv[i + 1]);
+        else if (flag == "--pending") pending = static_cast<std::size_t>(std::atoll(argv[i + 1]));
+        else if (flag == "--dir") directory = argv[i + 1];
+        else if (flag == "--level") level = std::string_view(argv[i + 1]) == "process" ? store::Durability::process : store::Durability::disk;
+    }
+    for (const char* kind : {"memory", "sqlite"}) {
+        std::printf("%s journal, level %s, %zu pending\n%8s %10s %10s %9s %9s %9s %9s %9s\n", kind, name_of(level), pending,
+                    "tasks/c", "commits/s", "tasks/s", "cpu us/t", "p50 ms", "p99 ms", "max ms", "B/task");
+        for (const std::size_t tasks_per_commit : {std::size_t{1}, std::size_t{10}, std::size_t{100}, std::size_t{1000}}) {
+            std::filesystem::remove_all(directory);
+            std::unique_ptr<store::JournalStore> store;
+            if (std::string_view(kind) == "memory") {
+                store = std::make_unique<store::MemoryJournal>();
+            } else {
+                auto opened = store::SqliteJournal::open({.directory = directory, .level = level});
+                if (!opened) {
+                    std::fprintf(stderr, "store_bench: %s\n", opened.error().what.c_str());
+                    return 1;
+                }
+                store = *std::move(opened);
+            }
+            Load load(1);
+            if (!run_journal(*store, load, tasks_per_commit, pending, seconds)) return 1;
+        }
+    }
+    std::filesystem::remove_all(directory);
+    return 0;
+}

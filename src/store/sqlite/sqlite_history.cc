@@ -1,0 +1,287 @@
+// Writing and expiring history.db. Reading is in history_query.cc.
+#include "store/sqlite/sqlite_history.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <map>
+
+#include "store/rollup.h"
+#include "store/sqlite/data_directory.h"
+#include "store/sqlite/history_schema.h"
+
+namespace nexus::store {
+namespace {
+
+constexpr std::size_t kNameIdsMax = 100'000;
+// Rows deleted per transaction: about 30 ms, so that writers and readers get their turn.
+constexpr std::int64_t kRowsPerSlice = 10'000;
+
+}  // namespace
+
+SqliteHistory::~SqliteHistory() = default;
+
+Result<std::unique_ptr<SqliteHistory>> SqliteHistory::open(SqliteHistoryOptions options) {
+    std::unique_ptr<SqliteHistory> history(new SqliteHistory(std::move(options)));
+    if (auto ok = history->start(); !ok)
+        return std::unexpected(std::move(ok).error().during("history " + history->options_.path));
+    return history;
+}
+
+Result<void> SqliteHistory::start() {
+    auto ok = open_writer();
+    if (ok || ok.error().fault != Fault::corrupt) return ok;
+    writer_ = {};
+    put_aside_ = options_.path + ".unreadable-" +
+                 std::to_string(std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds(1));
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+        const std::string from = options_.path + suffix;
+        if (::access(from.c_str(), F_OK) == 0) std::rename(from.c_str(), (put_aside_ + suffix).c_str());
+    }
+    return open_writer();
+}
+
+Result<void> SqliteHistory::open_writer() {
+    if (auto ok = make_private_file(options_.path); !ok) return ok;
+    auto db = Database::open(options_.path, Access::write);
+    if (!db) return std::unexpected(std::move(db).error());
+    writer_ = *std::move(db);
+    if (auto ok = writer_.run("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=67108864;"
+                              "PRAGMA cache_size=-16000"); !ok)
+        return ok;
+    const auto application = writer_.integer("PRAGMA application_id");
+    if (!application) return std::unexpected(application.error());
+    const auto version = writer_.integer("PRAGMA user_version");
+    if (!version) return std::unexpected(version.error());
+    const auto tables = writer_.integer("SELECT count(*) FROM sqlite_schema");
+    if (!tables) return std::unexpected(tables.error());
+    if (*application == 0 && *version == 0 && *tables == 0) {
+        const std::string create = std::string("BEGIN IMMEDIATE;") + kHistorySchema +
+                                   "PRAGMA application_id=" + std::to_string(kHistoryApplicationId) +
+                                   ";PRAGMA user_version=" + std::to_string(kHistorySchemaVersion) + ";COMMIT";
+        if (auto ok = writer_.run(create.c_str()); !ok) {
+            writer_.rollback();
+            return ok;
+        }
+    } else if (*application != kHistoryApplicationId) {
+        return fail(Fault::invalid, "this database is not a history (application id " + std::to_string(*application) + ")");
+    } else if (*version > kHistorySchemaVersion) {
+        return fail(Fault::unsupported, "schema version " + std::to_string(*version) + ", this release knows up to " +
+                                            std::to_string(kHistorySchemaVersion));
+    }
+    static constexpr const char* kTaskValues =
+        " INTO task VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    const std::pair<Statement*, std::string> statements[] = {
+        {&insert_task_, std::string("INSERT OR IGNORE") + kTaskValues},
+        {&replace_task_, std::string("INSERT OR REPLACE") + kTaskValues},
+        {&insert_attempt_, "INSERT OR REPLACE INTO attempt VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+        {&insert_decision_, "INSERT OR REPLACE INTO decision VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+        {&insert_audit_, "INSERT OR IGNORE INTO audit(at_us, author, action, reason, before, after, hash)"
+                         " VALUES(?, ?, ?, ?, ?, ?, nullif(?, ''))"},
+        {&add_rollup_, "INSERT INTO rollup VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(minute, type) DO UPDATE SET"
+                       " finished = finished + excluded.finished, succeeded = succeeded + excluded.succeeded,"
+                       " within_25 = within_25 + excluded.within_25, within_p90 = within_p90 + excluded.within_p90,"
+                       " run_us = run_us + excluded.run_us, wait_us = wait_us + excluded.wait_us"},
+        {&insert_name_, "INSERT OR IGNORE INTO name(text) VALUES(?)"},
+        {&select_name_, "SELECT id FROM name WHERE text = ?"},
+    };
+    for (const auto& [statement, sql] : statements) {
+        auto prepared = writer_.prepare(sql.c_str());
+        if (!prepared) return std::unexpected(std::move(prepared).error());
+        *statement = *std::move(prepared);
+    }
+    return {};
+}
+
+Result<void> SqliteHistory::in_transaction(const std::function<Result<void>()>& changes) {
+    if (auto ok = writer_.run("BEGIN IMMEDIATE"); !ok) return ok;
+    auto ok = changes();
+    if (ok) ok = writer_.run("COMMIT");
+    if (!ok) {
+        writer_.rollback();
+        name_ids_.clear();  // it may hold names that were rolled back
+    }
+    return ok;
+}
+
+// The number of a name, given to it when it is new.
+Result<std::int64_t> SqliteHistory::name_id(std::string_view name) {
+    const auto known = name_ids_.find(std::string(name));
+    if (known != name_ids_.end()) return known->second;
+    if (name_ids_.size() >= kNameIdsMax) name_ids_.clear();
+    if (auto ok = insert_name_.run(Text{name}); !ok) return std::unexpected(std::move(ok).error());
+    select_name_.bind(Text{name});
+    const auto row = select_name_.step();
+    if (!row) return std::unexpected(row.error());
+    const std::int64_t id = select_name_.integer(0);
+    select_name_.reset();
+    name_ids_.emplace(name, id);
+    return id;
+}
+
+Result<void> SqliteHistory::write(const HistoryBatch& batch) {
+    const std::lock_guard lock(writer_mutex_);
+    auto ok = in_transaction([&] { return write_rows(batch); });
+    if (!ok) return std::unexpected(std::move(ok).error().during("writing history"));
+    return ok;
+}
+
+Result<void> SqliteHistory::write_rows(const HistoryBatch& batch) {
+    std::map<std::pair<std::int64_t, std::string_view>, Rollup> sums;
+    for (const TaskRow& row : batch.tasks) {
+        const auto fresh = write_task(row);
+        if (!fresh) return std::unexpected(fresh.error());
+        // A row that is repeated (after a restart) must not count in its minute again.
+        if (*fresh) add_to_rollup(sums[{minute_of(row.finished), row.type}], row);
+    }
+    for (const auto& [key, sum] : sums) {
+        const auto type = name_id(key.second);
+        if (!type) return std::unexpected(type.error());
+        if (auto ok = add_rollup_.run(key.first, *type, sum.finished, sum.succeeded, sum.within_25, sum.within_p90,
+                                      sum.run_sum, sum.wait_sum); !ok)
+            return ok;
+    }
+    for (const AttemptRow& row : batch.attempts) {
+        const auto type = name_id(row.type), tenant = name_id(row.tenant), worker = name_id(row.worker),
+                   source = name_id(row.source);
+        for (const auto* id : {&type, &tenant, &worker, &source})
+            if (!*id) return std::unexpected(id->error());
+        const IdBytes task = id_bytes(row.task), attempt = id_bytes(row.attempt);
+        if (auto ok = insert_attempt_.run(std::string_view(task), row.number, std::string_view(attempt), *type, *tenant,
+                                          *worker, row.outcome, row.assigned, row.started, row.ended, row.run,
+                                          row.predicted_p50, row.predicted_p90, *source, row.payload_bytes,
+                                          row.peak_memory_bytes, Text{row.error}); !ok)
+            return ok;
+    }
+    for (const DecisionRow& row : batch.decisions) {
+        const auto type = name_id(row.type), worker = name_id(row.worker), policy = name_id(row.policy);
+        for (const auto* id : {&type, &worker, &policy})
+            if (!*id) return std::unexpected(id->error());
+        const IdBytes task = id_bytes(row.task);
+        if (auto ok = insert_decision_.run(row.number, std::string_view(task), row.at, *type, *worker, *policy,
+                                           row.fallback, row.predicted, Text{row.record}); !ok)
+            return ok;
+    }
+    for (const AuditRow& row : batch.audit)
+        if (auto ok = insert_audit_.run(row.at, Text{row.author}, Text{row.action}, Text{row.reason}, Text{row.before},
+                                        Text{row.after}, Text{row.hash}); !ok)
+            return ok;
+    return {};
+}
+
+// True when the task was not known before.
+Result<bool> SqliteHistory::write_task(const TaskRow& row) {
+    const auto type = name_id(row.type), tenant = name_id(row.tenant), queue = name_id(row.queue),
+               worker = name_id(row.worker);
+    for (const auto* id : {&type, &tenant, &queue, &worker})
+        if (!*id) return std::unexpected(id->error());
+    const IdBytes task = id_bytes(row.task), redrive_of = id_bytes(row.redrive_of);
+    const auto run = [&](Statement& statement) {
+        return statement.run(row.finished, std::string_view(task), row.state, *type, *tenant, *queue, *worker,
+                             row.priority, row.submitted, row.started, row.run, row.attempts, row.failures, row.crashes,
+                             row.payload_bytes, row.result_bytes, row.predicted_p50, row.predicted_p90,
+                             row.eta_finish_p50, row.eta_finish_p90, Text{row.error},
+                             row.redrive_of ? std::string_view(redrive_of) : std::string_view());
+    };
+    if (auto ok = run(insert_task_); !ok) return std::unexpected(std::move(ok).error());
+    if (writer_.changes() == 1) return true;
+    if (auto ok = run(replace_task_); !ok) return std::unexpected(std::move(ok).error());
+    return false;
+}
+
+Result<std::uint64_t> SqliteHistory::used_bytes() {
+    const std::lock_guard lock(writer_mutex_);
+    const auto pages = writer_.integer("SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM"
+                                       " pragma_freelist_count)");
+    const auto page_bytes = writer_.integer("PRAGMA page_size");
+    if (!pages) return std::unexpected(pages.error());
+    if (!page_bytes) return std::unexpected(page_bytes.error());
+    return static_cast<std::uint64_t>(*pages * *page_bytes);
+}
+
+Result<void> SqliteHistory::expire(WallTime oldest, std::uint64_t bytes_max) {
+    for (;;) {
+        const auto dropped = drop_older(oldest);
+        if (!dropped) return std::unexpected(dropped.error());
+        if (*dropped == 0) break;
+    }
+    while (bytes_max != 0) {
+        const auto bytes = used_bytes();
+        if (!bytes) return std::unexpected(bytes.error());
+        if (*bytes <= bytes_max) break;
+        const auto dropped = drop_oldest();
+        if (!dropped) return std::unexpected(dropped.error());
+        if (*dropped == 0) break;
+    }
+    return {};
+}
+
+// Runs the statements in one transaction, each with ?1 = `bound`, ?2 = `rows_max`, ?3 = the smallest task id of the time
+// `bound`; answers how many rows went.
+Result<std::int64_t> SqliteHistory::drop_rows(std::span<const char* const> statements, std::int64_t bound,
+                                              std::int64_t rows_max) {
+    const std::lock_guard lock(writer_mutex_);
+    const IdBytes id_floor = id_bytes(TaskId{.hi = static_cast<std::uint64_t>(std::max<std::int64_t>(bound, 0) / 1000) << 16});
+    std::int64_t dropped = 0;
+    auto ok = in_transaction([&]() -> Result<void> {
+        for (const char* sql : statements) {
+            auto statement = writer_.prepare(sql);
+            if (!statement) return std::unexpected(std::move(statement).error());
+            if (auto done = statement->run(bound, rows_max, std::string_view(id_floor)); !done) return done;
+            dropped += writer_.changes();
+        }
+        return {};
+    });
+    if (!ok) return std::unexpected(std::move(ok).error().during("expiring history"));
+    return dropped;
+}
+
+Result<std::int64_t> SqliteHistory::drop_older(WallTime oldest) {
+    static constexpr const char* kSteps[] = {
+        "DELETE FROM attempt WHERE task IN"
+        " (SELECT task FROM task WHERE finished_us < ?1 ORDER BY finished_us, task LIMIT ?2)",
+        "DELETE FROM task WHERE (finished_us, task) IN"
+        " (SELECT finished_us, task FROM task WHERE finished_us < ?1 ORDER BY finished_us, task LIMIT ?2)",
+        // Numbers grow with time: looking at the first few is enough, and never a scan.
+        "DELETE FROM decision WHERE (number, task) IN (SELECT number, task FROM"
+        " (SELECT number, task, at_us FROM decision ORDER BY number, task LIMIT ?2) WHERE at_us < ?1)",
+        "DELETE FROM rollup WHERE minute < ?1 / 60000000",
+    };
+    const auto dropped = drop_rows(kSteps, oldest.us, kRowsPerSlice);
+    if (!dropped || *dropped != 0) return dropped;
+    // Attempts whose task's row never came (history may drop rows): judged by the time in the task's id.
+    static constexpr const char* kOrphans[] = {
+        "DELETE FROM attempt WHERE (task, number) IN (SELECT a.task, a.number FROM attempt a"
+        " WHERE a.task < ?3"
+        " AND NOT EXISTS (SELECT 1 FROM task t WHERE t.task = a.task) ORDER BY a.task LIMIT ?2)",
+    };
+    return drop_rows(kOrphans, oldest.us, kRowsPerSlice);
+}
+
+Result<std::int64_t> SqliteHistory::drop_oldest() {
+    static constexpr const char* kTasks[] = {
+        "DELETE FROM attempt WHERE ?1 = 0 AND task IN (SELECT task FROM task ORDER BY finished_us, task LIMIT ?2)",
+        "DELETE FROM task WHERE (finished_us, task) IN"
+        " (SELECT finished_us, task FROM task WHERE ?1 = 0 ORDER BY finished_us, task LIMIT ?2)",
+    };
+    static constexpr const char* kDecisions[] = {
+        "DELETE FROM decision WHERE (number, task) IN"
+        " (SELECT number, task FROM decision WHERE ?1 = 0 ORDER BY number, task LIMIT ?2)",
+    };
+    std::int64_t decision_is_older = 0;
+    {
+        const std::lock_guard lock(writer_mutex_);
+        const auto older = writer_.integer(
+            "SELECT coalesce((SELECT at_us FROM decision ORDER BY number, task LIMIT 1), 9e18) <"
+            " coalesce((SELECT min(finished_us) FROM task), 9e18)");
+        if (!older) return std::unexpected(older.error());
+        decision_is_older = *older;
+    }
+    const std::int64_t rows_max = kRowsPerSlice / 10;  // finer, so as not to drop much more than is asked for
+    if (decision_is_older != 0) return drop_rows(kDecisions, 0, rows_max);
+    return drop_rows(kTasks, 0, rows_max);
+}
+
+}  // namespace nexus::store

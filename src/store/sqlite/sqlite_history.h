@@ -1,0 +1,78 @@
+#pragma once
+// The embedded history: history.db (SQLite, WAL, synchronous=NORMAL) in the data directory. The schema is documented in
+// docs/journal.md and meant to be read with any SQLite tool.
+//
+// Never part of the durability promise: a database that cannot be read is put aside under another name and a new one is
+// begun; a power loss may lose the last rows.
+//
+// Threads: write() and expire() by one thread at a time; queries by any thread, each on a connection of its own.
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "store/history_store.h"
+#include "store/sqlite/database.h"
+
+namespace nexus::store {
+
+struct SqliteHistoryOptions {
+    std::string path;  // of the database file; its directory must exist
+};
+
+class SqliteHistory final : public HistoryStore {
+public:
+    // Faults: unsupported (newer schema), denied, no_space, unavailable.
+    static Result<std::unique_ptr<SqliteHistory>> open(SqliteHistoryOptions options);
+    ~SqliteHistory() override;
+
+    Result<void> write(const HistoryBatch& batch) override;
+    Result<std::optional<TaskRow>> task(TaskId task) override;
+    Result<std::vector<AttemptRow>> attempts(TaskId task) override;
+    Result<std::vector<TaskRow>> tasks(const TaskQuery& query) override;
+    Result<std::vector<DecisionRow>> decisions(const DecisionQuery& query) override;
+    Result<std::vector<AuditRow>> audit(std::size_t limit, std::int64_t before_us) override;
+    Result<std::vector<Rollup>> rollups(std::int64_t from_minute, std::int64_t to_minute) override;
+    Result<void> expire(WallTime oldest, std::uint64_t bytes_max) override;
+
+    // Where an unreadable database was put; empty when it was readable or new.
+    const std::string& put_aside() const { return put_aside_; }
+    // Bytes in use, without the pages that wait to be used again.
+    Result<std::uint64_t> used_bytes();
+
+private:
+    explicit SqliteHistory(SqliteHistoryOptions options) : options_(std::move(options)) {}
+    Result<void> start();
+    Result<void> open_writer();
+    Result<void> write_rows(const HistoryBatch& batch);
+    Result<bool> write_task(const TaskRow& row);
+    Result<std::int64_t> name_id(std::string_view name);
+    Result<void> in_transaction(const std::function<Result<void>()>& changes);
+    Result<std::int64_t> drop_rows(std::span<const char* const> statements, std::int64_t bound, std::int64_t rows_max);
+    Result<std::int64_t> drop_older(WallTime oldest);  // a slice; answers the rows dropped
+    Result<std::int64_t> drop_oldest();                // a slice
+
+    // A connection for one query, given back afterwards.
+    class Reader;
+    Result<Reader> reader();
+    Result<std::vector<TaskRow>> task_rows(const std::string& where, const std::function<void(Statement&)>& bind);
+
+    SqliteHistoryOptions options_;
+    std::string put_aside_;
+
+    std::mutex writer_mutex_;  // guards the writer connection and all down to the next mutex
+    Database writer_;
+    Statement insert_task_, replace_task_, insert_attempt_, insert_decision_, insert_audit_, add_rollup_, insert_name_,
+        select_name_;
+    // Names are stored once. Emptied when it grows beyond what types, tenants, queues and workers can be.
+    std::unordered_map<std::string, std::int64_t> name_ids_;
+
+    std::mutex readers_mutex_;  // guards the idle readers
+    std::vector<Database> readers_;
+};
+
+}  // namespace nexus::store
