@@ -2,9 +2,10 @@
 // Mode seeking in log space: where a point estimate must stand so that most of the given weight lies within 25 % of it.
 //
 // An estimate p is within 25 % of an actual a when p/1.25 <= a <= p/0.75, so a band of log width ln(1.25/0.75) is slid over
-// the sorted values and the heaviest one wins; its contents are centred in it. That maximises the share of hits, which
+// the sorted values and the heaviest one wins; the estimate stands in it so that nothing falls out, between the middle of its extremes and its mean. That maximises the share of hits, which
 // neither the mean nor the median does (docs/prediction.md).
 
+#include <algorithm>
 #include <cstddef>
 
 namespace nexus::predict {
@@ -14,28 +15,47 @@ inline constexpr float kBandSkew = -0.032269F;     // (ln 1.25 + ln 0.75) / 2: f
 inline constexpr float kHitLow = -0.287682F;       // ln 0.75: ln(estimate / actual) of a hit lies between these two
 inline constexpr float kHitHigh = 0.223144F;       // ln 1.25
 
+inline constexpr float kMeanShare = 0.3F;          // how far from the middle towards the mean; flat from 0 to 0.5
+
 struct Band {
     float centre = 0;  // ln of the estimate
     float weight = 0;  // inside the band
     float total = 0;   // of all values
 };
 
-// `value` ascending, `weight` >= 0, `count` of each. All weights zero gives weight 0 and the centre of the last band.
+// `value` ascending, `weight` >= 0, `count` of each. All weights zero gives weight 0 and the middle of the
+// first band.
 inline Band densest_band(const float* value, const float* weight, std::size_t count) {
     Band best;
     best.weight = -1;
     float inside = 0;
+    float moment = 0;  // of what is inside, around the smallest value: keeps the sums small
+    float best_moment = 0;
+    std::size_t best_low = 0;
+    std::size_t best_high = 0;
     std::size_t low = 0;
     for (std::size_t high = 0; high < count; ++high) {
         inside += weight[high];
+        moment += weight[high] * (value[high] - value[0]);
         best.total += weight[high];
-        while (value[high] - value[low] > kBandWidth) inside -= weight[low++];
-        if (inside > best.weight) {
-            best.weight = inside;
-            best.centre = (value[low] + value[high]) * 0.5F + kBandSkew;
+        for (; value[high] - value[low] > kBandWidth; ++low) {
+            inside -= weight[low];
+            moment -= weight[low] * (value[low] - value[0]);
         }
+        if (inside <= best.weight) continue;
+        best.weight = inside;
+        best_moment = moment;
+        best_low = low;
+        best_high = high;
     }
-    if (best.weight < 0) best.weight = 0;
+    if (count == 0) return {};
+    const float first = value[best_low];
+    const float last = value[best_high];
+    const float middle = (first + last) * 0.5F;
+    const float mean = best.weight > 0 ? value[0] + best_moment / best.weight : middle;
+    // Anywhere between these two the band still holds all of it.
+    const float leaning = std::clamp(mean, std::min(last - kBandWidth * 0.5F, middle), std::max(first + kBandWidth * 0.5F, middle));
+    best.centre = middle + kMeanShare * (leaning - middle) + kBandSkew;
     return best;
 }
 

@@ -4,57 +4,75 @@
 #include <cmath>
 
 #include "base/hash.h"
+#include "predict/type_name.h"
 
 namespace nexus::predict {
 namespace {
 
-// Memory and recency of each window; chosen on real workloads (docs/prediction.md).
+// Memory and recency of each window. Chosen on recorded workloads of eight kinds (docs/prediction.md); all of them are flat
+// around these values.
 constexpr std::size_t kTypeWindow = 50;
 constexpr std::size_t kCellWindow = 20;
 constexpr std::size_t kPlaceWindow = 50;
 constexpr std::size_t kSampleWindow = 128;
+constexpr std::size_t kUserWindow = 128;
 constexpr std::size_t kAllWindow = 128;
 constexpr std::size_t kAfterDrift = 4;  // runs kept when the type's run times jumped
 constexpr AgeWeights kSlow = age_weights(0.95F);
-constexpr AgeWeights kFast = age_weights(0.80F);
+constexpr AgeWeights kFast = age_weights(0.70F);
 constexpr AgeWeights kSteady = age_weights(0.97F);
 
 // How much more a past run counts when it resembles the task in question.
 constexpr float kSameUser = 4;
-constexpr float kSameDemand = 3;
-constexpr float kSameWorker = 2;
-constexpr float kSameType = 5;
+constexpr float kSameDemand = 6;
+constexpr float kSameWorker = 4;
+constexpr float kSameType = 3;
+constexpr float kPayloadReach = 4;        // weight falls by e with each quarter of ln(payload) ...
+constexpr float kPayloadReachScaled = 1;  // ... or with each 1 when durations are carried over by the slope
 
-constexpr float kScoreDecay = 0.95F;
+constexpr float kScoreDecay = 0.98F;
+constexpr float kFleetDecay = 0.999F;
 constexpr float kErrorMax = 2.0F;
 constexpr float kErrorWeight = 0.01F;
-constexpr float kPriorCount = 2.5F;
+constexpr float kPriorCount = 10;
+constexpr float kNewPriorCount = 4;
+constexpr std::uint64_t kNewRuns = 3;       // a type with fewer runs is new
+constexpr std::uint64_t kFamilyRuns = 8;    // a type tells its family of its first runs, then of each eighth
+constexpr float kLostBy = 0.08F;            // hit rate: an expert this far behind is asked only each eighth time,
+constexpr float kLostCount = 20;            // once it was scored that often
+constexpr std::uint32_t kBeyondMax = 3;     // censored runs in a row, all longer than estimated, before they are believed
+constexpr double kUnknownUs = 5e6;
 
-// exp(-d / scale) by table: the weight needs no more than two digits.
-class Kernel {
-public:
-    Kernel() {
-        for (std::size_t i = 0; i < table_.size(); ++i) table_[i] = std::exp(-static_cast<float>(i) / kSteps);
-    }
-    float at(float distance) const {
-        const float steps = distance * kSteps;
-        return steps >= static_cast<float>(table_.size()) ? 0.0F : table_[static_cast<std::size_t>(steps)];
-    }
+// What experts are worth before any record: a hint is meant, a family is a guess.
+constexpr std::array<float, expert_count> kPriorRate = {0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.6F, 0.35F};
+constexpr std::array<EstimateSource, expert_count> kSources = {
+    EstimateSource::type_mode,   EstimateSource::user_mode, EstimateSource::scaled_mode, EstimateSource::joined_mode,
+    EstimateSource::worker_mode, EstimateSource::hint,      EstimateSource::prefix};
+constexpr std::array<const char*, expert_count> kNames = {"type_mode",   "user_mode", "scaled_mode", "joined_mode",
+                                                          "worker_mode", "hint",      "prefix"};
 
-private:
-    static constexpr float kSteps = 16;
-    std::array<float, 128> table_;
-};
-const Kernel kKernel;
+// exp(-d) by table: the weight needs no more than two digits.
+constexpr float kKernelSteps = 16;
+const std::array<float, 128> kKernel = [] {
+    std::array<float, 128> table{};
+    for (std::size_t i = 0; i < table.size(); ++i) table[i] = std::exp(-static_cast<float>(i) / kKernelSteps);
+    return table;
+}();
+float kernel(float distance) {
+    const float steps = distance * kKernelSteps;
+    return steps >= static_cast<float>(kKernel.size()) ? 0.0F : kKernel[static_cast<std::size_t>(steps)];
+}
 
 std::uint32_t short_hash(std::string_view text) {
     return text.empty() ? 0 : static_cast<std::uint32_t>(hash_bytes(text) >> 16);
 }
 
+float log_of(Duration d) { return std::log(static_cast<float>(std::max<std::int64_t>(d.us, 1))); }
+
 }  // namespace
 
 void ExpertScore::add(const ExpertValues& made, float actual, float decay) {
-    for (std::size_t e = 0; e < kExperts; ++e) {
+    for (std::size_t e = 0; e < expert_count; ++e) {
         if (std::isnan(made[e])) continue;
         hits[e] = hits[e] * decay + (within_band(made[e], actual) ? 1.0F : 0.0F);
         errors[e] = errors[e] * decay + std::min(std::abs(made[e] - actual), kErrorMax);
@@ -63,14 +81,21 @@ void ExpertScore::add(const ExpertValues& made, float actual, float decay) {
 }
 
 Mixture::Mixture(const MixtureLimits& limits)
-    : limits_(limits), types_(limits.types_max), users_(limits.users_max), cells_(limits.cells_max), places_(limits.places_max) {}
+    : limits_(limits),
+      types_(limits.types_max),
+      users_(limits.users_max),
+      cells_(limits.cells_max),
+      places_(limits.places_max),
+      families_(limits.families_max) {}
 
 Mixture::Query Mixture::query_of(const Features& features) {
     Query query;
     query.type = hash_bytes(features.type);
     query.cell = hash_bytes(features.tenant, query.type);
     query.place = features.worker.empty() ? 0 : hash_bytes(features.worker, ~query.type);
-    query.sample.payload = std::log1p(static_cast<float>(features.payload_bytes));
+    query.family = family_of(features.type);
+    if (features.hint.us > 0) query.hint = log_of(features.hint);
+    query.sample.payload = features.payload_bytes == 0 ? 0.0F : std::log1p(static_cast<float>(features.payload_bytes));
     query.sample.type = static_cast<std::uint32_t>(query.type >> 16);
     query.sample.user = short_hash(features.tenant);
     const std::uint64_t demand =
@@ -81,89 +106,107 @@ Mixture::Query Mixture::query_of(const Features& features) {
     return query;
 }
 
-void Mixture::ask_similar(const Query& query, TypeState* type, Answer& answer) {
+// scaled_mode, and joined_mode by merging the type's runs (already in order, shifted as a whole) with the tenant's.
+void Mixture::ask_similar(const Query& query, const TypeState* type, bool scaled, bool joined, Answer& answer) {
     std::array<float, 2 * kWindowMax> value;
     std::array<float, 2 * kWindowMax> weight;
     const Sample& asked = query.sample;
+    const auto likeness = [&asked](const Sample& past, float reach) {
+        float w = kernel(std::abs(past.payload - asked.payload) * reach);
+        w *= past.user == asked.user ? kSameUser : 1.0F;
+        w *= past.demand == asked.demand ? kSameDemand : 1.0F;
+        w *= past.worker == asked.worker ? kSameWorker : 1.0F;
+        return w;
+    };
     std::size_t count = 0;
-    if (type != nullptr && !type->samples.empty()) {
+    if (type != nullptr) {
         const SampleWindow& window = type->samples;
         const float slope = type->sorted_slope;
-        const float reach = slope > 0 ? 1.0F : 4.0F;
-        for (std::size_t i = 0; i < window.size(); ++i) {
-            const Sample& past = window.sorted(i);
-            float w = kSteady[window.age(i)] * kKernel.at(std::abs(past.payload - asked.payload) * reach);
-            if (past.user == asked.user) w *= kSameUser;
-            if (past.demand == asked.demand) w *= kSameDemand;
-            if (past.worker == asked.worker) w *= kSameWorker;
-            value[i] = window.key(i) + slope * asked.payload;
-            weight[i] = w;
-        }
+        const float shift = slope * asked.payload;
+        const float reach = slope > 0 ? kPayloadReachScaled : kPayloadReach;
         count = window.size();
-        answer.bands[2] = densest_band(value.data(), weight.data(), count);
-        answer.values[2] = answer.bands[2].centre;
+        for (std::size_t i = 0; i < count; ++i) {
+            value[i] = window.key(i) + shift;
+            weight[i] = kSteady[window.age(i)] * likeness(window.sorted(i), reach);
+        }
+        if (scaled && count > 0) answer.set(scaled_mode, densest_band(value.data(), weight.data(), count));
     }
+    if (!joined) return;
     const UserState* user = users_.find(asked.user);
     if (user == nullptr) return;
-    std::array<float, 2 * kWindowMax> joined;
-    std::array<float, 2 * kWindowMax> joined_weight;
+    std::array<float, 2 * kWindowMax> both;
+    std::array<float, 2 * kWindowMax> both_weight;
     std::size_t n = 0;
     std::size_t i = 0;
+    const auto take_own_up_to = [&](float limit) {
+        for (; i < count && value[i] <= limit; ++i) {
+            both[n] = value[i];
+            both_weight[n++] = weight[i] * kSameType;
+        }
+    };
     const SampleWindow& others = user->samples;
     for (std::size_t j = 0; j < others.size(); ++j) {
         const Sample& past = others.sorted(j);
         if (past.type == asked.type) continue;
-        while (i < count && value[i] <= past.value) {
-            joined[n] = value[i];
-            joined_weight[n++] = weight[i++] * kSameType;
-        }
-        float w = kSteady[others.age(j)] * kSameUser * kKernel.at(std::abs(past.payload - asked.payload));
-        if (past.demand == asked.demand) w *= kSameDemand;
-        if (past.worker == asked.worker) w *= kSameWorker;
-        joined[n] = past.value;
-        joined_weight[n++] = w;
+        take_own_up_to(past.value);
+        both[n] = past.value;
+        both_weight[n++] = kSteady[others.age(j)] * likeness(past, kPayloadReach);
     }
-    while (i < count) {
-        joined[n] = value[i];
-        joined_weight[n++] = weight[i++] * kSameType;
-    }
-    if (n == 0) return;
-    answer.bands[3] = densest_band(joined.data(), joined_weight.data(), n);
-    answer.values[3] = answer.bands[3].centre;
+    take_own_up_to(std::numeric_limits<float>::infinity());
+    if (n > 0) answer.set(joined_mode, densest_band(both.data(), both_weight.data(), n));
 }
 
 Mixture::Answer Mixture::ask(const Query& query, TypeState* type, Cell* cell) {
     Answer answer;
-    answer.values = kNobody;
-    const auto set = [&](std::size_t expert, const Band& band) {
-        answer.bands[expert] = band;
-        answer.values[expert] = band.centre;
-    };
-    if (type != nullptr && !type->recent.empty()) set(0, type->recent.mode(kSlow));
-    if (cell != nullptr && !cell->recent.empty()) set(1, cell->recent.mode(kFast));
-    ask_similar(query, type, answer);
+    if (type != nullptr && !type->recent.empty()) answer.set(type_mode, type->recent.mode(kSlow));
+    if (cell != nullptr && !cell->recent.empty()) answer.set(user_mode, cell->recent.mode(kFast));
     if (query.place != 0)
-        if (const Place* place = places_.find(query.place)) set(4, place->recent.mode(kSlow));
+        if (const Recent* place = places_.find(query.place))
+            if (!place->recent.empty()) answer.set(worker_mode, place->recent.mode(kSlow));
+    answer.values[by_hint] = query.hint;
+    const bool is_new = type == nullptr || type->seen < kNewRuns;
+    if (is_new && !query.family.empty())
+        if (const Recent* family = families_.find(hash_bytes(query.family))) answer.set(by_prefix, family->recent.mode(kSlow));
+    // The two that look at every past run cost most. Where they have lost for long they are asked only now and then.
+    bool scaled = true;
+    bool joined = true;
+    if (type != nullptr && ++type->turn % 8 != 0) {
+        float best = 0;
+        for (const Expert e : {type_mode, user_mode, scaled_mode, joined_mode}) best = std::max(best, standing(e, type, cell));
+        const auto lost = [&](Expert e) {
+            return type->score.count[e] > kLostCount && standing(e, type, cell) < best - kLostBy;
+        };
+        scaled = !lost(scaled_mode);
+        joined = !lost(joined_mode);
+    }
+    if (scaled || joined) ask_similar(query, type, scaled, joined, answer);
     return answer;
 }
 
-std::size_t Mixture::choose(const ExpertValues& values, const TypeState* type, const Cell* cell) const {
-    std::size_t best = kExperts;
-    float best_score = -1e9F;
-    for (std::size_t e = 0; e < kExperts; ++e) {
+// The share of hits expected of an expert here: its recent record with the type and with the (type, tenant), each shrunk to its
+// record with everything, less a little for far misses.
+float Mixture::standing(Expert expert, const TypeState* type, const Cell* cell) const {
+    const bool is_new = type == nullptr || type->seen < kNewRuns;
+    const ExpertScore& fleet = is_new ? new_score_ : score_;
+    const float base = (fleet.hits[expert] + kNewPriorCount * kPriorRate[expert]) / (fleet.count[expert] + kNewPriorCount);
+    const auto rate = [&](const ExpertScore& score) {
+        return (score.hits[expert] + kPriorCount * base) / (score.count[expert] + kPriorCount);
+    };
+    if (type == nullptr) return base;
+    const float count = type->score.count[expert];
+    const float error = count == 0 ? 0.0F : type->score.errors[expert] / count;
+    return 0.5F * rate(type->score) + 0.5F * (cell == nullptr ? base : rate(cell->score)) - kErrorWeight * error;
+}
+
+Expert Mixture::choose(const ExpertValues& values, const TypeState* type, const Cell* cell) const {
+    Expert best = expert_count;
+    float best_standing = -1;
+    for (std::size_t e = 0; e < expert_count; ++e) {
         if (std::isnan(values[e])) continue;
-        const float base = (score_.hits[e] + 1) / (score_.count[e] + 2);
-        const auto rate = [&](const ExpertScore& score) {
-            return (score.hits[e] + kPriorCount * base) / (score.count[e] + kPriorCount);
-        };
-        const float by_type = type == nullptr ? base : rate(type->score);
-        const float by_cell = cell == nullptr ? base : rate(cell->score);
-        const float error = type == nullptr || type->score.count[e] == 0 ? 0.0F : type->score.errors[e] / type->score.count[e];
-        const float score = 0.5F * by_type + 0.5F * by_cell - kErrorWeight * error;
-        if (score > best_score) {
-            best_score = score;
-            best = e;
-        }
+        const float here = standing(static_cast<Expert>(e), type, cell);
+        if (here <= best_standing) continue;
+        best_standing = here;
+        best = static_cast<Expert>(e);
     }
     return best;
 }
@@ -173,42 +216,45 @@ Result<Estimate> Mixture::estimate(const Features& features) {
     TypeState* type = types_.find(query.type);
     Cell* cell = cells_.find_or_admit(query.cell);
     const Answer answer = ask(query, type, cell);
-    const std::size_t best = choose(answer.values, type, cell);
-    if (cell != nullptr) {
-        if (cell->said.size() == kSaidMax) cell->said.erase(cell->said.begin());
-        cell->said.push_back(answer.values);
-        cell->type = query.type;
-    }
+    const Expert best = choose(answer.values, type, cell);
     if (type != nullptr) type->said = answer.values;
+    if (cell != nullptr) {
+        cell->type = query.type;
+        // Floats compare by their bits here: an absent answer equals an absent answer.
+        if (cell->said.empty() || std::memcmp(&cell->said.back(), &answer.values, sizeof answer.values) != 0) {
+            if (cell->said.size() == kSaidMax) cell->said.erase(cell->said.begin());
+            cell->said.push_back(answer.values);
+        }
+    }
     Estimate estimate;
-    float centre = 0;
-    Band band;
-    if (best < kExperts) {
-        centre = answer.values[best];
-        band = answer.bands[best];
-        estimate.source = static_cast<EstimateSource>(static_cast<std::size_t>(EstimateSource::type_mode) + best);
-    } else if (features.hint.us > 0) {
-        centre = std::log(static_cast<float>(features.hint.us));
-        estimate.source = EstimateSource::hint;
+    double us = kUnknownUs;
+    if (best != expert_count) {
+        us = std::exp(static_cast<double>(answer.values[best]));
+        estimate.source = kSources[best];
+        const Band& band = answer.bands[best];
+        const float expected = standing(best, type, cell);
+        // Before there is a record the share of weight inside the band is the better guess of being right.
+        const float sure = band.total > 0 ? 0.5F * (expected + band.weight / (band.total + 1)) : 0.5F * expected;
+        estimate.confidence_permille = static_cast<std::uint16_t>(std::lround(1000 * std::clamp(sure, 0.0F, 1.0F)));
     } else if (!all_.empty()) {
-        centre = all_.mode(kSteady).centre;
+        us = std::exp(static_cast<double>(all_.mode(kSteady).centre));
         estimate.source = EstimateSource::global;
+        estimate.confidence_permille = 50;
     } else {
-        centre = std::log(5e6F);
         estimate.source = EstimateSource::fallback;
     }
-    estimate.p50.us = std::llround(std::exp(static_cast<double>(centre)));
-    estimate.p50 = std::max(estimate.p50, microseconds(1));
+    estimate.p50.us = std::max<std::int64_t>(std::llround(std::min(us, 1e15)), 1);
     estimate.p90 = estimate.p50;
     estimate.mean = estimate.p50;
-    estimate.confidence_permille = band.total > 0 ? static_cast<std::uint16_t>(1000 * band.weight / band.total) : 0;
     return estimate;
 }
 
-const ExpertValues* Mixture::said_at(const Cell& cell, const Estimate& predicted) const {
+// What the experts said when `predicted` was made. Estimates carry no number to look them up by, so it is the newest answer
+// in which some expert said that value, or else the oldest kept: dispatches long ago are nearest to that one.
+const ExpertValues* Mixture::said_at(const Cell& cell, const Estimate& predicted) {
     if (cell.said.empty()) return nullptr;
     if (predicted.source == EstimateSource::none) return &cell.said.back();
-    const float made = std::log(static_cast<float>(std::max<std::int64_t>(predicted.p50.us, 1)));
+    const float made = log_of(predicted.p50);
     for (std::size_t i = cell.said.size(); i-- > 0;)
         for (const float value : cell.said[i])
             if (std::abs(value - made) < 0.002F) return &cell.said[i];
@@ -216,36 +262,55 @@ const ExpertValues* Mixture::said_at(const Cell& cell, const Estimate& predicted
 }
 
 void Mixture::learn(const Observation& observation) {
-    if (observation.end != RunEnd::succeeded) return;
     Query query = query_of(observation.features);
-    query.sample.value = std::log(static_cast<float>(std::max<std::int64_t>(observation.run.us, 1)));
+    query.sample.value = log_of(observation.run);
+    TypeState* known = types_.find_or_admit(query.type);
+    TypeState& type = known == nullptr ? rest_ : *known;
+    if (observation.end == RunEnd::succeeded) {
+        type.beyond = 0;
+        Cell* cell = cells_.find_or_admit(query.cell);
+        if (cell != nullptr) cell->type = query.type;
+        if (cell != nullptr)
+            if (const ExpertValues* said = said_at(*cell, observation.predicted)) {
+                type.score.add(*said, query.sample.value, kScoreDecay);
+                cell->score.add(*said, query.sample.value, kScoreDecay);
+                score_.add(*said, query.sample.value, kFleetDecay);
+                if (type.seen < kNewRuns) new_score_.add(*said, query.sample.value, kScoreDecay);
+            }
+        learn_run(query, type, cell);
+        return;
+    }
+    // A run that was cut off says only that its like take longer. One proves little; when nothing but such runs come, their
+    // length is the best lower bound there is.
+    const bool longer = observation.predicted.source == EstimateSource::none ? type.seen == 0
+                                                                            : observation.run > observation.predicted.p50;
+    if (observation.end != RunEnd::censored || !longer) return;
+    if (++type.beyond < kBeyondMax && type.seen > 0) return;
+    learn_run(query, type, cells_.find_or_admit(query.cell));
+}
+
+void Mixture::learn_run(const Query& query, TypeState& type, Cell* cell) {
     const float value = query.sample.value;
-    TypeState* type = types_.find_or_admit(query.type);
-    if (type == nullptr) type = &rest_;
-    Cell* cell = cells_.find_or_admit(query.cell);
-    if (cell != nullptr) {
-        if (const ExpertValues* said = said_at(*cell, observation.predicted)) {
-            type->score.add(*said, value, kScoreDecay);
-            cell->score.add(*said, value, kScoreDecay);
-            score_.add(*said, value, 0.999F);
-        }
-        cell->type = query.type;
-        cell->recent.insert(value, kCellWindow);
+    type.slope.learn(query.sample.payload, value);
+    // Every run turns the slope a little; the order is renewed only when it would matter.
+    if (std::abs(type.slope.slope() - type.sorted_slope) > 0.02F) {
+        type.sorted_slope = type.slope.slope();
+        type.samples.resort(type.sorted_slope);
     }
-    type->slope.learn(query.sample.payload, value);
-    if (std::abs(type->slope.slope() - type->sorted_slope) > 0.02F) {
-        type->sorted_slope = type->slope.slope();
-        type->samples.resort(type->sorted_slope);
-    }
-    type->recent.insert(value, kTypeWindow);
-    type->samples.insert(query.sample, kSampleWindow, type->sorted_slope);
-    if (UserState* user = users_.find_or_admit(query.sample.user)) user->samples.insert(query.sample, kSampleWindow, 0);
+    type.recent.insert(value, kTypeWindow);
+    type.samples.insert(query.sample, kSampleWindow, type.sorted_slope);
+    if (cell != nullptr) cell->recent.insert(value, kCellWindow);
+    if (UserState* user = users_.find_or_admit(query.sample.user)) user->samples.insert(query.sample, kUserWindow, 0);
     if (query.place != 0)
-        if (Place* place = places_.find_or_admit(query.place)) {
+        if (Recent* place = places_.find_or_admit(query.place)) {
             place->type = query.type;
             place->recent.insert(value, kPlaceWindow);
         }
+    const bool tells = type.seen < kFamilyRuns || type.seen % kFamilyRuns == 0;
+    if (tells && !query.family.empty())
+        if (Recent* family = families_.find_or_admit(hash_bytes(query.family))) family->recent.insert(value, kTypeWindow);
     all_.insert(value, kAllWindow);
+    ++type.seen;
 }
 
 void Mixture::forget(std::string_view name) {
@@ -254,7 +319,7 @@ void Mixture::forget(std::string_view name) {
     for (auto& entry : cells_.entries())
         if (entry.value.type == key) entry.value = Cell{.type = key};
     for (auto& entry : places_.entries())
-        if (entry.value.type == key) entry.value = Place{.type = key};
+        if (entry.value.type == key) entry.value = Recent{.type = key};
 }
 
 void Mixture::shorten(std::string_view name) {
@@ -270,19 +335,16 @@ void Mixture::shorten(std::string_view name) {
 }
 
 void Mixture::describe(std::string_view name, TypeStat& stat) const {
-    static constexpr std::array<const char*, kExperts> kNames = {"type_mode", "user_mode", "scaled_mode", "joined_mode",
-                                                                 "worker_mode"};
     const TypeState* type = types_.peek(hash_bytes(name));
     if (type == nullptr) return;
     stat.payload_slope = type->slope.slope();
-    const std::size_t best = choose(type->said, type, nullptr);
-    stat.expert = best < kExperts ? kNames[best] : "";
-    for (std::size_t e = 0; e < kExperts; ++e) {
+    const Expert best = choose(type->said, type, nullptr);
+    stat.expert = best == expert_count ? "" : kNames[best];
+    for (std::size_t e = 0; e < expert_count; ++e) {
         if (std::isnan(type->said[e])) continue;
         const double hits = type->score.count[e] > 0 ? static_cast<double>(type->score.hits[e] / type->score.count[e]) : 0.0;
         const double us = std::exp(std::clamp(static_cast<double>(type->said[e]), 0.0, 33.0));
-        stat.experts.push_back(
-            {.name = kNames[e], .hit_rate = hits, .weight = e == best ? 1.0 : 0.0, .estimate = {std::llround(us)}});
+        stat.experts.push_back({.name = kNames[e], .hit_rate = hits, .weight = e == best ? 1.0 : 0.0, .estimate = {std::llround(us)}});
     }
 }
 

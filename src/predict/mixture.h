@@ -7,8 +7,11 @@
 //                 carried over to this payload by the type's learned slope
 //   joined_mode   the same joined with the tenant's runs of other types: serves types just met
 //   worker_mode   mode of the last 50 runs of (type, worker)
+//   hint          what the submitter says
+//   prefix        mode of types with a similar name; asked only while the type is new
 //
-// docs/prediction.md has the formulae and what they achieve. Deterministic; bounded (limits below); not thread-safe.
+// When none of them has anything to say: the mode of all runs, then 5 s. docs/prediction.md has the formulae and what they
+// achieve. Deterministic; bounded (limits below); not thread-safe.
 
 #include <array>
 #include <cstdint>
@@ -26,26 +29,25 @@ namespace nexus::predict {
 struct MixtureLimits {
     std::size_t types_max = 8192;     // further types share one bucket until they prove busier than a kept one
     std::size_t users_max = 4096;     // further tenants go without joined_mode
-    std::size_t cells_max = 32'768;   // (type, tenant); further ones are judged by their type's scores
-    std::size_t places_max = 32'768;  // (type, worker); further ones go without worker_mode
-    std::size_t prefixes_max = 4096;  // starts of type names; further ones do not help new types
+    std::size_t cells_max = 16'384;   // (type, tenant); further ones are judged by their type's scores
+    std::size_t places_max = 16'384;  // (type, worker); further ones go without worker_mode
+    std::size_t families_max = 4096;  // further families of names do not help new types
 };
 
-inline constexpr std::size_t kExperts = 5;
-inline constexpr std::size_t kSaidMax = 8;  // remembered answers of a cell
-using ExpertValues = std::array<float, kExperts>;  // ln(microseconds); NaN = this expert has nothing to say
-
+enum Expert : std::size_t { type_mode, user_mode, scaled_mode, joined_mode, worker_mode, by_hint, by_prefix, expert_count };
+using ExpertValues = std::array<float, expert_count>;  // ln(microseconds); NaN = this expert has nothing to say
 inline constexpr ExpertValues kNobody = [] {
     ExpertValues values{};
     values.fill(std::numeric_limits<float>::quiet_NaN());
     return values;
 }();
+inline constexpr std::size_t kSaidMax = 32;  // remembered answers of a cell
 
 // Recency-weighted record of each expert.
 struct ExpertScore {
-    std::array<float, kExperts> hits{};
-    std::array<float, kExperts> errors{};  // |ln(estimate / actual)|, clipped
-    std::array<float, kExperts> count{};
+    std::array<float, expert_count> hits{};
+    std::array<float, expert_count> errors{};  // |ln(estimate / actual)|, clipped
+    std::array<float, expert_count> count{};
 
     void add(const ExpertValues& made, float actual, float decay);
     void save(Writer& out) const;
@@ -71,8 +73,13 @@ private:
         std::uint64_t cell = 0;   // type and tenant
         std::uint64_t place = 0;  // type and worker; 0 = worker unknown
         Sample sample;            // all but the value
+        float hint = std::numeric_limits<float>::quiet_NaN();
+        std::string_view family;
     };
     struct TypeState {
+        std::uint64_t seen = 0;       // runs learned
+        std::uint8_t turn = 0;        // counts estimates, so that losing experts are asked now and then
+        std::uint32_t beyond = 0;     // censored runs since the last success that outlasted the estimate
         ModeWindow recent;
         SampleWindow samples;
         PayloadSlope slope;
@@ -96,31 +103,39 @@ private:
         void save(Writer& out) const;
         void load(Reader& in);
     };
-    struct Place {
+    struct Recent {  // a window of its own: of a (type, worker), of a family
         std::uint64_t type = 0;
         ModeWindow recent;
         void save(Writer& out) const;
         void load(Reader& in);
     };
     struct Answer {
-        ExpertValues values;
-        std::array<Band, kExperts> bands;
+        ExpertValues values = kNobody;
+        std::array<Band, expert_count> bands;
+        void set(Expert expert, const Band& band) {
+            bands[expert] = band;
+            values[expert] = band.centre;
+        }
     };
 
     static Query query_of(const Features& features);
     Answer ask(const Query& query, TypeState* type, Cell* cell);
-    void ask_similar(const Query& query, TypeState* type, Answer& answer);
-    std::size_t choose(const ExpertValues& values, const TypeState* type, const Cell* cell) const;
-    const ExpertValues* said_at(const Cell& cell, const Estimate& predicted) const;
+    void ask_similar(const Query& query, const TypeState* type, bool scaled, bool joined, Answer& answer);
+    float standing(Expert expert, const TypeState* type, const Cell* cell) const;
+    Expert choose(const ExpertValues& values, const TypeState* type, const Cell* cell) const;
+    static const ExpertValues* said_at(const Cell& cell, const Estimate& predicted);
+    void learn_run(const Query& query, TypeState& type, Cell* cell);
 
     MixtureLimits limits_;
     KeyTable<TypeState> types_;
     KeyTable<UserState> users_;
     KeyTable<Cell> cells_;
-    KeyTable<Place> places_;
+    KeyTable<Recent> places_;
+    KeyTable<Recent> families_;
     TypeState rest_;  // runs of the types the table has no room for
     ModeWindow all_;
-    ExpertScore score_;
+    ExpertScore score_;      // of all types
+    ExpertScore new_score_;  // of types with less than three runs
 };
 
 }  // namespace nexus::predict

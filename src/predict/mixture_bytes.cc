@@ -1,5 +1,7 @@
 // Saving and restoring the mixture. A damaged length is refused before anything is allocated for it.
 
+#include <algorithm>
+
 #include "predict/floats.h"
 #include "predict/mixture.h"
 
@@ -34,6 +36,9 @@ void ExpertScore::load(Reader& in) {
 }
 
 void Mixture::TypeState::save(Writer& out) const {
+    out.varint(seen);
+    out.u8(turn);
+    out.varint(beyond);
     recent.save(out);
     put_float(out, sorted_slope);
     samples.save(out);
@@ -43,6 +48,9 @@ void Mixture::TypeState::save(Writer& out) const {
 }
 
 void Mixture::TypeState::load(Reader& in) {
+    seen = in.varint();
+    turn = in.u8();
+    beyond = static_cast<std::uint32_t>(std::min<std::uint64_t>(in.varint(), UINT32_MAX));
     recent.load(in);
     sorted_slope = get_float(in);
     samples.load(in, sorted_slope);
@@ -63,17 +71,17 @@ void Mixture::Cell::load(Reader& in) {
     type = in.u64();
     recent.load(in);
     score.load(in);
-    const std::uint64_t count = in.count(kExperts * 4);
+    const std::uint64_t count = in.count(expert_count * 4);
     if (count > kSaidMax) return in.set_failed();
     for (std::uint64_t i = 0; i < count; ++i) said.push_back(get_values(in));
 }
 
-void Mixture::Place::save(Writer& out) const {
+void Mixture::Recent::save(Writer& out) const {
     out.u64(type);
     recent.save(out);
 }
 
-void Mixture::Place::load(Reader& in) {
+void Mixture::Recent::load(Reader& in) {
     type = in.u64();
     recent.load(in);
 }
@@ -85,9 +93,11 @@ void Mixture::save(std::string& out) const {
     users_.save(writer);
     cells_.save(writer);
     places_.save(writer);
+    families_.save(writer);
     rest_.save(writer);
     all_.save(writer);
     score_.save(writer);
+    new_score_.save(writer);
 }
 
 Result<void> Mixture::load(std::string_view bytes) {
@@ -98,9 +108,11 @@ Result<void> Mixture::load(std::string_view bytes) {
     fresh.users_.load(in);
     fresh.cells_.load(in);
     fresh.places_.load(in);
+    fresh.families_.load(in);
     fresh.rest_.load(in);
     fresh.all_.load(in);
     fresh.score_.load(in);
+    fresh.new_score_.load(in);
     if (in.failed() || !in.at_end()) return fail(Fault::corrupt, "mixture: bytes do not parse");
     *this = std::move(fresh);
     return {};

@@ -40,10 +40,10 @@ public:
     }
 
 private:
-    static constexpr float kStepMin = 0.02F;    // forgetting 0.98: about the last 50 runs
-    static constexpr float kClip = 1.5F;        // in ln: a factor of 4.5
+    static constexpr float kStepMin = 0.01F;    // forgetting 0.99: about the last 100 runs
+    static constexpr float kClip = 1.0F;        // in ln: a factor of 2.7
     static constexpr float kSpreadMin = 1e-3F;  // payloads that hardly differ say nothing
-    static constexpr float kRidge = 1.0F;
+    static constexpr float kRidge = 0.2F;
     static constexpr float kSlopeMax = 1.5F;
 
     float count_ = 0;

@@ -13,8 +13,8 @@ constexpr float kResidualStep = 0.02F;
 constexpr float kAccuracyStep = 0.01F;
 constexpr float kResidualMax = 3;
 constexpr float kSpreadMin = 0.05F;     // ln; below it everything would look like a drift
-constexpr float kDriftRest = 1.0F;
-constexpr float kDriftAlarm = 6;
+constexpr float kDriftRest = 1.5F;
+constexpr float kDriftAlarm = 10;
 constexpr std::uint32_t kDriftShown = 20;
 constexpr std::size_t kPeaks = 64;
 

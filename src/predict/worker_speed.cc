@@ -17,7 +17,9 @@ constexpr float kCusumRest = 1.5F;
 constexpr float kCusumAlarm = 6;
 constexpr float kFactorMax = 3;      // ln: twenty times
 constexpr float kMeanStep = 0.001F;  // of the fleet's mean, a completion
-constexpr float kGainStep = 0.05F;   // memory of the check whether the factor helps: about 20 completions
+constexpr float kGainStep = 0.02F;   // memory of the check whether the factor helps: about 50 completions
+constexpr float kGainPrior = 4;      // completions' worth of no gain to start from
+constexpr float kGainShare = 0.25F;  // of the factor itself that it must bring before estimates use it
 constexpr float kWorthTelling = 0.02F;
 constexpr std::size_t kToldMax = 65'536;  // changes kept for a caller that never takes them
 
@@ -29,12 +31,16 @@ std::uint32_t ppm(float log_factor) {
 
 }  // namespace
 
-float WorkerSpeeds::effective(const Worker& worker) const {
-    if (worker.gain < 0) return 0;
+float WorkerSpeeds::believed(const Worker& worker) const {
     const float d = worker.belief - fleet_mean_;
     const float square = d * d;
     const float doubt = 2 * worker.variance;
     return square <= doubt ? 0.0F : std::clamp(d * (1 - doubt / square), -kFactorMax, kFactorMax);
+}
+
+float WorkerSpeeds::effective(const Worker& worker) const {
+    const float d = believed(worker);
+    return worker.gain > kGainShare * std::abs(d) ? d : 0.0F;
 }
 
 float WorkerSpeeds::effective(const Affinity& affinity) {
@@ -77,7 +83,8 @@ void WorkerSpeeds::learn(const Features& features, float residual, float varianc
 
     const float gain = std::clamp(std::abs(residual) - std::abs(residual - applied), -1.0F, 1.0F);
     const float counterfactual = applied != 0 ? gain : std::clamp(std::abs(own) - std::abs(own - worker->belief), -1.0F, 1.0F);
-    worker->gain += kGainStep * (counterfactual - worker->gain);
+    worker->gain += std::max(kGainStep, 1 / (worker->seen + kGainPrior)) * (counterfactual - worker->gain);
+    worker->seen = std::min(worker->seen + 1, 1000.0F);
 
     worker->variance = std::min(worker->variance + kProcessNoise, kPriorVariance);
     const float noise = std::max(variance, kNoiseMin);
@@ -91,6 +98,7 @@ void WorkerSpeeds::learn(const Features& features, float residual, float varianc
     if (worker->cusum > kCusumAlarm) {
         worker->cusum = 0;
         worker->variance = kPriorVariance;
+        worker->seen = 0;
     }
     fleet_mean_ += kMeanStep * (worker->belief - fleet_mean_);
 
@@ -100,7 +108,7 @@ void WorkerSpeeds::learn(const Features& features, float residual, float varianc
         worker->head = static_cast<std::uint8_t>((worker->head + 1) % worker->history.size());
         worker->history[worker->head] = {.at_us = at.us, .factor = now};
     }
-    if (std::abs(now - worker->told) > kWorthTelling && !worker->changed && speeds_changed_.size() < kToldMax) {
+    if (std::abs(believed(*worker) - worker->told) > kWorthTelling && !worker->changed && speeds_changed_.size() < kToldMax) {
         worker->changed = true;
         speeds_changed_.push_back(key);
     }
@@ -130,7 +138,7 @@ std::vector<SpeedChange> WorkerSpeeds::take_speed_changes() {
         Worker* worker = workers_.find(key);
         if (worker == nullptr) continue;
         worker->changed = false;
-        worker->told = effective(*worker);
+        worker->told = believed(*worker);
         const auto deviation = static_cast<std::uint32_t>(std::lround(1e6F * std::sqrt(worker->variance)));
         changes.push_back({.worker = worker->name, .speed_ppm = ppm(worker->told), .deviation_ppm = deviation});
     }
@@ -151,7 +159,7 @@ std::vector<AffinityChange> WorkerSpeeds::take_affinity_changes() {
 
 void WorkerSpeeds::Worker::save(Writer& out) const {
     out.text(name);
-    for (const float v : {belief, variance, cusum, gain, told}) put_float(out, v);
+    for (const float v : {belief, variance, cusum, gain, seen, told}) put_float(out, v);
     out.u8(changed ? 1 : 0);
     out.u8(head);
     for (const Published& entry : history) {
@@ -162,10 +170,10 @@ void WorkerSpeeds::Worker::save(Writer& out) const {
 
 void WorkerSpeeds::Worker::load(Reader& in) {
     name = in.text();
-    for (float* v : {&belief, &variance, &cusum, &gain, &told}) *v = get_float(in);
+    for (float* v : {&belief, &variance, &cusum, &gain, &seen, &told}) *v = get_float(in);
     changed = in.u8() != 0;
     head = in.u8();
-    if (head >= history.size() || !(variance >= 0)) return in.set_failed();
+    if (head >= history.size() || variance < 0 || seen < 0) return in.set_failed();
     for (Published& entry : history) {
         entry.at_us = in.svarint();
         entry.factor = get_float(in);

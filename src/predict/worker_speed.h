@@ -3,8 +3,9 @@
 //
 // One scalar Kalman filter a worker: prior variance 0.25, a little process noise with each completion, the type's residual
 // variance as observation noise, innovations clipped at 2.5 standard deviations. A CUSUM of clipped |z| reopens the filter
-// when the worker changed. What is applied is less than what is believed: shrunk to 0 by its own uncertainty, and only while it
-// has been making predictions better than leaving it out. The fleet's mean is kept at 0, so a lone worker is average.
+// when the worker changed. The belief is shrunk to 0 by its own uncertainty before anyone hears of it; estimates use it only
+// while it has been making them clearly better, because a worker that gets other work than its fellows looks slow without
+// being so. The fleet's mean is kept at 0, so a lone worker is average.
 //
 //   worker speed  by worker name
 //   affinity      by (type, hardware class): what remains after the worker's own speed
@@ -49,6 +50,7 @@ private:
         float variance = 0.25F;
         float cusum = 0;
         float gain = 0;       // recent mean of |residual| without less that with the factor
+        float seen = 0;       // completions since the filter was opened
         float told = 0;       // last factor handed out as a SpeedChange
         bool changed = false;
         std::array<Published, 8> history{};  // newest at `head`
@@ -67,6 +69,8 @@ private:
         void load(Reader& in);
     };
 
+    // What is told to the core, and what estimates use.
+    float believed(const Worker& worker) const;
     float effective(const Worker& worker) const;
     static float effective(const Affinity& affinity);
     float affinity_of(const Features& features);
