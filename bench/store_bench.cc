@@ -1,6 +1,8 @@
 // What one task costs the store, for whom sizes a machine: N tasks per commit go through submission (with a body of 100
 // bytes), start and end (drop of the body), while `pending` tasks wait. The state stays the same size while it runs.
 //
+// Then the history: rows per second as the server writes them, a batch of 1000 tasks with one attempt and one decision each.
+//
 //     store_bench [--seconds S] [--pending N] [--dir PATH] [--level disk|process]
 //
 // Columns: commits/s, tasks/s, CPU per task, commit p50/p99/max, bytes of journal per task.
@@ -18,6 +20,7 @@
 #include "base/rng.h"
 #include "journal/codec.h"
 #include "store/memory/memory_journal.h"
+#include "store/sqlite/sqlite_history.h"
 #include "store/sqlite/sqlite_journal.h"
 
 using namespace nexus;
@@ -118,6 +121,81 @@ bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_c
     return true;
 }
 
+// One task with one attempt and one decision, the rows of a busy server.
+bool run_history(const std::string& path, double seconds) {
+    auto history = store::SqliteHistory::open({.path = path});
+    if (!history) {
+        std::fprintf(stderr, "store_bench: %s\n", history.error().what.c_str());
+        return false;
+    }
+    std::printf("sqlite history\n%8s %10s %10s %9s %9s\n", "rows", "rows/s", "cpu us/r", "B/row", "of");
+    for (const char* kind : {"tasks", "attempts", "decisions", "all"}) {
+        Rng rng(1);
+        const std::string_view of = kind;
+        std::int64_t now = 1'763'890'000'000'000;
+        std::uint64_t rows = 0;
+        const std::uint64_t used_before = *(*history)->used_bytes();
+        const double cpu_before = cpu_seconds();
+        double spent = 0;
+        while (spent < seconds) {
+            store::HistoryBatch batch;
+            for (int i = 0; i < 1000; ++i) {
+                const TaskId task = make_task_id((now += 20) / 1000, rng.next(), rng.next());
+                const std::string type = "type-" + std::to_string(rng.below(50));
+                const std::string worker = "worker-" + std::to_string(rng.below(1000));
+                if (of == "tasks" || of == "all")
+                    batch.tasks.push_back({.task = task, .type = type, .tenant = "default", .queue = "default", .priority = 5,
+                                           .state = 4, .submitted = {now - 9'000}, .started = {now - 5'000},
+                                           .finished = {now}, .run = {5'000}, .worker = worker, .attempts = 1,
+                                           .payload_bytes = 100, .predicted_p50 = {5'100}, .predicted_p90 = {9'000},
+                                           .eta_finish_p50 = {now}, .eta_finish_p90 = {now + 4'000}, .error = {}});
+                if (of == "attempts" || of == "all")
+                    batch.attempts.push_back({.task = task, .attempt = {rng.next(), rng.next()}, .number = 1, .type = type,
+                                              .tenant = "default", .worker = worker, .outcome = 1, .assigned = {now - 6'000},
+                                              .started = {now - 5'000}, .ended = {now}, .run = {5'000},
+                                              .predicted_p50 = {5'100}, .predicted_p90 = {9'000}, .source = "type-mode",
+                                              .payload_bytes = 100, .peak_memory_bytes = 1 << 20, .error = {}});
+                if (of == "decisions" || of == "all")
+                    batch.decisions.push_back({.number = static_cast<std::uint64_t>(now), .task = task, .at = {now}, .type = type,
+                                               .worker = worker, .policy = "predictive", .predicted = {5'100},
+                                               .record = std::string(400, 'r')});
+            }
+            const Clock::time_point before = Clock::now();
+            if (failed((*history)->write(batch))) return false;
+            spent += since(before);
+            rows += batch.size();
+        }
+        std::printf("%8llu %10.0f %10.2f %9.0f %9s\n", static_cast<unsigned long long>(rows), static_cast<double>(rows) / spent,
+                    1e6 * (cpu_seconds() - cpu_before) / static_cast<double>(rows),
+                    static_cast<double>(*(*history)->used_bytes() - used_before) / static_cast<double>(rows), kind);
+        std::fflush(stdout);
+    }
+    return true;
+}
+
+// How long a start takes with so many tasks waiting, after a process that was killed (nothing trimmed, WAL not empty).
+bool run_open(const std::string& directory, std::size_t pending) {
+    std::filesystem::remove_all(directory);
+    {
+        auto journal = store::SqliteJournal::open({.directory = directory});
+        Load load(1);
+        if (!journal || !run_journal(**journal, load, 100, pending, 0.5)) return false;
+    }
+    const Clock::time_point start = Clock::now();
+    auto journal = store::SqliteJournal::open({.directory = directory});
+    if (!journal) return false;
+    const double opened = since(start);
+    std::uint64_t bytes = 0;
+    if (failed((*journal)->read({0}, [&](Sequence, std::string_view batch) -> Result<void> {
+            bytes += batch.size();
+            return {};
+        })))
+        return false;
+    std::printf("open with %zu pending: %.3f s, then %.3f s to read %.0f MB of journal\n", pending, opened, since(start) - opened,
+                static_cast<double>(bytes) / 1e6);
+    return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -152,6 +230,7 @@ int main(int argc, char** argv) {
             if (!run_journal(*store, load, tasks_per_commit, pending, seconds)) return 1;
         }
     }
+    const bool ok = run_open(directory, 1'000'000) && run_history(directory + "/history.db", seconds);
     std::filesystem::remove_all(directory);
-    return 0;
+    return ok ? 0 : 1;
 }

@@ -1,0 +1,182 @@
+#include "store/sqlite/journal_inspect.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "journal/codec.h"
+#include "store/sqlite/batch_sequence.h"
+#include "store/sqlite/database.h"
+#include "store/sqlite/journal_schema.h"
+#include "store/sqlite/segments.h"
+#include "store/sqlite/snapshot_files.h"
+
+namespace nexus::store {
+namespace {
+
+constexpr std::size_t kProblemsMax = 100;
+
+Result<Database> open_to_read(const std::string& directory, const std::string& vfs) {
+    auto db = Database::open(directory + "/" + kJournalFile, Access::read, vfs);
+    if (!db) return db;
+    const auto application = db->integer("PRAGMA application_id");
+    if (!application) return std::unexpected(application.error());
+    if (*application != kJournalApplicationId) return fail(Fault::invalid, directory + " does not hold a journal");
+    const auto version = db->integer("PRAGMA user_version");
+    if (!version) return std::unexpected(version.error());
+    if (*version > kJournalSchemaVersion)
+        return fail(Fault::unsupported, "the journal has schema version " + std::to_string(*version));
+    // One read transaction: everything after this line sees one state.
+    if (auto ok = db->run("BEGIN; SELECT count(*) FROM meta"); !ok) return std::unexpected(std::move(ok).error());
+    return db;
+}
+
+class Verifier {
+public:
+    Verifier(Database& db, std::string directory) : db_(db), directory_(std::move(directory)) {}
+
+    Result<JournalVerdict> run() {
+        using Step = Result<void> (Verifier::*)();
+        for (const Step step : {&Verifier::structure, &Verifier::batches, &Verifier::segments, &Verifier::snapshot}) {
+            auto ok = (this->*step)();
+            if (ok) continue;
+            // What SQLite itself calls corrupt is a finding, not a reason to stop looking at the rest.
+            if (ok.error().fault != Fault::corrupt) return std::unexpected(std::move(ok).error());
+            problem(ok.error().what);
+        }
+        return std::move(verdict_);
+    }
+
+private:
+    void problem(std::string what) {
+        if (verdict_.problems.size() < kProblemsMax) verdict_.problems.push_back(std::move(what));
+    }
+
+    template <class Visit>
+    Result<void> each(const std::string& sql, Visit&& visit) {
+        auto rows = db_.prepare(sql.c_str());
+        if (!rows) return std::unexpected(std::move(rows).error());
+        if (sql == kSelectBatches) rows->bind(std::int64_t{0}, std::int64_t{0});
+        for (;;) {
+            const auto row = rows->step();
+            if (!row) return std::unexpected(row.error());
+            if (!*row) return {};
+            visit(*rows);
+        }
+    }
+
+    Result<void> structure() {
+        return each("PRAGMA integrity_check(20)", [&](const Statement& row) {
+            if (row.bytes(0) != "ok") problem("database: " + std::string(row.bytes(0)));
+        });
+    }
+
+    Result<void> batches() {
+        const auto trimmed = db_.integer("SELECT value FROM meta WHERE name = 'trimmed'");
+        if (!trimmed) return std::unexpected(trimmed.error());
+        trimmed_ = static_cast<std::uint64_t>(*trimmed);
+        const auto cut = db_.integer("SELECT count(*) FROM cut");
+        if (!cut) return std::unexpected(cut.error());
+        verdict_.cut_batches = static_cast<std::uint64_t>(*cut);
+        BatchSequence sequence(trimmed_);
+        return each(kSelectBatches, [&](const Statement& row) {
+            const StoredBatch stored = stored_batch(row);
+            if (auto ok = sequence.follow(stored); !ok) return problem(ok.error().what);
+            const auto batch = journal::decode_batch(stored.bytes, sequence.chain_before());
+            if (!batch) return problem("at sequence " + std::to_string(stored.first.n) + ": " + batch.error().what);
+            if (!verdict_.first) verdict_.first = stored.first;
+            verdict_.last = {stored.first.n + stored.count - 1};
+            ++verdict_.batches;
+            verdict_.events += batch->events.size();
+            verdict_.bytes += stored.bytes.size();
+            ends_.emplace_back(verdict_.last, batch->chain);
+        });
+    }
+
+    Result<void> segments() {
+        for (const char* table : {"body", "result"}) {
+            const std::string name = std::string(table) + "_segment";
+            auto ok = each("SELECT id, directory, bytes FROM " + name, [&](const Statement& row) {
+                const std::string place = name + " " + std::to_string(row.integer(0)) + ": ";
+                const auto entries = Segments::read_directory(row.bytes(1));
+                if (!entries) return problem(place + entries.error().what);
+                if (auto whole = Segments::check_bytes(row.bytes(1), row.bytes(2)); !whole)
+                    return problem(place + whole.error().what);
+                std::uint64_t bytes = 0;
+                for (const auto& entry : *entries) bytes += entry.length;
+                if (bytes != row.bytes(2).size()) return problem(place + "lengths do not add up");
+                (table == std::string_view("body") ? verdict_.bodies : verdict_.results) += entries->size();
+            });
+            if (!ok) return ok;
+        }
+        return {};
+    }
+
+    Result<void> snapshot() {
+        const auto stored = read_newest_snapshot_file(directory_);
+        if (!stored) return std::unexpected(stored.error());
+        if (!*stored) {
+            if (verdict_.first.n > 1) problem("no snapshot, and the journal starts at sequence " + std::to_string(verdict_.first.n));
+            return {};
+        }
+        verdict_.snapshot = (*stored)->at;
+        const std::string place = "snapshot " + std::to_string((*stored)->at.n) + ": ";
+        const auto snapshot = journal::decode_snapshot((*stored)->bytes);
+        if (!snapshot) {
+            problem(place + snapshot.error().what);
+            return {};
+        }
+        if (snapshot->at != (*stored)->at) problem(place + "it stands at sequence " + std::to_string(snapshot->at.n));
+        if (verdict_.first && verdict_.first.n > snapshot->at.n + 1)
+            problem(place + "the events from " + std::to_string(snapshot->at.n + 1) + " to " +
+                    std::to_string(verdict_.first.n - 1) + " are missing");
+        if (trimmed_ > snapshot->at.n) problem(place + "the journal is trimmed beyond it");
+        for (const auto& [end, chain] : ends_)
+            if (end == snapshot->at && chain != snapshot->chain) problem(place + "its chain hash is not the journal's");
+        return {};
+    }
+
+    Database& db_;
+    std::string directory_;
+    JournalVerdict verdict_;
+    std::uint64_t trimmed_ = 0;
+    std::vector<std::pair<Sequence, std::uint64_t>> ends_;  // last sequence and chain of each batch
+};
+
+}  // namespace
+
+Result<JournalVerdict> verify_journal(const std::string& directory, const std::string& vfs) {
+    auto db = open_to_read(directory, vfs);
+    if (!db) return std::unexpected(std::move(db).error());
+    return Verifier(*db, directory).run();
+}
+
+Result<void> export_journal(const std::string& directory, Sequence after,
+                            const std::function<Result<void>(std::string_view line)>& line, const std::string& vfs) {
+    auto db = open_to_read(directory, vfs);
+    if (!db) return std::unexpected(std::move(db).error());
+    const auto trimmed = db->integer("SELECT value FROM meta WHERE name = 'trimmed'");
+    if (!trimmed) return std::unexpected(trimmed.error());
+    auto rows = db->prepare(kSelectBatches);
+    if (!rows) return std::unexpected(std::move(rows).error());
+    // A batch that holds `after` in its middle has events after it.
+    rows->bind(std::int64_t{0}, std::max(after.n, static_cast<std::uint64_t>(*trimmed)));
+    BatchSequence sequence(std::max(after.n, static_cast<std::uint64_t>(*trimmed)));
+    for (;;) {
+        const auto row = rows->step();
+        if (!row) return std::unexpected(row.error());
+        if (!*row) return {};
+        const StoredBatch stored = stored_batch(*rows);
+        if (auto ok = sequence.follow(stored); !ok) return ok;
+        const auto batch = journal::decode_batch(stored.bytes, sequence.chain_before());
+        if (!batch) return std::unexpected(batch.error());
+        for (std::size_t i = 0; i < batch->events.size(); ++i) {
+            const std::uint64_t number = stored.first.n + i;
+            if (number <= after.n) continue;
+            std::string text = journal::describe(batch->events[i]);
+            text.replace(0, 1, "{\"sequence\":" + std::to_string(number) + ",");
+            if (auto ok = line(text); !ok) return ok;
+        }
+    }
+}
+
+}  // namespace nexus::store
