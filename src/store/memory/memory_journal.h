@@ -25,6 +25,12 @@ struct MemoryJournalOptions {
 class MemoryJournal final : public JournalStore {
 public:
     explicit MemoryJournal(MemoryJournalOptions options = {}) : options_(std::move(options)) {}
+    // Copies what is stored; no thread may use `other` meanwhile.
+    MemoryJournal(const MemoryJournal& other)
+        : options_(other.options_), batches_(other.batches_), next_(other.next_), snapshot_(other.snapshot_),
+          bodies_(other.bodies_), results_(other.results_), results_by_age_(other.results_by_age_),
+          result_bytes_(other.result_bytes_) {}
+    MemoryJournal& operator=(const MemoryJournal&) = delete;
 
     Result<void> append(std::span<const JournalBatch> batches) override;
     Result<void> read(Sequence after,

@@ -189,18 +189,25 @@ Result<void> Segments::delete_empty() {
 
 Result<void> Segments::compact() {
     if (dead_bytes_ < std::max(kDeadBytesMin, live_bytes_)) return {};
-    std::uint64_t bytes = 0;
+    Survivors survivors;
     std::size_t segments = 0;
     for (const std::uint64_t id : sparse_) {
-        if (bytes >= kCompactSliceBytes || segments == kSegmentsPerSlice) break;
+        if (survivors.bytes.size() >= kCompactSliceBytes || segments == kSegmentsPerSlice) break;
         if (segments_.at(id).live == 0) continue;
-        if (auto ok = rewrite(id, bytes); !ok) return ok;
+        if (auto ok = take_survivors(id, survivors); !ok) return ok;
         ++segments;
     }
-    return {};
+    std::vector<BodyView> bodies;
+    std::size_t offset = 0;
+    for (const Entry& entry : survivors.entries) {
+        bodies.push_back({.task = entry.task, .bytes = std::string_view(survivors.bytes).substr(offset, entry.length)});
+        offset += entry.length;
+    }
+    return put(bodies, survivors.first_sequence, {});
 }
 
-Result<void> Segments::rewrite(std::uint64_t id, std::uint64_t& bytes) {
+// Copies the living bodies of a segment and deletes its row.
+Result<void> Segments::take_survivors(std::uint64_t id, Survivors& survivors) {
     select_.bind(id);
     const auto row = select_.step();
     if (!row || !*row) {
@@ -208,25 +215,25 @@ Result<void> Segments::rewrite(std::uint64_t id, std::uint64_t& bytes) {
         return row ? fail(Fault::corrupt, "segment " + std::to_string(id) + " has vanished")
                    : std::unexpected(row.error());
     }
-    const auto first = static_cast<std::uint64_t>(select_.integer(0));
-    const WallTime at{select_.integer(1)};
-    const std::string_view content = select_.bytes(3);
-    Result<void> ok = check_bytes(select_.bytes(2), content);
-    std::vector<BodyView> living;
-    if (ok) {
-        const auto entries = read_directory(select_.bytes(2));
-        std::size_t offset = 0;
-        for (const Entry& entry : *entries) {
-            const Place* place = index_.find(entry.task);
-            if (place != nullptr && place->segment == id && place->offset == offset)
-                living.push_back({.task = entry.task, .bytes = content.substr(offset, entry.length)});
-            offset += entry.length;
+    survivors.first_sequence = std::min(survivors.first_sequence, static_cast<std::uint64_t>(select_.integer(0)));
+    const std::string_view bytes = select_.bytes(3);
+    Result<void> ok = check_bytes(select_.bytes(2), bytes);
+    const auto entries = read_directory(select_.bytes(2));
+    if (ok && !entries) ok = std::unexpected(entries.error());
+    std::size_t offset = 0;
+    for (std::size_t i = 0; ok && i < entries->size(); offset += (*entries)[i++].length) {
+        const Entry& entry = (*entries)[i];
+        const Place* place = index_.find(entry.task);
+        if (place == nullptr || place->segment != id || place->offset != offset) continue;
+        if (offset + entry.length > bytes.size()) {
+            ok = fail(Fault::corrupt, "segment is shorter than its directory");
+            break;
         }
-        bytes += content.size();
-        ok = put(living, first, at);
+        survivors.entries.push_back(entry);
+        survivors.bytes.append(bytes.substr(offset, entry.length));
     }
     select_.reset();
-    if (!ok) return ok;
+    if (!ok) return std::unexpected(std::move(ok).error().during("segment " + std::to_string(id)));
     if (ok = delete_.run(id); !ok) return ok;
     if (ok = delete_dead_.run(id); !ok) return ok;
     deleted_.push_back(id);

@@ -106,7 +106,12 @@ private:
     };
     Result<void> load_row(const Statement& row);
     Result<void> write_segment(std::span<const BodyView> bodies, std::uint64_t first_sequence, WallTime at);
-    Result<void> rewrite(std::uint64_t id, std::uint64_t& bytes);
+    struct Survivors {  // living bodies of segments that are being rewritten
+        std::vector<Entry> entries;
+        std::string bytes;
+        std::uint64_t first_sequence = INT64_MAX;  // the smallest: what a cut of the journal would take
+    };
+    Result<void> take_survivors(std::uint64_t id, Survivors& survivors);
     Result<std::vector<Entry>> directory_of(std::uint64_t id);
     void count_death(std::uint64_t id, std::uint32_t length);
     void forget(std::uint64_t id);

@@ -191,6 +191,14 @@ Result<void> SqliteJournal::read(Sequence after,
 }
 
 Result<void> SqliteJournal::put_snapshot(const StoredSnapshot& snapshot) {
+    if (options_.level == Durability::process) {
+        // A snapshot is synced, so the batches it includes must be: a checkpoint syncs the WAL first.
+        const std::lock_guard lock(writer_mutex_);
+        if (failed_) return fail(Fault::unavailable, "the journal failed before; the process must end");
+        const int code = sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+        if (code != SQLITE_OK) return fail(fault_of(code, sqlite3_system_errno(writer_.handle())), "syncing the journal");
+        checkpointed_frames_ = wal_frames_;
+    }
     const std::lock_guard lock(snapshot_mutex_);
     return write_snapshot_file(options_.directory, snapshot);
 }
