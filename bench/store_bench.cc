@@ -78,7 +78,8 @@ bool failed(const Result<void>& done) {
     return !done;
 }
 
-bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_commit, std::size_t pending, double seconds) {
+bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_commit, std::size_t pending, double seconds,
+                 std::uint64_t trim_every_events = 300'000) {
     while (load.pending.size() < pending) {
         store::JournalBatch batch;
         for (int i = 0; i < 1000; ++i) load.pending.push_back(load.submit(batch));
@@ -104,7 +105,7 @@ bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_c
         commits.push_back(since(before));
         tasks += tasks_per_commit;
         untrimmed += batch.count;
-        if (untrimmed < 300'000) continue;
+        if (untrimmed < trim_every_events) continue;
         untrimmed = 0;
         const Sequence last{load.writer.first().n - 1};
         if (failed(store.put_snapshot({.at = last, .bytes = "bench"})) || failed(store.trim(last))) return false;
@@ -179,7 +180,7 @@ bool run_open(const std::string& directory, std::size_t pending) {
     {
         auto journal = store::SqliteJournal::open({.directory = directory});
         Load load(1);
-        if (!journal || !run_journal(**journal, load, 100, pending, 0.5)) return false;
+        if (!journal || !run_journal(**journal, load, 100, pending, 0.5, UINT64_MAX)) return false;
     }
     const Clock::time_point start = Clock::now();
     auto journal = store::SqliteJournal::open({.directory = directory});
@@ -191,7 +192,7 @@ bool run_open(const std::string& directory, std::size_t pending) {
             return {};
         })))
         return false;
-    std::printf("open with %zu pending: %.3f s, then %.3f s to read %.0f MB of journal\n", pending, opened, since(start) - opened,
+    std::printf("\nopen with %zu pending: %.3f s, then %.3f s to read %.0f MB of journal\n", pending, opened, since(start) - opened,
                 static_cast<double>(bytes) / 1e6);
     return true;
 }

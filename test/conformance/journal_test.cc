@@ -1,8 +1,10 @@
 // What the journal port promises, for every adapter.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <map>
-#include <set>
+#include <thread>
 
 #include "conformance/journal_rig.h"
 
@@ -277,6 +279,39 @@ TEST_CASE("random histories of puts and drops agree with a plain model, over res
                 if (body) REQUIRE(*body == want->second);
             }
         }
+    });
+}
+
+TEST_CASE("bodies can be read by other threads while the committer appends, drops, snapshots and trims") {
+    each_rig([](JournalRig& rig) {
+        constexpr std::uint64_t kSteps = 400, kLiving = 50;
+        std::atomic<std::uint64_t> appended = 0;
+        std::atomic<std::uint64_t> wrong = 0;
+        const auto read = [&](std::uint64_t seed) {
+            Rng rng(seed);
+            while (appended < kSteps) {
+                const std::uint64_t newest = appended;
+                if (newest == 0) continue;
+                const std::uint64_t n = newest - rng.below(std::min(newest, kLiving / 2));
+                const auto body = rig.store().body(task_of(n));
+                // It may have been dropped since `newest` was read, never changed.
+                if (body ? *body != body_of(n, 300) : body.error().fault != Fault::not_found || appended < n + kLiving) ++wrong;
+            }
+        };
+        std::thread readers[2] = {std::thread(read, 1), std::thread(read, 2)};
+        BatchMaker maker;
+        std::uint64_t failed = 0;
+        for (std::uint64_t n = 1; n <= kSteps; ++n) {
+            JournalBatch batch = with_body(maker.next(1), n, 300);
+            if (n > kLiving) batch.drops = {task_of(n - kLiving)};
+            if (!append(rig.store(), {batch})) ++failed;
+            if (n % 100 == 0 && !rig.store().put_snapshot({.at = maker.last(), .bytes = "s"})) ++failed;
+            if (n % 100 == 0 && !rig.store().trim(maker.last())) ++failed;
+            appended = n;
+        }
+        for (std::thread& reader : readers) reader.join();
+        CHECK_EQ(failed, 0);
+        CHECK_EQ(wrong, 0);
     });
 }
 
