@@ -1,0 +1,213 @@
+// Attempts: reports, ends, lost leases, retries. Every way an attempt can end goes through attempt_over(), and every way
+// its slot becomes free through vacate().
+
+#include <algorithm>
+
+#include "core/backoff.h"
+#include "core/state.h"
+
+namespace nexus::core {
+
+namespace {
+constexpr std::uint32_t kCrashFactorAlone = 2;   // a task seen to crash one worker only is given this many times the tries
+constexpr std::uint8_t kUnstartedLossesMax = 3;  // after these, a loss before the start counts as a crash too
+}  // namespace
+
+Index Scheduler::State::find_run(TaskId id, AttemptId attempt) const {
+    const Index task = find_task(id);
+    if (task == kNone) return kNone;
+    for (const Index run : {tasks[task].run, tasks[task].copy})
+        if (run != kNone && runs[run].attempt == attempt) return run;
+    return kNone;
+}
+
+Index Scheduler::State::find_ghost(SessionId session, AttemptId attempt) const {
+    const Index worker = session_worker(session);
+    if (worker == kNone) return kNone;
+    for (const Index run : workers[worker].runs)
+        if (runs[run].task == kNone && runs[run].attempt == attempt) return run;
+    return kNone;
+}
+
+void Scheduler::State::on(const AttemptStarted& fact) {
+    const Index r = find_run(fact.task, fact.attempt);
+    if (r == kNone || runs[r].started != kNever) return;
+    runs[r].started = now;
+    if (tasks[runs[r].task].run == r) {
+        --counters.assigned;
+        ++counters.running;
+    }
+    watch_straggler(r);
+}
+
+void Scheduler::State::on(const AttemptFinished& fact) {
+    const Index r = find_run(fact.task, fact.attempt);
+    emit(AnswerReport{.attempt = fact.attempt, .session = fact.session,
+                      .accepted = r != kNone || was_settled(fact.attempt)});
+    if (r != kNone) return report_taken(r, fact);
+    const Index ghost = find_ghost(fact.session, fact.attempt);
+    if (ghost != kNone) vacate(ghost);
+    if (!was_settled(fact.attempt)) ++counters.stale_reports;
+}
+
+void Scheduler::State::report_taken(Index r, const AttemptFinished& report) {
+    remember_settled(report.attempt);
+    const Index task = runs[r].task;
+    const Run run = runs[r];
+    attempt_over(r, report.outcome, report.run, report.peak_memory_bytes);
+    vacate(r);
+    if (report.outcome != AttemptOutcome::succeeded) return after_failure(task, r, report);
+    ++workers[run.worker].succeeded;
+    judge_failure(run.worker, classes[run.cls].type, false);
+    if (report.run.us >= 0) settle_tenant(run.cls, run.predicted.us, report.run.us);
+    const Index other = tasks[task].run;
+    if (other != kNone) {
+        if (run.speculative) ++types[classes[run.cls].type].copies_won;
+        attempt_over(other, AttemptOutcome::superseded, {-1}, 0);
+        make_ghost(other, RevokeReason::superseded, config.close_grace);
+    }
+    end_task(task, {.state = TaskState::succeeded, .outcome = report.outcome, .started = run.started,
+                    .run = report.run, .worker = run.worker, .result_bytes = report.result_bytes});
+}
+
+// The task's attempt ended without success; `r` names where, and may be vacant by now.
+void Scheduler::State::after_failure(Index task, Index r, const AttemptFinished& report) {
+    Task& t = tasks[task];
+    const Index worker = runs[r].worker;
+    const TaskSpec& spec = classes[t.cls].spec;
+    const Duration first = spec.retry.backoff_first.us > 0 ? spec.retry.backoff_first : config.backoff_first;
+    const Duration most = spec.retry.backoff_max.us > 0 ? spec.retry.backoff_max : config.backoff_max;
+    if (report.outcome == AttemptOutcome::preempted) {
+        t.preemptions = static_cast<std::uint8_t>(std::min(t.preemptions + 1, 255));
+        if (t.run == kNone) requeue(task, {});
+        return;
+    }
+    if (report.outcome == AttemptOutcome::rejected) {
+        t.rejections = static_cast<std::uint8_t>(std::min(t.rejections + 1, 255));
+        if (t.run == kNone) requeue(task, backoff_delay(first, most, t.rejections, rng));
+        return;
+    }
+    ++workers[worker].failed;
+    judge_failure(worker, classes[t.cls].type, true);
+    t.failures = static_cast<std::uint16_t>(std::min(t.failures + 1, 65'535));
+    const std::uint32_t tries = spec.retry.attempts_max != 0 ? spec.retry.attempts_max : config.attempts_max;
+    if (t.run != kNone) return;  // a second copy goes on
+    if (report.retryable && t.failures < tries) return requeue(task, backoff_delay(first, most, t.failures, rng));
+    end_task(task, {.state = TaskState::dead, .outcome = report.outcome, .run = report.run, .worker = worker});
+}
+
+// Ends the attempt's hold on its task; its slot is still taken until vacate() or make_ghost().
+void Scheduler::State::attempt_over(Index r, AttemptOutcome outcome, Duration ran, std::uint64_t memory) {
+    Run& run = runs[r];
+    Task& t = tasks[run.task];
+    MUST(run.task != kNone);
+    if (classes[run.cls].spec.timeout.us > 0) ++timers_stale;
+    emit(AttemptEnded{.task = ids[run.task], .attempt = run.attempt, .number = run.number, .worker = WorkerNo{run.worker},
+                      .outcome = outcome, .assigned_at = run.assigned, .started_at = run.started, .run = ran,
+                      .predicted_run = run.predicted, .peak_memory_bytes = memory});
+    if (ran.us >= 0) charge(run.worker, ran.us - run.charged);
+    if (run.speculative) --copies_running;
+    if (t.copy == r) {
+        t.copy = kNone;
+        return;
+    }
+    MUST(t.run == r);
+    --(run.started == kNever ? counters.assigned : counters.running);
+    t.run = std::exchange(t.copy, kNone);
+    if (t.run != kNone) {
+        ++(runs[t.run].started == kNever ? counters.assigned : counters.running);
+    } else {
+        count_running(run.cls, -1);
+    }
+}
+
+void Scheduler::State::vacate(Index r) {
+    Run& run = runs[r];
+    Worker& worker = workers[run.worker];
+    const Index moved = worker.runs.back();
+    worker.runs[run.at] = moved;
+    runs[moved].at = run.at;
+    worker.runs.pop_back();
+    const Class& cls = classes[run.cls];
+    if (groups[cls.group].needs_resources) take_resources(worker.used, cls.spec.resources, -1);
+    if (cls.alone) --worker.alone;
+    --busy_slots;
+    const Index cls_index = run.cls;
+    run.ticket = 0;
+    run.task = kNone;
+    free_runs.push_back(r);
+    update_ready(run.worker);
+    freed.push_back(run.worker);
+    release_class(cls_index);
+}
+
+void Scheduler::State::make_ghost(Index r, RevokeReason reason, Duration grace) {
+    Run& run = runs[r];
+    if (run.orphan || !workers[run.worker].connected) return vacate(r);
+    emit(RevokeAttempt{.task = ids[run.task], .attempt = run.attempt, .session = workers[run.worker].session,
+                       .reason = reason});
+    run.task = kNone;
+    run.ends_at = now + grace;
+    set_timer(run.ends_at, TimerKind::lease, r, run.ticket);
+}
+
+void Scheduler::State::orphan(Index r, Instant until) {
+    if (until <= now) {
+        ++counters.workers_lost;
+        return lose_run(r, true);
+    }
+    runs[r].orphan = true;
+    runs[r].ends_at = until;
+    set_timer(until, TimerKind::lease, r, runs[r].ticket);
+}
+
+// The worker is gone, or says it does not hold the attempt. A death while the task ran counts against the task.
+void Scheduler::State::lose_run(Index r, bool crash) {
+    const Run run = runs[r];
+    const Index task = run.task;
+    attempt_over(r, AttemptOutcome::worker_lost, {-1}, 0);
+    vacate(r);
+    Task& t = tasks[task];
+    if (crash && run.started == kNever) {
+        t.rejections = static_cast<std::uint8_t>(std::min(t.rejections + 1, 255));
+        crash = t.rejections >= kUnstartedLossesMax;
+    }
+    if (!crash) {
+        if (t.run == kNone) requeue(task, {});
+        return;
+    }
+    if (t.crashes > 0 && t.worker != run.worker) t.several_workers = true;
+    t.worker = run.worker;
+    t.crashes = static_cast<std::uint8_t>(std::min(t.crashes + 1, 255));
+    if (t.run != kNone) return;
+    const std::uint32_t most = config.crashes_max * (t.several_workers ? 1 : kCrashFactorAlone);
+    if (t.crashes >= most)
+        return end_task(task, {.state = TaskState::dead, .outcome = AttemptOutcome::worker_lost,
+                               .started = run.started, .worker = run.worker});
+    if (!classes[t.cls].alone) {
+        const TaskSpec spec = classes[t.cls].spec;
+        move_class(task, class_of(spec, true));
+    }
+    requeue(task, {});
+}
+
+void Scheduler::State::requeue(Index task, Duration delay) {
+    Task& t = tasks[task];
+    t.place = Place::nowhere;
+    t.ticket = new_ticket();
+    ++counters.requeues;
+    count_waiting(task, 1);
+    const Instant not_before = now + delay;
+    emit(TaskRequeued{.task = ids[task], .reason = delay.us > 0 ? WaitReason::retry_backoff : WaitReason::capacity,
+                      .not_before = not_before});
+    if (delay.us > 0) {
+        park(task, Place::backoff);
+        set_timer(not_before, TimerKind::task, task, t.ticket);
+        give_back_tokens(task);
+        return;
+    }
+    give_back_tokens(task);
+    advance(task);
+}
+
+}  // namespace nexus::core

@@ -1,0 +1,93 @@
+// The soft circuit breaker of a worker: opened by learned slowness, or by failures that other workers do not have with
+// the same types. An open worker still works where nobody else can, or where waiting would take longer.
+
+#include <algorithm>
+
+#include "core/fixed_ln.h"
+#include "core/state.h"
+
+namespace nexus::core {
+
+namespace {
+constexpr std::int64_t kDoubtOpens = 3 * kQ16One;  // odds of 20 to 1 that the worker is to blame
+constexpr std::uint32_t kFailuresMin = 3;
+constexpr std::uint64_t kTypeMemory = 1024;        // outcomes of a type after which old ones count half
+}  // namespace
+
+void Scheduler::State::judge_speed(Index w) {
+    Worker& worker = workers[w];
+    if (worker.failing) return;
+    const std::int64_t sure = worker.speed_ln - scale(worker.deviation_ppm, kQ16One, 1'000'000);
+    const std::int64_t limit = median_speed_ln + ln_ratio_q16(config.breaker_ratio_permille, 1000);
+    if (config.breaker && sure > limit) {
+        if (worker.breaker == Breaker::closed) set_breaker(w, Breaker::open);
+    } else if (worker.breaker != Breaker::closed) {
+        set_breaker(w, Breaker::closed);
+    }
+}
+
+// Evidence: how much likelier the outcome is from a broken worker than from this type elsewhere.
+void Scheduler::State::judge_failure(Index w, Index type_index, bool failed) {
+    Worker& worker = workers[w];
+    TypeRecord& type = types[type_index];
+    ++(failed ? type.failed : type.succeeded);
+    if (type.failed + type.succeeded > kTypeMemory) {
+        type.failed /= 2;
+        type.succeeded /= 2;
+    }
+    if (!failed) {
+        worker.failures_in_row = 0;
+        worker.doubt = 0;
+        if (worker.failing) {
+            worker.failing = false;
+            set_breaker(w, Breaker::closed);
+            judge_speed(w);
+        }
+        return;
+    }
+    ++worker.failures_in_row;
+    const std::uint64_t own = std::min<std::uint64_t>(worker.failures_in_row, type.failed);
+    const std::uint64_t elsewhere = type.failed - own;
+    const std::uint64_t seen = elsewhere + type.succeeded;
+    worker.doubt += std::max<std::int64_t>(0, ln_ratio_q16(950 * (seen + 4), 1000 * (elsewhere + 1)));
+    if (!config.breaker || worker.failures_in_row < kFailuresMin || worker.doubt < kDoubtOpens) return;
+    worker.failing = true;
+    set_breaker(w, Breaker::open);
+}
+
+void Scheduler::State::set_breaker(Index w, Breaker breaker) {
+    workers[w].breaker = breaker;
+    if (breaker == Breaker::open) {
+        const Duration pause{std::clamp<std::int64_t>(30 * mean_us, 1'000'000, 60'000'000)};
+        workers[w].breaker_next = now + pause;
+        set_timer(workers[w].breaker_next, TimerKind::breaker, w, 0);
+    }
+    update_ready(w);
+    dispatch_everything = true;
+}
+
+void Scheduler::State::breaker_due(Index w) {
+    workers[w].breaker = Breaker::probing;
+    update_ready(w);
+    dispatch_everything = true;
+}
+
+bool Scheduler::State::other_closed_worker(const Group& group, Index w) const {
+    for (Index other = 0; other < workers.size(); ++other) {
+        const Worker& worker = workers[other];
+        if (other != w && eligible(group, other) && worker.connected && !worker.suspect && !worker.cordoned &&
+            !worker.draining && !worker.leaving && worker.breaker == Breaker::closed && worker.slots > 0)
+            return true;
+    }
+    return false;
+}
+
+bool Scheduler::State::open_may_take(Index task, Index w) const {
+    const Worker& worker = workers[w];
+    if (worker.breaker == Breaker::probing && worker.runs.empty()) return true;
+    if (!other_closed_worker(groups[classes[tasks[task].cls].group], w)) return true;
+    if (worker.failing) return false;
+    return run_on(tasks[task].cls, tasks[task].mean.us, w) <= virtual_wait().us + tasks[task].mean.us;
+}
+
+}  // namespace nexus::core

@@ -1,0 +1,100 @@
+// The invariants, recounted from the records.
+
+#include <algorithm>
+
+#include "core/state.h"
+
+namespace nexus::core {
+
+void Scheduler::State::check() const {
+    MUST(out == nullptr);
+    MUST(freed.empty());
+    MUST(doomed.empty());
+    MUST(!dispatch_everything);
+    std::uint64_t waiting = 0, assigned = 0, running = 0;
+    std::int64_t backlog = 0, ready_work = 0;
+    std::vector<std::uint32_t> in_class(classes.size()), living(classes.size()), running_in(classes.size());
+    for (Index i = 0; i < tasks.size(); ++i) {
+        const Task& t = tasks[i];
+        if (t.serial == 0) continue;
+        MUST(find_task(ids[i]) == i);
+        MUST(t.place != Place::nowhere);
+        MUST(!classes[t.cls].vacant);
+        ++living[t.cls];
+        MUST((t.run != kNone) == (t.place == Place::running));
+        if (t.place == Place::running) {
+            MUST(runs[t.run].task == i);
+            MUST(t.copy == kNone || runs[t.copy].task == i);
+            ++(runs[t.run].started == kNever ? assigned : running);
+            ++running_in[runs[t.run].cls];
+            continue;
+        }
+        MUST(t.copy == kNone);
+        ++waiting;
+        backlog += t.mean.us;
+        if (t.place == Place::ready) ++in_class[t.cls];
+        if (t.place == Place::ready || t.place == Place::bound) ready_work += t.mean.us;
+        if (t.place == Place::bound) MUST(workers[t.worker].connected);
+    }
+    MUST(waiting == counters.waiting);
+    MUST(assigned == counters.assigned);
+    MUST(running == counters.running);
+    MUST(backlog == counters.backlog.us);
+    MUST(ready_work == ready_work_us);
+    MUST(ready_work == ahead.total().work_us);
+    MUST(counters.submitted == counters.succeeded + counters.dead + counters.cancelled + counters.expired + waiting +
+                                   assigned + running);
+    std::vector<std::uint32_t> of_type(types.records().size()), of_tenant(tenants.records().size()),
+        of_queue(queues.records().size());
+    for (Index c = 0; c < classes.size(); ++c) {
+        const Class& cls = classes[c];
+        if (cls.vacant) continue;
+        MUST(cls.waiting == in_class[c]);
+        MUST(living[c] <= cls.references);
+        MUST((cls.head_at != kNone) == (cls.waiting > 0 && !cls.blocked));
+        if (cls.waiting > 0) MUST(current(cls.heap.top()));
+        if (cls.head_at != kNone) MUST(groups[cls.group].heads[cls.head_at].cls == c);
+        if (cls.head_at != kNone) MUST(groups[cls.group].heads[cls.head_at].ticket == cls.heap.top().ticket);
+        of_type[cls.type] += running_in[c];
+        of_tenant[cls.tenant] += running_in[c];
+        of_queue[cls.queue] += running_in[c];
+    }
+    for (Index i = 0; i < of_type.size(); ++i) MUST(types[i].limit.running == of_type[i]);
+    for (Index i = 0; i < of_tenant.size(); ++i) MUST(tenants[i].limit.running == of_tenant[i]);
+    for (Index i = 0; i < of_queue.size(); ++i) MUST(queues[i].limit.running == of_queue[i]);
+    std::uint64_t busy = 0;
+    for (Index w = 0; w < workers.size(); ++w) {
+        const Worker& worker = workers[w];
+        Resources used;
+        std::uint32_t alone = 0;
+        for (Index at = 0; at < worker.runs.size(); ++at) {
+            const Run& run = runs[worker.runs[at]];
+            MUST(run.at == at);
+            MUST(run.worker == w);
+            MUST(run.ticket != 0);
+            MUST(!(run.task == kNone && run.orphan));
+            take_resources(used, classes[run.cls].spec.resources, 1);
+            if (classes[run.cls].alone) ++alone;
+        }
+        busy += worker.runs.size();
+        MUST(used == worker.used);
+        MUST(alone == worker.alone);
+        MUST(alone == 0 || worker.runs.size() == 1 || !worker.connected);
+        MUST(worker.connected == (session_worker(worker.session) == w));
+        if (!worker.connected) MUST(worker.line.empty());
+        // Work-conserving (C9): a worker that may take work finds none that it may run.
+        if ((ready[w / 64] >> (w % 64) & 1) == 0 || !late_binding()) continue;
+        for (const Index g : active_groups) {
+            if (!eligible(groups[g], w) || !fits(groups[g], w)) continue;
+            for (const Head& head : groups[g].heads) {
+                const Class& cls = classes[head.cls];
+                const bool limited = queues[cls.queue].paused || queues[cls.queue].limit.full() ||
+                                     tenants[cls.tenant].limit.full() || types[cls.type].limit.full();
+                MUST(limited);
+            }
+        }
+    }
+    MUST(busy == busy_slots);
+}
+
+}  // namespace nexus::core

@@ -1,0 +1,340 @@
+// Classes of indistinguishable tasks, and groups of classes with equal demands on a worker.
+
+#include <algorithm>
+
+#include "base/hash.h"
+#include "core/state.h"
+
+namespace nexus::core {
+
+namespace {
+constexpr std::size_t kIdleClassesMax = 1024;
+
+std::uint64_t hash_labels(std::uint64_t h, const Labels& labels) {
+    for (const auto& [name, value] : labels) h = mix(mix(h, hash_bytes(name)), hash_bytes(value));
+    return mix(h, labels.size());
+}
+
+std::uint64_t hash_resources(std::uint64_t h, const Resources& r) {
+    h = mix(mix(mix(h, r.cpu_milli), r.memory_bytes), r.gpu_milli);
+    for (const auto& [name, amount] : r.custom) h = mix(mix(h, hash_bytes(name)), amount);
+    return h;
+}
+
+std::uint64_t class_hash(const TaskSpec& s, bool alone) {
+    std::uint64_t h = mix(hash_bytes(s.type), hash_bytes(s.tenant));
+    h = mix(h, hash_bytes(s.queue));
+    h = mix(h, s.priority | s.idempotent << 8 | s.exclusive << 9 | s.preemptible << 10 | alone << 11);
+    h = mix(mix(h, s.timeout.us), s.ttl.us);
+    h = mix(mix(mix(h, s.retry.attempts_max), s.retry.backoff_first.us), s.retry.backoff_max.us);
+    if (!s.labels_required.empty()) h = hash_labels(mix(h, 1), s.labels_required);
+    if (!s.labels_preferred.empty()) h = hash_labels(mix(h, 2), s.labels_preferred);
+    if (!s.labels_forbidden.empty()) h = hash_labels(mix(h, 3), s.labels_forbidden);
+    if (!s.pinned_worker.empty()) h = mix(h, hash_bytes(s.pinned_worker));
+    return hash_resources(h, s.resources);
+}
+
+bool same_class(const TaskSpec& a, const TaskSpec& b) {
+    return a.type == b.type && a.tenant == b.tenant && a.queue == b.queue && a.priority == b.priority &&
+           a.idempotent == b.idempotent && a.exclusive == b.exclusive && a.preemptible == b.preemptible &&
+           a.timeout == b.timeout && a.ttl == b.ttl && a.retry == b.retry &&
+           a.labels_required == b.labels_required && a.labels_preferred == b.labels_preferred &&
+           a.labels_forbidden == b.labels_forbidden && a.pinned_worker == b.pinned_worker &&
+           a.resources == b.resources;
+}
+
+TaskSpec class_part(const TaskSpec& s) {
+    return {.type = s.type, .tenant = s.tenant, .queue = s.queue, .priority = s.priority, .idempotent = s.idempotent,
+            .exclusive = s.exclusive, .preemptible = s.preemptible, .timeout = s.timeout, .ttl = s.ttl,
+            .retry = s.retry, .labels_required = s.labels_required, .labels_preferred = s.labels_preferred,
+            .labels_forbidden = s.labels_forbidden, .pinned_worker = s.pinned_worker, .resources = s.resources};
+}
+
+const std::string* label(const Labels& labels, const std::string& name) {
+    const auto found = std::lower_bound(labels.begin(), labels.end(), name,
+                                        [](const NameValue& pair, const std::string& key) { return pair.first < key; });
+    return found != labels.end() && found->first == name ? &found->second : nullptr;
+}
+
+bool offer_covers(std::int64_t need, std::int64_t offer) { return offer < 0 || need <= offer; }
+}  // namespace
+
+Index Scheduler::State::class_of(const TaskSpec& spec, bool alone) {
+    const std::uint64_t hash = class_hash(spec, alone);
+    const Index found = class_table.find(hash, [&](Index i) {
+        return classes[i].hash == hash && classes[i].alone == alone && same_class(classes[i].spec, spec);
+    });
+    if (found != kNone) return found;
+    if (free_classes.empty()) {
+        free_classes.push_back(static_cast<Index>(classes.size()));
+        classes.emplace_back();
+    }
+    const Index cls = free_classes.back();
+    free_classes.pop_back();
+    Class& c = classes[cls];
+    c = {};
+    c.spec = class_part(spec);
+    c.alone = alone;
+    c.hash = hash;
+    class_table.insert(hash, cls);
+    const std::uint32_t shares_now = active_shares;
+    bool made = false;
+    c.type = types.obtain(spec.type, made);
+    if (made) types[c.type].signature = signature_of(types[c.type]);
+    bool made_tenant = false, made_queue = false;
+    c.tenant = tenants.obtain(spec.tenant, made_tenant);
+    c.queue = queues.obtain(spec.queue, made_queue);
+    types.retain(c.type);
+    tenants.retain(c.tenant);
+    queues.retain(c.queue);
+    if (made || made_tenant || made_queue) apply_limits();
+    MUST(active_shares == shares_now);
+    join_group(cls);
+    return cls;
+}
+
+void Scheduler::State::retain_class(Index cls) {
+    ++classes[cls].references;
+    classes[cls].idle_stamp = 0;
+}
+
+void Scheduler::State::release_class(Index cls) {
+    MUST(classes[cls].references > 0);
+    if (--classes[cls].references > 0) return;
+    classes[cls].idle_stamp = ++class_stamp;
+    idle_classes.emplace_back(cls, class_stamp);
+    while (idle_classes.size() > kIdleClassesMax) {
+        const auto [oldest, stamp] = idle_classes.front();
+        idle_classes.pop_front();
+        if (classes[oldest].idle_stamp == stamp) drop_class(oldest);
+    }
+}
+
+void Scheduler::State::drop_class(Index cls) {
+    Class& c = classes[cls];
+    quit_group(cls);
+    for (Limit* limit : {&types[c.type].limit, &tenants[c.tenant].limit, &queues[c.queue].limit})
+        std::erase(limit->parked, cls);
+    types.release(c.type);
+    tenants.release(c.tenant);
+    queues.release(c.queue);
+    class_table.erase(c.hash, cls);
+    c = {};
+    c.vacant = true;
+    free_classes.push_back(cls);
+}
+
+// Moves a task that is in no queue to another class.
+void Scheduler::State::move_class(Index task, Index cls) {
+    MUST(tasks[task].place != Place::ready);
+    retain_class(cls);
+    release_class(tasks[task].cls);
+    tasks[task].cls = cls;
+}
+
+Index Scheduler::State::group_of(const Class& cls) {
+    const Index signature = types[cls.type].signature;
+    const TaskSpec& spec = cls.spec;
+    for (Index g = 0; g < groups.size(); ++g) {
+        const Group& group = groups[g];
+        if (!group.vacant && group.signature == signature && group.alone == cls.alone &&
+            group.pinned == spec.pinned_worker && group.resources == spec.resources &&
+            group.required == spec.labels_required && group.forbidden == spec.labels_forbidden)
+            return g;
+    }
+    if (free_groups.empty()) {
+        free_groups.push_back(static_cast<Index>(groups.size()));
+        groups.emplace_back();
+    }
+    const Index made = free_groups.back();
+    free_groups.pop_back();
+    Group& group = groups[made];
+    group = {.required = spec.labels_required, .forbidden = spec.labels_forbidden, .pinned = spec.pinned_worker,
+             .resources = spec.resources, .alone = cls.alone, .signature = signature};
+    group.needs_resources = !(group.resources == Resources{});
+    group.eligible.resize(ready.size());
+    for (Index w = 0; w < workers.size(); ++w)
+        if (matches(group, workers[w])) group.eligible[w / 64] |= 1ULL << (w % 64);
+    return made;
+}
+
+void Scheduler::State::join_group(Index cls) {
+    classes[cls].group = group_of(classes[cls]);
+    ++groups[classes[cls].group].classes;
+    update_head(cls);
+}
+
+void Scheduler::State::quit_group(Index cls) {
+    const Index g = classes[cls].group;
+    const std::uint32_t waiting = std::exchange(classes[cls].waiting, 0);
+    update_head(cls);
+    classes[cls].waiting = waiting;
+    classes[cls].group = kNone;
+    if (--groups[g].classes > 0) return;
+    groups[g] = {};
+    groups[g].vacant = true;
+    free_groups.push_back(g);
+}
+
+// Which of the known worker offers list the type, and which workers an override keeps away from it.
+Index Scheduler::State::signature_of(const TypeRecord& type) {
+    Signature signature;
+    for (Index i = 1; i < typesets.size(); ++i)
+        if (std::binary_search(typesets[i].begin(), typesets[i].end(), type.name)) signature.typesets.push_back(i);
+    signature.excluded = type.excluded;
+    const auto found = std::find(signatures.begin(), signatures.end(), signature);
+    if (found != signatures.end()) return static_cast<Index>(found - signatures.begin());
+    signatures.push_back(std::move(signature));
+    return static_cast<Index>(signatures.size() - 1);
+}
+
+void Scheduler::State::renew_signatures() {
+    for (TypeRecord& type : types.records())
+        if (!type.vacant) type.signature = signature_of(type);
+    for (Index cls = 0; cls < classes.size(); ++cls) {
+        if (classes[cls].vacant || groups[classes[cls].group].signature == types[classes[cls].type].signature) continue;
+        quit_group(cls);
+        join_group(cls);
+    }
+}
+
+bool Scheduler::State::matches(const Group& group, const Worker& worker) const {
+    if (worker.name.empty()) return false;
+    if (!group.pinned.empty() && group.pinned != worker.name) return false;
+    const Signature& signature = signatures[group.signature];
+    const bool typed = worker.typeset == 0 || std::binary_search(signature.typesets.begin(), signature.typesets.end(),
+                                                                 worker.typeset);
+    if (!typed) return false;
+    const Index number = static_cast<Index>(&worker - workers.data());
+    if (std::binary_search(signature.excluded.begin(), signature.excluded.end(), number)) return false;
+    for (const auto& [name, value] : group.required) {
+        const std::string* has = label(worker.labels, name);
+        if (has == nullptr || *has != value) return false;
+    }
+    for (const auto& [name, value] : group.forbidden) {
+        const std::string* has = label(worker.labels, name);
+        if (has != nullptr && *has == value) return false;
+    }
+    const Resources& need = group.resources;
+    if (!offer_covers(need.cpu_milli, worker.offered.cpu_milli)) return false;
+    if (!offer_covers(need.memory_bytes, worker.offered.memory_bytes)) return false;
+    if (!offer_covers(need.gpu_milli, worker.offered.gpu_milli)) return false;
+    for (const auto& [name, amount] : need.custom) {
+        const auto offer = std::find_if(worker.offered.custom.begin(), worker.offered.custom.end(),
+                                        [&](const auto& pair) { return pair.first == name; });
+        if (offer == worker.offered.custom.end() || !offer_covers(amount, offer->second)) return false;
+    }
+    return true;
+}
+
+void Scheduler::State::renew_eligibility(Index worker) {
+    const std::uint64_t bit = 1ULL << (worker % 64);
+    for (Group& group : groups) {
+        if (group.vacant) continue;
+        if (matches(group, workers[worker])) {
+            group.eligible[worker / 64] |= bit;
+        } else {
+            group.eligible[worker / 64] &= ~bit;
+        }
+    }
+}
+
+// Brings the class's entry among its group's heads up to date: present if and only if it is unblocked and has work.
+void Scheduler::State::update_head(Index cls) {
+    Class& c = classes[cls];
+    Group& group = groups[c.group];
+    const bool wanted = c.waiting > 0 && !c.blocked;
+    if (!wanted) {
+        if (c.head_at == kNone) return;
+        const std::size_t hole = c.head_at;
+        c.head_at = kNone;
+        const Head last = group.heads.back();
+        group.heads.pop_back();
+        if (hole < group.heads.size()) {
+            group.heads[hole] = last;
+            classes[last.cls].head_at = static_cast<Index>(hole);
+            head_rise(group, hole);
+            head_sink(group, classes[last.cls].head_at);
+        }
+        if (group.heads.empty()) {
+            active_groups[group.active_at] = active_groups.back();
+            groups[active_groups.back()].active_at = group.active_at;
+            active_groups.pop_back();
+            group.active_at = kNone;
+        }
+        return;
+    }
+    const HeapEntry& top = c.heap.top();
+    if (c.head_at == kNone) {
+        c.head_at = static_cast<Index>(group.heads.size());
+        group.heads.push_back({});
+        if (group.active_at == kNone) {
+            group.active_at = static_cast<Index>(active_groups.size());
+            active_groups.push_back(c.group);
+        }
+    }
+    group.heads[c.head_at] = {.key = top.key, .ticket = top.ticket, .cls = cls};
+    head_rise(group, c.head_at);
+    head_sink(group, c.head_at);
+}
+
+void Scheduler::State::head_rise(Group& group, std::size_t at) {
+    const Head head = group.heads[at];
+    for (; at > 0; at = (at - 1) / 2) {
+        const Head& parent = group.heads[(at - 1) / 2];
+        if (!(head < parent)) break;
+        group.heads[at] = parent;
+        classes[parent.cls].head_at = static_cast<Index>(at);
+    }
+    group.heads[at] = head;
+    classes[head.cls].head_at = static_cast<Index>(at);
+}
+
+void Scheduler::State::head_sink(Group& group, std::size_t at) {
+    const Head head = group.heads[at];
+    for (;;) {
+        std::size_t child = at * 2 + 1;
+        if (child >= group.heads.size()) break;
+        if (child + 1 < group.heads.size() && group.heads[child + 1] < group.heads[child]) ++child;
+        if (!(group.heads[child] < head)) break;
+        group.heads[at] = group.heads[child];
+        classes[group.heads[at].cls].head_at = static_cast<Index>(at);
+        at = child;
+    }
+    group.heads[at] = head;
+    classes[head.cls].head_at = static_cast<Index>(at);
+}
+
+void Scheduler::State::push_ready(Index task) {
+    Task& t = tasks[task];
+    t.place = Place::ready;
+    t.ticket = new_ticket();
+    Class& c = classes[t.cls];
+    c.heap.push({.key = t.key, .ticket = t.ticket, .task = task});
+    ++c.waiting;
+    ready_work_us += t.mean.us;
+    ahead.add(t.key, t.mean.us);
+    if (c.heap.top().task == task) update_head(t.cls);
+}
+
+void Scheduler::State::pop_ready(Index task) {
+    Task& t = tasks[task];
+    MUST(t.place == Place::ready);
+    t.ticket = new_ticket();
+    t.place = Place::nowhere;
+    Class& c = classes[t.cls];
+    --c.waiting;
+    ready_work_us -= t.mean.us;
+    ahead.remove(t.key, t.mean.us);
+    const bool was_head = c.heap.top().task == task;
+    clean(c);
+    if (was_head || c.waiting == 0) update_head(t.cls);
+}
+
+void Scheduler::State::clean(Class& cls) {
+    while (!cls.heap.empty() && !current(cls.heap.top())) cls.heap.pop();
+    if (cls.heap.size() > 2 * static_cast<std::size_t>(cls.waiting) + 64)
+        cls.heap.compact([this](const HeapEntry& entry) { return current(entry); });
+}
+
+}  // namespace nexus::core

@@ -1,0 +1,227 @@
+// Giving work out: an arriving task to a free worker, a freed slot to the task with the smallest key.
+
+#include <algorithm>
+
+#include "core/fixed_ln.h"
+#include "core/state.h"
+
+namespace nexus::core {
+
+namespace {
+constexpr std::size_t kSufferageLook = 32;  // heads compared when hardware classes differ
+}
+
+void Scheduler::State::place_or_enqueue(Index task) {
+    if (!late_binding()) return bind(task);
+    if (deferred || park_if_limited(tasks[task].cls)) return enqueue(task);
+    Decision decision;
+    const Index worker = choose_worker(task, decision);
+    if (worker == kNone) return enqueue(task);
+    start(task, worker, decision, false);
+}
+
+void Scheduler::State::fill(Index worker) {
+    if (!late_binding()) return drain_line(worker);
+    for (Index task = next_for(worker); task != kNone; task = next_for(worker)) {
+        Decision decision{.reason = DecisionReason::slot_freed};
+        const Group& group = groups[classes[tasks[task].cls].group];
+        decision.baseline = WorkerNo{rotate(group, ready, rotation)};
+        if (decision.baseline) rotation = decision.baseline.n + 1;
+        decision.eligible_free = 1;
+        decision.fallback = falls_back(tasks[task]) && config.policy == PolicyKind::predictive;
+        if (workers[worker].breaker != Breaker::closed) decision.reason = DecisionReason::probe;
+        decision.candidates[0] = score(task, worker);
+        decision.candidates_count = 1;
+        pop_ready(task);
+        start(task, worker, decision, false);
+    }
+}
+
+// The waiting task with the smallest key that this worker may run now. Groups are few and each knows its first class,
+// so the cost does not depend on how many tasks wait.
+Index Scheduler::State::next_for(Index w) {
+    const std::uint64_t bit = 1ULL << (w % 64);
+    for (;;) {
+        const bool is_open = (open[w / 64] & bit) != 0;
+        if (!is_open && (ready[w / 64] & bit) == 0) return kNone;
+        const Group* best = nullptr;
+        for (const Index g : active_groups) {
+            const Group& group = groups[g];
+            if (!eligible(group, w) || (best != nullptr && !(group.heads[0] < best->heads[0]))) continue;
+            const Index head = classes[group.heads[0].cls].heap.top().task;
+            if (!fits(group, w)) {
+                // A task that needs more room than ever becomes free by itself gets the worker emptied for it.
+                if (group.alone || now - tasks[head].since > config.overtake_max) reserve(w, head);
+                if ((ready[w / 64] & bit) == 0 && !is_open) return kNone;
+                continue;
+            }
+            if (is_open && !open_may_take(head, w)) continue;
+            best = &group;
+        }
+        if (best == nullptr) return kNone;
+        const Index cls = affinity_known ? sufferer(*best, w) : best->heads[0].cls;
+        if (park_if_limited(cls)) continue;
+        return classes[cls].heap.top().task;
+    }
+}
+
+// With hardware classes: the first heads compete by key plus what running here costs beyond the best hardware.
+Index Scheduler::State::sufferer(const Group& group, Index w) const {
+    Index best = group.heads[0].cls;
+    std::int64_t best_value = std::numeric_limits<std::int64_t>::max();
+    for (std::size_t i = 0; i < std::min(kSufferageLook, group.heads.size()); ++i) {
+        const Index cls = group.heads[i].cls;
+        const Task& head = tasks[classes[cls].heap.top().task];
+        std::int64_t least = 1'000'000, here = 1'000'000;
+        for (const AffinityFactor& factor : types[classes[cls].type].affinity) {
+            least = std::min<std::int64_t>(least, factor.factor_ppm);
+            if (factor.hardware == workers[w].hardware) here = factor.factor_ppm;
+        }
+        const std::int64_t value = saturating_add(head.key, scale(head.mean.us, here - least, 1'000'000));
+        if (value > best_value || (value == best_value && !(group.heads[i].ticket < classes[best].heap.top().ticket)))
+            continue;
+        best_value = value;
+        best = cls;
+    }
+    return best;
+}
+
+// After anything that may have made room or work in several places: smallest key first, best worker each.
+void Scheduler::State::dispatch_all() {
+    const auto any = [](const std::vector<std::uint64_t>& mask) {
+        return std::any_of(mask.begin(), mask.end(), [](std::uint64_t word) { return word != 0; });
+    };
+    std::vector<bool> stuck(groups.size());
+    while (!late_binding() || any(ready) || any(open)) {
+        const Group* best = nullptr;
+        Index best_index = kNone;
+        for (const Index g : active_groups) {
+            if (stuck[g] || (best != nullptr && !(groups[g].heads[0] < best->heads[0]))) continue;
+            best = &groups[g];
+            best_index = g;
+        }
+        if (best == nullptr) break;
+        const Index cls = best->heads[0].cls;
+        if (park_if_limited(cls)) continue;
+        const Index task = classes[cls].heap.top().task;
+        Decision decision{.reason = DecisionReason::slot_freed};
+        const Index worker = late_binding() ? choose_worker(task, decision) : pick_push(task);
+        if (worker == kNone) {
+            stuck[best_index] = true;
+            continue;
+        }
+        pop_ready(task);
+        if (late_binding()) {
+            start(task, worker, decision, false);
+        } else {
+            bind_to(task, worker);
+        }
+    }
+    if (late_binding()) return;
+    for (Index w = 0; w < workers.size(); ++w) drain_line(w);
+}
+
+void Scheduler::State::start(Index task, Index w, Decision decision, bool speculative) {
+    Task& t = tasks[task];
+    if (free_runs.empty()) {
+        free_runs.push_back(static_cast<Index>(runs.size()));
+        runs.emplace_back();
+    }
+    const Index r = free_runs.back();
+    free_runs.pop_back();
+    Worker& worker = workers[w];
+    MUST(worker.runs.size() < worker.slots);
+    const std::uint64_t id_hi = rng.next();
+    const std::uint64_t id_lo = rng.next();
+    ++t.attempts;
+    runs[r] = {.attempt = {id_hi, id_lo}, .fence = ++fence, .assigned = now,
+               .predicted = {run_on(t.cls, t.mean.us, w)}, .ticket = new_ticket(), .task = task, .cls = t.cls,
+               .worker = w, .at = static_cast<Index>(worker.runs.size()), .number = t.attempts,
+               .speculative = speculative};
+    const Class& cls = classes[t.cls];
+    retain_class(t.cls);
+    worker.runs.push_back(r);
+    ++busy_slots;
+    if (groups[cls.group].needs_resources) take_resources(worker.used, cls.spec.resources, 1);
+    if (cls.alone) ++worker.alone;
+    runs[r].charged = runs[r].predicted.us;
+    charge(w, runs[r].charged);
+    update_ready(w);
+    decision.policy = static_cast<std::uint32_t>(config.policy);
+    decision.config_version = config.version;
+    decision.key_us = t.key;
+    decision.estimate = t.estimate();
+    decision.predicted_run = runs[r].predicted;
+    decision.waiting = counters.waiting;
+    if (!cls.spec.pinned_worker.empty() && decision.reason == DecisionReason::arrival)
+        decision.reason = DecisionReason::pinned;
+    if (decision.fallback) ++counters.fallback_decisions;
+    ++counters.decisions;
+    if (speculative) {
+        t.copy = r;
+        ++copies_running;
+        ++counters.speculations;
+    } else {
+        count_waiting(task, -1);
+        t.place = Place::running;
+        t.ticket = new_ticket();
+        t.run = r;
+        ++counters.assigned;
+        count_running(t.cls, 1);
+    }
+    emit(AssignAttempt{.task = ids[task], .attempt = runs[r].attempt, .number = runs[r].number, .fence = fence,
+                       .worker = WorkerNo{w}, .session = worker.session, .timeout = cls.spec.timeout,
+                       .deadline = t.side == kNone ? WallTime{} : sides[t.side].deadline,
+                       .exclusive = cls.spec.exclusive, .decision = decision});
+    if (cls.spec.timeout.us > 0)
+        set_timer(now + cls.spec.timeout + config.timeout_grace, TimerKind::timeout, r, runs[r].ticket);
+    if (!speculative) rate_started(task);
+}
+
+void Scheduler::State::update_ready(Index w) {
+    const Worker& worker = workers[w];
+    const bool able = worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving &&
+                      worker.runs.size() < worker.slots && worker.alone == 0 && worker.reserved_task == kNone;
+    const std::uint64_t bit = 1ULL << (w % 64);
+    ready[w / 64] &= ~bit;
+    open[w / 64] &= ~bit;
+    if (able) (worker.breaker == Breaker::closed ? ready : open)[w / 64] |= bit;
+}
+
+// Keeps a worker free of other work until this task fits on it. One worker per task.
+void Scheduler::State::reserve(Index w, Index task) {
+    for (const Index other : reserved)
+        if (workers[other].reserved_task == task && workers[other].reserved_ticket == tasks[task].ticket) return;
+    workers[w].reserved_task = task;
+    workers[w].reserved_ticket = tasks[task].ticket;
+    reserved.push_back(w);
+    update_ready(w);
+}
+
+// Ends reservations whose task went elsewhere, and starts those whose worker has room by now.
+void Scheduler::State::check_reservations() {
+    for (const Index w : std::exchange(reserved, {})) {
+        Worker& worker = workers[w];
+        const Index task = worker.reserved_task;
+        const bool wanted = tasks[task].ticket == worker.reserved_ticket && tasks[task].place == Place::ready;
+        const Group* group = wanted ? &groups[classes[tasks[task].cls].group] : nullptr;
+        const bool able = worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving;
+        if (wanted && able && eligible(*group, w) && !fits(*group, w)) {
+            reserved.push_back(w);
+            continue;
+        }
+        worker.reserved_task = kNone;
+        update_ready(w);
+        const bool startable = (ready[w / 64] >> (w % 64) & 1) != 0;
+        if (wanted && startable && eligible(*group, w) && !park_if_limited(tasks[task].cls)) {
+            Decision decision{.reason = DecisionReason::slot_freed, .eligible_free = 1};
+            decision.candidates[0] = score(task, w);
+            decision.candidates_count = 1;
+            pop_ready(task);
+            start(task, w, decision, false);
+        }
+        freed.push_back(w);
+    }
+}
+
+}  // namespace nexus::core

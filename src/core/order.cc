@@ -1,0 +1,109 @@
+// The ordering key (docs/scheduling.md): one integer per task, in microseconds of virtual arrival time.
+
+#include <algorithm>
+
+#include "core/fixed_ln.h"
+#include "core/state.h"
+
+namespace nexus::core {
+
+namespace {
+constexpr std::uint32_t kMemory = 2048;  // arrivals over which the mean task and the mean wait are averaged
+}
+
+// Predicted time to work off what waits, were it spread evenly.
+Duration Scheduler::State::virtual_wait() const {
+    if (ready_work_us <= 0) return {};
+    return {scale(ready_work_us, kQ16One, std::max<std::int64_t>(capacity_q16, 1))};
+}
+
+void Scheduler::State::note_arrival(const Task& task) {
+    mean_count = std::min(mean_count + 1, kMemory);
+    mean_us += (task.mean.us - mean_us) / static_cast<std::int64_t>(mean_count);
+    mean_us = std::max<std::int64_t>(mean_us, 1);
+    TypeRecord& type = types[classes[task.cls].type];
+    type.mean_us = type.mean_us == 0 ? task.mean.us : type.mean_us + (task.mean.us - type.mean_us) / 32;
+    type.work_us = saturating_add(type.work_us, task.mean.us);
+    const Duration wait = virtual_wait();
+    if (wait.us == 0) return;
+    tau_count = std::min(tau_count + 1, kMemory);
+    tau_us += (wait.us - tau_us) / static_cast<std::int64_t>(tau_count);
+}
+
+// Virtual clock of the tenant in predicted work, as in start-time fair queueing. When nothing waits, nobody is behind.
+std::int64_t Scheduler::State::tenant_start(Index task) {
+    const Class& cls = classes[tasks[task].cls];
+    TenantRecord& tenant = tenants[cls.tenant];
+    if (ready_work_us == 0) ++clock_epoch;
+    if (tenant.epoch != clock_epoch) {
+        tenant.epoch = clock_epoch;
+        tenant.clock_us = now.us;
+    }
+    const std::int64_t cap = scale(std::min(tau_us, mean_us * config.overtake_cap_means), 60, 1);
+    const std::int64_t start = std::min(std::max(now.us, tenant.clock_us), saturating_add(now.us, cap));
+    const std::int64_t cost = queues[cls.queue].count_fair ? mean_us : tasks[task].mean.us;
+    const std::int64_t worth = scale(capacity_q16, tenant.share, std::max(1U, active_shares));
+    tenant.clock_us = saturating_add(start, scale(cost, kQ16One, std::max<std::int64_t>(worth, 1)));
+    return start;
+}
+
+void Scheduler::State::settle_tenant(Index cls, std::int64_t predicted_us, std::int64_t actual_us) {
+    const Class& c = classes[cls];
+    TenantRecord& tenant = tenants[c.tenant];
+    if (tenant.epoch != clock_epoch || queues[c.queue].count_fair) return;
+    const std::int64_t worth = scale(capacity_q16, tenant.share, std::max(1U, active_shares));
+    const std::int64_t correction = scale(actual_us - predicted_us, kQ16One, std::max<std::int64_t>(worth, 1));
+    tenant.clock_us = std::max(saturating_add(tenant.clock_us, correction), now.us);
+}
+
+std::int64_t Scheduler::State::size_term(Index task) const {
+    if (config.policy != PolicyKind::predictive || tasks[task].source == EstimateSource::none) return 0;
+    const std::int64_t tau = std::min(tau_us, saturating_add(0, mean_us * config.overtake_cap_means));
+    const std::int64_t ln = ln_ratio_q16(static_cast<std::uint64_t>(tasks[task].mean.us), static_cast<std::uint64_t>(mean_us));
+    const std::int64_t weighted = scale(scale(tau, config.size_weight_permille, 1000), trust_ppm, 1'000'000);
+    const std::int64_t half = config.overtake_max.us / 2;  // of two tasks of one tenant: together overtake_max (C8)
+    return std::clamp(scale(weighted, ln, kQ16One), -half, half);
+}
+
+// Called once per task, when it first may run: arrival in the sense of the order is that moment.
+void Scheduler::State::set_base(Index task) {
+    Task& t = tasks[task];
+    note_arrival(t);
+    t.keyed = true;
+    t.base = now.us;
+    if (config.policy == PolicyKind::predictive) {
+        t.base = tenant_start(task);
+        const std::int64_t credit = scale(mean_us, config.priority_credit_permille, 1000);
+        t.base -= credit * (classes[t.cls].spec.priority - kPriorityDefault);
+        t.base -= types[classes[t.cls].type].boost_us;
+    }
+    if (t.side != kNone) t.base -= sides[t.side].boost_us;
+    set_key(task);
+}
+
+void Scheduler::State::set_key(Index task) {
+    Task& t = tasks[task];
+    t.key = saturating_add(t.base, size_term(task));
+    if (t.side == kNone || sides[t.side].deadline.us == 0 || config.policy != PolicyKind::predictive) return;
+    const std::int64_t due = saturating_sub(sides[t.side].deadline.us, wall_offset.us);
+    t.key = std::min(t.key, due - t.p90.us - 2 * tau_us);
+}
+
+std::int64_t Scheduler::State::slowness_ln(Index cls, Index worker) const {
+    std::int64_t ln = workers[worker].speed_ln;
+    if (!affinity_known || workers[worker].hardware == kNone) return ln;
+    for (const AffinityFactor& factor : types[classes[cls].type].affinity)
+        if (factor.hardware == workers[worker].hardware) ln += factor.ln_q16;
+    return ln;
+}
+
+// The exact product of estimate, speed and affinity would need exp(); the factors themselves are integers already.
+std::int64_t Scheduler::State::run_on(Index cls, std::int64_t mean, Index worker) const {
+    std::int64_t run = scale(mean, workers[worker].speed_ppm, 1'000'000);
+    if (!affinity_known || workers[worker].hardware == kNone) return run;
+    for (const AffinityFactor& factor : types[classes[cls].type].affinity)
+        if (factor.hardware == workers[worker].hardware) run = scale(run, factor.factor_ppm, 1'000'000);
+    return run;
+}
+
+}  // namespace nexus::core

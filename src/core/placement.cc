@@ -1,0 +1,141 @@
+// Which worker an arriving task gets, when several are free: the smallest score. All scores are integers in Q16.
+
+#include <algorithm>
+#include <bit>
+
+#include "core/fixed_ln.h"
+#include "core/state.h"
+
+namespace nexus::core {
+
+namespace {
+constexpr std::int32_t kPreferenceMissed = 1 << 18;  // per preferred label: outweighs band and utilisation together
+
+bool amount_fits(std::int64_t need, std::int64_t used, std::int64_t offer) {
+    return need == 0 || offer < 0 || need <= offer - used;
+}
+
+std::int64_t custom_amount(const Resources& resources, const std::string& name) {
+    for (const auto& [known, amount] : resources.custom)
+        if (known == name) return amount;
+    return 0;
+}
+}  // namespace
+
+void take_resources(Resources& used, const Resources& amount, int sign) {
+    used.cpu_milli += sign * amount.cpu_milli;
+    used.memory_bytes += sign * amount.memory_bytes;
+    used.gpu_milli += sign * amount.gpu_milli;
+    for (const auto& [name, need] : amount.custom) {
+        auto at = std::lower_bound(used.custom.begin(), used.custom.end(), name,
+                                   [](const auto& pair, const std::string& key) { return pair.first < key; });
+        if (at == used.custom.end() || at->first != name) at = used.custom.insert(at, {name, 0});
+        at->second += sign * need;
+        if (at->second == 0) used.custom.erase(at);
+    }
+}
+
+// Room at this moment; whether the worker could ever run it is the group's eligibility bit.
+bool Scheduler::State::fits(const Group& group, Index w) const {
+    const Worker& worker = workers[w];
+    if (group.alone && !worker.runs.empty()) return false;
+    if (!group.needs_resources) return true;
+    const Resources& need = group.resources;
+    if (!amount_fits(need.cpu_milli, worker.used.cpu_milli, worker.offered.cpu_milli)) return false;
+    if (!amount_fits(need.memory_bytes, worker.used.memory_bytes, worker.offered.memory_bytes)) return false;
+    if (!amount_fits(need.gpu_milli, worker.used.gpu_milli, worker.offered.gpu_milli)) return false;
+    for (const auto& [name, amount] : need.custom)
+        if (!amount_fits(amount, custom_amount(worker.used, name), custom_amount(worker.offered, name))) return false;
+    return true;
+}
+
+Candidate Scheduler::State::score(Index task, Index w) const {
+    const Class& cls = classes[tasks[task].cls];
+    Candidate candidate{.worker = WorkerNo{w}};
+    candidate.utilization = hot[w].utilization / 2;
+    if (config.policy == PolicyKind::predictive) {
+        if (affinity_known || config.placement == Placement::fastest) {
+            candidate.speed = static_cast<std::int32_t>(slowness_ln(tasks[task].cls, w));
+        } else {
+            const TypeRecord& type = types[cls.type];
+            const std::int64_t below = type.band_low - hot[w].band_high;
+            const std::int64_t above = hot[w].band_low - type.band_high;
+            candidate.band = static_cast<std::int32_t>(std::max({below, above, std::int64_t{0}}));
+        }
+        for (const NameValue& preferred : cls.spec.labels_preferred) {
+            const bool met = std::binary_search(workers[w].labels.begin(), workers[w].labels.end(), preferred);
+            if (!met) candidate.preference += kPreferenceMissed;
+        }
+    }
+    candidate.score = std::int64_t{candidate.band} + candidate.utilization + candidate.speed + candidate.preference;
+    return candidate;
+}
+
+bool Scheduler::State::falls_back(const Task& task) const {
+    return task.source == EstimateSource::none || prediction_failures >= config.fallback_threshold;
+}
+
+// The first eligible worker of the mask at or after `from`, around the end.
+Index Scheduler::State::rotate(const Group& group, const std::vector<std::uint64_t>& mask, std::uint32_t from) const {
+    const std::size_t words = mask.size();
+    if (words == 0) return kNone;
+    if (from >= workers.size()) from = 0;
+    for (std::size_t step = 0; step <= words; ++step) {
+        const std::size_t word = (from / 64 + step) % words;
+        std::uint64_t bits = mask[word] & group.eligible[word];
+        if (step == 0) bits &= ~0ULL << (from % 64);
+        for (; bits != 0; bits &= bits - 1) {
+            const Index w = static_cast<Index>(word * 64) + static_cast<Index>(std::countr_zero(bits));
+            if (fits(group, w)) return w;
+        }
+    }
+    return kNone;
+}
+
+Index Scheduler::State::choose_worker(Index task, Decision& decision) {
+    refresh_balance();
+    const Group& group = groups[classes[tasks[task].cls].group];
+    const bool simple = !group.needs_resources && !group.alone;
+    decision.baseline = WorkerNo{rotate(group, ready, rotation)};
+    decision.candidates_count = 0;
+    decision.eligible_free = 0;
+    if (decision.baseline.n == kNone) {
+        for (std::size_t word = 0; word < open.size(); ++word)
+            for (std::uint64_t bits = open[word] & group.eligible[word]; bits != 0; bits &= bits - 1) {
+                const Index w = static_cast<Index>(word * 64) + static_cast<Index>(std::countr_zero(bits));
+                if (!fits(group, w) || !open_may_take(task, w)) continue;
+                decision.reason = DecisionReason::probe;
+                decision.candidates[0] = score(task, w);
+                decision.candidates_count = 1;
+                return w;
+            }
+        return kNone;
+    }
+    rotation = decision.baseline.n + 1;
+    if (falls_back(tasks[task]) && config.policy == PolicyKind::predictive) {
+        decision.fallback = true;
+        decision.reason = DecisionReason::fallback;
+        decision.candidates[0] = {.worker = decision.baseline};
+        decision.candidates_count = 1;
+        return decision.baseline.n;
+    }
+    Candidate* best = decision.candidates;
+    for (std::size_t word = 0; word < ready.size(); ++word) {
+        for (std::uint64_t bits = ready[word] & group.eligible[word]; bits != 0; bits &= bits - 1) {
+            const Index w = static_cast<Index>(word * 64) + static_cast<Index>(std::countr_zero(bits));
+            if (!simple && !fits(group, w)) continue;
+            ++decision.eligible_free;
+            Candidate candidate = score(task, w);
+            for (std::uint8_t place = 0; place < 3; ++place) {
+                if (place == decision.candidates_count) {
+                    best[decision.candidates_count++] = candidate;
+                    break;
+                }
+                if (candidate.score < best[place].score) std::swap(candidate, best[place]);
+            }
+        }
+    }
+    return best[0].worker.n;
+}
+
+}  // namespace nexus::core

@@ -1,0 +1,86 @@
+#include "core/scheduler.h"
+
+#include <algorithm>
+
+#include "core/state.h"
+
+namespace nexus::core {
+
+Scheduler::Scheduler(Config config) : state_(std::make_unique<State>(std::move(config))) {}
+Scheduler::~Scheduler() = default;
+Scheduler::Scheduler(Scheduler&&) noexcept = default;
+Scheduler& Scheduler::operator=(Scheduler&&) noexcept = default;
+
+void Scheduler::apply(const Event& event, std::vector<Command>& out) { state_->apply(event, out); }
+std::uint64_t Scheduler::digest() const { return state_->digest; }
+void Scheduler::check_invariants() const { state_->check(); }
+Instant Scheduler::now() const { return state_->now; }
+Duration Scheduler::wall_offset() const { return state_->wall_offset; }
+const Config& Scheduler::config() const { return state_->config; }
+const Counters& Scheduler::counters() const { return state_->counters; }
+
+AdmissionAnswer Scheduler::admit(const TaskSpec& spec) const {
+    const State& s = *state_;
+    if ((spec.idempotency_hi | spec.idempotency_lo) != 0) {
+        const Index found = s.find_key(spec.idempotency_hi, spec.idempotency_lo);
+        if (found != kNone && !s.key_expired(s.idempotency[found])) {
+            const IdempotencyEntry& entry = s.idempotency[found];
+            const bool same = entry.body_hash == spec.body_hash;
+            return {same ? Admission::duplicate : Admission::key_conflict, entry.task};
+        }
+    }
+    if (s.task_table.size() >= s.config.tasks_max) return {Admission::tasks_full, {}};
+    const Index tenant = s.tenants.find(spec.tenant);
+    if (tenant != kNone) {
+        const TenantRecord& record = s.tenants[tenant];
+        if (record.waiting_max != 0 && record.waiting >= record.waiting_max) return {Admission::tenant_full, {}};
+    }
+    for (const TaskId after : spec.after)
+        if (s.find_task(after) == kNone && s.ended_state(after) < 0) return {Admission::unknown_after, after};
+    return {};
+}
+
+void Scheduler::State::apply(const Event& event, std::vector<Command>& commands) {
+    out = &commands;
+    const std::size_t first = commands.size();
+    now = std::max(now, event.at);
+    mix_event(event);
+    fire_timers();
+    // A lone arrival is placed at once; everything else first frees and queues, and settle() gives out by key.
+    deferred = !std::holds_alternative<TaskSubmitted>(event.what);
+    std::visit([this](const auto& fact) { on(fact); }, event.what);
+    settle();
+    announce_wake();
+    for (std::size_t i = first; i < commands.size(); ++i) mix_command(commands[i]);
+    out = nullptr;
+}
+
+void Scheduler::State::settle() {
+    if (!reserved.empty()) check_reservations();
+    while (dispatch_everything || !freed.empty() || !doomed.empty()) {
+        deferred = true;
+        for (const auto& [id, cause] : std::exchange(doomed, {})) {
+            const Index task = find_task(id);
+            if (task != kNone) stop_task(task, TaskState::cancelled, RevokeReason::cancelled, cause);
+        }
+        deferred = false;
+        if (!doomed.empty()) continue;
+        if (!reserved.empty()) check_reservations();
+        if (std::exchange(dispatch_everything, false)) {
+            freed.clear();
+            dispatch_all();
+        } else if (!freed.empty()) {
+            const Index worker = freed.back();
+            freed.pop_back();
+            fill(worker);
+        }
+    }
+    deferred = false;
+}
+
+std::uint32_t Scheduler::State::new_ticket() {
+    if (++last_ticket == 0) last_ticket = 1;
+    return last_ticket;
+}
+
+}  // namespace nexus::core

@@ -1,0 +1,340 @@
+#pragma once
+// The scheduler's whole state and the steps that change it. One struct, because one event may touch everything; the
+// steps are grouped by the file that holds them. Every step runs inside apply(); settle() ends each event by giving all
+// freed capacity to waiting work, so that between events no worker idles while a task waits that it may run.
+
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/rng.h"
+#include "core/records.h"
+#include "core/scheduler.h"
+#include "core/work_ahead.h"
+
+namespace nexus::core {
+
+// Adds (sign 1) or removes (sign -1) an amount.
+void take_resources(Resources& used, const Resources& amount, int sign);
+
+struct Scheduler::State {
+    explicit State(Config initial) : config(std::move(initial)) {}
+
+    Config config;
+    Instant now;
+    Duration wall_offset;
+    std::uint64_t digest = 0x6E65787573ULL;
+    Rng rng{1};
+    Counters counters;
+    std::uint64_t fence = 0;
+    std::uint64_t sequence = 0;      // of submissions
+    std::uint32_t last_ticket = 0;
+
+    // Tasks, by index.
+    std::vector<Task> tasks;
+    std::vector<TaskId> ids;
+    std::vector<Index> free_tasks;
+    IndexTable task_table;
+    std::vector<Side> sides;
+    std::vector<Index> free_sides;
+    Index ttl_oldest = kNone, ttl_newest = kNone;
+
+    // What was, for a bounded time.
+    std::vector<IdempotencyEntry> idempotency;
+    std::vector<Index> free_idempotency;
+    std::deque<Index> ended_keys;    // in order of their end
+    IndexTable idempotency_table;
+    std::vector<std::pair<TaskId, bool>> ended;  // ring: task, succeeded
+    std::size_t ended_next = 0;
+    IndexTable ended_table;
+    std::vector<AttemptId> settled;  // ring: attempts whose report was taken
+    std::size_t settled_next = 0;
+    IndexTable settled_table;
+
+    // Classes and what they share.
+    std::vector<Class> classes;
+    std::vector<Index> free_classes;
+    std::deque<std::pair<Index, std::uint64_t>> idle_classes;
+    std::uint64_t class_stamp = 0;
+    IndexTable class_table;
+    std::vector<Group> groups;
+    std::vector<Index> free_groups;
+    std::vector<Index> active_groups;  // with a head
+    Directory<TypeRecord> types{4096};
+    Directory<TenantRecord> tenants{4096};
+    Directory<QueueRecord> queues{1024};
+    Directory<KeyRecord> ordering_keys{0}, concurrency_keys{0}, rate_keys{1024};
+
+    // Workers, by number.
+    struct Hot {  // what placement reads of every free worker
+        std::int32_t utilization = 0;  // Q16
+        std::int32_t band_low = 0, band_high = 0;
+        std::int32_t speed_ln = 0;
+    };
+    std::vector<Worker> workers;
+    std::vector<Hot> hot;
+    std::vector<std::uint64_t> ready;  // bit per worker: may take a task now
+    std::vector<std::uint64_t> open;   // bit per worker: could, but its breaker is not closed
+    std::unordered_map<std::string, Index> worker_names;
+    std::unordered_map<std::uint64_t, Index> sessions;
+    std::vector<std::vector<std::string>> typesets{{}};  // 0 = any type
+    struct Signature {
+        std::vector<Index> typesets;  // that list the type; workers that take any type are always meant
+        std::vector<Index> excluded;  // workers
+        bool operator==(const Signature&) const = default;
+    };
+    std::vector<Signature> signatures{{}};
+    std::vector<std::string> hardware;  // values of the label "hw"
+    std::vector<Index> reserved;        // workers kept free for one task
+    std::uint32_t rotation = 0;         // round-robin pointer
+    bool affinity_known = false;
+
+    std::vector<Run> runs;
+    std::vector<Index> free_runs;
+    std::uint32_t copies_running = 0;
+
+    Heap<Timer> timers;
+    Heap<WallTimer> wall_timers;
+    std::size_t timers_stale = 0, wall_timers_stale = 0;
+    std::uint32_t timer_order = 0;
+    Instant announced = kNever;      // the WakeAt in force
+    std::vector<Override> overrides; // by number
+
+    // Order (docs/scheduling.md).
+    std::int64_t mean_us = 0;        // mean estimate
+    std::uint32_t mean_count = 0;
+    std::int64_t tau_us = 0;         // mean virtual wait of arrivals that found work waiting
+    std::uint32_t tau_count = 0;
+    std::uint32_t trust_ppm = 1'000'000;
+    std::int64_t ready_work_us = 0;  // predicted work in class heaps and worker lines
+    std::int64_t capacity_q16 = 0;   // slots of connected workers, each worth 1 / speed factor
+    std::uint64_t total_slots = 0, busy_slots = 0;
+    std::uint32_t active_shares = 0;
+    std::uint64_t clock_epoch = 1;
+    Instant balanced_at;             // utilisations stand at
+    Instant bands_at;                // bands stand at
+    bool bands_stale = true;
+    std::int64_t median_speed_ln = 0;
+    std::uint32_t prediction_failures = 0;  // in a row
+    WorkAhead ahead;
+
+    // Alive during one event only.
+    std::vector<Command>* out = nullptr;
+    bool deferred = false;           // queue new work instead of placing it at once
+    bool dispatch_everything = false;
+    std::vector<Index> freed;        // workers with a slot more than before
+    std::vector<std::pair<TaskId, TaskId>> doomed;  // dependents to cancel, and why
+
+    // scheduler.cc: one event
+    void apply(const Event& event, std::vector<Command>& commands);
+    void settle();
+    template <class C>
+    void emit(C&& command) { out->emplace_back(std::forward<C>(command)); }
+    std::uint32_t new_ticket();
+    void mix_event(const Event& event);        // digest.cc
+    void mix_command(const Command& command);  // digest.cc
+
+    // facts.cc: small facts
+    void on(const EngineStarted&);
+    void on(const WallMoved&);
+    void on(const ConfigChanged&);
+    void on(const WorkerSpeedLearned&);
+    void on(const AffinityLearned&);
+    void on(const TrustLearned&);
+    void on(const TimePassed&) {}
+    void apply_limits();
+
+    // tasks.cc: the life of a task outside an attempt
+    void on(const TaskSubmitted&);
+    void on(const EstimateRevised&);
+    void on(const CancelRequested&);
+    Index find_task(TaskId task) const;
+    Side& side_of(Index task);
+    void link_dependencies(Index task, const TaskSpec& spec);
+    void advance(Index task);        // through its gates, as far as it gets
+    bool gate_closed(Index task);
+    void enqueue(Index task);
+    void leave_place(Index task);    // out of whatever queue it is in
+    struct Ending {
+        TaskState state = TaskState::succeeded;
+        AttemptOutcome outcome = AttemptOutcome::succeeded;
+        Instant started = kNever;
+        Duration run{-1};
+        Index worker = kNone;
+        std::uint64_t result_bytes = 0;
+        TaskId cause;
+    };
+    void end_task(Index task, const Ending& ending);
+    void stop_task(Index task, TaskState state, RevokeReason reason, TaskId cause);  // cancel or expire, wherever it is
+    void release_dependents(Index task, bool succeeded);
+    void count_waiting(Index task, int change);
+
+    // memory.cc: idempotency keys, ended tasks, settled attempts
+    Index find_key(std::uint64_t hi, std::uint64_t lo) const;
+    bool key_expired(const IdempotencyEntry& entry) const;
+    void remember_key(Index task, const TaskSpec& spec);
+    void forget_old_keys();
+    void remember_ended(TaskId task, bool succeeded);
+    int ended_state(TaskId task) const;  // -1 unknown, 0 not succeeded, 1 succeeded
+    void remember_settled(AttemptId attempt);
+    bool was_settled(AttemptId attempt) const;
+
+    // classes.cc: classes, groups, heads
+    Index class_of(const TaskSpec& spec, bool alone);
+    void retain_class(Index cls);
+    void release_class(Index cls);
+    void move_class(Index task, Index cls);
+    void drop_class(Index cls);
+    Index group_of(const Class& cls);
+    void join_group(Index cls);
+    void quit_group(Index cls);
+    Index signature_of(const TypeRecord& type);
+    void renew_signatures();
+    bool matches(const Group& group, const Worker& worker) const;
+    void renew_eligibility(Index worker);
+    bool eligible(const Group& group, Index worker) const {
+        return (group.eligible[worker / 64] >> (worker % 64) & 1) != 0;
+    }
+    void update_head(Index cls);
+    void head_rise(Group& group, std::size_t at);
+    void head_sink(Group& group, std::size_t at);
+    void push_ready(Index task);
+    void pop_ready(Index task);      // by invalidation; also when it is not the head
+    void clean(Class& cls);
+    bool current(const HeapEntry& entry) const { return tasks[entry.task].ticket == entry.ticket; }
+
+    // limits.cc: limits on running work; ordering, concurrency and rate keys
+    Limit* full_limit(const Class& cls);
+    bool park_if_limited(Index cls);
+    void unpark(Limit& limit);
+    void count_running(Index cls, int change);
+    void join_keys(Index task, const TaskSpec& spec);
+    void leave_keys(Index task);
+    void give_back_tokens(Index task);
+    bool keys_closed(Index task);    // parks the task when a key forbids it to go on
+    void release_key(Index key);
+    void release_rate(Index key);
+    void rate_started(Index task);
+    void park(Index task, Place place);
+
+    // order.cc: the key
+    void note_arrival(const Task& task);
+    void set_base(Index task);
+    std::int64_t size_term(Index task) const;
+    void set_key(Index task);
+    std::int64_t tenant_start(Index task);
+    void settle_tenant(Index cls, std::int64_t predicted_us, std::int64_t actual_us);
+    Duration virtual_wait() const;
+    std::int64_t run_on(Index cls, std::int64_t mean, Index worker) const;  // predicted microseconds there
+    std::int64_t slowness_ln(Index cls, Index worker) const;                // Q16, speed and affinity
+
+    // placement.cc: which worker
+    bool fits(const Group& group, Index worker) const;
+    Index choose_worker(Index task, Decision& decision);
+    Candidate score(Index task, Index worker) const;
+    Index rotate(const Group& group, const std::vector<std::uint64_t>& mask, std::uint32_t from) const;
+    bool falls_back(const Task& task) const;
+
+    // dispatch.cc: giving work out
+    bool late_binding() const { return config.policy <= PolicyKind::fcfs; }
+    void place_or_enqueue(Index task);
+    void fill(Index worker);
+    void dispatch_all();
+    Index next_for(Index worker);    // the task it should take, or none
+    Index sufferer(const Group& group, Index worker) const;
+    void start(Index task, Index worker, Decision decision, bool speculative);
+    void update_ready(Index worker);
+    void reserve(Index worker, Index task);
+    void check_reservations();
+
+    // binding.cc: push policies
+    void bind(Index task);
+    void bind_to(Index task, Index worker);
+    Index pick_push(Index task);
+    void count_bound(Index task, int change);
+    void unbind_line(Index worker);
+    void unbind_all();
+    void drain_line(Index worker);
+
+    // attempts.cc
+    void on(const AttemptStarted&);
+    void on(const AttemptFinished&);
+    Index find_run(TaskId task, AttemptId attempt) const;
+    Index find_ghost(SessionId session, AttemptId attempt) const;
+    void attempt_over(Index run, AttemptOutcome outcome, Duration ran, std::uint64_t memory);
+    void vacate(Index run);                        // the slot is free
+    void make_ghost(Index run, RevokeReason reason, Duration grace);
+    void report_taken(Index run, const AttemptFinished& report);
+    void after_failure(Index task, Index run, const AttemptFinished& report);
+    void lose_run(Index run, bool crash);
+    void requeue(Index task, Duration delay);
+    void orphan(Index run, Instant until);
+
+    // workers.cc
+    void on(const WorkerJoined&);
+    void on(const WorkerCapacityChanged&);
+    void on(const WorkerSuspected&);
+    void on(const WorkerRecovered&);
+    void on(const WorkerLeft&);
+    void on(const WorkerLost&);
+    void on(const WorkerControlled&);
+    Index session_worker(SessionId session) const;
+    Index worker_named(const std::string& name);
+    void welcome(Index worker, const std::vector<AttemptId>& kept);
+    void end_session(Index worker);
+    void count_capacity(Index worker, int sign);
+
+    // balance.cc: utilisation and bands
+    std::int64_t horizon_us() const;
+    void charge(Index worker, std::int64_t work_us);
+    void refresh_balance();
+    void refresh_bands();
+
+    // breaker.cc
+    void judge_speed(Index worker);
+    void judge_failure(Index worker, Index type, bool failed);
+    void breaker_due(Index worker);
+    void set_breaker(Index worker, Breaker breaker);
+    bool open_may_take(Index task, Index worker) const;
+    bool other_closed_worker(const Group& group, Index worker) const;
+
+    // stragglers.cc
+    void watch_straggler(Index run);
+    void straggler_due(Index run);
+
+    // timers.cc
+    void set_timer(Instant at, TimerKind kind, Index index, std::uint32_t ticket);
+    bool timer_alive(const Timer& timer) const;
+    void fire_timers();
+    void fire(const Timer& timer);
+    void fire_wall(const WallTimer& timer);
+    void set_wall_timer(WallTime at, Index task);
+    bool wall_timer_alive(const WallTimer& timer) const;
+    void expire_oldest();
+    void announce_wake();
+    void ttl_link(Index task);
+    void ttl_unlink(Index task);
+
+    // overrides.cc
+    void on(const OverrideSet&);
+    void on(const OverrideCleared&);
+    void apply_override(const OverrideSet& set, int sign);
+    void pin_task(Index task, const std::string& worker, bool set);
+    void regate(Index task, std::int64_t shift);
+
+    // views.cc, eta.cc
+    TaskView view(Index task) const;
+    WaitingWhy why(Index task) const;
+    WaitingWhy why_ready(Index task) const;
+    std::optional<EtaView> eta(Index task) const;
+    ExplainView explain(Index task) const;
+
+    // check.cc, snapshot.cc
+    void check() const;
+    template <class Archive>
+    void archive(Archive& a);
+    void rebuild_tables();
+};
+
+}  // namespace nexus::core

@@ -1,0 +1,243 @@
+// The life of a task outside its attempts: submission, the gates before the queue, its end.
+
+#include <algorithm>
+
+#include "core/state.h"
+
+namespace nexus::core {
+
+Index Scheduler::State::find_task(TaskId task) const {
+    return task_table.find(IdHash{}(task), [&](Index i) { return ids[i] == task; });
+}
+
+Side& Scheduler::State::side_of(Index task) {
+    if (tasks[task].side == kNone) {
+        if (free_sides.empty()) {
+            free_sides.push_back(static_cast<Index>(sides.size()));
+            sides.emplace_back();
+        }
+        tasks[task].side = free_sides.back();
+        free_sides.pop_back();
+        sides[tasks[task].side] = {};
+    }
+    return sides[tasks[task].side];
+}
+
+void Scheduler::State::on(const TaskSubmitted& fact) {
+    if (!fact.task || find_task(fact.task) != kNone) return;
+    if (free_tasks.empty()) {
+        free_tasks.push_back(static_cast<Index>(tasks.size()));
+        tasks.emplace_back();
+        ids.emplace_back();
+    }
+    const Index task = free_tasks.back();
+    free_tasks.pop_back();
+    ids[task] = fact.task;
+    task_table.insert(IdHash{}(fact.task), task);
+    Task& t = tasks[task];
+    t = {};
+    t.submitted = t.since = now;
+    t.serial = new_ticket();
+    t.p50 = fact.estimate.p50;
+    t.p90 = fact.estimate.p90;
+    t.mean = {std::max<std::int64_t>(fact.estimate.mean.us, 1)};
+    t.confidence_permille = fact.estimate.confidence_permille;
+    t.source = fact.estimate.source;
+    t.cls = class_of(fact.spec, false);
+    retain_class(t.cls);
+    prediction_failures = t.source == EstimateSource::none ? prediction_failures + 1 : 0;
+    ++counters.submitted;
+    count_waiting(task, 1);
+    ttl_link(task);
+    remember_key(task, fact.spec);
+    ++sequence;
+    if (fact.spec.run_at.us != 0 || fact.spec.deadline.us != 0) {
+        Side& side = side_of(task);
+        side.run_at = fact.spec.run_at;
+        side.deadline = fact.spec.deadline;
+        if (side.deadline.us != 0) set_wall_timer(side.deadline, task);
+    }
+    if (!fact.spec.after.empty()) link_dependencies(task, fact.spec);
+    join_keys(task, fact.spec);
+    const bool past = fact.spec.deadline.us != 0 && fact.spec.deadline.us <= saturating_add(now.us, wall_offset.us);
+    if (past) return stop_task(task, TaskState::expired, RevokeReason::timed_out, {});
+    advance(task);
+}
+
+// A dependency that is no longer remembered counts as met: admission saw it live or ended a moment ago.
+void Scheduler::State::link_dependencies(Index task, const TaskSpec& spec) {
+    for (const TaskId after : spec.after) {
+        const Index before = find_task(after);
+        if (before != kNone && before != task) {
+            side_of(task).dependencies += 1;
+            side_of(before).dependents.emplace_back(task, tasks[task].serial);
+        } else if (ended_state(after) == 0) {
+            doomed.emplace_back(ids[task], after);
+            side_of(task).dependencies += 1;  // it never becomes ready
+        }
+    }
+}
+
+void Scheduler::State::on(const EstimateRevised& fact) {
+    const Index task = find_task(fact.task);
+    if (task == kNone || tasks[task].place == Place::running) return;
+    const bool ready_now = tasks[task].place == Place::ready;
+    if (ready_now) pop_ready(task);
+    if (tasks[task].place == Place::bound) {
+        count_bound(task, -1);
+    }
+    Task& t = tasks[task];
+    counters.backlog.us -= t.mean.us;
+    t.p50 = fact.estimate.p50;
+    t.p90 = fact.estimate.p90;
+    t.mean = {std::max<std::int64_t>(fact.estimate.mean.us, 1)};
+    t.confidence_permille = fact.estimate.confidence_permille;
+    t.source = fact.estimate.source;
+    counters.backlog.us += t.mean.us;
+    if (t.keyed) set_key(task);
+    if (t.place == Place::bound) count_bound(task, 1);
+    if (ready_now) push_ready(task);
+}
+
+void Scheduler::State::on(const CancelRequested& fact) {
+    const Index task = find_task(fact.task);
+    if (task != kNone) stop_task(task, TaskState::cancelled, RevokeReason::cancelled, {});
+}
+
+// Passes the gates one by one; the first closed one parks the task and gives it its wait reason.
+void Scheduler::State::advance(Index task) {
+    if (gate_closed(task)) return;
+    if (!tasks[task].keyed) set_base(task);
+    if (keys_closed(task)) return;
+    place_or_enqueue(task);
+}
+
+bool Scheduler::State::gate_closed(Index task) {
+    const Task& t = tasks[task];
+    if (t.side == kNone) {
+        if (types[classes[t.cls].type].holds == 0) return false;
+        park(task, Place::held);
+        return true;
+    }
+    const Side& side = sides[t.side];
+    if (side.dependencies > 0) {
+        park(task, Place::dependency);
+    } else if (side.run_at.us > saturating_add(now.us, wall_offset.us)) {
+        park(task, Place::not_before);
+        set_wall_timer(side.run_at, task);
+    } else if (side.holds > 0 || types[classes[t.cls].type].holds > 0) {
+        park(task, Place::held);
+    } else if (side.ordering != kNone && ordering_keys[side.ordering].line.front().second != side.sequence) {
+        park(task, Place::ordering);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void Scheduler::State::park(Index task, Place place) {
+    tasks[task].place = place;
+    tasks[task].ticket = new_ticket();
+    tasks[task].since = now;
+}
+
+void Scheduler::State::enqueue(Index task) {
+    tasks[task].since = now;
+    push_ready(task);
+    if (deferred) dispatch_everything = true;
+}
+
+void Scheduler::State::leave_place(Index task) {
+    Task& t = tasks[task];
+    switch (t.place) {
+        case Place::ready: pop_ready(task); break;
+        case Place::bound:
+            count_bound(task, -1);
+            t.worker = kNone;
+            break;
+        case Place::backoff: ++timers_stale; break;
+        default: break;
+    }
+    t.ticket = new_ticket();
+    t.place = Place::nowhere;
+}
+
+void Scheduler::State::count_waiting(Index task, int change) {
+    TenantRecord& tenant = tenants[classes[tasks[task].cls].tenant];
+    counters.waiting += static_cast<std::uint64_t>(change);
+    if (tenant.waiting == 0 && change > 0) active_shares += tenant.share;
+    tenant.waiting += static_cast<std::uint32_t>(change);
+    if (tenant.waiting == 0 && change < 0) active_shares -= tenant.share;
+    counters.backlog.us += change * tasks[task].mean.us;
+}
+
+// Cancels or expires a task wherever it is. A running attempt is revoked and keeps its slot until the worker confirms.
+void Scheduler::State::stop_task(Index task, TaskState state, RevokeReason reason, TaskId cause) {
+    Ending ending{.state = state, .outcome = AttemptOutcome::cancelled, .cause = cause};
+    for (const Index run : {tasks[task].run, tasks[task].copy}) {
+        if (run == kNone) continue;
+        if (run == tasks[task].run) {
+            ending.started = runs[run].started;
+            ending.worker = runs[run].worker;
+        }
+        attempt_over(run, AttemptOutcome::cancelled, {-1}, 0);
+        make_ghost(run, reason, config.timeout_grace);
+    }
+    if (tasks[task].place != Place::running) leave_place(task);
+    end_task(task, ending);
+}
+
+void Scheduler::State::end_task(Index task, const Ending& ending) {
+    Task& t = tasks[task];
+    MUST(t.run == kNone);
+    MUST(t.copy == kNone);
+    if (t.place != Place::running) count_waiting(task, -1);
+    const bool succeeded = ending.state == TaskState::succeeded;
+    switch (ending.state) {
+        case TaskState::succeeded: ++counters.succeeded; break;
+        case TaskState::dead: ++counters.dead; break;
+        case TaskState::cancelled: ++counters.cancelled; break;
+        default: ++counters.expired; break;
+    }
+    emit(TaskEnded{.task = ids[task], .state = ending.state, .last_outcome = ending.outcome, .attempts = t.attempts,
+                   .failures = t.failures, .crashes = t.crashes, .submitted_at = t.submitted,
+                   .started_at = ending.started, .run = ending.run, .worker = WorkerNo{ending.worker},
+                   .result_bytes = ending.result_bytes, .cause = ending.cause});
+    remember_ended(ids[task], succeeded);
+    if (t.idempotency != kNone) {
+        idempotency[t.idempotency].ended = now;
+        ended_keys.push_back(t.idempotency);
+    }
+    ttl_unlink(task);
+    if (t.side != kNone) {
+        if (sides[t.side].deadline.us != 0) ++wall_timers_stale;
+        leave_keys(task);
+        release_dependents(task, succeeded);
+        sides[t.side] = {};
+        sides[t.side].vacant = true;
+        free_sides.push_back(t.side);
+    }
+    task_table.erase(IdHash{}(ids[task]), task);
+    release_class(t.cls);
+    t = {};
+    ids[task] = {};
+    free_tasks.push_back(task);
+}
+
+// Those that wait for a success that will not come are cancelled, in settle(): chains may be long.
+void Scheduler::State::release_dependents(Index task, bool succeeded) {
+    const auto dependents = std::exchange(sides[tasks[task].side].dependents, {});
+    const bool was_deferred = std::exchange(deferred, true);
+    for (const auto& [dependent, serial] : dependents) {
+        if (tasks[dependent].serial != serial) continue;
+        if (!succeeded) {
+            doomed.emplace_back(ids[dependent], ids[task]);
+        } else if (--sides[tasks[dependent].side].dependencies == 0) {
+            leave_place(dependent);
+            advance(dependent);
+        }
+    }
+    deferred = was_deferred;
+}
+
+}  // namespace nexus::core

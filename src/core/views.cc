@@ -1,0 +1,245 @@
+// Questions about the present, in the words of scheduler.h.
+
+#include <algorithm>
+#include <bit>
+
+#include "core/fixed_ln.h"
+#include "core/state.h"
+
+namespace nexus::core {
+
+std::optional<TaskView> Scheduler::task(TaskId id) const {
+    const Index task = state_->find_task(id);
+    if (task == kNone) return std::nullopt;
+    return state_->view(task);
+}
+
+TaskView Scheduler::State::view(Index task) const {
+    const Task& t = tasks[task];
+    TaskView view{.task = ids[task], .spec = &classes[t.cls].spec, .estimate = t.estimate(), .submitted_at = t.submitted,
+                  .attempts = t.attempts, .failures = t.failures, .crashes = t.crashes};
+    if (t.run == kNone) return view;
+    const Run& run = runs[t.run];
+    view.state = run.started == kNever ? TaskState::assigned : TaskState::running;
+    view.attempt = run.attempt;
+    view.fence = run.fence;
+    view.worker = WorkerNo{run.worker};
+    view.assigned_at = run.assigned;
+    view.started_at = run.started;
+    view.predicted_run = run.predicted;
+    return view;
+}
+
+WaitingWhy Scheduler::why_waiting(TaskId id) const {
+    const Index task = state_->find_task(id);
+    return task == kNone ? WaitingWhy{} : state_->why(task);
+}
+
+WaitingWhy Scheduler::State::why(Index task) const {
+    const Task& t = tasks[task];
+    WaitingWhy why{.since = t.since};
+    const auto say = [&](WaitReason reason, std::string culprit, std::string remedy) {
+        why.reason = reason;
+        why.culprit = std::move(culprit);
+        why.remedy = std::move(remedy);
+        return why;
+    };
+    switch (t.place) {
+        case Place::not_before:
+            why.until = {saturating_sub(sides[t.side].run_at.us, wall_offset.us)};
+            return say(WaitReason::not_before, "its run_at", "wait, or submit it without run_at");
+        case Place::dependency:
+            return say(WaitReason::dependency, std::to_string(sides[t.side].dependencies) + " tasks it comes after",
+                       "they must succeed first");
+        case Place::backoff:
+            for (const Timer& timer : timers.entries())
+                if (timer.kind == TimerKind::task && timer.index == task && timer.ticket == t.ticket) why.until = {timer.at};
+            return say(WaitReason::retry_backoff, "failure " + std::to_string(t.failures), "it is retried by itself");
+        case Place::held: return say(WaitReason::held, "an operator's hold", "clear the override");
+        case Place::ordering: return say(WaitReason::ordering, "an earlier task with its ordering key", "it must end first");
+        case Place::concurrency:
+            return say(WaitReason::concurrency, "its concurrency key, " +
+                           std::to_string(concurrency_keys[sides[t.side].concurrency].most) + " at a time",
+                       "one of them must end");
+        case Place::rate:
+            why.until = rate_keys[sides[t.side].rate].next;
+            return say(WaitReason::rate, "its rate key", "wait for its turn");
+        case Place::bound: return say(WaitReason::capacity, "the queue of worker " + workers[t.worker].name, "add workers");
+        case Place::ready: return why_ready(task);
+        case Place::running:
+            if (t.run == kNone || !runs[t.run].orphan) return {};
+            why.until = runs[t.run].ends_at;
+            return say(WaitReason::lease, "the lease of lost worker " + workers[runs[t.run].worker].name,
+                       "the worker returns, or the lease ends");
+        case Place::nowhere: return {};
+    }
+    return {};
+}
+
+WaitingWhy Scheduler::State::why_ready(Index task) const {
+    const Task& t = tasks[task];
+    const Class& cls = classes[t.cls];
+    WaitingWhy why{.since = t.since};
+    const QueueRecord& queue = queues[cls.queue];
+    const auto say = [&](WaitReason reason, std::string culprit, std::string remedy) {
+        why.reason = reason;
+        why.culprit = std::move(culprit);
+        why.remedy = std::move(remedy);
+        return why;
+    };
+    if (queue.paused) return say(WaitReason::queue_paused, "queue " + queue.name, "resume the queue");
+    if (queue.limit.full()) return say(WaitReason::capacity, "running limit of queue " + queue.name, "raise the limit");
+    if (tenants[cls.tenant].limit.full())
+        return say(WaitReason::capacity, "running limit of tenant " + cls.spec.tenant, "raise the limit");
+    if (types[cls.type].limit.full())
+        return say(WaitReason::capacity, "running limit of type " + cls.spec.type, "raise the limit");
+    const ExplainView explained = explain(task);
+    if (explained.workers_eligible == 0) {
+        std::string culprit = explained.excluded.empty() ? "no worker" : explained.excluded.front().first;
+        const bool breaker = culprit == "breaker";
+        return say(breaker ? WaitReason::breaker : WaitReason::no_eligible_worker, std::move(culprit),
+                   "connect a worker that matches its demands");
+    }
+    const std::optional<EtaView> when = eta(task);
+    if (when) why.until = when->start_p50;
+    return say(WaitReason::capacity, std::to_string(explained.tasks_ahead) + " tasks ahead of it", "add workers");
+}
+
+ExplainView Scheduler::explain(TaskId id) const {
+    const Index task = state_->find_task(id);
+    return task == kNone ? ExplainView{} : state_->explain(task);
+}
+
+ExplainView Scheduler::State::explain(Index task) const {
+    const Task& t = tasks[task];
+    const Group& group = groups[classes[t.cls].group];
+    ExplainView view{.workers_total = static_cast<std::uint32_t>(workers.size())};
+    if (t.place == Place::ready || t.place == Place::bound) {
+        const WorkAhead::Sum sum = ahead.before(t.key);
+        view.tasks_ahead = static_cast<std::uint64_t>(std::max<std::int64_t>(sum.tasks, 0));
+        view.work_ahead = {sum.work_us};
+    }
+    static constexpr const char* reasons[] = {"disconnected", "labels, type, pin or size", "cordoned or draining",
+                                              "suspected", "breaker"};
+    std::uint32_t counts[5] = {};
+    for (Index w = 0; w < workers.size(); ++w) {
+        const Worker& worker = workers[w];
+        if (!worker.connected) ++counts[0];
+        else if (!eligible(group, w)) ++counts[1];
+        else if (worker.cordoned || worker.draining || worker.leaving) ++counts[2];
+        else if (worker.suspect) ++counts[3];
+        else if (worker.breaker != Breaker::closed) ++counts[4];
+        else ++view.workers_eligible;
+    }
+    for (std::size_t i = 0; i < 5; ++i)
+        if (counts[i] > 0) view.excluded.emplace_back(reasons[i], counts[i]);
+    std::stable_sort(view.excluded.begin(), view.excluded.end(),
+                     [](const auto& a, const auto& b) { return a.second > b.second; });
+    return view;
+}
+
+std::optional<EtaView> Scheduler::eta(TaskId id) const {
+    const Index task = state_->find_task(id);
+    if (task == kNone) return std::nullopt;
+    return state_->eta(task);
+}
+
+// The work that waits before it, worked off by the whole capacity; then its own run. The 90 % bounds widen the wait by
+// a quarter and take the run's own p90.
+std::optional<EtaView> Scheduler::State::eta(Index task) const {
+    const Task& t = tasks[task];
+    if (t.run != kNone) {
+        const Run& run = runs[t.run];
+        const Instant start = run.started == kNever ? std::max(now, run.assigned) : run.started;
+        const Duration p90{run_on(run.cls, t.p90.us, run.worker)};
+        return EtaView{start, start, std::max(now, start + Duration{run_on(run.cls, t.p50.us, run.worker)}), std::max(now, start + p90)};
+    }
+    Instant from = now;
+    switch (t.place) {
+        case Place::ready: case Place::bound: break;
+        case Place::not_before: case Place::backoff: case Place::rate: from = why(task).until; break;
+        default: return std::nullopt;
+    }
+    if (capacity_q16 == 0 || from == kNever) return std::nullopt;
+    // Running work ends on average half way; it stands before everything that waits.
+    const std::int64_t running = scale(static_cast<std::int64_t>(busy_slots), mean_us / 2, 1);
+    const bool queued = t.place == Place::ready || t.place == Place::bound;
+    const std::int64_t before = queued ? ahead.before(t.key).work_us + (busy_slots >= total_slots ? running : 0) : 0;
+    const Duration wait{scale(before, kQ16One, capacity_q16)};
+    const Duration wide{wait.us + wait.us / 4};
+    return EtaView{from + wait, from + wide, from + wait + t.p50, from + wide + t.p90};
+}
+
+std::uint32_t Scheduler::worker_count() const { return static_cast<std::uint32_t>(state_->workers.size()); }
+
+WorkerView Scheduler::worker(WorkerNo number) const {
+    if (number.n >= state_->workers.size()) return {};
+    const Worker& worker = state_->workers[number.n];
+    WorkerView view{.worker = number, .name = worker.name, .connected = worker.connected, .suspect = worker.suspect,
+                    .cordoned = worker.cordoned, .draining = worker.draining || worker.leaving,
+                    .session = worker.session, .slots = worker.slots,
+                    .running = static_cast<std::uint32_t>(worker.runs.size()), .labels = &worker.labels,
+                    .offered = &worker.offered, .types = &worker.types, .speed_ppm = worker.speed_ppm,
+                    .breaker = static_cast<std::uint8_t>(worker.breaker), .succeeded = worker.succeeded,
+                    .failed = worker.failed};
+    view.utilization_ppm = static_cast<std::uint32_t>(scale(state_->hot[number.n].utilization, 1'000'000, kQ16One));
+    if (worker.breaker == Breaker::closed) return view;
+    view.breaker_reason = worker.failing
+        ? std::to_string(worker.failures_in_row) + " failures in a row that its task types do not have elsewhere"
+        : "runs take " + std::to_string(worker.speed_ppm / 10'000) + " % of the usual time";
+    return view;
+}
+
+WorkerNo Scheduler::find_worker(std::string_view name) const {
+    const auto found = state_->worker_names.find(std::string(name));
+    return found == state_->worker_names.end() ? WorkerNo{} : WorkerNo{found->second};
+}
+
+WorkerNo Scheduler::worker_of(SessionId session) const { return WorkerNo{state_->session_worker(session)}; }
+
+std::vector<TaskId> Scheduler::tasks_after(TaskId after, std::size_t limit) const {
+    std::vector<TaskId> found;  // a max-heap of the smallest `limit` ids
+    if (limit == 0) return found;
+    for (const TaskId id : state_->ids) {
+        if (!id || id <= after || (found.size() == limit && id >= found.front())) continue;
+        if (found.size() == limit) {
+            std::pop_heap(found.begin(), found.end());
+            found.pop_back();
+        }
+        found.push_back(id);
+        std::push_heap(found.begin(), found.end());
+    }
+    std::sort_heap(found.begin(), found.end());
+    return found;
+}
+
+std::vector<TaskId> Scheduler::next_waiting(std::size_t limit) const {
+    const State& s = *state_;
+    // Walks all class heaps together, best first: a frontier of (entry, class, position).
+    struct Step {
+        HeapEntry entry;
+        Index cls = kNone;
+        std::size_t at = 0;
+        bool operator<(const Step& other) const { return other.entry < entry; }
+    };
+    std::vector<Step> frontier;
+    const auto reach = [&](Index cls, std::size_t at) {
+        const auto& entries = s.classes[cls].heap.entries();
+        if (at >= entries.size()) return;
+        frontier.push_back({entries[at], cls, at});
+        std::push_heap(frontier.begin(), frontier.end());
+    };
+    for (const Index g : s.active_groups)
+        for (const Head& head : s.groups[g].heads) reach(head.cls, 0);
+    std::vector<TaskId> found;
+    while (found.size() < limit && !frontier.empty()) {
+        std::pop_heap(frontier.begin(), frontier.end());
+        const Step step = frontier.back();
+        frontier.pop_back();
+        if (s.current(step.entry)) found.push_back(s.ids[step.entry.task]);
+        for (std::size_t child = 1; child <= 4; ++child) reach(step.cls, step.at * 4 + child);
+    }
+    return found;
+}
+
+}  // namespace nexus::core

@@ -1,0 +1,109 @@
+#pragma once
+// How much predicted work waits before a given key: sums over buckets of keys, O(1) to change and at most 128 additions
+// to ask. The buckets widen by themselves when the waiting keys spread, so the answer is exact to one bucket.
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace nexus::core {
+
+class WorkAhead {
+public:
+    struct Sum {
+        std::int64_t work_us = 0;
+        std::int64_t tasks = 0;
+    };
+
+    void add(std::int64_t key, std::int64_t work_us) { change(key, work_us, 1); }
+    void remove(std::int64_t key, std::int64_t work_us) { change(key, -work_us, -1); }
+    Sum total() const { return total_; }
+
+    // Of all keys in buckets before that of `key`, and half of its own bucket.
+    Sum before(std::int64_t key) const {
+        const std::int64_t bucket = key >> shift_;
+        if (total_.tasks == 0 || bucket < low_) return {};
+        if (bucket >= low_ + kBuckets) return total_;
+        Sum sum;
+        std::int64_t at = low_;
+        while (at < bucket) {
+            const bool whole_block = (at & (kBlock - 1)) == 0 && at + kBlock <= bucket;
+            const Sum& part = whole_block ? blocks_[block_of(at)] : buckets_[slot_of(at)];
+            sum.work_us += part.work_us;
+            sum.tasks += part.tasks;
+            at += whole_block ? kBlock : 1;
+        }
+        const Sum& own = buckets_[slot_of(bucket)];
+        return {sum.work_us + own.work_us / 2, sum.tasks + own.tasks / 2};
+    }
+
+    template <class Archive>
+    void archive(Archive& a) {
+        a(shift_, low_, total_.work_us, total_.tasks);
+        for (auto* sums : {&buckets_, &blocks_})
+            for (Sum& sum : *sums) a(sum.work_us, sum.tasks);
+    }
+
+private:
+    static constexpr std::int64_t kBuckets = 4096, kBlock = 64;
+    static constexpr int kShiftFirst = 10;  // buckets of about a millisecond
+
+    static std::size_t slot_of(std::int64_t bucket) { return static_cast<std::size_t>(bucket & (kBuckets - 1)); }
+    static std::size_t block_of(std::int64_t bucket) { return slot_of(bucket) / kBlock; }
+
+    void change(std::int64_t key, std::int64_t work_us, std::int64_t tasks) {
+        if (total_.tasks == 0 && tasks > 0) {  // empty: start afresh around this key
+            shift_ = kShiftFirst;
+            low_ = ((key >> shift_) - kBuckets / 4) & ~(kBlock - 1);
+        }
+        std::int64_t bucket = key >> shift_;
+        while (!covers(bucket)) {
+            if (!slide_towards(bucket)) widen();
+            bucket = key >> shift_;
+        }
+        for (Sum* sum : {&buckets_[slot_of(bucket)], &blocks_[block_of(bucket)], &total_}) {
+            sum->work_us += work_us;
+            sum->tasks += tasks;
+        }
+    }
+    bool covers(std::int64_t bucket) const { return bucket >= low_ && bucket < low_ + kBuckets; }
+
+    // Moves the window by whole empty blocks at its far end, as far as needed. False when they are not empty.
+    bool slide_towards(std::int64_t bucket) {
+        const bool up = bucket >= low_;
+        const std::int64_t want = up ? ((bucket - kBuckets) / kBlock + 1) * kBlock : bucket & ~(kBlock - 1);
+        const std::int64_t distance = up ? want - low_ : low_ - want;
+        if (distance > kBuckets) return false;
+        for (std::int64_t moved = 0; moved < distance; moved += kBlock) {
+            const std::int64_t gone = up ? low_ + moved : low_ + kBuckets - kBlock - moved;
+            if (blocks_[block_of(gone)].tasks != 0) return false;
+        }
+        low_ = up ? low_ + ((distance + kBlock - 1) & ~(kBlock - 1)) : want;
+        return true;
+    }
+    // Doubles the width of the buckets; pairs of old ones become one.
+    void widen() {
+        std::vector<Sum> old(buckets_);
+        const std::int64_t old_low = low_;
+        ++shift_;
+        low_ = ((old_low >> 1) - kBuckets / 4) & ~(kBlock - 1);
+        std::fill(buckets_.begin(), buckets_.end(), Sum{});
+        std::fill(blocks_.begin(), blocks_.end(), Sum{});
+        for (std::int64_t at = old_low; at < old_low + kBuckets; ++at) {
+            const Sum& part = old[slot_of(at)];
+            for (Sum* sum : {&buckets_[slot_of(at >> 1)], &blocks_[block_of(at >> 1)]}) {
+                sum->work_us += part.work_us;
+                sum->tasks += part.tasks;
+            }
+        }
+    }
+
+    int shift_ = kShiftFirst;
+    std::int64_t low_ = 0;  // first bucket of the window, a multiple of kBlock
+    Sum total_;
+    std::vector<Sum> buckets_ = std::vector<Sum>(kBuckets);
+    std::vector<Sum> blocks_ = std::vector<Sum>(kBuckets / kBlock);
+};
+
+}  // namespace nexus::core

@@ -1,0 +1,179 @@
+// Workers and their sessions: who is here, what they hold, what they may be given.
+
+#include <algorithm>
+
+#include "core/fixed_ln.h"
+#include "core/state.h"
+
+namespace nexus::core {
+
+Index Scheduler::State::session_worker(SessionId session) const {
+    const auto found = sessions.find(session.n);
+    return found == sessions.end() ? kNone : found->second;
+}
+
+Index Scheduler::State::worker_named(const std::string& name) {
+    const auto found = worker_names.find(name);
+    if (found != worker_names.end()) return found->second;
+    const Index made = static_cast<Index>(workers.size());
+    workers.emplace_back().name = name;
+    hot.emplace_back();
+    worker_names.emplace(name, made);
+    if (made / 64 >= ready.size()) {
+        ready.push_back(0);
+        open.push_back(0);
+        for (Group& group : groups) group.eligible.resize(ready.size());
+    }
+    return made;
+}
+
+void Scheduler::State::on(const WorkerJoined& fact) {
+    if (fact.name.empty() || !fact.session || session_worker(fact.session) != kNone) return;
+    const Index w = worker_named(fact.name);
+    const SessionId replaced = workers[w].connected ? workers[w].session : SessionId{};
+    if (workers[w].connected) end_session(w);
+    Worker& worker = workers[w];
+    worker.session = fact.session;
+    worker.connected = true;
+    worker.suspect = worker.draining = worker.leaving = false;
+    worker.labels = fact.labels;
+    worker.slots = fact.slots;
+    worker.offered = fact.offered;
+    worker.types = fact.types;
+    worker.can_pause = fact.can_pause;
+    worker.hardware = kNone;
+    for (const auto& [name, value] : worker.labels)
+        for (Index h = 0; name == "hw" && h < hardware.size(); ++h)
+            if (hardware[h] == value) worker.hardware = h;
+    sessions[fact.session.n] = w;
+    count_capacity(w, 1);
+    bands_stale = true;
+    const auto set = std::find(typesets.begin(), typesets.end(), fact.types);
+    worker.typeset = static_cast<Index>(set - typesets.begin());
+    if (set == typesets.end()) {
+        typesets.push_back(fact.types);
+        renew_signatures();
+    }
+    renew_eligibility(w);
+    emit(WelcomeWorker{.worker = WorkerNo{w}, .session = fact.session, .replaced = replaced});
+    const std::size_t welcome_at = out->size() - 1;
+    std::vector<AttemptId> keep, abandon;
+    for (const HeldAttempt& held : fact.held) {
+        const Index r = find_run(held.task, held.attempt);
+        const bool ours = r != kNone && runs[r].worker == w;
+        (ours ? keep : abandon).push_back(held.attempt);
+        if (!ours) continue;
+        runs[r].orphan = false;
+        runs[r].ends_at = kNever;
+    }
+    std::get<WelcomeWorker>((*out)[welcome_at]).abandon = std::move(abandon);
+    welcome(w, keep);
+    std::get<WelcomeWorker>((*out)[welcome_at]).keep = std::move(keep);
+    update_ready(w);
+    dispatch_everything = true;
+}
+
+// What the worker had and does not hold any more goes elsewhere: at once, or, when it must never run twice at the same
+// time, after the whole lease (an older process of that name may still be at it).
+void Scheduler::State::welcome(Index w, const std::vector<AttemptId>& kept) {
+    for (const Index r : std::vector<Index>(workers[w].runs)) {
+        if (std::find(kept.begin(), kept.end(), runs[r].attempt) != kept.end()) continue;
+        if (runs[r].task == kNone) {
+            vacate(r);
+        } else if (!classes[runs[r].cls].spec.exclusive) {
+            lose_run(r, runs[r].started != kNever);
+        } else if (!runs[r].orphan) {
+            orphan(r, now + config.lease);
+        }
+    }
+}
+
+void Scheduler::State::end_session(Index w) {
+    Worker& worker = workers[w];
+    count_capacity(w, -1);
+    sessions.erase(worker.session.n);
+    worker.connected = false;
+    worker.session = {};
+    bands_stale = true;
+    update_ready(w);
+    unbind_line(w);
+    for (const Index r : std::vector<Index>(worker.runs))
+        if (runs[r].task == kNone) vacate(r);
+}
+
+void Scheduler::State::on(const WorkerCapacityChanged& fact) {
+    const Index w = session_worker(fact.session);
+    if (w == kNone) return;
+    count_capacity(w, -1);
+    workers[w].slots = fact.slots;
+    workers[w].offered = fact.offered;
+    workers[w].leaving = fact.draining;
+    count_capacity(w, 1);
+    renew_eligibility(w);
+    update_ready(w);
+    if (fact.draining) unbind_line(w);
+    freed.push_back(w);
+}
+
+void Scheduler::State::on(const WorkerSuspected& fact) {
+    const Index w = session_worker(fact.session);
+    if (w == kNone) return;
+    workers[w].suspect = true;
+    update_ready(w);
+}
+
+void Scheduler::State::on(const WorkerRecovered& fact) {
+    const Index w = session_worker(fact.session);
+    if (w == kNone) return;
+    workers[w].suspect = false;
+    update_ready(w);
+    dispatch_everything = true;
+}
+
+void Scheduler::State::on(const WorkerLeft& fact) {
+    const Index w = session_worker(fact.session);
+    if (w == kNone) return;
+    end_session(w);
+    for (const Index r : std::vector<Index>(workers[w].runs)) {
+        if (fact.planned) {
+            lose_run(r, false);
+        } else {
+            orphan(r, now + (classes[runs[r].cls].spec.exclusive ? config.lease : config.close_grace));
+        }
+    }
+}
+
+void Scheduler::State::on(const WorkerLost& fact) {
+    const Index w = session_worker(fact.session);
+    if (w == kNone) return;
+    end_session(w);
+    const Instant until = std::min(fact.last_contact, now) + config.lease;
+    for (const Index r : std::vector<Index>(workers[w].runs)) orphan(r, until);
+}
+
+void Scheduler::State::on(const WorkerControlled& fact) {
+    const auto found = worker_names.find(fact.name);
+    if (found == worker_names.end()) return;
+    const Index w = found->second;
+    Worker& worker = workers[w];
+    switch (fact.order) {
+        case WorkerOrder::cordon: worker.cordoned = true; break;
+        case WorkerOrder::uncordon: worker.cordoned = worker.draining = false; break;
+        case WorkerOrder::drain:
+            worker.draining = true;
+            if (worker.connected) emit(DrainWorker{.session = worker.session});
+            break;
+    }
+    update_ready(w);
+    if (fact.order != WorkerOrder::uncordon) unbind_line(w);
+    dispatch_everything = true;
+}
+
+void Scheduler::State::count_capacity(Index w, int sign) {
+    const Worker& worker = workers[w];
+    if (!worker.connected) return;
+    total_slots += static_cast<std::uint64_t>(sign * static_cast<std::int64_t>(worker.slots));
+    capacity_q16 += sign * scale(worker.slots * kQ16One, 1'000'000, worker.speed_ppm);
+}
+
+}  // namespace nexus::core
