@@ -19,7 +19,8 @@ void Scheduler::State::charge(Index w, std::int64_t work_us) {
     Worker& worker = workers[w];
     worker.work_us = std::max<std::int64_t>(0, saturating_add(worker.work_us, work_us));
     const std::int64_t room = scale(horizon_us(), std::max(1U, worker.slots), 1);
-    hot[w].utilization = static_cast<std::int32_t>(std::min<std::int64_t>(scale(worker.work_us, kQ16One, room), 1 << 24));
+    hot.utilization[w] = static_cast<std::int32_t>(std::min<std::int64_t>(scale(worker.work_us, kQ16One, room), 1 << 24));
+    if (hot.free_utilization[w] != kNotReady) hot.free_utilization[w] = hot.utilization[w] / 2;
 }
 
 void Scheduler::State::refresh_balance() {
@@ -46,6 +47,7 @@ void Scheduler::State::refresh_bands() {
         if (workers[w].connected && workers[w].slots > 0) order.emplace_back(workers[w].speed_ln, w);
     std::sort(order.begin(), order.end());
     if (!order.empty()) median_speed_ln = order[order.size() / 2].first;
+    bands_differ = !order.empty() && order.back().first - order.front().first >= kSpeedStep;
     std::int64_t slots = 0, passed = 0;
     for (const auto& [speed, w] : order) slots += workers[w].slots;
     for (std::size_t i = 0; i < order.size();) {
@@ -54,8 +56,8 @@ void Scheduler::State::refresh_bands() {
         for (; end < order.size() && order[end].first - order[i].first < kSpeedStep; ++end)
             here += workers[order[end].second].slots;
         for (; i < end; ++i) {
-            hot[order[i].second].band_low = static_cast<std::int32_t>(scale(passed, kQ16One, slots));
-            hot[order[i].second].band_high = static_cast<std::int32_t>(scale(passed + here, kQ16One, slots));
+            hot.band_low[order[i].second] = static_cast<std::int32_t>(scale(passed, kQ16One, slots));
+            hot.band_high[order[i].second] = static_cast<std::int32_t>(scale(passed + here, kQ16One, slots));
         }
         passed += here;
     }

@@ -327,12 +327,14 @@ void Scheduler::State::pop_ready(Index task) {
     ready_work_us -= t.mean.us;
     ahead.remove(t.key, t.mean.us);
     const bool was_head = c.heap.top().task == task;
+    if (was_head) c.heap.pop();
     clean(c);
     if (was_head || c.waiting == 0) update_head(t.cls);
 }
 
 void Scheduler::State::clean(Class& cls) {
-    while (!cls.heap.empty() && !current(cls.heap.top())) cls.heap.pop();
+    while (!cls.heap.empty() && cls.heap.size() > cls.waiting && !current(cls.heap.top())) cls.heap.pop();
+    if (!cls.heap.empty()) __builtin_prefetch(&tasks[cls.heap.top().task]);  // the next to leave this class
     if (cls.heap.size() > 2 * static_cast<std::size_t>(cls.waiting) + 64)
         cls.heap.compact([this](const HeapEntry& entry) { return current(entry); });
 }

@@ -186,6 +186,8 @@ void Scheduler::State::update_ready(Index w) {
     ready[w / 64] &= ~bit;
     open[w / 64] &= ~bit;
     if (able) (worker.breaker == Breaker::closed ? ready : open)[w / 64] |= bit;
+    const bool is_ready = able && worker.breaker == Breaker::closed;
+    hot.free_utilization[w] = is_ready ? hot.utilization[w] / 2 : kNotReady;
 }
 
 // Keeps a worker free of other work until this task fits on it. One worker per task.

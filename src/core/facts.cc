@@ -74,7 +74,6 @@ void Scheduler::State::on(const WorkerSpeedLearned& fact) {
     workers[w].speed_ppm = std::clamp(fact.speed_ppm, 1'000U, 1'000'000'000U);
     workers[w].deviation_ppm = fact.deviation_ppm;
     workers[w].speed_ln = ln_ratio_q16(workers[w].speed_ppm, 1'000'000);
-    hot[w].speed_ln = static_cast<std::int32_t>(workers[w].speed_ln);
     count_capacity(w, 1);
     bands_stale = true;
     judge_speed(w);

@@ -15,6 +15,19 @@ bool amount_fits(std::int64_t need, std::int64_t used, std::int64_t offer) {
     return need == 0 || offer < 0 || need <= offer - used;
 }
 
+// Keeps the three smallest scores, the earlier worker first among equals.
+void offer_candidate(Candidate candidate, Decision& decision) {
+    for (std::uint8_t place = 0; place < 3; ++place) {
+        if (place == decision.candidates_count) {
+            decision.candidates[decision.candidates_count++] = candidate;
+            return;
+        }
+        Candidate& held = decision.candidates[place];
+        const bool before = candidate.score != held.score ? candidate.score < held.score : candidate.worker < held.worker;
+        if (before) std::swap(candidate, held);
+    }
+}
+
 std::int64_t custom_amount(const Resources& resources, const std::string& name) {
     for (const auto& [known, amount] : resources.custom)
         if (known == name) return amount;
@@ -52,14 +65,14 @@ bool Scheduler::State::fits(const Group& group, Index w) const {
 Candidate Scheduler::State::score(Index task, Index w) const {
     const Class& cls = classes[tasks[task].cls];
     Candidate candidate{.worker = WorkerNo{w}};
-    candidate.utilization = hot[w].utilization / 2;
+    candidate.utilization = hot.utilization[w] / 2;
     if (config.policy == PolicyKind::predictive) {
         if (affinity_known || config.placement == Placement::fastest) {
             candidate.speed = static_cast<std::int32_t>(slowness_ln(tasks[task].cls, w));
         } else {
             const TypeRecord& type = types[cls.type];
-            const std::int64_t below = type.band_low - hot[w].band_high;
-            const std::int64_t above = hot[w].band_low - type.band_high;
+            const std::int64_t below = type.band_low - hot.band_high[w];
+            const std::int64_t above = hot.band_low[w] - type.band_high;
             candidate.band = static_cast<std::int32_t>(std::max({below, above, std::int64_t{0}}));
         }
         for (const NameValue& preferred : cls.spec.labels_preferred) {
@@ -119,23 +132,68 @@ Index Scheduler::State::choose_worker(Index task, Decision& decision) {
         decision.candidates_count = 1;
         return decision.baseline.n;
     }
-    Candidate* best = decision.candidates;
+    if (simple && !affinity_known && config.placement == Placement::balanced &&
+        classes[tasks[task].cls].spec.labels_preferred.empty()) {
+        scan_plain(task, decision);
+    } else {
+        scan_scored(task, decision);
+    }
+    return decision.candidates[0].worker.n;
+}
+
+// Exact arg-min of band distance plus utilisation. First the minimum of each block of 64 workers, in a loop that the
+// compiler vectorises; the three best workers can only be in the three blocks with the smallest minima.
+void Scheduler::State::scan_plain(Index task, Decision& decision) const {
+    const Class& cls = classes[tasks[task].cls];
+    const Group& group = groups[cls.group];
+    const bool banded = config.policy == PolicyKind::predictive && bands_differ;
+    const std::int32_t low = banded ? static_cast<std::int32_t>(types[cls.type].band_low) : INT32_MIN / 2;
+    const std::int32_t high = banded ? static_cast<std::int32_t>(std::min<std::int64_t>(types[cls.type].band_high, 1 << 20)) : INT32_MAX / 2;
+    const auto score_of = [&](std::size_t w) {
+        const std::int32_t below = low - hot.band_high[w];
+        const std::int32_t above = hot.band_low[w] - high;
+        return hot.free_utilization[w] + std::max(std::max(below, above), 0);
+    };
+    struct Block {
+        std::int32_t least = INT32_MAX;
+        std::size_t word = 0;
+    };
+    Block blocks[3];
+    for (std::size_t word = 0; word < ready.size(); ++word) {
+        const std::uint64_t bits = ready[word] & group.eligible[word];
+        if (bits == 0) continue;
+        decision.eligible_free += static_cast<std::uint32_t>(std::popcount(bits));
+        Block block{.word = word};
+        if (bits == ready[word]) {  // workers that are not ready carry a prohibitive utilisation
+            for (std::size_t i = 0; i < 64; ++i) block.least = std::min(block.least, score_of(word * 64 + i));
+        } else {
+            for (std::uint64_t rest = bits; rest != 0; rest &= rest - 1)
+                block.least = std::min(block.least, score_of(word * 64 + static_cast<std::size_t>(std::countr_zero(rest))));
+        }
+        for (Block& place : blocks)
+            if (block.least < place.least) std::swap(block, place);
+    }
+    for (const Block& block : blocks) {
+        if (block.least == INT32_MAX) continue;
+        for (std::uint64_t bits = ready[block.word] & group.eligible[block.word]; bits != 0; bits &= bits - 1) {
+            const std::size_t w = block.word * 64 + static_cast<std::size_t>(std::countr_zero(bits));
+            const std::int32_t value = score_of(w);
+            if (decision.candidates_count < 3 || value < decision.candidates[2].score)
+                offer_candidate(score(task, static_cast<Index>(w)), decision);
+        }
+    }
+}
+
+void Scheduler::State::scan_scored(Index task, Decision& decision) const {
+    const Group& group = groups[classes[tasks[task].cls].group];
     for (std::size_t word = 0; word < ready.size(); ++word) {
         for (std::uint64_t bits = ready[word] & group.eligible[word]; bits != 0; bits &= bits - 1) {
             const Index w = static_cast<Index>(word * 64) + static_cast<Index>(std::countr_zero(bits));
-            if (!simple && !fits(group, w)) continue;
+            if (!fits(group, w)) continue;
             ++decision.eligible_free;
-            Candidate candidate = score(task, w);
-            for (std::uint8_t place = 0; place < 3; ++place) {
-                if (place == decision.candidates_count) {
-                    best[decision.candidates_count++] = candidate;
-                    break;
-                }
-                if (candidate.score < best[place].score) std::swap(candidate, best[place]);
-            }
+            offer_candidate(score(task, w), decision);
         }
     }
-    return best[0].worker.n;
 }
 
 }  // namespace nexus::core

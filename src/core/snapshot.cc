@@ -107,11 +107,8 @@ void Scheduler::State::archive(A& a) {
     concurrency_keys.archive(a);
     rate_keys.archive(a);
     a(workers, ready, open, typesets, hardware, reserved, rotation, affinity_known);
-    std::uint64_t count = hot.size();
-    a(count);
-    if constexpr (A::kReading) hot.resize(std::min<std::uint64_t>(count, workers.size()));
-    for (Hot& h : hot) a(h.utilization, h.band_low, h.band_high, h.speed_ln);
-    count = signatures.size();
+    a(hot.utilization, hot.free_utilization, hot.band_low, hot.band_high, bands_differ);
+    std::uint64_t count = signatures.size();
     a(count);
     if constexpr (A::kReading) signatures.resize(std::min<std::uint64_t>(count, 1 << 20));
     for (Signature& signature : signatures) each(signature);

@@ -67,13 +67,15 @@ struct Scheduler::State {
     Directory<KeyRecord> ordering_keys{0}, concurrency_keys{0}, rate_keys{1024};
 
     // Workers, by number.
-    struct Hot {  // what placement reads of every free worker
-        std::int32_t utilization = 0;  // Q16
-        std::int32_t band_low = 0, band_high = 0;
-        std::int32_t speed_ln = 0;
+    struct Hot {  // what placement reads of every worker: one array each, padded to whole blocks of 64
+        std::vector<std::int32_t> utilization;       // Q16
+        std::vector<std::int32_t> free_utilization;  // half of it while ready, else prohibitive
+        std::vector<std::int32_t> band_low, band_high;
     };
+    static constexpr std::int32_t kNotReady = 1 << 29;
     std::vector<Worker> workers;
-    std::vector<Hot> hot;
+    Hot hot;
+    bool bands_differ = false;         // some workers are faster than others
     std::vector<std::uint64_t> ready;  // bit per worker: may take a task now
     std::vector<std::uint64_t> open;   // bit per worker: could, but its breaker is not closed
     std::unordered_map<std::string, Index> worker_names;
@@ -233,6 +235,8 @@ struct Scheduler::State {
     bool fits(const Group& group, Index worker) const;
     Index choose_worker(Index task, Decision& decision);
     Candidate score(Index task, Index worker) const;
+    void scan_plain(Index task, Decision& decision) const;
+    void scan_scored(Index task, Decision& decision) const;
     Index rotate(const Group& group, const std::vector<std::uint64_t>& mask, std::uint32_t from) const;
     bool falls_back(const Task& task) const;
 

@@ -182,7 +182,7 @@ WorkerView Scheduler::worker(WorkerNo number) const {
                     .offered = &worker.offered, .types = &worker.types, .speed_ppm = worker.speed_ppm,
                     .breaker = static_cast<std::uint8_t>(worker.breaker), .succeeded = worker.succeeded,
                     .failed = worker.failed};
-    view.utilization_ppm = static_cast<std::uint32_t>(scale(state_->hot[number.n].utilization, 1'000'000, kQ16One));
+    view.utilization_ppm = static_cast<std::uint32_t>(scale(state_->hot.utilization[number.n], 1'000'000, kQ16One));
     if (worker.breaker == Breaker::closed) return view;
     view.breaker_reason = worker.failing
         ? std::to_string(worker.failures_in_row) + " failures in a row that its task types do not have elsewhere"

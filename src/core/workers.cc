@@ -17,11 +17,14 @@ Index Scheduler::State::worker_named(const std::string& name) {
     if (found != worker_names.end()) return found->second;
     const Index made = static_cast<Index>(workers.size());
     workers.emplace_back().name = name;
-    hot.emplace_back();
     worker_names.emplace(name, made);
     if (made / 64 >= ready.size()) {
         ready.push_back(0);
         open.push_back(0);
+        hot.utilization.resize(ready.size() * 64);
+        hot.free_utilization.resize(ready.size() * 64, kNotReady);
+        hot.band_low.resize(ready.size() * 64);
+        hot.band_high.resize(ready.size() * 64);
         for (Group& group : groups) group.eligible.resize(ready.size());
     }
     return made;
