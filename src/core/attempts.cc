@@ -152,10 +152,7 @@ void Scheduler::State::make_ghost(Index r, RevokeReason reason, Duration grace) 
 }
 
 void Scheduler::State::orphan(Index r, Instant until) {
-    if (until <= now) {
-        ++counters.workers_lost;
-        return lose_run(r, true);
-    }
+    if (until <= now) return lose_run(r, true);
     runs[r].orphan = true;
     runs[r].ends_at = until;
     set_timer(until, TimerKind::lease, r, runs[r].ticket);

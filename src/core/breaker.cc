@@ -49,7 +49,7 @@ void Scheduler::State::judge_failure(Index w, Index type_index, bool failed) {
     const std::uint64_t own = std::min<std::uint64_t>(worker.failures_in_row, type.failed);
     const std::uint64_t elsewhere = type.failed - own;
     const std::uint64_t seen = elsewhere + type.succeeded;
-    worker.doubt += std::max<std::int64_t>(0, ln_ratio_q16(950 * (seen + 4), 1000 * (elsewhere + 1)));
+    worker.doubt += std::max<std::int64_t>(0, ln_ratio_q16(950 * (seen + 2), 1000 * (elsewhere + 1)));
     if (!config.breaker || worker.failures_in_row < kFailuresMin || worker.doubt < kDoubtOpens) return;
     worker.failing = true;
     set_breaker(w, Breaker::open);

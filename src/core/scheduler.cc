@@ -1,6 +1,7 @@
 #include "core/scheduler.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "core/state.h"
 
@@ -43,6 +44,7 @@ AdmissionAnswer Scheduler::admit(const TaskSpec& spec) const {
 void Scheduler::State::apply(const Event& event, std::vector<Command>& commands) {
     out = &commands;
     const std::size_t first = commands.size();
+    measure_idle(event.at - now);
     now = std::max(now, event.at);
     mix_event(event);
     fire_timers();
@@ -76,6 +78,22 @@ void Scheduler::State::settle() {
         }
     }
     deferred = false;
+}
+
+// Slot time during which a free worker stood beside a task that it may run, holds and open breakers excepted. settle()
+// makes it zero; it is measured so that the promise can be watched in production.
+void Scheduler::State::measure_idle(Duration passed) {
+    if (passed.us <= 0 || active_groups.empty() || !late_binding()) return;
+    for (std::size_t word = 0; word < ready.size(); ++word)
+        for (std::uint64_t bits = ready[word]; bits != 0; bits &= bits - 1) {
+            const Index w = static_cast<Index>(word * 64) + static_cast<Index>(std::countr_zero(bits));
+            for (const Index g : active_groups) {
+                if (!eligible(groups[g], w) || !fits(groups[g], w)) continue;
+                if (full_limit(classes[groups[g].heads[0].cls]) != nullptr) continue;
+                counters.idle_while_waiting.us += passed.us;
+                break;
+            }
+        }
 }
 
 std::uint32_t Scheduler::State::new_ticket() {

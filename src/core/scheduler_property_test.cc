@@ -197,6 +197,7 @@ TEST_CASE("random histories keep every invariant, twins agree, snapshots continu
             one.check_invariants();
             REQUIRE(one.digest() == two.digest());
             fuzzer.learn(out_one);
+            REQUIRE(one.counters().idle_while_waiting.us == 0);
             if (step % 97 == 96) {
                 ask_everything(one);
                 const std::string bytes = saved(one);

@@ -131,6 +131,7 @@ struct Scheduler::State {
     // scheduler.cc: one event
     void apply(const Event& event, std::vector<Command>& commands);
     void settle();
+    void measure_idle(Duration passed);
     template <class C>
     void emit(C&& command) { out->emplace_back(std::forward<C>(command)); }
     std::uint32_t new_ticket();

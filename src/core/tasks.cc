@@ -51,15 +51,15 @@ void Scheduler::State::on(const TaskSubmitted& fact) {
     ttl_link(task);
     remember_key(task, fact.spec);
     ++sequence;
+    const bool past = fact.spec.deadline.us != 0 && fact.spec.deadline.us <= saturating_add(now.us, wall_offset.us);
     if (fact.spec.run_at.us != 0 || fact.spec.deadline.us != 0) {
         Side& side = side_of(task);
         side.run_at = fact.spec.run_at;
         side.deadline = fact.spec.deadline;
-        if (side.deadline.us != 0) set_wall_timer(side.deadline, task);
+        if (side.deadline.us != 0 && !past) set_wall_timer(side.deadline, task);
     }
     if (!fact.spec.after.empty()) link_dependencies(task, fact.spec);
     join_keys(task, fact.spec);
-    const bool past = fact.spec.deadline.us != 0 && fact.spec.deadline.us <= saturating_add(now.us, wall_offset.us);
     if (past) return stop_task(task, TaskState::expired, RevokeReason::timed_out, {});
     advance(task);
 }

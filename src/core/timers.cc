@@ -94,7 +94,6 @@ void Scheduler::State::fire(const Timer& timer) {
         }
         case TimerKind::lease:
             if (runs[timer.index].task == kNone) return vacate(timer.index);
-            ++counters.workers_lost;
             return lose_run(timer.index, true);
         case TimerKind::rate: return release_rate(timer.index);
         case TimerKind::override_end:

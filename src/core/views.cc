@@ -102,7 +102,9 @@ WaitingWhy Scheduler::State::why_ready(Index task) const {
     }
     const std::optional<EtaView> when = eta(task);
     if (when) why.until = when->start_p50;
-    return say(WaitReason::capacity, std::to_string(explained.tasks_ahead) + " tasks ahead of it", "add workers");
+    return say(WaitReason::capacity,
+               explained.tasks_ahead == 0 ? "its eligible workers are busy" : std::to_string(explained.tasks_ahead) + " tasks ahead of it",
+               "add workers");
 }
 
 ExplainView Scheduler::explain(TaskId id) const {

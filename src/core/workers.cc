@@ -137,6 +137,7 @@ void Scheduler::State::on(const WorkerLeft& fact) {
     const Index w = session_worker(fact.session);
     if (w == kNone) return;
     end_session(w);
+    if (!fact.planned) ++counters.workers_lost;
     for (const Index r : std::vector<Index>(workers[w].runs)) {
         if (fact.planned) {
             lose_run(r, false);
@@ -150,6 +151,7 @@ void Scheduler::State::on(const WorkerLost& fact) {
     const Index w = session_worker(fact.session);
     if (w == kNone) return;
     end_session(w);
+    ++counters.workers_lost;
     const Instant until = std::min(fact.last_contact, now) + config.lease;
     for (const Index r : std::vector<Index>(workers[w].runs)) orphan(r, until);
 }
