@@ -29,7 +29,7 @@ public:
     // Uniform in [0, n); n > 0.
     std::uint64_t below(std::uint64_t n) {
         MUST(n > 0);
-        return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * n) >> 64);
+        return static_cast<std::uint64_t>((static_cast<Wide>(next()) * n) >> 64);
     }
     // Uniform in [low, high], both ends included.
     std::int64_t between(std::int64_t low, std::int64_t high) {
@@ -46,6 +46,8 @@ public:
     }
 
 private:
+    __extension__ using Wide = unsigned __int128;
+
     static std::uint64_t rotate(std::uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
     static std::uint64_t next_seed(std::uint64_t& seed) {
         std::uint64_t z = (seed += 0x9E3779B97F4A7C15ULL);

@@ -1,0 +1,110 @@
+"""Real processes for the end-to-end tests: a server, workers and the command line, on loopback and free ports."""
+import json
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+NEXUS = os.path.abspath(os.environ["NEXUS"])
+
+
+class TimedOut(AssertionError):
+    pass
+
+
+def wait_until(what, condition, limit_s=30.0):
+    """Polls until the condition holds and returns its value; a test never sleeps for a fixed time."""
+    end = time.monotonic() + limit_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimedOut(f"not within {limit_s:.0f} s: {what}")
+        time.sleep(0.02)
+
+
+class House:
+    """A folder with one server's data; everything started through it is ended with it."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="nexus-e2e-"))
+        self.server = None
+        self.grpc = self.http = None
+        self.processes = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start_server(self, *flags):
+        """Starts the server (again on the same ports) and waits for its ready line. Returns the seconds that took."""
+        begin = time.monotonic()
+        log = open(self.folder / "server.log", "a")
+        self.server = subprocess.Popen(
+            [NEXUS, "serve", "--listen", self.grpc or "127.0.0.1:0", "--http", self.http or "127.0.0.1:0",
+             "--data", str(self.folder / "data"), *flags],
+            stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.folder)
+        self.processes.append(self.server)
+        ready, _, _ = select.select([self.server.stdout], [], [], 30)
+        line = self.server.stdout.readline() if ready else ""
+        found = re.search(r"ready on ([\d.]+:\d+).*http://([\d.]+:\d+)", line)
+        if not found:
+            raise AssertionError(f"no ready line but {line!r}; log:\n" + (self.folder / "server.log").read_text()[-3000:])
+        self.grpc, self.http = found[1], found[2]
+        return time.monotonic() - begin
+
+    def kill_server(self):
+        self.server.kill()
+        self.server.wait()
+
+    def start_worker(self, name, *flags, slots=4):
+        log = open(self.folder / f"{name}.log", "a")
+        worker = subprocess.Popen([NEXUS, "worker", "--server", self.grpc, "--name", name, "--slots", str(slots), "--allow", "exec", *flags],
+                                  stdout=log, stderr=log, cwd=self.folder)
+        self.processes.append(worker)
+        return worker
+
+    def run(self, *args, check=True, timeout=60, stdin=None):
+        """Runs one command line against the server; returns the finished process."""
+        done = subprocess.run([NEXUS, *args, "--server", self.grpc], capture_output=True, text=True, timeout=timeout, input=stdin,
+                              cwd=self.folder)
+        if check and done.returncode != 0:
+            raise AssertionError(f"nexus {' '.join(args)} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def json(self, *args, **kwargs):
+        return json.loads(self.run(*args, "-o", "json", **kwargs).stdout)
+
+    def status(self):
+        return self.json("status")
+
+    def submit_exec(self, *argv, flags=()):
+        """Submits one program to run; returns the task id."""
+        done = subprocess.run([NEXUS, "task", "submit", "--server", self.grpc, "-o", "json", *flags, "--", *argv], capture_output=True,
+                              text=True, timeout=60, cwd=self.folder)
+        if done.returncode != 0:
+            raise AssertionError(f"submit exited {done.returncode}: {done.stderr}")
+        return json.loads(done.stdout)["id"]
+
+    def bulk_exec(self, count, argv_of, key_prefix, type_name="bulk"):
+        """Submits `count` programs by one file; argv_of(i) gives each its argument vector."""
+        path = self.folder / f"{key_prefix}.jsonl"
+        with open(path, "w") as file:
+            for i in range(count):
+                payload = json.dumps({"argv": argv_of(i), "cwd": str(self.folder)})
+                file.write(json.dumps({"type": type_name, "payload_text": payload, "metadata": {"handler": "exec"},
+                                       "idempotency_key": f"{key_prefix}-{i}"}) + "\n")
+        self.run("task", "submit", "--file", str(path), timeout=120)
