@@ -77,20 +77,26 @@ Index Scheduler::State::class_of(const TaskSpec& spec, bool alone) {
     c.alone = alone;
     c.hash = hash;
     class_table.insert(hash, cls);
-    const std::uint32_t shares_now = active_shares;
+    c.type = type_named(spec.type);
     bool made = false;
-    c.type = types.obtain(spec.type, made);
-    if (made) types[c.type].signature = signature_of(types[c.type]);
-    bool made_tenant = false, made_queue = false;
-    c.tenant = tenants.obtain(spec.tenant, made_tenant);
-    c.queue = queues.obtain(spec.queue, made_queue);
+    c.tenant = tenants.obtain(spec.tenant, made);
+    if (made) limit_tenant(tenants[c.tenant]);
+    c.queue = queues.obtain(spec.queue, made);
+    if (made) limit_queue(queues[c.queue]);
     types.retain(c.type);
     tenants.retain(c.tenant);
     queues.retain(c.queue);
-    if (made || made_tenant || made_queue) apply_limits();
-    MUST(active_shares == shares_now);
     join_group(cls);
     return cls;
+}
+
+Index Scheduler::State::type_named(const std::string& name) {
+    bool made = false;
+    const Index type = types.obtain(name, made);
+    if (!made) return type;
+    types[type].signature = signature_of(types[type]);
+    limit_type(types[type]);
+    return type;
 }
 
 void Scheduler::State::retain_class(Index cls) {

@@ -11,6 +11,7 @@ namespace nexus::core {
 void Scheduler::State::on(const EngineStarted& fact) {
     rng = Rng(mix(fact.seed, fence));
     wall_offset = fact.wall_offset;
+    announced = kNever;  // the engine that heard the last WakeAt is gone
     for (Index w = 0; w < workers.size(); ++w) {
         Worker& worker = workers[w];
         if (!worker.connected) continue;
@@ -39,32 +40,47 @@ void Scheduler::State::on(const ConfigChanged& fact) {
     dispatch_everything = true;
 }
 
-// Limits of the configuration, onto the records they name; records made later take theirs when they are made.
+namespace {
+template <class Limits>
+Limits limits_named(const std::vector<Limits>& limits, const std::string& name) {
+    for (const Limits& limit : limits)
+        if (limit.name == name) return limit;
+    return {};
+}
+}  // namespace
+
+void Scheduler::State::limit_type(TypeRecord& record) {
+    record.limit.running_max = limits_named(config.types, record.name).running_max;
+}
+
+void Scheduler::State::limit_tenant(TenantRecord& record) {
+    const TenantLimits limits = limits_named(config.tenants, record.name);
+    const std::uint32_t share = std::max(1U, limits.share);
+    if (record.waiting > 0) active_shares += share - record.share;
+    record.share = share;
+    record.limit.running_max = limits.running_max;
+    record.waiting_max = limits.waiting_max;
+}
+
+void Scheduler::State::limit_queue(QueueRecord& record) {
+    const QueueLimits limits = limits_named(config.queues, record.name);
+    record.limit.running_max = limits.running_max;
+    record.paused = limits.paused;
+    record.count_fair = limits.count_fair;
+}
+
+// A changed configuration, onto all records; those made later take their limits when they are made.
 void Scheduler::State::apply_limits() {
-    const auto renew = [this](auto& directory, const auto& limits, auto set) {
-        using Limits = std::decay_t<decltype(limits[0])>;
+    const auto renew = [this](auto& directory, auto set) {
         for (auto& record : directory.records()) {
             if (record.vacant) continue;
-            const auto found = std::find_if(limits.begin(), limits.end(),
-                                            [&](const auto& limit) { return limit.name == record.name; });
-            set(record, found == limits.end() ? Limits{} : *found);
+            (this->*set)(record);
             unpark(record.limit);
         }
     };
-    renew(queues, config.queues, [](QueueRecord& record, const QueueLimits& limits) {
-        record.limit.running_max = limits.running_max;
-        record.paused = limits.paused;
-        record.count_fair = limits.count_fair;
-    });
-    renew(tenants, config.tenants, [this](TenantRecord& record, const TenantLimits& limits) {
-        if (record.waiting > 0) active_shares += std::max(1U, limits.share) - record.share;
-        record.share = std::max(1U, limits.share);
-        record.limit.running_max = limits.running_max;
-        record.waiting_max = limits.waiting_max;
-    });
-    renew(types, config.types, [](TypeRecord& record, const TypeLimits& limits) {
-        record.limit.running_max = limits.running_max;
-    });
+    renew(types, &State::limit_type);
+    renew(tenants, &State::limit_tenant);
+    renew(queues, &State::limit_queue);
 }
 
 void Scheduler::State::on(const WorkerSpeedLearned& fact) {

@@ -39,12 +39,7 @@ void Scheduler::State::apply_override(const OverrideSet& set, int sign) {
         if (set.kind == OverrideKind::boost) side.boost_us += sign * set.boost.us;
         return regate(task, set.kind == OverrideKind::boost ? -sign * set.boost.us : 0);
     }
-    bool made = false;
-    const Index type = types.obtain(set.type, made);
-    if (made) {
-        types[type].signature = signature_of(types[type]);
-        apply_limits();
-    }
+    const Index type = type_named(set.type);
     sign > 0 ? types.retain(type) : types.release(type);
     TypeRecord& record = types[type];
     if (set.kind == OverrideKind::exclude) {

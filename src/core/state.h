@@ -147,6 +147,9 @@ struct Scheduler::State {
     void on(const TrustLearned&);
     void on(const TimePassed&) {}
     void apply_limits();
+    void limit_type(TypeRecord& record);
+    void limit_tenant(TenantRecord& record);
+    void limit_queue(QueueRecord& record);
 
     // tasks.cc: the life of a task outside an attempt
     void on(const TaskSubmitted&);
@@ -185,6 +188,7 @@ struct Scheduler::State {
 
     // classes.cc: classes, groups, heads
     Index class_of(const TaskSpec& spec, bool alone);
+    Index type_named(const std::string& name);  // found or made
     void retain_class(Index cls);
     void release_class(Index cls);
     void move_class(Index task, Index cls);
