@@ -1,0 +1,101 @@
+#include "attempt.h"
+
+namespace nexus {
+namespace sdk {
+
+void Attempt::cancel(CancelReason reason) {
+    std::unique_lock lock(mutex_);
+    if (reason_ != CancelReason::none) return;
+    reason_ = reason;
+    const auto callbacks = std::exchange(callbacks_, {});
+    calling_ = true;
+    changed_.notify_all();
+    lock.unlock();
+    for (const auto& callback : callbacks) callback(reason);
+    lock.lock();
+    calling_ = false;
+    changed_.notify_all();
+}
+
+CancelReason Attempt::cancel_reason() const {
+    const std::lock_guard lock(mutex_);
+    return reason_;
+}
+
+bool Attempt::wait_cancelled(Micros timeout) const {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, timeout, [&] { return reason_ != CancelReason::none; });
+}
+
+void Attempt::on_cancel(std::function<void(CancelReason)> callback) {
+    std::unique_lock lock(mutex_);
+    if (reason_ == CancelReason::none) {
+        callbacks_.push_back(std::move(callback));
+        return;
+    }
+    const CancelReason reason = reason_;
+    lock.unlock();
+    callback(reason);
+}
+
+std::optional<Context::Steady> Attempt::deadline() const {
+    const std::lock_guard lock(mutex_);
+    if (assignment_.timeout <= Micros(0) || !began_at_) return std::nullopt;
+    return *began_at_ + assignment_.timeout;
+}
+
+void Attempt::began(Context::Steady now) {
+    const std::lock_guard lock(mutex_);
+    began_at_ = now;
+}
+
+void Attempt::ended() {
+    std::unique_lock lock(mutex_);
+    callbacks_.clear();
+    changed_.wait(lock, [&] { return !calling_; });
+}
+
+}  // namespace sdk
+
+std::string_view name_of(CancelReason reason) {
+    switch (reason) {
+        case CancelReason::none: return "none";
+        case CancelReason::cancelled: return "cancelled";
+        case CancelReason::superseded: return "superseded";
+        case CancelReason::timed_out: return "timed_out";
+        case CancelReason::preempted: return "preempted";
+        case CancelReason::fenced: return "fenced";
+        case CancelReason::stopping: return "stopping";
+    }
+    return "unknown";
+}
+
+const std::string& Context::payload() const { return attempt_.assignment().payload; }
+const std::string& Context::task_id() const { return attempt_.assignment().task_id; }
+const std::string& Context::attempt_id() const { return attempt_.assignment().attempt_id; }
+const std::string& Context::type() const { return attempt_.assignment().type; }
+const std::string& Context::tenant() const { return attempt_.assignment().tenant; }
+const std::string& Context::queue() const { return attempt_.assignment().queue; }
+std::uint32_t Context::attempt() const { return attempt_.assignment().number; }
+std::uint64_t Context::fence() const { return attempt_.assignment().fence; }
+Micros Context::timeout() const { return attempt_.assignment().timeout; }
+std::optional<Context::Steady> Context::deadline() const { return attempt_.deadline(); }
+Micros Context::predicted() const { return attempt_.assignment().predicted; }
+const std::map<std::string, std::string>& Context::metadata() const { return attempt_.assignment().metadata; }
+const std::string& Context::traceparent() const { return attempt_.assignment().traceparent; }
+const std::string& Context::tracestate() const { return attempt_.assignment().tracestate; }
+bool Context::exclusive() const { return attempt_.assignment().exclusive; }
+
+std::string_view Context::metadata(std::string_view key) const {
+    const auto& all = metadata();
+    const auto at = all.find(std::string(key));
+    return at == all.end() ? std::string_view{} : std::string_view(at->second);
+}
+
+bool Context::cancelled() const { return attempt_.cancel_reason() != CancelReason::none; }
+CancelReason Context::cancel_reason() const { return attempt_.cancel_reason(); }
+bool Context::wait_cancelled(Micros timeout) const { return attempt_.wait_cancelled(timeout); }
+void Context::on_cancel(std::function<void(CancelReason)> callback) { attempt_.on_cancel(std::move(callback)); }
+void Context::progress(double fraction, std::string note) { attempt_.progress(fraction, std::move(note)); }
+
+}  // namespace nexus

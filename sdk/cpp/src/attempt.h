@@ -1,0 +1,63 @@
+#pragma once
+// One attempt while it runs: what the server sent, and the two-way talk between its handler and the worker's loop.
+// Owned together by the loop and by the pool thread that runs the handler; whoever lets go last ends it. Thread-safe.
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nexus/worker.h"
+
+namespace nexus::sdk {
+
+struct Assignment {
+    std::string task_id, attempt_id, type, tenant, queue, payload, traceparent, tracestate;
+    std::uint32_t number = 0;
+    std::uint64_t fence = 0;
+    Micros timeout{0};
+    Micros deadline_in{0};
+    Micros predicted{0};
+    bool exclusive = false;
+    std::map<std::string, std::string> metadata;
+};
+
+class Attempt {
+public:
+    using ProgressSink = std::function<void(double fraction, std::string note)>;
+
+    Attempt(Assignment assignment, ProgressSink on_progress)
+        : assignment_(std::move(assignment)), on_progress_(std::move(on_progress)) {}
+
+    const Assignment& assignment() const { return assignment_; }
+
+    // The loop's side. cancel() runs the handler's callbacks on the caller's thread; only the first one counts.
+    void cancel(CancelReason reason);
+
+    // The handler's side.
+    CancelReason cancel_reason() const;
+    bool wait_cancelled(Micros timeout) const;
+    void on_cancel(std::function<void(CancelReason)> callback);
+    void progress(double fraction, std::string note) { on_progress_(fraction, std::move(note)); }
+    std::optional<Context::Steady> deadline() const;
+
+    // The pool's side, around the handler. After ended() returned no callback runs any more.
+    void began(Context::Steady now);
+    void ended();
+
+private:
+    const Assignment assignment_;
+    const ProgressSink on_progress_;
+
+    mutable std::mutex mutex_;  // guards what follows
+    mutable std::condition_variable changed_;
+    CancelReason reason_ = CancelReason::none;
+    std::vector<std::function<void(CancelReason)>> callbacks_;
+    bool calling_ = false;
+    std::optional<Context::Steady> began_at_;
+};
+
+}  // namespace nexus::sdk

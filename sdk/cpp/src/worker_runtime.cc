@@ -1,0 +1,279 @@
+#include "worker_runtime.h"
+
+#include <unistd.h>
+
+#include <exception>
+#include <utility>
+
+namespace nexus::sdk {
+namespace {
+
+// How long a goodbye may take to be read by the server before the worker ends anyway.
+constexpr Micros kGoodbyeLimit = std::chrono::seconds(1);
+
+WorkerRules rules_of(const WorkerOptions& options) {
+    return {.slots = std::max(options.slots, 1U),
+            .reconnect_first = options.reconnect_first,
+            .reconnect_max = options.reconnect_max,
+            .drain_limit = options.drain_limit,
+            .cancel_grace = options.cancel_grace};
+}
+
+std::string host_name() {
+    char name[256] = {};
+    return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
+}
+
+// On a thread of the pool.
+Outcome run_handler(const Handler& handler, Attempt& attempt) {
+    Outcome outcome = Outcome::success();
+    attempt.began(std::chrono::steady_clock::now());
+    try {
+        Context context(attempt);
+        outcome = handler(context);
+    } catch (const std::exception& error) {
+        outcome = Outcome::failure(std::string("the handler threw: ") + error.what());
+    } catch (...) {
+        outcome = Outcome::failure("the handler threw something that is not a std::exception");
+    }
+    attempt.ended();
+    return outcome;
+}
+
+}  // namespace
+
+void WorkerRuntime::Inbox::post(Event event) {
+    const std::lock_guard lock(mutex);
+    if (closed) return;
+    events.push_back(std::move(event));
+    changed.notify_one();
+}
+
+WorkerRuntime::WorkerRuntime(WorkerOptions options, std::shared_ptr<Clock> clock, std::uint64_t seed)
+    : options_(std::move(options)), clock_(std::move(clock)), state_(rules_of(options_), seed),
+      pool_(std::max(options_.slots, 1U)) {
+    identity_.hostname = host_name();
+    identity_.name = options_.name.empty() ? identity_.hostname + "-" + std::to_string(getpid()) : options_.name;
+    identity_.version = options_.version;
+    identity_.labels = options_.labels;
+    identity_.resources = options_.resources;
+}
+
+WorkerRuntime::~WorkerRuntime() {
+    {
+        const std::lock_guard lock(inbox_->mutex);
+        inbox_->closed = true;
+    }
+    drop_stream(true);
+    pool_.stop();
+}
+
+void WorkerRuntime::stop() {
+    inbox_->post([](WorkerRuntime& self) { self.state_.stop_asked(self.clock_->now()); });
+}
+
+int WorkerRuntime::run() {
+    if (!any_)
+        for (const auto& [type, handler] : handlers_) identity_.types.push_back(type);
+    state_.start(clock_->now());
+    carry_out();
+    Micros give_up_at = Micros::max();
+    while (true) {
+        write_if_possible();
+        carry_out();
+        if (over_) {
+            if (!stream_) return exit_code_;
+            if (give_up_at == Micros::max()) give_up_at = clock_->now() + kGoodbyeLimit;
+            if (clock_->now() >= give_up_at) return drop_stream(true), exit_code_;
+        }
+        {
+            const Micros wake = over_ ? give_up_at : state_.wake_at();
+            std::unique_lock lock(inbox_->mutex);
+            while (inbox_->events.empty() && clock_->now() < wake) clock_->wait(lock, inbox_->changed, wake);
+        }
+        for (Event& event : next_events()) {
+            event(*this);
+            carry_out();
+        }
+        if (clock_->now() >= state_.wake_at()) state_.time_passed(clock_->now());
+        carry_out();
+    }
+}
+
+std::vector<WorkerRuntime::Event> WorkerRuntime::next_events() {
+    const std::lock_guard lock(inbox_->mutex);
+    return std::exchange(inbox_->events, {});
+}
+
+void WorkerRuntime::carry_out() {
+    for (const Action& action : state_.take_actions()) carry_out(action);
+}
+
+void WorkerRuntime::carry_out(const Action& action) {
+    const auto attempt = attempts_.find(action.attempt_id);
+    switch (action.what) {
+        case Action::What::open_stream: return open_stream();
+        case Action::What::close_stream: return drop_stream(true);
+        case Action::What::start: return start_attempt(action.attempt_id);
+        case Action::What::cancel:
+            if (attempt != attempts_.end()) attempt->second->cancel(action.reason);
+            return;
+        case Action::What::drop:
+            if (attempt != attempts_.end()) attempts_.erase(attempt);
+            return;
+        case Action::What::stop:
+            over_ = true;
+            exit_code_ = action.exit_code;
+            return;
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------- handlers
+
+void WorkerRuntime::handle(std::string type, Handler handler) {
+    handlers_[std::move(type)] = std::make_shared<const Handler>(std::move(handler));
+}
+
+void WorkerRuntime::handle_any(Handler handler) { any_ = std::make_shared<const Handler>(std::move(handler)); }
+
+std::shared_ptr<const Handler> WorkerRuntime::handler_for(const std::string& type) const {
+    const auto at = handlers_.find(type);
+    return at != handlers_.end() ? at->second : any_;
+}
+
+void WorkerRuntime::start_attempt(const std::string& attempt_id) {
+    const std::shared_ptr<Attempt> attempt = attempts_.at(attempt_id);
+    const std::string& type = attempt->assignment().type;
+    const std::shared_ptr<const Handler> handler = handler_for(type);
+    if (!handler) {
+        const std::string why = "worker " + identity_.name + " has no handler for the type " + type;
+        state_.handler_ended(clock_->now(), attempt_id, Outcome::rejected(why), Micros(0));
+        return carry_out();
+    }
+    pool_.run([attempt, handler, inbox = inbox_, clock = clock_] {
+        const Micros began = clock->now();
+        Outcome outcome = run_handler(*handler, *attempt);
+        const Micros run = clock->now() - began;
+        inbox->post([id = attempt->assignment().attempt_id, outcome = std::move(outcome), run](WorkerRuntime& self) {
+            self.state_.handler_ended(self.clock_->now(), id, outcome, run);
+        });
+    });
+}
+
+// -------------------------------------------------------------------------------------------------------- the stream
+
+void WorkerRuntime::open_stream() {
+    const std::uint64_t number = ++stream_number_;
+    const auto posting = [inbox = inbox_, number](auto what) {
+        inbox->post([number, what = std::move(what)](WorkerRuntime& self) mutable {
+            if (self.stream_number_ == number && self.stream_) what(self);
+        });
+    };
+    WorkerStream::Callbacks callbacks{
+        .on_message = [posting](v1::ServerMessage message) {
+            posting([message = std::move(message)](WorkerRuntime& self) mutable { self.take_message(std::move(message)); });
+        },
+        .on_written = [posting] { posting([](WorkerRuntime& self) { self.writing_ = false; }); },
+        .on_ended = [posting] {
+            posting([](WorkerRuntime& self) {
+                self.stream_usable_ = false;
+                self.stream_->release();
+            });
+        },
+        .on_done = [posting](StreamEnd end) { posting([end](WorkerRuntime& self) { self.take_end(end); }); },
+    };
+    writing_ = half_closed_ = false;
+    std::string failure;
+    stream_ = sdk::open_stream(options_.target, options_.tls, options_.token, std::move(callbacks), failure);
+    stream_usable_ = stream_ != nullptr;
+    if (stream_) return;
+    refusal_ = failure;
+    log("cannot connect: " + failure);
+    state_.refused();
+    carry_out();
+}
+
+void WorkerRuntime::drop_stream(bool cancel) {
+    if (!stream_) return;
+    if (cancel && stream_usable_) stream_->cancel();
+    stream_usable_ = false;
+    stream_.reset();
+}
+
+void WorkerRuntime::write_if_possible() {
+    if (!stream_usable_ || writing_) return;
+    if (state_.has_outbound()) {
+        const Outbound out = state_.take_outbound(clock_->now());
+        const Load load = out.heartbeat != 0
+                              ? Load{.cpu_usage = meter_.cpu_usage(), .memory_usage = meter_.memory_usage()}
+                              : Load{};
+        writing_ = true;
+        stream_->write(to_message(out, identity_, load));
+    } else if (over_ && !half_closed_) {
+        half_closed_ = true;
+        stream_->half_close();
+    }
+}
+
+void WorkerRuntime::take_message(v1::ServerMessage message) {
+    const Micros now = clock_->now();
+    if (message.has_welcome()) {
+        const v1::Welcome& welcome = message.welcome();
+        const bool again = state_.attempts_held() > 0;
+        state_.welcomed(now, {.lease = Micros(welcome.lease_us()),
+                              .heartbeat = Micros(welcome.heartbeat_us()),
+                              .abandon = {welcome.abandon().begin(), welcome.abandon().end()}});
+        log("connected to " + options_.target + " as " + identity_.name +
+            (again ? ", still holding " + std::to_string(state_.attempts_held()) : ""));
+    }
+    for (v1::FinishedAck& ack : *message.mutable_finished_acks()) {
+        if (!ack.accepted()) log("report of attempt " + ack.attempt_id() + " came too late: " + ack.reason());
+        state_.report_acknowledged(now, ack.attempt_id());
+    }
+    if (message.has_heartbeat_ack()) state_.heartbeat_acknowledged(now, message.heartbeat_ack().sequence());
+    for (const v1::Revoke& revoke : message.revoke())
+        state_.revoked(now, revoke.attempt_id(), static_cast<Revocation>(revoke.reason()), Micros(revoke.grace_us()));
+    for (v1::Assign& assign : *message.mutable_assign()) {
+        Assignment assignment = to_assignment(std::move(assign));
+        const Assigned told{.task_id = assignment.task_id, .attempt_id = assignment.attempt_id,
+                            .timeout = assignment.timeout, .deadline_in = assignment.deadline_in,
+                            .exclusive = assignment.exclusive};
+        if (!attempts_.contains(told.attempt_id)) {
+            auto tell = [inbox = inbox_, id = told.attempt_id](double fraction, std::string note) {
+                inbox->post([id, fraction, note = std::move(note)](WorkerRuntime& self) mutable {
+                    self.state_.progressed(self.clock_->now(), id, fraction, std::move(note));
+                });
+            };
+            attempts_.emplace(told.attempt_id, std::make_shared<Attempt>(std::move(assignment), std::move(tell)));
+        }
+        state_.assigned(now, told);
+    }
+    if (message.has_drain()) {
+        log("the server drains this worker: " + message.drain().reason());
+        state_.drain_asked(now);
+    }
+    if (!message.reconnect().empty()) {
+        log("the server asks to reconnect: " + message.reconnect());
+        state_.reconnect_asked(now);
+    }
+}
+
+void WorkerRuntime::take_end(const StreamEnd& end) {
+    stream_.reset();
+    stream_usable_ = false;
+    if (over_) return;
+    if (end.refused) {
+        refusal_ = end.text;
+        log("the server refuses this worker: " + end.text);
+        state_.refused();
+    } else {
+        log("connection lost" + (end.text.empty() ? std::string() : ": " + end.text));
+        state_.stream_lost(clock_->now());
+    }
+}
+
+void WorkerRuntime::log(const std::string& line) const {
+    if (options_.log) options_.log(line);
+}
+
+}  // namespace nexus::sdk

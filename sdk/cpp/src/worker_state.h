@@ -1,0 +1,259 @@
+#pragma once
+// The rules of a worker: what it may start, must stop, must tell, and when. Every SDK keeps the same ones.
+//
+//     what happened (a message, a handler's end, time) --> WorkerState --> actions to carry out, messages to send
+//
+//   Pure      no clock, thread, I/O or protobuf; time arrives with each call, microseconds since any fixed origin, and
+//             never goes backwards. Jitter comes from the seed
+//   Total     every call is legal in every state; a late, repeated or unknown one changes nothing
+//   Bounded   holds at most 2 x slots unfinished attempts, and one report for each attempt that ended unacknowledged
+//   One owner not thread-safe; the runtime's loop (or a simulation) is the only caller
+//
+// After each call, or several: carry out take_actions() in order; write take_outbound() once the last write has ended and
+// has_outbound(); call time_passed() no later than wake_at().
+//
+// The rules, in short:
+//   - nothing starts or is reported unless the stream is up (welcomed) and the worker is not fenced
+//   - a report is kept until acknowledged, and sent again after each welcome
+//   - lease - 1 s after the sending of the last acknowledged heartbeat the worker is fenced until the next welcome: it
+//     cancels `exclusive` attempts and gives the stream up
+//   - a handler that succeeds is a success, even when it was asked to stop meanwhile: the server has the last word
+//   - a handler that outlives its cancel by the grace is reported as ended; its slot is withheld until it returns
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "backoff.h"
+#include "nexus/worker.h"
+
+namespace nexus::sdk {
+
+struct WorkerRules {
+    std::uint32_t slots = 1;
+    Micros reconnect_first = std::chrono::milliseconds(200);
+    Micros reconnect_max = std::chrono::seconds(1);
+    Micros welcome_limit = std::chrono::seconds(5);  // a stream that is not welcomed by then is given up
+    Micros drain_limit = std::chrono::seconds(30);
+    Micros cancel_grace = std::chrono::seconds(5);
+    Micros fence_margin = std::chrono::seconds(1);   // fenced at lease - margin
+    Micros progress_interval = std::chrono::milliseconds(100);
+    std::size_t result_bytes_max = 256 * 1024;       // a longer result fails the attempt for good
+    std::size_t error_bytes_max = 4 * 1024;          // a longer error is cut
+    std::size_t message_bytes_max = 1024 * 1024;     // results beyond it go into the next message; the server takes 2 MiB
+    std::size_t note_bytes_max = 256;                // of progress; a longer one is cut
+};
+
+// How an attempt ended, as told to the server. Numbers equal nexus.v1.Outcome.
+enum class Ending : std::uint8_t { succeeded = 1, failed, timed_out, cancelled, out_of_memory, rejected };
+
+// Numbers equal nexus.v1.RevokeReason.
+enum class Revocation : std::uint8_t { cancelled = 1, superseded, timed_out, preempted };
+
+// ---- from the server
+
+struct Welcomed {
+    Micros lease{0};
+    Micros heartbeat{0};
+    std::vector<std::string> abandon;  // attempt ids
+};
+struct Assigned {
+    std::string task_id;
+    std::string attempt_id;
+    Micros timeout{0};      // 0 = none
+    Micros deadline_in{0};  // not to be started later than this from now; 0 = none
+    bool exclusive = false;
+};
+
+// ---- to the server
+
+struct Report {
+    std::string task_id;
+    std::string attempt_id;
+    Ending ending = Ending::failed;
+    std::string result;
+    std::string error;
+    bool retryable = true;
+    Micros run{0};
+    std::int64_t peak_memory_bytes = 0;
+};
+struct HeldEntry {
+    std::string task_id;
+    std::string attempt_id;
+    bool finished = false;
+};
+struct StartedEntry {
+    std::string task_id;
+    std::string attempt_id;
+};
+struct ProgressEntry {
+    std::string task_id;
+    std::string attempt_id;
+    double fraction = 0;
+    std::string note;
+};
+struct CapacityEntry {
+    std::uint32_t slots = 1;
+    bool draining = false;
+    bool operator==(const CapacityEntry&) const = default;
+};
+struct HelloEntry {
+    std::uint32_t slots = 1;
+    std::vector<HeldEntry> held;
+};
+// Everything there is to say, merged into one message. Reports point into the state and live until its next call.
+struct Outbound {
+    std::optional<HelloEntry> hello;
+    std::vector<StartedEntry> started;
+    std::vector<ProgressEntry> progress;
+    std::vector<const Report*> finished;
+    std::optional<CapacityEntry> capacity;
+    std::uint64_t heartbeat = 0;  // its sequence number; 0 = none
+    bool goodbye = false;         // nothing follows; half-close after writing it
+};
+
+// ---- actions
+
+struct Action {
+    enum class What : std::uint8_t {
+        open_stream,   // and write take_outbound() to it at once: it holds the hello
+        close_stream,  // cancel it; nothing it still delivers may be handed in
+        start,         // run the handler of the attempt; answer with handler_ended()
+        cancel,        // ask the handler of the attempt to stop, for `reason`
+        drop,          // nothing will be asked about the attempt any more: forget its payload
+        stop,          // run() returns `exit_code`, once a goodbye (if any) is written
+    };
+    What what = What::open_stream;
+    std::string attempt_id;
+    CancelReason reason = CancelReason::none;
+    int exit_code = 0;
+    bool operator==(const Action&) const = default;
+};
+
+class WorkerState {
+public:
+    static constexpr Micros kNever = Micros::max();
+
+    WorkerState(const WorkerRules& rules, std::uint64_t seed);
+
+    // Begins connecting. Call once, first.
+    void start(Micros now);
+
+    // The stream, as it is now: calls about an earlier stream must not be made.
+    void welcomed(Micros now, const Welcomed& welcome);
+    void assigned(Micros now, const Assigned& assignment);
+    void revoked(Micros now, std::string_view attempt_id, Revocation reason, Micros grace);
+    void report_acknowledged(Micros now, std::string_view attempt_id);
+    void heartbeat_acknowledged(Micros now, std::uint64_t sequence);
+    void drain_asked(Micros now);      // by the server; a later assignment ends it
+    void reconnect_asked(Micros now);  // the server goes away
+    void stream_lost(Micros now);
+    void refused();                    // the server will never take this worker as it is
+
+    // Handlers.
+    void handler_ended(Micros now, std::string_view attempt_id, const Outcome& outcome, Micros run);
+    void progressed(Micros now, std::string_view attempt_id, double fraction, std::string note);
+
+    // The owner. A second stop cancels what still runs.
+    void stop_asked(Micros now);
+    void time_passed(Micros now);
+
+    std::vector<Action> take_actions() { return std::exchange(actions_, {}); }
+    bool has_outbound() const;
+    Outbound take_outbound(Micros now);
+    Micros wake_at() const;
+
+    bool connected() const { return link_ == Link::up; }
+    bool fenced() const { return fenced_; }
+    std::size_t attempts_held() const { return held_.size(); }
+
+private:
+    enum class Link : std::uint8_t { down, opening, up };
+
+    // One attempt we know of. It leaves the table when its handler is not running and nothing is left to be told.
+    struct Held {
+        std::string task_id;
+        bool exclusive = false;
+        bool queued = true;            // not started yet
+        bool handler_running = false;
+        bool told = true;              // false: over for the server; nothing of it is reported or listed any more
+        bool withheld = false;         // its handler outlived the grace of its cancel
+        CancelReason cancel = CancelReason::none;
+        Micros timeout{0};
+        Micros timer = kNever;         // queued: start by; running: timeout; cancelled: end of the grace
+        std::optional<Report> report;  // set when it ended; kept until acknowledged
+        bool progress_new = false;
+        double progress = 0;
+        std::string progress_note;
+    };
+    using Table = std::map<std::string, Held, std::less<>>;
+
+    void set_timer(Table::iterator at, Micros when);
+    void timer_fired(Micros now, Table::iterator at);
+    void start_queued(Micros now);
+    bool task_runs_here(const Held& wanted) const;
+    void cancel(Micros now, Table::iterator at, CancelReason reason, Micros grace);
+    void end(Table::iterator at, Report report);
+    void reject(Table::iterator at, std::string_view why);
+    void reject_queued(std::string_view why);
+    void forget(Table::iterator at);
+    void take_finished(Outbound& out);
+    void take_progress(Micros now, Outbound& out);
+    bool may_say_goodbye() const { return stopping_ && held_.empty(); }
+    void remove_if_done(Table::iterator at);
+    void go_down(Micros now, Micros delay);
+    void close_stream(Micros now, Micros delay);
+    void finish(int exit_code);
+    void fence(Micros now);
+    void cut_short(Micros now);
+    void settle(Micros now);
+    Micros fence_at() const;
+    CapacityEntry capacity_now() const;
+    Report conclude(const Held& held, const Outcome& outcome, Micros run) const;
+
+    WorkerRules rules_;
+    Backoff backoff_;
+    std::vector<Action> actions_;
+
+    Link link_ = Link::down;
+    Micros reconnect_at_ = kNever;  // of a stream that is down
+    Micros welcome_by_ = kNever;    // of a stream that opens
+    bool hello_due_ = false;
+    Micros hello_at_{0};
+
+    Micros lease_{0};               // 0 = never welcomed
+    Micros heartbeat_every_{0};
+    Micros heartbeat_at_ = kNever;
+    bool heartbeat_due_ = false;
+    std::uint64_t heartbeat_sequence_ = 0;
+    std::deque<std::pair<std::uint64_t, Micros>> heartbeats_sent_;  // not yet acknowledged, oldest first
+    Micros contact_at_{0};          // when what the server last acknowledged was sent
+    bool fenced_ = false;
+
+    Table held_;
+    std::set<std::pair<Micros, std::string>> timers_;
+    std::deque<std::string> queue_;             // exactly the queued attempts, oldest first
+    std::uint32_t handlers_running_ = 0;
+    std::uint32_t slots_withheld_ = 0;          // handlers that outlived the grace of their cancel
+    std::vector<std::string> started_unsent_;   // attempt ids; may name ones that left
+    std::vector<std::string> finished_unsent_;
+    std::vector<std::string> progress_unsent_;
+    Micros progress_at_{0};                     // no progress is sent earlier
+    bool progress_due_ = false;
+    std::optional<CapacityEntry> capacity_told_;
+
+    bool draining_ = false;         // the server asked for it
+    bool stopping_ = false;         // our owner did
+    bool cut_ = false;              // the drain limit passed
+    bool over_ = false;             // Action::What::stop was given
+    Micros stop_by_ = kNever;       // when stopping: running attempts are cancelled; then: given up
+};
+
+}  // namespace nexus::sdk

@@ -1,0 +1,46 @@
+#pragma once
+// One stream to the server, from its opening to its end. A new one is made for each connection.
+//
+// The callbacks run on gRPC's threads, in order, and must only enqueue. The object owns itself while the call is open: it
+// ends when the last shared_ptr is gone and on_done has run.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "nexus/client.h"
+#include "worker_messages.h"
+
+namespace nexus::sdk {
+
+struct StreamEnd {
+    bool refused = false;  // the server will not take this worker as it is
+    std::string text;
+};
+
+class WorkerStream {
+public:
+    struct Callbacks {
+        std::function<void(v1::ServerMessage)> on_message;
+        std::function<void()> on_written;
+        std::function<void()> on_ended;          // nothing more can be read: answer with release()
+        std::function<void(StreamEnd)> on_done;  // last, exactly once, after release() or cancel()
+    };
+    virtual ~WorkerStream() = default;
+
+    // One at a time: the next only after on_written.
+    virtual void write(v1::WorkerMessage message) = 0;
+    // After the last write has ended: tells the server that nothing follows.
+    virtual void half_close() = 0;
+    // The last call made to a stream is one of these.
+    virtual void release() = 0;
+    virtual void cancel() = 0;
+};
+
+// Connects in the background. Null, with `failure` set, when the TLS files cannot be read.
+std::shared_ptr<WorkerStream> open_stream(const std::string& target, const std::optional<TlsFiles>& tls,
+                                          const std::string& token, WorkerStream::Callbacks callbacks,
+                                          std::string& failure);
+
+}  // namespace nexus::sdk
