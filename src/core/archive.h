@@ -23,43 +23,68 @@ public:
     explicit Archive(Stream& stream) : stream_(stream) {}
 
     template <class... Ts>
-    void operator()(Ts&... values) { (one(values), ...); }
+    void operator()(Ts&... values) {
+        (one(values), ...);
+    }
 
 private:
     template <class T>
     void one(T& v) {
         if constexpr (std::is_same_v<T, bool> || std::is_enum_v<T>) {
-            if constexpr (Reading) v = static_cast<T>(stream_.u8());
-            else stream_.u8(static_cast<std::uint8_t>(v));
+            if constexpr (Reading)
+                v = static_cast<T>(stream_.u8());
+            else
+                stream_.u8(static_cast<std::uint8_t>(v));
         } else if constexpr (std::is_unsigned_v<T>) {
-            if constexpr (Reading) v = static_cast<T>(stream_.varint());
-            else stream_.varint(v);
+            if constexpr (Reading)
+                v = static_cast<T>(stream_.varint());
+            else
+                stream_.varint(v);
         } else if constexpr (std::is_integral_v<T>) {
-            if constexpr (Reading) v = static_cast<T>(stream_.svarint());
-            else stream_.svarint(v);
+            if constexpr (Reading)
+                v = static_cast<T>(stream_.svarint());
+            else
+                stream_.svarint(v);
         } else {
             fields(*this, v);
         }
     }
     friend void fields(Archive& a, std::string& v) {
-        if constexpr (Reading) v = std::string(a.stream_.text());
-        else a.stream_.text(v);
+        if constexpr (Reading)
+            v = std::string(a.stream_.text());
+        else
+            a.stream_.text(v);
     }
     template <class T>
-    friend void fields(Archive& a, std::vector<T>& v) { a.sequence(v); }
+    friend void fields(Archive& a, std::vector<T>& v) {
+        a.sequence(v);
+    }
     template <class T>
-    friend void fields(Archive& a, std::deque<T>& v) { a.sequence(v); }
+    friend void fields(Archive& a, std::deque<T>& v) {
+        a.sequence(v);
+    }
     template <class A, class B>
-    friend void fields(Archive& a, std::pair<A, B>& v) { a(v.first, v.second); }
+    friend void fields(Archive& a, std::pair<A, B>& v) {
+        a(v.first, v.second);
+    }
     template <class T>
-    friend void fields(Archive& a, Heap<T>& v) { a.sequence(v.raw()); }
+    friend void fields(Archive& a, Heap<T>& v) {
+        a.sequence(v.raw());
+    }
     template <class Tag>
     friend void fields(Archive& a, Id128<Tag>& v) {
-        if constexpr (Reading) { v.hi = a.stream_.u64(); v.lo = a.stream_.u64(); }
-        else { a.stream_.u64(v.hi); a.stream_.u64(v.lo); }
+        if constexpr (Reading) {
+            v.hi = a.stream_.u64();
+            v.lo = a.stream_.u64();
+        } else {
+            a.stream_.u64(v.hi);
+            a.stream_.u64(v.lo);
+        }
     }
     template <class Tag>
-    friend void fields(Archive& a, Number<Tag>& v) { a(v.n); }
+    friend void fields(Archive& a, Number<Tag>& v) {
+        a(v.n);
+    }
     friend void fields(Archive& a, WorkerNo& v) { a(v.n); }
     friend void fields(Archive& a, Duration& v) { a(v.us); }
     friend void fields(Archive& a, Instant& v) { a(v.us); }

@@ -13,7 +13,10 @@ using namespace nexus;
 using namespace nexus::core;
 
 TEST_CASE("ln_q16 equals the logarithm to 2/65536") {
-    static constexpr struct { std::uint64_t x; std::int64_t want; } rows[] = {
+    static constexpr struct {
+        std::uint64_t x;
+        std::int64_t want;
+    } rows[] = {
         {0, 0}, {1, 0}, {2, 45'426}, {3, 71'999}, {10, 150'902}, {1'000'000, 905'415}, {UINT64_MAX, 2'907'270},
     };
     for (const auto& row : rows) {
@@ -39,8 +42,15 @@ TEST_CASE("scale multiplies before it divides and saturates") {
 }
 
 TEST_CASE("backoff doubles from first up to most") {
-    static constexpr struct { const char* name; std::uint32_t failures; std::int64_t want_s; } rows[] = {
-        {"the first retry", 1, 1}, {"the second", 2, 2}, {"the last below the ceiling", 6, 32}, {"clipped", 7, 60},
+    static constexpr struct {
+        const char* name;
+        std::uint32_t failures;
+        std::int64_t want_s;
+    } rows[] = {
+        {"the first retry", 1, 1},
+        {"the second", 2, 2},
+        {"the last below the ceiling", 6, 32},
+        {"clipped", 7, 60},
         {"a huge count does not overflow", 4'000'000'000U, 60},
     };
     Rng rng(9);
@@ -82,8 +92,10 @@ TEST_CASE("the index table finds what is in it and nothing else") {
     const auto hash = [](std::uint32_t i) { return std::uint64_t{i % 7} * 0x100000001ULL; };  // many collisions
     for (int step = 0; step < 20'000; ++step) {
         const auto i = static_cast<std::uint32_t>(rng.below(present.size()));
-        if (present[i]) table.erase(hash(i), i);
-        else table.insert(hash(i), i);
+        if (present[i])
+            table.erase(hash(i), i);
+        else
+            table.insert(hash(i), i);
         present[i] = !present[i];
         const auto asked = static_cast<std::uint32_t>(rng.below(present.size()));
         const std::uint32_t found = table.find(hash(asked), [&](std::uint32_t k) { return k == asked; });
@@ -93,7 +105,8 @@ TEST_CASE("the index table finds what is in it and nothing else") {
 
 TEST_CASE("work ahead is exact to one bucket while keys drift and spread") {
     Rng rng(6);
-    for (const std::int64_t spread : std::initializer_list<std::int64_t>{1'000, 1'000'000, 100'000'000, 5'000'000'000}) {
+    for (const std::int64_t spread :
+         std::initializer_list<std::int64_t>{1'000, 1'000'000, 100'000'000, 5'000'000'000}) {
         CAPTURE(spread);
         WorkAhead ahead;
         std::vector<std::pair<std::int64_t, std::int64_t>> all;

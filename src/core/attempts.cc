@@ -1,5 +1,5 @@
-// Attempts: reports, ends, lost leases, retries. Every way an attempt can end goes through attempt_over(), and every way
-// its slot becomes free through vacate().
+// Attempts: reports, ends, lost leases, retries. Every way an attempt can end goes through attempt_over(), and every
+// way its slot becomes free through vacate().
 
 #include <algorithm>
 
@@ -9,7 +9,8 @@
 namespace nexus::core {
 
 namespace {
-constexpr std::uint32_t kCrashFactorAlone = 2;   // a task seen to crash one worker only is given this many times the tries
+constexpr std::uint32_t kCrashFactorAlone =
+    2;  // a task seen to crash one worker only is given this many times the tries
 constexpr std::uint8_t kUnstartedLossesMax = 3;  // after these, a loss before the start counts as a crash too
 }  // namespace
 
@@ -42,8 +43,8 @@ void Scheduler::State::on(const AttemptStarted& fact) {
 
 void Scheduler::State::on(const AttemptFinished& fact) {
     const Index r = find_run(fact.task, fact.attempt);
-    emit(AnswerReport{.attempt = fact.attempt, .session = fact.session,
-                      .accepted = r != kNone || was_settled(fact.attempt)});
+    emit(AnswerReport{
+        .attempt = fact.attempt, .session = fact.session, .accepted = r != kNone || was_settled(fact.attempt)});
     if (r != kNone) return report_taken(r, fact);
     const Index ghost = find_ghost(fact.session, fact.attempt);
     if (ghost != kNone) vacate(ghost);
@@ -66,8 +67,12 @@ void Scheduler::State::report_taken(Index r, const AttemptFinished& report) {
         attempt_over(other, AttemptOutcome::superseded, {-1}, 0);
         make_ghost(other, RevokeReason::superseded, config.close_grace);
     }
-    end_task(task, {.state = TaskState::succeeded, .outcome = report.outcome, .started = run.started,
-                    .run = report.run, .worker = run.worker, .result_bytes = report.result_bytes});
+    end_task(task, {.state = TaskState::succeeded,
+                    .outcome = report.outcome,
+                    .started = run.started,
+                    .run = report.run,
+                    .worker = run.worker,
+                    .result_bytes = report.result_bytes});
 }
 
 // The task's attempt ended without success; `r` names where, and may be vacant by now.
@@ -102,9 +107,16 @@ void Scheduler::State::attempt_over(Index r, AttemptOutcome outcome, Duration ra
     Task& t = tasks[run.task];
     MUST(run.task != kNone);
     if (classes[run.cls].spec.timeout.us > 0) ++timers_stale;
-    emit(AttemptEnded{.task = ids[run.task], .attempt = run.attempt, .number = run.number, .worker = WorkerNo{run.worker},
-                      .outcome = outcome, .assigned_at = run.assigned, .started_at = run.started, .run = ran,
-                      .predicted_run = run.predicted, .peak_memory_bytes = memory});
+    emit(AttemptEnded{.task = ids[run.task],
+                      .attempt = run.attempt,
+                      .number = run.number,
+                      .worker = WorkerNo{run.worker},
+                      .outcome = outcome,
+                      .assigned_at = run.assigned,
+                      .started_at = run.started,
+                      .run = ran,
+                      .predicted_run = run.predicted,
+                      .peak_memory_bytes = memory});
     if (ran.us >= 0) charge(run.worker, ran.us - run.charged);
     if (run.speculative) --copies_running;
     if (t.copy == r) {
@@ -144,8 +156,8 @@ void Scheduler::State::vacate(Index r) {
 void Scheduler::State::make_ghost(Index r, RevokeReason reason, Duration grace) {
     Run& run = runs[r];
     if (run.orphan || !workers[run.worker].connected) return vacate(r);
-    emit(RevokeAttempt{.task = ids[run.task], .attempt = run.attempt, .session = workers[run.worker].session,
-                       .reason = reason});
+    emit(RevokeAttempt{
+        .task = ids[run.task], .attempt = run.attempt, .session = workers[run.worker].session, .reason = reason});
     run.task = kNone;
     run.ends_at = now + grace;
     set_timer(run.ends_at, TimerKind::lease, r, run.ticket);
@@ -179,8 +191,10 @@ void Scheduler::State::lose_run(Index r, bool crash) {
     if (t.run != kNone) return;
     const std::uint32_t most = config.crashes_max * (t.several_workers ? 1 : kCrashFactorAlone);
     if (t.crashes >= most)
-        return end_task(task, {.state = TaskState::dead, .outcome = AttemptOutcome::worker_lost,
-                               .started = run.started, .worker = run.worker});
+        return end_task(task, {.state = TaskState::dead,
+                               .outcome = AttemptOutcome::worker_lost,
+                               .started = run.started,
+                               .worker = run.worker});
     if (!classes[t.cls].alone) {
         const TaskSpec spec = classes[t.cls].spec;
         move_class(task, class_of(spec, true));
@@ -195,7 +209,8 @@ void Scheduler::State::requeue(Index task, Duration delay) {
     ++counters.requeues;
     count_waiting(task, 1);
     const Instant not_before = now + delay;
-    emit(TaskRequeued{.task = ids[task], .reason = delay.us > 0 ? WaitReason::retry_backoff : WaitReason::capacity,
+    emit(TaskRequeued{.task = ids[task],
+                      .reason = delay.us > 0 ? WaitReason::retry_backoff : WaitReason::capacity,
                       .not_before = not_before});
     if (delay.us > 0) {
         park(task, Place::backoff);

@@ -8,18 +8,22 @@
 namespace nexus::core {
 
 namespace {
-constexpr std::int64_t kHorizonMeans = 60;        // utilisation is measured over this many mean tasks
+constexpr std::int64_t kHorizonMeans = 60;         // utilisation is measured over this many mean tasks
 constexpr std::int64_t kSpeedStep = kQ16One / 20;  // workers within 5 % of each other share a band
-constexpr std::int64_t kSmallShare = kQ16One / 20; // the smallest types, up to 5 % of the work, go to the fastest first
+constexpr std::int64_t kSmallShare =
+    kQ16One / 20;  // the smallest types, up to 5 % of the work, go to the fastest first
 }  // namespace
 
-std::int64_t Scheduler::State::horizon_us() const { return std::max<std::int64_t>(mean_us * kHorizonMeans, 1'000); }
+std::int64_t Scheduler::State::horizon_us() const {
+    return std::max<std::int64_t>(mean_us * kHorizonMeans, 1'000);
+}
 
 void Scheduler::State::charge(Index w, std::int64_t work_us) {
     Worker& worker = workers[w];
     worker.work_us = std::max<std::int64_t>(0, saturating_add(worker.work_us, work_us));
     const std::int64_t room = scale(horizon_us(), std::max(1U, worker.slots), 1);
-    hot.utilization[w] = static_cast<std::int32_t>(std::min<std::int64_t>(scale(worker.work_us, kQ16One, room), 1 << 24));
+    hot.utilization[w] =
+        static_cast<std::int32_t>(std::min<std::int64_t>(scale(worker.work_us, kQ16One, room), 1 << 24));
     if (hot.free_utilization[w] != kNotReady) hot.free_utilization[w] = hot.utilization[w] / 2;
 }
 
@@ -78,7 +82,8 @@ void Scheduler::State::refresh_bands() {
         types[type].band_high = at;
     };
     std::size_t small = 0;
-    while (small < sizes.size() && at + scale(types[sizes[small].second].work_us, kQ16One, std::max<std::int64_t>(work, 1)) <= kSmallShare)
+    while (small < sizes.size() &&
+           at + scale(types[sizes[small].second].work_us, kQ16One, std::max<std::int64_t>(work, 1)) <= kSmallShare)
         lay(sizes[small++].second);
     for (std::size_t i = sizes.size(); i > small; --i) lay(sizes[i - 1].second);
 }

@@ -11,7 +11,7 @@ namespace nexus::core {
 namespace {
 constexpr std::int64_t kDoubtOpens = 3 * kQ16One;  // odds of 20 to 1 that the worker is to blame
 constexpr std::uint32_t kFailuresMin = 3;
-constexpr std::uint64_t kTypeMemory = 1024;        // outcomes of a type after which old ones count half
+constexpr std::uint64_t kTypeMemory = 1024;  // outcomes of a type after which old ones count half
 }  // namespace
 
 void Scheduler::State::judge_speed(Index w) {

@@ -42,8 +42,8 @@ void Scheduler::State::check() const {
     MUST(backlog == counters.backlog.us);
     MUST(ready_work == ready_work_us);
     MUST(ready_work == ahead.total().work_us);
-    MUST(counters.submitted == counters.succeeded + counters.dead + counters.cancelled + counters.expired + waiting +
-                                   assigned + running);
+    MUST(counters.submitted ==
+         counters.succeeded + counters.dead + counters.cancelled + counters.expired + waiting + assigned + running);
     std::vector<std::uint32_t> of_type(types.records().size()), of_tenant(tenants.records().size()),
         of_queue(queues.records().size());
     for (Index c = 0; c < classes.size(); ++c) {

@@ -37,17 +37,27 @@ std::uint64_t class_hash(const TaskSpec& s, bool alone) {
 bool same_class(const TaskSpec& a, const TaskSpec& b) {
     return a.type == b.type && a.tenant == b.tenant && a.queue == b.queue && a.priority == b.priority &&
            a.idempotent == b.idempotent && a.exclusive == b.exclusive && a.preemptible == b.preemptible &&
-           a.timeout == b.timeout && a.ttl == b.ttl && a.retry == b.retry &&
-           a.labels_required == b.labels_required && a.labels_preferred == b.labels_preferred &&
-           a.labels_forbidden == b.labels_forbidden && a.pinned_worker == b.pinned_worker &&
-           a.resources == b.resources;
+           a.timeout == b.timeout && a.ttl == b.ttl && a.retry == b.retry && a.labels_required == b.labels_required &&
+           a.labels_preferred == b.labels_preferred && a.labels_forbidden == b.labels_forbidden &&
+           a.pinned_worker == b.pinned_worker && a.resources == b.resources;
 }
 
 TaskSpec class_part(const TaskSpec& s) {
-    return {.type = s.type, .tenant = s.tenant, .queue = s.queue, .priority = s.priority, .idempotent = s.idempotent,
-            .exclusive = s.exclusive, .preemptible = s.preemptible, .timeout = s.timeout, .ttl = s.ttl,
-            .retry = s.retry, .labels_required = s.labels_required, .labels_preferred = s.labels_preferred,
-            .labels_forbidden = s.labels_forbidden, .pinned_worker = s.pinned_worker, .resources = s.resources};
+    return {.type = s.type,
+            .tenant = s.tenant,
+            .queue = s.queue,
+            .priority = s.priority,
+            .idempotent = s.idempotent,
+            .exclusive = s.exclusive,
+            .preemptible = s.preemptible,
+            .timeout = s.timeout,
+            .ttl = s.ttl,
+            .retry = s.retry,
+            .labels_required = s.labels_required,
+            .labels_preferred = s.labels_preferred,
+            .labels_forbidden = s.labels_forbidden,
+            .pinned_worker = s.pinned_worker,
+            .resources = s.resources};
 }
 
 const std::string* label(const Labels& labels, const std::string& name) {
@@ -56,7 +66,9 @@ const std::string* label(const Labels& labels, const std::string& name) {
     return found != labels.end() && found->first == name ? &found->second : nullptr;
 }
 
-bool offer_covers(std::int64_t need, std::int64_t offer) { return offer < 0 || need <= offer; }
+bool offer_covers(std::int64_t need, std::int64_t offer) {
+    return offer < 0 || need <= offer;
+}
 }  // namespace
 
 Index Scheduler::State::class_of(const TaskSpec& spec, bool alone) {
@@ -155,8 +167,12 @@ Index Scheduler::State::group_of(const Class& cls) {
     const Index made = free_groups.back();
     free_groups.pop_back();
     Group& group = groups[made];
-    group = {.required = spec.labels_required, .forbidden = spec.labels_forbidden, .pinned = spec.pinned_worker,
-             .resources = spec.resources, .alone = cls.alone, .signature = signature};
+    group = {.required = spec.labels_required,
+             .forbidden = spec.labels_forbidden,
+             .pinned = spec.pinned_worker,
+             .resources = spec.resources,
+             .alone = cls.alone,
+             .signature = signature};
     group.needs_resources = !(group.resources == Resources{});
     group.eligible.resize(ready.size());
     for (Index w = 0; w < workers.size(); ++w)
@@ -208,8 +224,8 @@ bool Scheduler::State::matches(const Group& group, const Worker& worker) const {
     if (worker.name.empty()) return false;
     if (!group.pinned.empty() && group.pinned != worker.name) return false;
     const Signature& signature = signatures[group.signature];
-    const bool typed = worker.typeset == 0 || std::binary_search(signature.typesets.begin(), signature.typesets.end(),
-                                                                 worker.typeset);
+    const bool typed =
+        worker.typeset == 0 || std::binary_search(signature.typesets.begin(), signature.typesets.end(), worker.typeset);
     if (!typed) return false;
     const Index number = static_cast<Index>(&worker - workers.data());
     if (std::binary_search(signature.excluded.begin(), signature.excluded.end(), number)) return false;

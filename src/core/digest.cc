@@ -9,10 +9,14 @@ namespace {
 struct Mixer {
     std::uint64_t& digest;
     template <class... Words>
-    void words(Words... values) { ((digest = mix(digest, static_cast<std::uint64_t>(values))), ...); }
+    void words(Words... values) {
+        ((digest = mix(digest, static_cast<std::uint64_t>(values))), ...);
+    }
     void text(const std::string& value) { digest = mix(digest, hash_bytes(value)); }
     template <class Tag>
-    void id(Id128<Tag> value) { words(value.hi, value.lo); }
+    void id(Id128<Tag> value) {
+        words(value.hi, value.lo);
+    }
 
     void operator()(const EngineStarted& e) { words(1, e.seed, e.wall_offset.us); }
     void operator()(const WallMoved& e) { words(2, e.wall_offset.us); }
@@ -36,7 +40,9 @@ struct Mixer {
     void operator()(const TrustLearned& e) { words(16, e.trust_ppm); }
     void operator()(const AttemptStarted& e) { words(17, e.session.n), id(e.attempt); }
     void operator()(const AttemptFinished& e) { words(18, e.outcome, e.retryable, e.run.us), id(e.attempt); }
-    void operator()(const OverrideSet& e) { words(19, e.number, e.kind, e.boost.us), id(e.task), text(e.type), text(e.worker); }
+    void operator()(const OverrideSet& e) {
+        words(19, e.number, e.kind, e.boost.us), id(e.task), text(e.type), text(e.worker);
+    }
     void operator()(const OverrideCleared& e) { words(20, e.number); }
     void operator()(const TimePassed&) { words(21); }
 
@@ -61,6 +67,8 @@ void Scheduler::State::mix_event(const Event& event) {
     std::visit(Mixer{digest}, event.what);
 }
 
-void Scheduler::State::mix_command(const Command& command) { std::visit(Mixer{digest}, command); }
+void Scheduler::State::mix_command(const Command& command) {
+    std::visit(Mixer{digest}, command);
+}
 
 }  // namespace nexus::core

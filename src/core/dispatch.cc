@@ -134,9 +134,16 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     const std::uint64_t id_hi = rng.next();
     const std::uint64_t id_lo = rng.next();
     ++t.attempts;
-    runs[r] = {.attempt = {id_hi, id_lo}, .fence = ++fence, .assigned = now,
-               .predicted = {run_on(t.cls, t.mean.us, w)}, .ticket = new_ticket(), .task = task, .cls = t.cls,
-               .worker = w, .at = static_cast<Index>(worker.runs.size()), .number = t.attempts,
+    runs[r] = {.attempt = {id_hi, id_lo},
+               .fence = ++fence,
+               .assigned = now,
+               .predicted = {run_on(t.cls, t.mean.us, w)},
+               .ticket = new_ticket(),
+               .task = task,
+               .cls = t.cls,
+               .worker = w,
+               .at = static_cast<Index>(worker.runs.size()),
+               .number = t.attempts,
                .speculative = speculative};
     const Class& cls = classes[t.cls];
     retain_class(t.cls);
@@ -169,10 +176,16 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
         ++counters.assigned;
         count_running(t.cls, 1);
     }
-    emit(AssignAttempt{.task = ids[task], .attempt = runs[r].attempt, .number = runs[r].number, .fence = fence,
-                       .worker = WorkerNo{w}, .session = worker.session, .timeout = cls.spec.timeout,
+    emit(AssignAttempt{.task = ids[task],
+                       .attempt = runs[r].attempt,
+                       .number = runs[r].number,
+                       .fence = fence,
+                       .worker = WorkerNo{w},
+                       .session = worker.session,
+                       .timeout = cls.spec.timeout,
                        .deadline = t.side == kNone ? WallTime{} : sides[t.side].deadline,
-                       .exclusive = cls.spec.exclusive, .decision = decision});
+                       .exclusive = cls.spec.exclusive,
+                       .decision = decision});
     if (cls.spec.timeout.us > 0)
         set_timer(now + cls.spec.timeout + config.timeout_grace, TimerKind::timeout, r, runs[r].ticket);
     if (!speculative) rate_started(task);
@@ -207,7 +220,8 @@ void Scheduler::State::check_reservations() {
         const Index task = worker.reserved_task;
         const bool wanted = tasks[task].ticket == worker.reserved_ticket && tasks[task].place == Place::ready;
         const Group* group = wanted ? &groups[classes[tasks[task].cls].group] : nullptr;
-        const bool able = worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving;
+        const bool able =
+            worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving;
         if (wanted && able && eligible(*group, w) && !fits(*group, w)) {
             reserved.push_back(w);
             continue;

@@ -29,7 +29,10 @@ void Scheduler::State::on(const EngineStarted& fact) {
             orphan(r, now + config.reconnect_grace);
 }
 
-void Scheduler::State::on(const WallMoved& fact) { wall_offset = fact.wall_offset; fire_timers(); }
+void Scheduler::State::on(const WallMoved& fact) {
+    wall_offset = fact.wall_offset;
+    fire_timers();
+}
 
 void Scheduler::State::on(const ConfigChanged& fact) {
     const bool rebinding = fact.config.policy != config.policy && !late_binding();
@@ -115,6 +118,8 @@ void Scheduler::State::on(const AffinityLearned& fact) {
     types[type].affinity.push_back({.hardware = h, .ln_q16 = ln, .factor_ppm = fact.factor_ppm});
 }
 
-void Scheduler::State::on(const TrustLearned& fact) { trust_ppm = std::min(fact.trust_ppm, 1'000'000U); }
+void Scheduler::State::on(const TrustLearned& fact) {
+    trust_ppm = std::min(fact.trust_ppm, 1'000'000U);
+}
 
 }  // namespace nexus::core

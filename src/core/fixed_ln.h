@@ -30,7 +30,9 @@ constexpr std::int64_t ln_q16(std::uint64_t x) {
 }
 
 // ln(a / b) in Q16; zeros count as one.
-constexpr std::int64_t ln_ratio_q16(std::uint64_t a, std::uint64_t b) { return ln_q16(a) - ln_q16(b); }
+constexpr std::int64_t ln_ratio_q16(std::uint64_t a, std::uint64_t b) {
+    return ln_q16(a) - ln_q16(b);
+}
 
 // a * b / c without overflow in between, saturated to the range of int64. c > 0.
 constexpr std::int64_t scale(std::int64_t a, std::int64_t b, std::int64_t c) {

@@ -1,6 +1,6 @@
 #pragma once
-// A 4-ary min-heap over plain values with operator<. Entries are removed lazily: whoever owns them knows which are stale,
-// drops stale tops, and asks for compaction when they are too many. Not thread-safe.
+// A 4-ary min-heap over plain values with operator<. Entries are removed lazily: whoever owns them knows which are
+// stale, drops stale tops, and asks for compaction when they are too many. Not thread-safe.
 
 #include <cstddef>
 #include <utility>

@@ -11,13 +11,14 @@ constexpr std::size_t kEndedMax = 1 << 18;    // tasks that `after` may still na
 constexpr std::size_t kSettledMax = 1 << 16;  // attempts whose repeated report is still recognised
 constexpr Duration kKeyAfterEnd = hours(1);   // contract C3
 
-std::uint64_t key_hash(std::uint64_t hi, std::uint64_t lo) { return IdHash{}(TaskId{hi, lo}); }
+std::uint64_t key_hash(std::uint64_t hi, std::uint64_t lo) {
+    return IdHash{}(TaskId{hi, lo});
+}
 }  // namespace
 
 Index Scheduler::State::find_key(std::uint64_t hi, std::uint64_t lo) const {
-    return idempotency_table.find(key_hash(hi, lo), [&](Index i) {
-        return idempotency[i].hi == hi && idempotency[i].lo == lo;
-    });
+    return idempotency_table.find(key_hash(hi, lo),
+                                  [&](Index i) { return idempotency[i].hi == hi && idempotency[i].lo == lo; });
 }
 
 bool Scheduler::State::key_expired(const IdempotencyEntry& entry) const {
@@ -42,8 +43,11 @@ void Scheduler::State::remember_key(Index task, const TaskSpec& spec) {
         }
         idempotency_table.insert(key_hash(spec.idempotency_hi, spec.idempotency_lo), slot);
     }
-    idempotency[slot] = {.hi = spec.idempotency_hi, .lo = spec.idempotency_lo, .body_hash = spec.body_hash,
-                         .task = ids[task], .submitted = now};
+    idempotency[slot] = {.hi = spec.idempotency_hi,
+                         .lo = spec.idempotency_lo,
+                         .body_hash = spec.body_hash,
+                         .task = ids[task],
+                         .submitted = now};
     tasks[task].idempotency = slot;
 }
 

@@ -8,32 +8,32 @@
 namespace nexus::core {
 
 const char* name_of(TaskState state) {
-    static constexpr const char* names[] = {"unknown", "waiting", "assigned", "running",
-                                            "succeeded", "dead", "cancelled", "expired"};
+    static constexpr const char* names[] = {"unknown",   "waiting", "assigned",  "running",
+                                            "succeeded", "dead",    "cancelled", "expired"};
     return names[static_cast<unsigned>(state) < std::size(names) ? static_cast<unsigned>(state) : 0];
 }
 
 const char* name_of(WaitReason reason) {
-    static constexpr const char* names[] = {"none", "not_before", "dependency", "retry_backoff", "held",
-                                            "queue_paused", "ordering", "concurrency", "rate",
-                                            "no_eligible_worker", "breaker", "capacity", "lease"};
+    static constexpr const char* names[] = {
+        "none",        "not_before", "dependency",         "retry_backoff", "held",     "queue_paused", "ordering",
+        "concurrency", "rate",       "no_eligible_worker", "breaker",       "capacity", "lease"};
     return names[static_cast<unsigned>(reason) < std::size(names) ? static_cast<unsigned>(reason) : 0];
 }
 
 const char* name_of(AttemptOutcome outcome) {
-    static constexpr const char* names[] = {"unknown", "succeeded", "failed", "timed_out", "cancelled",
-                                            "out_of_memory", "rejected", "worker_lost", "preempted", "superseded"};
+    static constexpr const char* names[] = {"unknown",       "succeeded", "failed",      "timed_out", "cancelled",
+                                            "out_of_memory", "rejected",  "worker_lost", "preempted", "superseded"};
     return names[static_cast<unsigned>(outcome) < std::size(names) ? static_cast<unsigned>(outcome) : 0];
 }
 
 const char* name_of(DecisionReason reason) {
-    static constexpr const char* names[] = {"unknown", "arrival", "slot_freed", "bound",
-                                            "speculation", "probe", "pinned", "fallback"};
+    static constexpr const char* names[] = {"unknown",     "arrival", "slot_freed", "bound",
+                                            "speculation", "probe",   "pinned",     "fallback"};
     return names[static_cast<unsigned>(reason) < std::size(names) ? static_cast<unsigned>(reason) : 0];
 }
 
-static constexpr const char* kPolicyNames[] = {"unknown", "predictive", "fcfs", "least-loaded", "power-of-two",
-                                               "random", "round-robin", "nexus-ema"};
+static constexpr const char* kPolicyNames[] = {"unknown",      "predictive", "fcfs",        "least-loaded",
+                                               "power-of-two", "random",     "round-robin", "nexus-ema"};
 
 const char* name_of(PolicyKind kind) {
     return kPolicyNames[static_cast<unsigned>(kind) < std::size(kPolicyNames) ? static_cast<unsigned>(kind) : 0];

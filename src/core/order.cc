@@ -59,7 +59,8 @@ void Scheduler::State::settle_tenant(Index cls, std::int64_t predicted_us, std::
 std::int64_t Scheduler::State::size_term(Index task) const {
     if (config.policy != PolicyKind::predictive || tasks[task].source == EstimateSource::none) return 0;
     const std::int64_t tau = std::min(tau_us, saturating_add(0, mean_us * config.overtake_cap_means));
-    const std::int64_t ln = ln_ratio_q16(static_cast<std::uint64_t>(tasks[task].mean.us), static_cast<std::uint64_t>(mean_us));
+    const std::int64_t ln =
+        ln_ratio_q16(static_cast<std::uint64_t>(tasks[task].mean.us), static_cast<std::uint64_t>(mean_us));
     const std::int64_t weighted = scale(scale(tau, config.size_weight_permille, 1000), trust_ppm, 1'000'000);
     const std::int64_t half = config.overtake_max.us / 2;  // of two tasks of one tenant: together overtake_max (C8)
     return std::clamp(scale(weighted, ln, kQ16One), -half, half);

@@ -23,7 +23,8 @@ void offer_candidate(Candidate candidate, Decision& decision) {
             return;
         }
         Candidate& held = decision.candidates[place];
-        const bool before = candidate.score != held.score ? candidate.score < held.score : candidate.worker < held.worker;
+        const bool before =
+            candidate.score != held.score ? candidate.score < held.score : candidate.worker < held.worker;
         if (before) std::swap(candidate, held);
     }
 }
@@ -148,7 +149,8 @@ void Scheduler::State::scan_plain(Index task, Decision& decision) const {
     const Group& group = groups[cls.group];
     const bool banded = config.policy == PolicyKind::predictive && bands_differ;
     const std::int32_t low = banded ? static_cast<std::int32_t>(types[cls.type].band_low) : INT32_MIN / 2;
-    const std::int32_t high = banded ? static_cast<std::int32_t>(std::min<std::int64_t>(types[cls.type].band_high, 1 << 20)) : INT32_MAX / 2;
+    const std::int32_t high =
+        banded ? static_cast<std::int32_t>(std::min<std::int64_t>(types[cls.type].band_high, 1 << 20)) : INT32_MAX / 2;
     const auto score_of = [&](std::size_t w) {
         const std::int32_t below = low - hot.band_high[w];
         const std::int32_t above = hot.band_low[w] - high;
@@ -168,7 +170,8 @@ void Scheduler::State::scan_plain(Index task, Decision& decision) const {
             for (std::size_t i = 0; i < 64; ++i) block.least = std::min(block.least, score_of(word * 64 + i));
         } else {
             for (std::uint64_t rest = bits; rest != 0; rest &= rest - 1)
-                block.least = std::min(block.least, score_of(word * 64 + static_cast<std::size_t>(std::countr_zero(rest))));
+                block.least =
+                    std::min(block.least, score_of(word * 64 + static_cast<std::size_t>(std::countr_zero(rest))));
         }
         for (Block& place : blocks)
             if (block.least < place.least) std::swap(block, place);

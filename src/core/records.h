@@ -1,7 +1,7 @@
 #pragma once
-// The records the scheduler's state is made of. Indices are dense and reused; a `serial` names one life of a task record,
-// a `ticket` one stay of a task in a queue or one life of an attempt record, so that anything left behind in a heap can
-// be told from the living.
+// The records the scheduler's state is made of. Indices are dense and reused; a `serial` names one life of a task
+// record, a `ticket` one stay of a task in a queue or one life of an attempt record, so that anything left behind in a
+// heap can be told from the living.
 
 #include <cstdint>
 #include <deque>
@@ -37,27 +37,25 @@ struct HeapEntry {  // of a class or a key; smaller keys first, then smaller tic
     std::int64_t key = 0;
     std::uint32_t ticket = 0;
     Index task = 0;
-    bool operator<(const HeapEntry& other) const {
-        return key != other.key ? key < other.key : ticket < other.ticket;
-    }
+    bool operator<(const HeapEntry& other) const { return key != other.key ? key < other.key : ticket < other.ticket; }
 };
 
 struct Task {
-    std::int64_t key = 0;       // order among waiting tasks, microseconds
-    std::int64_t base = 0;      // the part of it that a new estimate does not change
+    std::int64_t key = 0;   // order among waiting tasks, microseconds
+    std::int64_t base = 0;  // the part of it that a new estimate does not change
     Instant submitted;
-    Instant since;              // of its present place
+    Instant since;  // of its present place
     Duration p50, p90, mean;
-    std::uint32_t serial = 0;   // 0 = vacant record
+    std::uint32_t serial = 0;  // 0 = vacant record
     std::uint32_t ticket = 0;
     Index cls = kNone;
-    Index run = kNone;          // current attempt
-    Index copy = kNone;         // speculative second attempt
+    Index run = kNone;   // current attempt
+    Index copy = kNone;  // speculative second attempt
     Index side = kNone;
     Index idempotency = kNone;
-    Index older = kNone;        // neighbours in submission order, of tasks living by the default ttl
+    Index older = kNone;  // neighbours in submission order, of tasks living by the default ttl
     Index newer = kNone;
-    Index worker = kNone;       // bound to it, or else: where it last crashed
+    Index worker = kNone;  // bound to it, or else: where it last crashed
     std::uint16_t confidence_permille = 0;
     std::uint16_t attempts = 0;
     std::uint16_t failures = 0;
@@ -66,7 +64,7 @@ struct Task {
     std::uint8_t preemptions = 0;
     EstimateSource source = EstimateSource::none;
     Place place = Place::nowhere;
-    bool keyed = false;          // `base` is set
+    bool keyed = false;            // `base` is set
     bool several_workers = false;  // crashed on two different ones
     bool concurrency_token = false;
     bool rate_turn = false;
@@ -79,11 +77,11 @@ struct Task {
 // What few tasks have.
 struct Side {
     WallTime run_at, deadline;
-    std::uint64_t sequence = 0;   // commit order, for ordering keys
-    std::uint32_t dependencies = 0;  // not yet ended
+    std::uint64_t sequence = 0;                               // commit order, for ordering keys
+    std::uint32_t dependencies = 0;                           // not yet ended
     std::vector<std::pair<Index, std::uint32_t>> dependents;  // task, serial
     Index ordering = kNone, concurrency = kNone, rate = kNone;
-    Index plain_class = kNone;    // the class it returns to when its pin is lifted
+    Index plain_class = kNone;  // the class it returns to when its pin is lifted
     std::uint32_t holds = 0;
     std::int64_t boost_us = 0;
     bool vacant = false;
@@ -91,16 +89,16 @@ struct Side {
 
 // All tasks that constraints cannot tell apart.
 struct Class {
-    TaskSpec spec;           // only the fields that make the class
-    bool alone = false;      // suspects of killing workers run alone
+    TaskSpec spec;       // only the fields that make the class
+    bool alone = false;  // suspects of killing workers run alone
     std::uint64_t hash = 0;
     Index type = kNone, tenant = kNone, queue = kNone, group = kNone;
     std::uint32_t references = 0;  // live tasks
     std::uint64_t idle_stamp = 0;
     Heap<HeapEntry> heap;
-    std::uint32_t waiting = 0;     // valid entries of the heap
-    Index head_at = kNone;         // position in the group's heads
-    bool blocked = false;          // by a limit of its queue, tenant or type; parked there
+    std::uint32_t waiting = 0;  // valid entries of the heap
+    Index head_at = kNone;      // position in the group's heads
+    bool blocked = false;       // by a limit of its queue, tenant or type; parked there
     bool vacant = false;
 };
 
@@ -118,11 +116,11 @@ struct Group {
     Resources resources;
     bool needs_resources = false;
     bool alone = false;
-    Index signature = 0;               // of the task types: which worker offers list them
+    Index signature = 0;  // of the task types: which worker offers list them
     std::uint32_t classes = 0;
     std::vector<std::uint64_t> eligible;  // bit per worker: labels, type, pin and total resources match
-    std::vector<Head> heads;           // binary heap of the unblocked classes with waiting tasks
-    Index active_at = kNone;           // position in the list of groups with heads
+    std::vector<Head> heads;              // binary heap of the unblocked classes with waiting tasks
+    Index active_at = kNone;              // position in the list of groups with heads
     bool vacant = false;
 };
 
@@ -143,23 +141,23 @@ struct AffinityFactor {
 struct TypeRecord : Named {
     Limit limit;
     Index signature = 0;
-    std::int64_t mean_us = 0;      // of the estimates, exponentially weighted
-    std::int64_t work_us = 0;      // predicted work arriving, decaying
+    std::int64_t mean_us = 0;                      // of the estimates, exponentially weighted
+    std::int64_t work_us = 0;                      // predicted work arriving, decaying
     std::int64_t band_low = 0, band_high = kNone;  // Q16 quantiles of capacity
     std::uint64_t succeeded = 0, failed = 0;
     std::int64_t boost_us = 0;
     std::uint32_t holds = 0;
     std::uint32_t copies = 0, copies_won = 0;
     std::vector<AffinityFactor> affinity;
-    std::vector<Index> excluded;   // workers, sorted
+    std::vector<Index> excluded;  // workers, sorted
 };
 struct TenantRecord : Named {
     Limit limit;
     std::uint32_t share = 1;
     std::uint32_t waiting_max = 0;
-    std::uint32_t waiting = 0;     // live and not running
-    std::int64_t clock_us = 0;     // virtual time up to which its work is charged
-    std::uint64_t epoch = 0;       // of the clock
+    std::uint32_t waiting = 0;  // live and not running
+    std::int64_t clock_us = 0;  // virtual time up to which its work is charged
+    std::uint64_t epoch = 0;    // of the clock
 };
 struct QueueRecord : Named {
     Limit limit;
@@ -169,11 +167,11 @@ struct QueueRecord : Named {
 // One ordering, concurrency or rate key. References: tasks that carry it.
 struct KeyRecord : Named {
     std::deque<std::pair<Index, std::uint64_t>> line;  // ordering: task, sequence
-    Heap<HeapEntry> parked;        // concurrency, rate
-    std::uint32_t holders = 0;     // concurrency: tokens out; rate: 1 while one is released and not started
-    std::uint32_t most = 0;        // concurrency
-    Instant next;                  // rate: earliest start of the next
-    bool timer = false;            // rate: a timer for `next` is set
+    Heap<HeapEntry> parked;                            // concurrency, rate
+    std::uint32_t holders = 0;  // concurrency: tokens out; rate: 1 while one is released and not started
+    std::uint32_t most = 0;     // concurrency
+    Instant next;               // rate: earliest start of the next
+    bool timer = false;         // rate: a timer for `next` is set
 };
 
 // One attempt that occupies a slot. Without a task it is a ghost: revoked, its worker has not confirmed the end.
@@ -182,18 +180,18 @@ struct Run {
     std::uint64_t fence = 0;
     Instant assigned;
     Instant started = kNever;
-    Instant ends_at = kNever;      // lease of a lost session, or when a ghost is given up
+    Instant ends_at = kNever;  // lease of a lost session, or when a ghost is given up
     Duration predicted;
-    std::int64_t charged = 0;      // utilisation charged to the worker
-    std::uint32_t ticket = 0;      // 0 = vacant
+    std::int64_t charged = 0;  // utilisation charged to the worker
+    std::uint32_t ticket = 0;  // 0 = vacant
     Index task = kNone;
     Index cls = kNone;
     Index worker = kNone;
-    Index at = 0;                  // position in the worker's list
+    Index at = 0;  // position in the worker's list
     std::uint32_t number = 0;
     bool speculative = false;
-    bool orphan = false;           // its session is over, its lease not yet
-    bool flagged = false;          // found to be a straggler
+    bool orphan = false;   // its session is over, its lease not yet
+    bool flagged = false;  // found to be a straggler
 };
 
 enum class Breaker : std::uint8_t { closed = 0, open, probing };
@@ -207,24 +205,24 @@ struct Worker {
     Index typeset = 0;
     Index hardware = kNone;
     bool connected = false, suspect = false, cordoned = false, draining = false, can_pause = false;
-    bool leaving = false;          // the worker itself asks for nothing more
+    bool leaving = false;  // the worker itself asks for nothing more
     std::uint32_t slots = 0;
-    std::uint32_t alone = 0;       // attempts that run alone here
-    std::vector<Index> runs;       // all that occupy a slot
+    std::uint32_t alone = 0;  // attempts that run alone here
+    std::vector<Index> runs;  // all that occupy a slot
     std::uint32_t speed_ppm = 1'000'000, deviation_ppm = 0;
-    std::int64_t speed_ln = 0;     // Q16
-    std::int64_t work_us = 0;      // predicted work assigned, decaying: the utilisation
+    std::int64_t speed_ln = 0;                 // Q16
+    std::int64_t work_us = 0;                  // predicted work assigned, decaying: the utilisation
     std::int64_t band_low = 0, band_high = 0;  // Q16 place among the workers, fastest first
     Breaker breaker = Breaker::closed;
-    bool failing = false;          // opened by failures rather than by slowness
-    Instant breaker_next;          // when the next probe may go
+    bool failing = false;  // opened by failures rather than by slowness
+    Instant breaker_next;  // when the next probe may go
     std::uint32_t failures_in_row = 0;
-    std::int64_t doubt = 0;        // evidence in Q16 nats that this worker, not its tasks, fails
+    std::int64_t doubt = 0;  // evidence in Q16 nats that this worker, not its tasks, fails
     std::uint64_t succeeded = 0, failed = 0;
     std::deque<std::pair<Index, std::uint32_t>> line;  // push policies: task, ticket
     std::int64_t bound_work_us = 0;
     std::uint32_t bound = 0;
-    Index reserved_task = kNone;   // kept free for this task
+    Index reserved_task = kNone;  // kept free for this task
     std::uint32_t reserved_ticket = 0;
 };
 
@@ -240,7 +238,7 @@ struct IdempotencyEntry {
 enum class TimerKind : std::uint8_t { task, ttl, timeout, lease, rate, override_end, breaker, straggler };
 struct Timer {
     std::int64_t at = 0;
-    std::uint32_t order = 0;   // ties fire in the order they were set
+    std::uint32_t order = 0;  // ties fire in the order they were set
     std::uint32_t ticket = 0;
     Index index = kNone;
     TimerKind kind = TimerKind::task;

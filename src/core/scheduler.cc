@@ -12,13 +12,27 @@ Scheduler::~Scheduler() = default;
 Scheduler::Scheduler(Scheduler&&) noexcept = default;
 Scheduler& Scheduler::operator=(Scheduler&&) noexcept = default;
 
-void Scheduler::apply(const Event& event, std::vector<Command>& out) { state_->apply(event, out); }
-std::uint64_t Scheduler::digest() const { return state_->digest; }
-void Scheduler::check_invariants() const { state_->check(); }
-Instant Scheduler::now() const { return state_->now; }
-Duration Scheduler::wall_offset() const { return state_->wall_offset; }
-const Config& Scheduler::config() const { return state_->config; }
-const Counters& Scheduler::counters() const { return state_->counters; }
+void Scheduler::apply(const Event& event, std::vector<Command>& out) {
+    state_->apply(event, out);
+}
+std::uint64_t Scheduler::digest() const {
+    return state_->digest;
+}
+void Scheduler::check_invariants() const {
+    state_->check();
+}
+Instant Scheduler::now() const {
+    return state_->now;
+}
+Duration Scheduler::wall_offset() const {
+    return state_->wall_offset;
+}
+const Config& Scheduler::config() const {
+    return state_->config;
+}
+const Counters& Scheduler::counters() const {
+    return state_->counters;
+}
 
 AdmissionAnswer Scheduler::admit(const TaskSpec& spec) const {
     const State& s = *state_;

@@ -49,14 +49,17 @@ public:
 
 private:
     template <class T>
-    const T& any(const std::vector<T>& from) { return from[rng_.below(from.size())]; }
+    const T& any(const std::vector<T>& from) {
+        return from[rng_.below(from.size())];
+    }
     std::string name(const char* prefix, std::uint64_t n) { return prefix + std::to_string(rng_.below(n)); }
     SessionId session() { return {1 + rng_.below(sessions_ + 1)}; }
     TaskId old_task() { return tasks_ == 0 ? TaskId{1, 1} : TaskId{1, 1 + rng_.below(tasks_)}; }
 
     ConfigChanged config() {
         ConfigChanged changed{.config = {.policy = policy_}};
-        changed.config.queues = {{.name = "q0", .paused = rng_.one_in(5), .running_max = static_cast<std::uint32_t>(rng_.below(4))}};
+        changed.config.queues = {
+            {.name = "q0", .paused = rng_.one_in(5), .running_max = static_cast<std::uint32_t>(rng_.below(4))}};
         changed.config.tenants = {{.name = "a0", .share = 3, .running_max = static_cast<std::uint32_t>(rng_.below(5))}};
         changed.config.types = {{.name = "t1", .running_max = static_cast<std::uint32_t>(rng_.below(4))}};
         changed.config.ttl = minutes(3);
@@ -89,16 +92,20 @@ private:
         if (rng_.one_in(8)) s.spec.resources.custom = {{"licence", 1}};
         if (rng_.one_in(6)) s.spec.after = {old_task()};
         if (rng_.one_in(5)) s.spec.ordering_key = name("o", 2);
-        if (rng_.one_in(5)) s.spec.concurrency_key = name("c", 2), s.spec.concurrency_max = 1 + static_cast<std::uint32_t>(rng_.below(2));
+        if (rng_.one_in(5))
+            s.spec.concurrency_key = name("c", 2),
+            s.spec.concurrency_max = 1 + static_cast<std::uint32_t>(rng_.below(2));
         if (rng_.one_in(6)) s.spec.rate_key = name("r", 2), s.spec.rate_per_1000s = 4000;
         if (rng_.one_in(3)) s.spec.idempotency_hi = 1 + rng_.below(9), s.spec.body_hash = rng_.below(2);
         return s;
     }
     WorkerJoined joining() {
-        WorkerJoined joined{.name = name("w", 4), .session = {++sessions_}, .slots = static_cast<std::uint32_t>(1 + rng_.below(4))};
+        WorkerJoined joined{
+            .name = name("w", 4), .session = {++sessions_}, .slots = static_cast<std::uint32_t>(1 + rng_.below(4))};
         if (rng_.one_in(2)) joined.labels.emplace_back("hw", name("h", 2));
         if (rng_.one_in(2)) joined.labels.emplace_back("zone", name("z", 2));
-        joined.offered = {.cpu_milli = rng_.one_in(2) ? -1 : 2000, .memory_bytes = -1, .gpu_milli = -1, .custom = {{"licence", 1}}};
+        joined.offered = {
+            .cpu_milli = rng_.one_in(2) ? -1 : 2000, .memory_bytes = -1, .gpu_milli = -1, .custom = {{"licence", 1}}};
         if (rng_.one_in(4)) joined.types = {"t0", "t1"};
         for (int n = 0; n < 3 && !held_.empty(); ++n) {
             const Held& held = any(held_);
@@ -108,7 +115,8 @@ private:
     }
     Fact report() {
         if (held_.empty()) return TimePassed{};
-        const std::size_t at = rng_.one_in(4) ? rng_.below(held_.size()) : held_.size() - 1 - rng_.below(std::min<std::size_t>(held_.size(), 4));
+        const std::size_t at = rng_.one_in(4) ? rng_.below(held_.size())
+                                              : held_.size() - 1 - rng_.below(std::min<std::size_t>(held_.size(), 4));
         const Held held = held_[at];
         if (rng_.one_in(3)) return AttemptStarted{held.task, held.attempt, held.session};
         if (!rng_.one_in(10)) held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(at));
@@ -122,17 +130,27 @@ private:
         switch (rng_.below(17)) {
             case 0: return EngineStarted{.seed = rng_.next(), .wall_offset = seconds(1'000'000)};
             case 1: return WallMoved{seconds(1'000'000 + rng_.between(-5, 5))};
-            case 2: if (rng_.one_in(3)) policy_ = static_cast<PolicyKind>(1 + rng_.below(7)); return config();
+            case 2:
+                if (rng_.one_in(3)) policy_ = static_cast<PolicyKind>(1 + rng_.below(7));
+                return config();
             case 3: return EstimateRevised{old_task(), estimate()};
             case 4: return CancelRequested{old_task(), ""};
-            case 5: return WorkerCapacityChanged{.session = session(), .slots = static_cast<std::uint32_t>(rng_.below(5)), .offered = {.cpu_milli = -1, .memory_bytes = -1}, .draining = rng_.one_in(8)};
+            case 5:
+                return WorkerCapacityChanged{.session = session(),
+                                             .slots = static_cast<std::uint32_t>(rng_.below(5)),
+                                             .offered = {.cpu_milli = -1, .memory_bytes = -1},
+                                             .draining = rng_.one_in(8)};
             case 6: return WorkerSuspected{session()};
             case 7: return WorkerRecovered{session()};
             case 8: return WorkerLeft{session(), rng_.one_in(2)};
             case 9: return WorkerLost{session(), now_ - seconds(3)};
             case 10: return WorkerControlled{name("w", 5), static_cast<WorkerOrder>(1 + rng_.below(3))};
-            case 11: return WorkerSpeedLearned{WorkerNo{static_cast<std::uint32_t>(rng_.below(5))}, static_cast<std::uint32_t>(500'000 + rng_.below(4'000'000)), 50'000};
-            case 12: return AffinityLearned{name("t", 3), name("h", 2), static_cast<std::uint32_t>(500'000 + rng_.below(1'500'000))};
+            case 11:
+                return WorkerSpeedLearned{WorkerNo{static_cast<std::uint32_t>(rng_.below(5))},
+                                          static_cast<std::uint32_t>(500'000 + rng_.below(4'000'000)), 50'000};
+            case 12:
+                return AffinityLearned{name("t", 3), name("h", 2),
+                                       static_cast<std::uint32_t>(500'000 + rng_.below(1'500'000))};
             case 13: return TrustLearned{static_cast<std::uint32_t>(rng_.below(1'000'001))};
             case 14: return overriding();
             case 15: return OverrideCleared{1 + rng_.below(overrides_ + 1)};

@@ -1,5 +1,5 @@
-// Snapshots: the records as they are, heap layouts and free lists included, so that a loaded scheduler goes on exactly as
-// the saved one would. Look-up tables are rebuilt. The bytes end in their own CRC-32C.
+// Snapshots: the records as they are, heap layouts and free lists included, so that a loaded scheduler goes on exactly
+// as the saved one would. Look-up tables are rebuilt. The bytes end in their own CRC-32C.
 
 #include <array>
 
@@ -9,85 +9,141 @@
 
 namespace nexus::core {
 
-template <class A> void fields(A& a, Resources& x) { a(x.cpu_milli, x.memory_bytes, x.gpu_milli, x.custom); }
-template <class A> void fields(A& a, RetryPolicy& x) { a(x.attempts_max, x.backoff_first, x.backoff_max); }
-template <class A> void fields(A& a, TaskSpec& x) {  // the fields that make a class
+template <class A>
+void fields(A& a, Resources& x) {
+    a(x.cpu_milli, x.memory_bytes, x.gpu_milli, x.custom);
+}
+template <class A>
+void fields(A& a, RetryPolicy& x) {
+    a(x.attempts_max, x.backoff_first, x.backoff_max);
+}
+template <class A>
+void fields(A& a, TaskSpec& x) {  // the fields that make a class
     a(x.type, x.tenant, x.queue, x.priority, x.idempotent, x.exclusive, x.preemptible, x.timeout, x.ttl, x.retry,
       x.labels_required, x.labels_preferred, x.labels_forbidden, x.pinned_worker, x.resources);
 }
-template <class A> void fields(A& a, QueueLimits& x) { a(x.name, x.paused, x.count_fair, x.running_max); }
-template <class A> void fields(A& a, TenantLimits& x) { a(x.name, x.share, x.running_max, x.waiting_max); }
-template <class A> void fields(A& a, TypeLimits& x) { a(x.name, x.running_max); }
-template <class A> void fields(A& a, Config& x) {
+template <class A>
+void fields(A& a, QueueLimits& x) {
+    a(x.name, x.paused, x.count_fair, x.running_max);
+}
+template <class A>
+void fields(A& a, TenantLimits& x) {
+    a(x.name, x.share, x.running_max, x.waiting_max);
+}
+template <class A>
+void fields(A& a, TypeLimits& x) {
+    a(x.name, x.running_max);
+}
+template <class A>
+void fields(A& a, Config& x) {
     a(x.version, x.policy, x.lease, x.close_grace, x.reconnect_grace, x.attempts_max, x.crashes_max, x.backoff_first,
       x.backoff_max, x.ttl, x.timeout_grace, x.idempotency_window, x.size_weight_permille, x.priority_credit_permille,
       x.overtake_cap_means, x.overtake_max, x.placement, x.hold_max, x.breaker, x.breaker_ratio_permille, x.speculation,
       x.speculation_slots_permille, x.preemption, x.preemptions_max, x.pause, x.tasks_max, x.idempotency_keys_max,
       x.fallback_threshold, x.queues, x.tenants, x.types);
 }
-template <class A> void fields(A& a, Counters& x) {
+template <class A>
+void fields(A& a, Counters& x) {
     a(x.submitted, x.succeeded, x.dead, x.cancelled, x.expired, x.waiting, x.assigned, x.running, x.decisions,
       x.fallback_decisions, x.stale_reports, x.requeues, x.workers_lost, x.speculations, x.preemptions, x.backlog,
       x.idle_while_waiting);
 }
-template <class A> void fields(A& a, Task& x) {
+template <class A>
+void fields(A& a, Task& x) {
     a(x.serial);
     if (x.serial == 0) return;
     a(x.key, x.base, x.submitted, x.since, x.p50, x.p90, x.mean, x.ticket, x.cls, x.run, x.copy, x.side, x.idempotency,
       x.older, x.newer, x.worker, x.confidence_permille, x.attempts, x.failures, x.crashes, x.rejections, x.preemptions,
       x.source, x.place, x.keyed, x.several_workers, x.concurrency_token, x.rate_turn);
 }
-template <class A> void fields(A& a, Side& x) {
+template <class A>
+void fields(A& a, Side& x) {
     a(x.run_at, x.deadline, x.sequence, x.dependencies, x.dependents, x.ordering, x.concurrency, x.rate, x.plain_class,
       x.holds, x.boost_us, x.vacant);
 }
-template <class A> void fields(A& a, HeapEntry& x) { a(x.key, x.ticket, x.task); }
-template <class A> void fields(A& a, Head& x) { a(x.key, x.ticket, x.cls); }
-template <class A> void fields(A& a, Timer& x) { a(x.at, x.order, x.ticket, x.index, x.kind); }
-template <class A> void fields(A& a, WallTimer& x) { a(x.at, x.serial, x.task); }
-template <class A> void fields(A& a, Class& x) {
+template <class A>
+void fields(A& a, HeapEntry& x) {
+    a(x.key, x.ticket, x.task);
+}
+template <class A>
+void fields(A& a, Head& x) {
+    a(x.key, x.ticket, x.cls);
+}
+template <class A>
+void fields(A& a, Timer& x) {
+    a(x.at, x.order, x.ticket, x.index, x.kind);
+}
+template <class A>
+void fields(A& a, WallTimer& x) {
+    a(x.at, x.serial, x.task);
+}
+template <class A>
+void fields(A& a, Class& x) {
     a(x.spec, x.alone, x.hash, x.type, x.tenant, x.queue, x.group, x.references, x.idle_stamp, x.heap, x.waiting,
       x.head_at, x.blocked, x.vacant);
 }
-template <class A> void fields(A& a, Group& x) {
+template <class A>
+void fields(A& a, Group& x) {
     a(x.required, x.forbidden, x.pinned, x.resources, x.needs_resources, x.alone, x.signature, x.classes, x.eligible,
       x.heads, x.active_at, x.vacant);
 }
-template <class A> void fields(A& a, Limit& x) { a(x.running, x.running_max, x.parked); }
-template <class A> void fields(A& a, AffinityFactor& x) { a(x.hardware, x.ln_q16, x.factor_ppm); }
-template <class A> void named(A& a, Named& x) { a(x.name, x.references, x.idle_stamp, x.vacant); }
-template <class A> void fields(A& a, TypeRecord& x) {
+template <class A>
+void fields(A& a, Limit& x) {
+    a(x.running, x.running_max, x.parked);
+}
+template <class A>
+void fields(A& a, AffinityFactor& x) {
+    a(x.hardware, x.ln_q16, x.factor_ppm);
+}
+template <class A>
+void named(A& a, Named& x) {
+    a(x.name, x.references, x.idle_stamp, x.vacant);
+}
+template <class A>
+void fields(A& a, TypeRecord& x) {
     named(a, x);
     a(x.limit, x.signature, x.mean_us, x.work_us, x.band_low, x.band_high, x.succeeded, x.failed, x.boost_us, x.holds,
       x.copies, x.copies_won, x.affinity, x.excluded);
 }
-template <class A> void fields(A& a, TenantRecord& x) {
+template <class A>
+void fields(A& a, TenantRecord& x) {
     named(a, x);
     a(x.limit, x.share, x.waiting_max, x.waiting, x.clock_us, x.epoch);
 }
-template <class A> void fields(A& a, QueueRecord& x) {
+template <class A>
+void fields(A& a, QueueRecord& x) {
     named(a, x);
     a(x.limit, x.paused, x.count_fair);
 }
-template <class A> void fields(A& a, KeyRecord& x) {
+template <class A>
+void fields(A& a, KeyRecord& x) {
     named(a, x);
     a(x.line, x.parked, x.holders, x.most, x.next, x.timer);
 }
-template <class A> void fields(A& a, Run& x) {
+template <class A>
+void fields(A& a, Run& x) {
     a(x.attempt, x.fence, x.assigned, x.started, x.ends_at, x.predicted, x.charged, x.ticket, x.task, x.cls, x.worker,
       x.at, x.number, x.speculative, x.orphan, x.flagged);
 }
-template <class A> void fields(A& a, Worker& x) {
-    a(x.name, x.session, x.labels, x.offered, x.used, x.types, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned,
-      x.draining, x.can_pause, x.leaving, x.slots, x.alone, x.runs, x.speed_ppm, x.deviation_ppm, x.speed_ln, x.work_us,
-      x.breaker, x.failing, x.breaker_next, x.failures_in_row, x.doubt, x.succeeded, x.failed, x.line, x.bound_work_us,
-      x.bound, x.reserved_task, x.reserved_ticket);
+template <class A>
+void fields(A& a, Worker& x) {
+    a(x.name, x.session, x.labels, x.offered, x.used, x.types, x.typeset, x.hardware, x.connected, x.suspect,
+      x.cordoned, x.draining, x.can_pause, x.leaving, x.slots, x.alone, x.runs, x.speed_ppm, x.deviation_ppm,
+      x.speed_ln, x.work_us, x.breaker, x.failing, x.breaker_next, x.failures_in_row, x.doubt, x.succeeded, x.failed,
+      x.line, x.bound_work_us, x.bound, x.reserved_task, x.reserved_ticket);
 }
-template <class A> void fields(A& a, IdempotencyEntry& x) {
+template <class A>
+void fields(A& a, IdempotencyEntry& x) {
     a(x.hi, x.lo, x.body_hash, x.task, x.submitted, x.ended, x.vacant);
 }
-template <class A> void fields(A& a, OverrideSet& x) { a(x.number, x.kind, x.task, x.type, x.worker, x.boost, x.expires); }
-template <class A> void fields(A& a, Override& x) { a(x.set, x.ticket); }
+template <class A>
+void fields(A& a, OverrideSet& x) {
+    a(x.number, x.kind, x.task, x.type, x.worker, x.boost, x.expires);
+}
+template <class A>
+void fields(A& a, Override& x) {
+    a(x.set, x.ticket);
+}
 
 template <class A>
 void Scheduler::State::archive(A& a) {
@@ -146,15 +202,18 @@ void Scheduler::save(std::string& out) const {
 Result<void> Scheduler::load(std::string_view bytes) {
     if (bytes.size() < 5) return fail(Fault::corrupt, "core snapshot: too short");
     const std::string_view body = bytes.substr(0, bytes.size() - 4);
-    if (Reader(bytes.substr(body.size())).u32() != crc32c(body)) return fail(Fault::corrupt, "core snapshot: checksum mismatch");
+    if (Reader(bytes.substr(body.size())).u32() != crc32c(body))
+        return fail(Fault::corrupt, "core snapshot: checksum mismatch");
     Reader reader(body);
     const std::uint64_t version = reader.varint();
-    if (version != kCoreVersion) return fail(Fault::unsupported, "core snapshot: core version " + std::to_string(version));
+    if (version != kCoreVersion)
+        return fail(Fault::unsupported, "core snapshot: core version " + std::to_string(version));
     auto loaded = std::make_unique<State>(Config{});
     loaded->signatures.clear();
     Archive<true> archive(reader);
     loaded->archive(archive);
-    if (reader.failed() || !reader.at_end()) return fail(Fault::corrupt, "core snapshot: it does not end where it should");
+    if (reader.failed() || !reader.at_end())
+        return fail(Fault::corrupt, "core snapshot: it does not end where it should");
     loaded->rebuild_tables();
     state_ = std::move(loaded);
     return {};

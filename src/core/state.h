@@ -28,7 +28,7 @@ struct Scheduler::State {
     Rng rng{1};
     Counters counters;
     std::uint64_t fence = 0;
-    std::uint64_t sequence = 0;      // of submissions
+    std::uint64_t sequence = 0;  // of submissions
     std::uint32_t last_ticket = 0;
 
     // Tasks, by index.
@@ -43,7 +43,7 @@ struct Scheduler::State {
     // What was, for a bounded time.
     std::vector<IdempotencyEntry> idempotency;
     std::vector<Index> free_idempotency;
-    std::deque<Index> ended_keys;    // in order of their end
+    std::deque<Index> ended_keys;  // in order of their end
     IndexTable idempotency_table;
     std::vector<std::pair<TaskId, bool>> ended;  // ring: task, succeeded
     std::size_t ended_next = 0;
@@ -100,13 +100,13 @@ struct Scheduler::State {
     Heap<WallTimer> wall_timers;
     std::size_t timers_stale = 0, wall_timers_stale = 0;
     std::uint32_t timer_order = 0;
-    Instant announced = kNever;      // the WakeAt in force
-    std::vector<Override> overrides; // by number
+    Instant announced = kNever;       // the WakeAt in force
+    std::vector<Override> overrides;  // by number
 
     // Order (docs/scheduling.md).
-    std::int64_t mean_us = 0;        // mean estimate
+    std::int64_t mean_us = 0;  // mean estimate
     std::uint32_t mean_count = 0;
-    std::int64_t tau_us = 0;         // mean virtual wait of arrivals that found work waiting
+    std::int64_t tau_us = 0;  // mean virtual wait of arrivals that found work waiting
     std::uint32_t tau_count = 0;
     std::uint32_t trust_ppm = 1'000'000;
     std::int64_t ready_work_us = 0;  // predicted work in class heaps and worker lines
@@ -114,8 +114,8 @@ struct Scheduler::State {
     std::uint64_t total_slots = 0, busy_slots = 0;
     std::uint32_t active_shares = 0;
     std::uint64_t clock_epoch = 1;
-    Instant balanced_at;             // utilisations stand at
-    Instant bands_at;                // bands stand at
+    Instant balanced_at;  // utilisations stand at
+    Instant bands_at;     // bands stand at
     bool bands_stale = true;
     std::int64_t median_speed_ln = 0;
     std::uint32_t prediction_failures = 0;  // in a row
@@ -123,9 +123,9 @@ struct Scheduler::State {
 
     // Alive during one event only.
     std::vector<Command>* out = nullptr;
-    bool deferred = false;           // queue new work instead of placing it at once
+    bool deferred = false;  // queue new work instead of placing it at once
     bool dispatch_everything = false;
-    std::vector<Index> freed;        // workers with a slot more than before
+    std::vector<Index> freed;                       // workers with a slot more than before
     std::vector<std::pair<TaskId, TaskId>> doomed;  // dependents to cancel, and why
 
     // scheduler.cc: one event
@@ -133,7 +133,9 @@ struct Scheduler::State {
     void settle();
     void measure_idle(Duration passed);
     template <class C>
-    void emit(C&& command) { out->emplace_back(std::forward<C>(command)); }
+    void emit(C&& command) {
+        out->emplace_back(std::forward<C>(command));
+    }
     std::uint32_t new_ticket();
     void mix_event(const Event& event);        // digest.cc
     void mix_command(const Command& command);  // digest.cc
@@ -158,10 +160,10 @@ struct Scheduler::State {
     Index find_task(TaskId task) const;
     Side& side_of(Index task);
     void link_dependencies(Index task, const TaskSpec& spec);
-    void advance(Index task);        // through its gates, as far as it gets
+    void advance(Index task);  // through its gates, as far as it gets
     bool gate_closed(Index task);
     void enqueue(Index task);
-    void leave_place(Index task);    // out of whatever queue it is in
+    void leave_place(Index task);  // out of whatever queue it is in
     struct Ending {
         TaskState state = TaskState::succeeded;
         AttemptOutcome outcome = AttemptOutcome::succeeded;
@@ -207,7 +209,7 @@ struct Scheduler::State {
     void head_rise(Group& group, std::size_t at);
     void head_sink(Group& group, std::size_t at);
     void push_ready(Index task);
-    void pop_ready(Index task);      // by invalidation; also when it is not the head
+    void pop_ready(Index task);  // by invalidation; also when it is not the head
     void clean(Class& cls);
     bool current(const HeapEntry& entry) const { return tasks[entry.task].ticket == entry.ticket; }
 
@@ -219,7 +221,7 @@ struct Scheduler::State {
     void join_keys(Index task, const TaskSpec& spec);
     void leave_keys(Index task);
     void give_back_tokens(Index task);
-    bool keys_closed(Index task);    // parks the task when a key forbids it to go on
+    bool keys_closed(Index task);  // parks the task when a key forbids it to go on
     void release_key(Index key);
     void release_rate(Index key);
     void rate_started(Index task);
@@ -250,7 +252,7 @@ struct Scheduler::State {
     void place_or_enqueue(Index task);
     void fill(Index worker);
     void dispatch_all();
-    Index next_for(Index worker);    // the task it should take, or none
+    Index next_for(Index worker);  // the task it should take, or none
     Index sufferer(const Group& group, Index worker) const;
     void start(Index task, Index worker, Decision decision, bool speculative);
     void update_ready(Index worker);
@@ -272,7 +274,7 @@ struct Scheduler::State {
     Index find_run(TaskId task, AttemptId attempt) const;
     Index find_ghost(SessionId session, AttemptId attempt) const;
     void attempt_over(Index run, AttemptOutcome outcome, Duration ran, std::uint64_t memory);
-    void vacate(Index run);                        // the slot is free
+    void vacate(Index run);  // the slot is free
     void make_ghost(Index run, RevokeReason reason, Duration grace);
     void report_taken(Index run, const AttemptFinished& report);
     void after_failure(Index task, Index run, const AttemptFinished& report);

@@ -1,5 +1,5 @@
-// Gated speculation: an idempotent task far beyond its prediction gets a second copy, when slots are idle anyway and the
-// type's copies tend to win. The first to finish decides; the other is revoked.
+// Gated speculation: an idempotent task far beyond its prediction gets a second copy, when slots are idle anyway and
+// the type's copies tend to win. The first to finish decides; the other is revoked.
 
 #include <algorithm>
 #include <bit>
@@ -34,7 +34,8 @@ void Scheduler::State::straggler_due(Index r) {
     set_timer(now + Duration{std::max<std::int64_t>(elapsed / 2, 100'000)}, TimerKind::straggler, r, run.ticket);
     if (!config.speculation || !active_groups.empty() || total_slots <= busy_slots) return;
     if ((total_slots - busy_slots) * 50 < total_slots) return;
-    if (copies_running > 0 && std::uint64_t{copies_running} * 1000 >= config.speculation_slots_permille * total_slots) return;
+    if (copies_running > 0 && std::uint64_t{copies_running} * 1000 >= config.speculation_slots_permille * total_slots)
+        return;
     TypeRecord& type = types[classes[run.cls].type];
     const bool wins = (3 * std::uint64_t{type.copies_won} + 4) * 10 >= 9 * (std::uint64_t{type.copies} + 4);
     if (!wins && !rng.one_in(kExploreOneIn)) return;

@@ -199,10 +199,18 @@ void Scheduler::State::end_task(Index task, const Ending& ending) {
         case TaskState::cancelled: ++counters.cancelled; break;
         default: ++counters.expired; break;
     }
-    emit(TaskEnded{.task = ids[task], .state = ending.state, .last_outcome = ending.outcome, .attempts = t.attempts,
-                   .failures = t.failures, .crashes = t.crashes, .submitted_at = t.submitted,
-                   .started_at = ending.started, .run = ending.run, .worker = WorkerNo{ending.worker},
-                   .result_bytes = ending.result_bytes, .cause = ending.cause});
+    emit(TaskEnded{.task = ids[task],
+                   .state = ending.state,
+                   .last_outcome = ending.outcome,
+                   .attempts = t.attempts,
+                   .failures = t.failures,
+                   .crashes = t.crashes,
+                   .submitted_at = t.submitted,
+                   .started_at = ending.started,
+                   .run = ending.run,
+                   .worker = WorkerNo{ending.worker},
+                   .result_bytes = ending.result_bytes,
+                   .cause = ending.cause});
     remember_ended(ids[task], succeeded);
     if (t.idempotency != kNone) {
         idempotency[t.idempotency].ended = now;

@@ -18,9 +18,9 @@ bool Scheduler::State::timer_alive(const Timer& timer) const {
         case TimerKind::task: return tasks[timer.index].ticket == timer.ticket;
         case TimerKind::ttl: return tasks[timer.index].serial == timer.ticket;
         case TimerKind::timeout:
-        case TimerKind::straggler:
-            return runs[timer.index].ticket == timer.ticket && runs[timer.index].task != kNone;
-        case TimerKind::lease: return runs[timer.index].ticket == timer.ticket && runs[timer.index].ends_at.us == timer.at;
+        case TimerKind::straggler: return runs[timer.index].ticket == timer.ticket && runs[timer.index].task != kNone;
+        case TimerKind::lease:
+            return runs[timer.index].ticket == timer.ticket && runs[timer.index].ends_at.us == timer.at;
         case TimerKind::rate: return rate_keys[timer.index].timer;
         case TimerKind::override_end:
             return std::any_of(overrides.begin(), overrides.end(),
@@ -84,8 +84,11 @@ void Scheduler::State::fire(const Timer& timer) {
             const Duration allowed = classes[run.cls].spec.timeout + config.timeout_grace;
             const Instant end = (run.started == kNever ? run.assigned : run.started) + allowed;
             if (end > now) return set_timer(end, TimerKind::timeout, timer.index, run.ticket);
-            AttemptFinished report{.task = ids[run.task], .attempt = run.attempt, .session = workers[run.worker].session,
-                                   .outcome = AttemptOutcome::timed_out, .run = now - (end - allowed)};
+            AttemptFinished report{.task = ids[run.task],
+                                   .attempt = run.attempt,
+                                   .session = workers[run.worker].session,
+                                   .outcome = AttemptOutcome::timed_out,
+                                   .run = now - (end - allowed)};
             const Index task = run.task;
             attempt_over(timer.index, report.outcome, report.run, 0);
             make_ghost(timer.index, RevokeReason::timed_out, config.timeout_grace);
@@ -127,7 +130,8 @@ void Scheduler::State::expire_oldest() {
 void Scheduler::State::announce_wake() {
     Instant earliest = kNever;
     if (!timers.empty()) earliest = {timers.top().at};
-    if (!wall_timers.empty()) earliest = std::min(earliest, Instant{saturating_sub(wall_timers.top().at, wall_offset.us)});
+    if (!wall_timers.empty())
+        earliest = std::min(earliest, Instant{saturating_sub(wall_timers.top().at, wall_offset.us)});
     if (ttl_oldest != kNone) earliest = std::min(earliest, tasks[ttl_oldest].submitted + config.ttl);
     if (earliest == announced) return;
     if (earliest > announced && announced > now) return;

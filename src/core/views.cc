@@ -16,8 +16,13 @@ std::optional<TaskView> Scheduler::task(TaskId id) const {
 
 TaskView Scheduler::State::view(Index task) const {
     const Task& t = tasks[task];
-    TaskView view{.task = ids[task], .spec = &classes[t.cls].spec, .estimate = t.estimate(), .submitted_at = t.submitted,
-                  .attempts = t.attempts, .failures = t.failures, .crashes = t.crashes};
+    TaskView view{.task = ids[task],
+                  .spec = &classes[t.cls].spec,
+                  .estimate = t.estimate(),
+                  .submitted_at = t.submitted,
+                  .attempts = t.attempts,
+                  .failures = t.failures,
+                  .crashes = t.crashes};
     if (t.run == kNone) return view;
     const Run& run = runs[t.run];
     view.state = run.started == kNever ? TaskState::assigned : TaskState::running;
@@ -53,18 +58,22 @@ WaitingWhy Scheduler::State::why(Index task) const {
                        "they must succeed first");
         case Place::backoff:
             for (const Timer& timer : timers.entries())
-                if (timer.kind == TimerKind::task && timer.index == task && timer.ticket == t.ticket) why.until = {timer.at};
+                if (timer.kind == TimerKind::task && timer.index == task && timer.ticket == t.ticket)
+                    why.until = {timer.at};
             return say(WaitReason::retry_backoff, "failure " + std::to_string(t.failures), "it is retried by itself");
         case Place::held: return say(WaitReason::held, "an operator's hold", "clear the override");
-        case Place::ordering: return say(WaitReason::ordering, "an earlier task with its ordering key", "it must end first");
+        case Place::ordering:
+            return say(WaitReason::ordering, "an earlier task with its ordering key", "it must end first");
         case Place::concurrency:
-            return say(WaitReason::concurrency, "its concurrency key, " +
-                           std::to_string(concurrency_keys[sides[t.side].concurrency].most) + " at a time",
+            return say(WaitReason::concurrency,
+                       "its concurrency key, " + std::to_string(concurrency_keys[sides[t.side].concurrency].most) +
+                           " at a time",
                        "one of them must end");
         case Place::rate:
             why.until = rate_keys[sides[t.side].rate].next;
             return say(WaitReason::rate, "its rate key", "wait for its turn");
-        case Place::bound: return say(WaitReason::capacity, "the queue of worker " + workers[t.worker].name, "add workers");
+        case Place::bound:
+            return say(WaitReason::capacity, "the queue of worker " + workers[t.worker].name, "add workers");
         case Place::ready: return why_ready(task);
         case Place::running:
             if (t.run == kNone || !runs[t.run].orphan) return {};
@@ -103,7 +112,8 @@ WaitingWhy Scheduler::State::why_ready(Index task) const {
     const std::optional<EtaView> when = eta(task);
     if (when) why.until = when->start_p50;
     return say(WaitReason::capacity,
-               explained.tasks_ahead == 0 ? "its eligible workers are busy" : std::to_string(explained.tasks_ahead) + " tasks ahead of it",
+               explained.tasks_ahead == 0 ? "its eligible workers are busy"
+                                          : std::to_string(explained.tasks_ahead) + " tasks ahead of it",
                "add workers");
 }
 
@@ -126,12 +136,18 @@ ExplainView Scheduler::State::explain(Index task) const {
     std::uint32_t counts[5] = {};
     for (Index w = 0; w < workers.size(); ++w) {
         const Worker& worker = workers[w];
-        if (!worker.connected) ++counts[0];
-        else if (!eligible(group, w)) ++counts[1];
-        else if (worker.cordoned || worker.draining || worker.leaving) ++counts[2];
-        else if (worker.suspect) ++counts[3];
-        else if (worker.breaker != Breaker::closed) ++counts[4];
-        else ++view.workers_eligible;
+        if (!worker.connected)
+            ++counts[0];
+        else if (!eligible(group, w))
+            ++counts[1];
+        else if (worker.cordoned || worker.draining || worker.leaving)
+            ++counts[2];
+        else if (worker.suspect)
+            ++counts[3];
+        else if (worker.breaker != Breaker::closed)
+            ++counts[4];
+        else
+            ++view.workers_eligible;
     }
     for (std::size_t i = 0; i < 5; ++i)
         if (counts[i] > 0) view.excluded.emplace_back(reasons[i], counts[i]);
@@ -154,12 +170,16 @@ std::optional<EtaView> Scheduler::State::eta(Index task) const {
         const Run& run = runs[t.run];
         const Instant start = run.started == kNever ? std::max(now, run.assigned) : run.started;
         const Duration p90{run_on(run.cls, t.p90.us, run.worker)};
-        return EtaView{start, start, std::max(now, start + Duration{run_on(run.cls, t.p50.us, run.worker)}), std::max(now, start + p90)};
+        return EtaView{start, start, std::max(now, start + Duration{run_on(run.cls, t.p50.us, run.worker)}),
+                       std::max(now, start + p90)};
     }
     Instant from = now;
     switch (t.place) {
-        case Place::ready: case Place::bound: break;
-        case Place::not_before: case Place::backoff: case Place::rate: from = why(task).until; break;
+        case Place::ready:
+        case Place::bound: break;
+        case Place::not_before:
+        case Place::backoff:
+        case Place::rate: from = why(task).until; break;
         default: return std::nullopt;
     }
     if (capacity_q16 == 0 || from == kNever) return std::nullopt;
@@ -172,23 +192,35 @@ std::optional<EtaView> Scheduler::State::eta(Index task) const {
     return EtaView{from + wait, from + wide, from + wait + t.p50, from + wide + t.p90};
 }
 
-std::uint32_t Scheduler::worker_count() const { return static_cast<std::uint32_t>(state_->workers.size()); }
+std::uint32_t Scheduler::worker_count() const {
+    return static_cast<std::uint32_t>(state_->workers.size());
+}
 
 WorkerView Scheduler::worker(WorkerNo number) const {
     if (number.n >= state_->workers.size()) return {};
     const Worker& worker = state_->workers[number.n];
-    WorkerView view{.worker = number, .name = worker.name, .connected = worker.connected, .suspect = worker.suspect,
-                    .cordoned = worker.cordoned, .draining = worker.draining || worker.leaving,
-                    .session = worker.session, .slots = worker.slots,
-                    .running = static_cast<std::uint32_t>(worker.runs.size()), .labels = &worker.labels,
-                    .offered = &worker.offered, .types = &worker.types, .speed_ppm = worker.speed_ppm,
-                    .breaker = static_cast<std::uint8_t>(worker.breaker), .succeeded = worker.succeeded,
+    WorkerView view{.worker = number,
+                    .name = worker.name,
+                    .connected = worker.connected,
+                    .suspect = worker.suspect,
+                    .cordoned = worker.cordoned,
+                    .draining = worker.draining || worker.leaving,
+                    .session = worker.session,
+                    .slots = worker.slots,
+                    .running = static_cast<std::uint32_t>(worker.runs.size()),
+                    .labels = &worker.labels,
+                    .offered = &worker.offered,
+                    .types = &worker.types,
+                    .speed_ppm = worker.speed_ppm,
+                    .breaker = static_cast<std::uint8_t>(worker.breaker),
+                    .succeeded = worker.succeeded,
                     .failed = worker.failed};
     view.utilization_ppm = static_cast<std::uint32_t>(scale(state_->hot.utilization[number.n], 1'000'000, kQ16One));
     if (worker.breaker == Breaker::closed) return view;
-    view.breaker_reason = worker.failing
-        ? std::to_string(worker.failures_in_row) + " failures in a row that its task types do not have elsewhere"
-        : "runs take " + std::to_string(worker.speed_ppm / 10'000) + " % of the usual time";
+    view.breaker_reason =
+        worker.failing
+            ? std::to_string(worker.failures_in_row) + " failures in a row that its task types do not have elsewhere"
+            : "runs take " + std::to_string(worker.speed_ppm / 10'000) + " % of the usual time";
     return view;
 }
 
@@ -197,7 +229,9 @@ WorkerNo Scheduler::find_worker(std::string_view name) const {
     return found == state_->worker_names.end() ? WorkerNo{} : WorkerNo{found->second};
 }
 
-WorkerNo Scheduler::worker_of(SessionId session) const { return WorkerNo{state_->session_worker(session)}; }
+WorkerNo Scheduler::worker_of(SessionId session) const {
+    return WorkerNo{state_->session_worker(session)};
+}
 
 std::vector<TaskId> Scheduler::tasks_after(TaskId after, std::size_t limit) const {
     std::vector<TaskId> found;  // a max-heap of the smallest `limit` ids

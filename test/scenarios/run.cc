@@ -1,6 +1,7 @@
-// Plays the stories of a folder against the scheduler: each line `TIME VERB words... key=value...` is an event, the lines
-// after it that begin with `>` are the commands it must cause, `?` lines are questions with their answers. With UPDATE=1
-// in the environment the answers are rewritten instead of compared. The words are listed in README.md beside this file.
+// Plays the stories of a folder against the scheduler: each line `TIME VERB words... key=value...` is an event, the
+// lines after it that begin with `>` are the commands it must cause, `?` lines are questions with their answers. With
+// UPDATE=1 in the environment the answers are rewritten instead of compared. The words are listed in README.md beside
+// this file.
 
 #include <algorithm>
 #include <cstdio>
@@ -22,7 +23,13 @@ std::int64_t span_us(const std::string& text) {
     std::size_t end = 0;
     const double value = std::stod(text, &end);
     const std::string unit = text.substr(end);
-    const double factor = unit == "us" ? 1 : unit == "ms" ? 1e3 : unit == "s" ? 1e6 : unit == "m" ? 60e6 : unit == "h" ? 3600e6 : unit == "d" ? 86400e6 : 0;
+    const double factor = unit == "us"   ? 1
+                          : unit == "ms" ? 1e3
+                          : unit == "s"  ? 1e6
+                          : unit == "m"  ? 60e6
+                          : unit == "h"  ? 3600e6
+                          : unit == "d"  ? 86400e6
+                                         : 0;
     if (factor == 0) throw std::invalid_argument("no such unit: " + text);
     return static_cast<std::int64_t>(value * factor);
 }
@@ -31,7 +38,9 @@ std::string span_text(std::int64_t us) {
     if (us == INT64_MAX) return "never";
     const bool whole = us % 1'000'000 == 0;
     const bool millis = us % 1000 == 0;
-    return whole ? std::to_string(us / 1'000'000) + "s" : millis ? std::to_string(us / 1000) + "ms" : std::to_string(us) + "us";
+    return whole    ? std::to_string(us / 1'000'000) + "s"
+           : millis ? std::to_string(us / 1000) + "ms"
+                    : std::to_string(us) + "us";
 }
 
 // One story: its scheduler and the names its lines use.
@@ -45,8 +54,10 @@ public:
         options_.clear();
         while (words >> word) {
             const std::size_t equals = word.find('=');
-            if (equals == std::string::npos) args_.push_back(word);
-            else options_[word.substr(0, equals)] = word.substr(equals + 1);
+            if (equals == std::string::npos)
+                args_.push_back(word);
+            else
+                options_[word.substr(0, equals)] = word.substr(equals + 1);
         }
         std::vector<Command> out;
         const Instant at{span_us(when)};
@@ -72,7 +83,8 @@ public:
         if (verb == "breaker") {
             const WorkerView view = scheduler_.worker(scheduler_.find_worker(name));
             static constexpr const char* states[] = {"closed", "open", "probing"};
-            return "? breaker " + name + ": " + states[view.breaker] + (view.breaker_reason.empty() ? "" : ", " + view.breaker_reason);
+            return "? breaker " + name + ": " + states[view.breaker] +
+                   (view.breaker_reason.empty() ? "" : ", " + view.breaker_reason);
         }
         if (verb == "admit") {
             TaskSpec spec{.tenant = name};
@@ -80,7 +92,8 @@ public:
                 if (word.starts_with("key=")) spec.idempotency_lo = std::stoull(word.substr(4));
                 if (word.starts_with("body=")) spec.body_hash = std::stoull(word.substr(5));
             }
-            static constexpr const char* answers[] = {"accepted", "duplicate", "key_conflict", "tasks_full", "tenant_full", "unknown_after"};
+            static constexpr const char* answers[] = {"accepted",   "duplicate",   "key_conflict",
+                                                      "tasks_full", "tenant_full", "unknown_after"};
             const std::string asked = question.substr(0, question.find(':'));
             return asked + ": " + answers[static_cast<std::size_t>(scheduler_.admit(spec).admission)];
         }
@@ -92,7 +105,9 @@ private:
         const auto found = options_.find(key);
         return found == options_.end() ? otherwise : found->second;
     }
-    std::int64_t span(const std::string& key, const char* otherwise = "0s") const { return span_us(option(key, otherwise)); }
+    std::int64_t span(const std::string& key, const char* otherwise = "0s") const {
+        return span_us(option(key, otherwise));
+    }
     std::uint32_t number(const std::string& key, std::uint32_t otherwise) const {
         return static_cast<std::uint32_t>(std::stoul(option(key, std::to_string(otherwise))));
     }
@@ -146,7 +161,9 @@ private:
         if (verb == "cancel") return CancelRequested{task(arg(0)), ""};
         if (verb == "config") return configuration();
         if (verb == "join") return joining();
-        if (verb == "capacity") return WorkerCapacityChanged{.session = session(arg(0)), .slots = number("slots", 1), .draining = flag("draining")};
+        if (verb == "capacity")
+            return WorkerCapacityChanged{
+                .session = session(arg(0)), .slots = number("slots", 1), .draining = flag("draining")};
         if (verb == "suspect") return WorkerSuspected{session(arg(0))};
         if (verb == "recover") return WorkerRecovered{session(arg(0))};
         if (verb == "leave") return WorkerLeft{session(arg(0)), flag("planned")};
@@ -154,7 +171,8 @@ private:
         if (verb == "cordon") return WorkerControlled{arg(0), WorkerOrder::cordon};
         if (verb == "uncordon") return WorkerControlled{arg(0), WorkerOrder::uncordon};
         if (verb == "drain") return WorkerControlled{arg(0), WorkerOrder::drain};
-        if (verb == "speed") return WorkerSpeedLearned{scheduler_.find_worker(arg(0)), number("percent", 100) * 10'000, 10'000};
+        if (verb == "speed")
+            return WorkerSpeedLearned{scheduler_.find_worker(arg(0)), number("percent", 100) * 10'000, 10'000};
         if (verb == "affinity") return AffinityLearned{arg(0), arg(1), number("percent", 100) * 10'000};
         if (verb == "trust") return TrustLearned{number("percent", 100) * 10'000};
         if (verb == "override") return overriding();
@@ -162,7 +180,11 @@ private:
         const auto [id, attempt_id] = attempt(arg(0));
         const SessionId from = session(option("from", worker_of_[arg(0)]));
         if (verb == "started") return AttemptStarted{id, attempt_id, from};
-        AttemptFinished finished{.task = id, .attempt = attempt_id, .session = from, .retryable = !flag("final"), .run = {span("run", "1s")}};
+        AttemptFinished finished{.task = id,
+                                 .attempt = attempt_id,
+                                 .session = from,
+                                 .retryable = !flag("final"),
+                                 .run = {span("run", "1s")}};
         for (unsigned n = 1; n <= 9; ++n)
             if (verb == name_of(static_cast<AttemptOutcome>(n))) finished.outcome = static_cast<AttemptOutcome>(n);
         if (verb != name_of(finished.outcome)) throw std::invalid_argument("unknown verb: " + verb);
@@ -202,7 +224,8 @@ private:
     Fact configuration() {
         Config config = scheduler_.config();
         ++config.version;
-        if (options_.contains("policy") && !policy_from_name(option("policy"), config.policy)) throw std::invalid_argument("unknown policy");
+        if (options_.contains("policy") && !policy_from_name(option("policy"), config.policy))
+            throw std::invalid_argument("unknown policy");
         config.attempts_max = number("attempts", config.attempts_max);
         config.crashes_max = number("crashes", config.crashes_max);
         config.breaker = option("breaker", "on") == "on";
@@ -210,15 +233,25 @@ private:
         config.speculation_slots_permille = number("copies_permille", config.speculation_slots_permille);
         config.idempotency_keys_max = number("keys", static_cast<std::uint32_t>(config.idempotency_keys_max));
         config.tasks_max = number("tasks", static_cast<std::uint32_t>(config.tasks_max));
-        if (options_.contains("queue")) config.queues = {{.name = option("queue"), .paused = flag("paused"), .running_max = number("running", 0)}};
-        if (options_.contains("tenant")) config.tenants = {{.name = option("tenant"), .share = number("share", 1), .running_max = number("running", 0), .waiting_max = number("waiting", 0)}};
+        if (options_.contains("queue"))
+            config.queues = {{.name = option("queue"), .paused = flag("paused"), .running_max = number("running", 0)}};
+        if (options_.contains("tenant"))
+            config.tenants = {{.name = option("tenant"),
+                               .share = number("share", 1),
+                               .running_max = number("running", 0),
+                               .waiting_max = number("waiting", 0)}};
         if (options_.contains("type")) config.types = {{.name = option("type"), .running_max = number("running", 0)}};
         return ConfigChanged{config};
     }
 
     Fact joining() {
-        WorkerJoined joined{.name = arg(0), .session = {++last_session_}, .labels = labels("labels"), .slots = number("slots", 1), .types = list("types")};
-        joined.offered = {.cpu_milli = options_.contains("cpu") ? number("cpu", 0) : -1, .memory_bytes = -1, .gpu_milli = -1};
+        WorkerJoined joined{.name = arg(0),
+                            .session = {++last_session_},
+                            .labels = labels("labels"),
+                            .slots = number("slots", 1),
+                            .types = list("types")};
+        joined.offered = {
+            .cpu_milli = options_.contains("cpu") ? number("cpu", 0) : -1, .memory_bytes = -1, .gpu_milli = -1};
         for (const std::string& name : list("holds")) {
             const auto [id, attempt_id] = attempt(name);
             joined.held.push_back({id, attempt_id});
@@ -228,7 +261,8 @@ private:
     }
 
     Fact overriding() {
-        OverrideSet set{.number = std::stoull(arg(0)), .type = option("type"), .worker = option("worker"), .boost = {span("by")}};
+        OverrideSet set{
+            .number = std::stoull(arg(0)), .type = option("type"), .worker = option("worker"), .boost = {span("by")}};
         static constexpr const char* kinds[] = {"pin", "hold", "boost", "exclude"};
         for (unsigned n = 0; n < 4; ++n)
             if (arg(1) == kinds[n]) set.kind = static_cast<OverrideKind>(n + 1);
@@ -254,9 +288,15 @@ private:
         for (const AttemptId dropped : c.abandon) text += " abandon " + attempt_name(dropped);
         return text + (c.replaced ? " replacing an older session" : "");
     }
-    std::string say(const DrainWorker& c) const { return "drain " + std::string(scheduler_.worker(scheduler_.worker_of(c.session)).name); }
-    std::string say(const AnswerReport& c) const { return (c.accepted ? "taken " : "stale ") + attempt_name(c.attempt); }
-    std::string say(const AttemptEnded& c) const { return "over " + attempt_name(c.attempt) + " " + name_of(c.outcome); }
+    std::string say(const DrainWorker& c) const {
+        return "drain " + std::string(scheduler_.worker(scheduler_.worker_of(c.session)).name);
+    }
+    std::string say(const AnswerReport& c) const {
+        return (c.accepted ? "taken " : "stale ") + attempt_name(c.attempt);
+    }
+    std::string say(const AttemptEnded& c) const {
+        return "over " + attempt_name(c.attempt) + " " + name_of(c.outcome);
+    }
     std::string say(const TaskEnded& c) {
         std::string text = "end " + names_[c.task] + " " + name_of(c.state) + " attempts=" + std::to_string(c.attempts);
         if (c.failures > 0) text += " failures=" + std::to_string(c.failures);
@@ -264,7 +304,8 @@ private:
         return text + (c.cause ? " because of " + names_[c.cause] : "");
     }
     std::string say(const TaskRequeued& c) {
-        return "requeue " + names_[c.task] + (c.reason == WaitReason::retry_backoff ? " not before " + span_text(c.not_before.us) : "");
+        return "requeue " + names_[c.task] +
+               (c.reason == WaitReason::retry_backoff ? " not before " + span_text(c.not_before.us) : "");
     }
     std::string say(const WakeAt& c) const { return "wake at " + span_text(c.at.us); }
 
@@ -336,10 +377,12 @@ int main(int argc, char** argv) {
     }
     std::vector<std::filesystem::path> paths;
     for (const auto& entry : std::filesystem::directory_iterator(argv[1]))
-        if (entry.path().extension() == ".txt" && entry.path().filename() != "CMakeLists.txt") paths.push_back(entry.path());
+        if (entry.path().extension() == ".txt" && entry.path().filename() != "CMakeLists.txt")
+            paths.push_back(entry.path());
     std::sort(paths.begin(), paths.end());
     const bool update = std::getenv("UPDATE") != nullptr;
-    const auto failed = std::count_if(paths.begin(), paths.end(), [&](const auto& path) { return !play(path, update); });
+    const auto failed =
+        std::count_if(paths.begin(), paths.end(), [&](const auto& path) { return !play(path, update); });
     std::printf("%zu stories, %td differ\n", paths.size(), failed);
     return failed == 0 && !paths.empty() ? 0 : 1;
 }
