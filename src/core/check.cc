@@ -62,6 +62,10 @@ void Scheduler::State::check() const {
     for (Index i = 0; i < of_type.size(); ++i) MUST(types[i].limit.running == of_type[i]);
     for (Index i = 0; i < of_tenant.size(); ++i) MUST(tenants[i].limit.running == of_tenant[i]);
     for (Index i = 0; i < of_queue.size(); ++i) MUST(queues[i].limit.running == of_queue[i]);
+    check_workers();
+}
+
+void Scheduler::State::check_workers() const {
     std::uint64_t busy = 0;
     for (Index w = 0; w < workers.size(); ++w) {
         const Worker& worker = workers[w];

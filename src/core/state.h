@@ -343,6 +343,7 @@ struct Scheduler::State {
 
     // check.cc, snapshot.cc
     void check() const;
+    void check_workers() const;
     template <class Archive>
     void archive(Archive& a);
     void rebuild_tables();
