@@ -1,0 +1,292 @@
+#include "api/view.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "engine/config_text.h"
+
+namespace nexus::api {
+namespace {
+
+void set_eta(WallTime start_p50, WallTime start_p90, WallTime finish_p50, WallTime finish_p90, v1::Eta& out) {
+    out.set_start_p50_unix_us(start_p50.us);
+    out.set_start_p90_unix_us(start_p90.us);
+    out.set_finish_p50_unix_us(finish_p50.us);
+    out.set_finish_p90_unix_us(finish_p90.us);
+}
+
+void set_attempt(const engine::AttemptInfo& attempt, v1::Attempt& out) {
+    out.set_number(attempt.number);
+    out.set_attempt_id(to_text(attempt.attempt));
+    out.set_fence(attempt.fence);
+    out.set_worker(attempt.worker);
+    out.set_assigned_unix_us(attempt.assigned.us);
+    out.set_started_unix_us(attempt.started.us);
+    out.set_ended_unix_us(attempt.ended.us);
+    if (attempt.run.us > 0) out.set_run_us(attempt.run.us);
+    out.set_outcome(attempt.outcome);
+    out.set_error(attempt.error);
+    out.set_peak_memory_bytes(static_cast<std::int64_t>(attempt.peak_memory_bytes));
+    out.set_predicted_us(attempt.predicted.us);
+    out.set_progress(attempt.progress);
+    out.set_progress_note(attempt.progress_note);
+}
+
+v1::WorkerState state_of(const engine::WorkerInfo& worker) {
+    if (!worker.connected) return v1::WORKER_STATE_GONE;
+    if (worker.draining) return v1::WORKER_STATE_DRAINING;
+    if (worker.cordoned) return v1::WORKER_STATE_CORDONED;
+    return worker.suspect ? v1::WORKER_STATE_SUSPECT : v1::WORKER_STATE_READY;
+}
+
+const char* name_of(core::OverrideKind kind) {
+    switch (kind) {
+        case core::OverrideKind::pin: return "pin";
+        case core::OverrideKind::hold: return "hold";
+        case core::OverrideKind::boost: return "boost";
+        case core::OverrideKind::exclude: return "exclude";
+    }
+    return "";
+}
+
+// Resident memory of this process; 0 when the kernel does not tell.
+std::uint64_t resident_bytes() {
+    std::FILE* file = std::fopen("/proc/self/statm", "r");
+    if (file == nullptr) return 0;
+    unsigned long long all = 0, resident = 0;
+    const int fields = std::fscanf(file, "%llu %llu", &all, &resident);
+    std::fclose(file);
+    return fields == 2 ? resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
+}
+
+}  // namespace
+
+std::string_view name_of(EstimateSource source) {
+    switch (source) {
+        case EstimateSource::none: return "none";
+        case EstimateSource::fallback: return "fallback";
+        case EstimateSource::hint: return "hint";
+        case EstimateSource::global: return "global";
+        case EstimateSource::prefix: return "prefix";
+        case EstimateSource::ema: return "ema";
+        case EstimateSource::type_mode: return "type_mode";
+        case EstimateSource::user_mode: return "user_mode";
+        case EstimateSource::scaled_mode: return "scaled_mode";
+        case EstimateSource::joined_mode: return "joined_mode";
+        case EstimateSource::worker_mode: return "worker_mode";
+        case EstimateSource::model: return "model";
+        case EstimateSource::forced: return "forced";
+    }
+    return "none";
+}
+
+void to_message(const Estimate& estimate, v1::Estimate& out) {
+    out.set_p50_us(estimate.p50.us);
+    out.set_p90_us(estimate.p90.us);
+    out.set_mean_us(estimate.mean.us);
+    out.set_confidence(estimate.confidence_permille / 1000.0);
+    out.set_source(std::string(name_of(estimate.source)));
+}
+
+void to_message(const core::Resources& resources, v1::Resources& out) {
+    if (resources.cpu_milli > 0) out.set_cpu_milli(resources.cpu_milli);
+    if (resources.memory_bytes > 0) out.set_memory_bytes(resources.memory_bytes);
+    if (resources.gpu_milli > 0) out.set_gpu_milli(resources.gpu_milli);
+    for (const auto& [name, amount] : resources.custom) (*out.mutable_custom())[name] = amount;
+}
+
+void to_message(const engine::Submitted& submitted, std::string_view durability, v1::SubmitResponse& out) {
+    out.set_id(to_text(submitted.task));
+    out.set_duplicate(submitted.duplicate);
+    to_message(submitted.estimate, *out.mutable_estimate());
+    if (submitted.finish_p50.us != 0)
+        set_eta(submitted.start_p50, submitted.start_p90, submitted.finish_p50, submitted.finish_p90, *out.mutable_eta());
+    out.set_durability(durability.data(), durability.size());
+}
+
+void to_message(const engine::TaskInfo& task, v1::Task& out) {
+    out.set_id(to_text(task.task));
+    out.set_type(task.type);
+    out.set_tenant(task.tenant);
+    out.set_queue(task.queue);
+    out.set_priority(task.priority);
+    out.set_state(static_cast<v1::TaskState>(task.state));
+    out.set_submitted_unix_us(task.submitted.us);
+    out.set_finished_unix_us(task.finished.us);
+    out.set_payload_bytes(static_cast<std::int64_t>(task.payload_bytes));
+    to_message(task.estimate, *out.mutable_estimate());
+    if (!core::is_terminal(task.state) && task.eta_finish_p50.us != 0)
+        set_eta(task.eta_start_p50, task.eta_start_p90, task.eta_finish_p50, task.eta_finish_p90, *out.mutable_eta());
+    if (task.waiting != core::WaitReason::none) {
+        v1::Waiting& waiting = *out.mutable_waiting();
+        waiting.set_reason(static_cast<v1::WaitReason>(task.waiting));
+        waiting.set_culprit(task.waiting_culprit);
+        waiting.set_since_unix_us(task.waiting_since.us);
+        waiting.set_until_unix_us(task.waiting_until.us);
+        waiting.set_remedy(task.waiting_remedy);
+    }
+    for (const auto& attempt : task.attempts) set_attempt(attempt, *out.add_attempts());
+    out.set_failures(task.failures);
+    out.set_crashes(task.crashes);
+    out.set_result(task.result);
+    out.set_error(task.error);
+    for (const auto& [name, value] : task.metadata) (*out.mutable_metadata())[name] = value;
+    if (task.redrive_of) out.set_redrive_of(to_text(task.redrive_of));
+    if (task.run.us > 0) out.set_run_us(task.run.us);
+    if (task.wait.us > 0) out.set_wait_us(task.wait.us);
+}
+
+void to_message(const engine::TaskPage& page, v1::ListTasksResponse& out) {
+    out.mutable_tasks()->Reserve(static_cast<int>(page.tasks.size()));
+    for (const auto& task : page.tasks) to_message(task, *out.add_tasks());
+    out.set_next_page_token(page.next);
+}
+
+void to_message(const engine::DecisionInfo& decision, v1::Decision& out) {
+    out.set_number(decision.number);
+    if (decision.task) out.set_task_id(to_text(decision.task));
+    out.set_at_unix_us(decision.at.us);
+    out.set_policy(decision.policy);
+    out.set_model(decision.model);
+    out.set_worker(decision.worker);
+    for (const auto& candidate : decision.candidates) {
+        v1::Candidate& to = *out.add_candidates();
+        to.set_worker(candidate.worker);
+        to.set_score(candidate.score);
+        for (const auto& [name, value] : candidate.factors) (*to.mutable_factors())[name] = value;
+    }
+    to_message(decision.estimate, *out.mutable_estimate());
+    out.set_fallback(decision.fallback);
+    out.set_baseline_worker(decision.baseline_worker);
+    out.set_reason(decision.reason);
+    out.set_eligible_free(decision.eligible_free);
+    out.set_waiting(decision.waiting);
+}
+
+void to_message(const engine::Explanation& explanation, v1::Explanation& out) {
+    to_message(explanation.task, *out.mutable_task());
+    if (explanation.decision) to_message(*explanation.decision, *out.mutable_decision());
+    out.set_tasks_ahead(explanation.tasks_ahead);
+    out.set_work_ahead_us(explanation.work_ahead.us);
+    out.set_workers_eligible(explanation.workers_eligible);
+    out.set_workers_total(explanation.workers_total);
+    for (const auto& [reason, workers] : explanation.excluded) (*out.mutable_workers_excluded())[reason] = workers;
+    out.set_summary(explanation.summary);
+}
+
+void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {
+    out.set_name(worker.name);
+    out.set_state(state_of(worker));
+    for (const auto& [name, value] : worker.labels) (*out.mutable_labels())[name] = value;
+    out.set_slots(worker.slots);
+    out.set_running(worker.running);
+    to_message(worker.offered, *out.mutable_resources());
+    for (const auto& type : worker.types) out.add_types(type);
+    out.set_speed(worker.speed);
+    out.set_utilization(worker.utilization);
+    out.set_breaker(worker.breaker);
+    out.set_breaker_reason(worker.breaker_reason);
+    out.set_succeeded(worker.succeeded);
+    out.set_failed(worker.failed);
+    out.set_version(worker.version);
+    out.set_hostname(worker.hostname);
+    out.set_connected_unix_us(worker.connected_at.us);
+    out.set_last_heard_unix_us(worker.last_heard.us);
+    out.set_cpu_usage(worker.cpu_usage);
+    out.set_memory_usage(worker.memory_usage);
+}
+
+void to_message(const predict::TypeStat& type, v1::TypeStat& out) {
+    out.set_type(type.type);
+    out.set_samples(type.samples);
+    out.set_p50_us(type.p50.us);
+    out.set_p90_us(type.p90.us);
+    out.set_mean_us(type.mean.us);
+    out.set_within_25(type.within_25);
+    out.set_p90_coverage(type.p90_coverage);
+    out.set_payload_slope(type.payload_slope);
+    out.set_expert(type.expert);
+    out.set_drifting(type.drifting);
+    out.set_drifts(type.drifts);
+    out.set_succeeded(type.samples);
+    out.set_failed(type.failed);
+    out.set_memory_p95_bytes(static_cast<std::int64_t>(type.memory_p95_bytes));
+    for (const auto& expert : type.experts) {
+        v1::ExpertStat& to = *out.add_experts();
+        to.set_name(expert.name);
+        to.set_hit_rate(expert.hit_rate);
+        to.set_weight(expert.weight);
+        to.set_estimate_us(expert.estimate.us);
+    }
+    for (const auto& [bound, count] : type.histogram) {
+        out.add_histogram_us(bound.us);
+        out.add_histogram_count(count);
+    }
+    out.set_override_us(type.forced.us);
+}
+
+void to_message(const engine::StatusInfo& status, v1::Status& out) {
+    const core::Counters& counters = status.counters;
+    out.set_version(status.version);
+    out.set_uptime_us(status.uptime.us);
+    out.set_policy(status.policy);
+    out.set_durability(status.durability);
+    out.set_fallback(status.fallback);
+    out.set_waiting(counters.waiting);
+    out.set_running(counters.assigned + counters.running);
+    out.set_submitted(counters.submitted);
+    out.set_succeeded(counters.succeeded);
+    out.set_dead(counters.dead);
+    out.set_cancelled(counters.cancelled);
+    out.set_expired(counters.expired);
+    out.set_workers_ready(status.workers_ready);
+    out.set_workers_total(status.workers_total);
+    out.set_slots(status.slots);
+    out.set_utilization(status.utilization);
+    out.set_within_25(status.accuracy.within_25);
+    out.set_p90_coverage(status.accuracy.p90_coverage);
+    out.set_eta_p90_coverage(status.accuracy.eta_p90_coverage);
+    out.set_backlog_work_us(counters.backlog.us);
+    out.set_drain_eta_unix_us(status.drain_eta.us);
+    out.set_journal_position(status.journal_position);
+    out.set_digest(status.digest);
+    out.set_decision_p50_us(status.decision_p50_us);
+    out.set_decision_p99_us(status.decision_p99_us);
+    out.set_commit_p50_us(status.commit_p50_us);
+    out.set_commit_p99_us(status.commit_p99_us);
+    out.set_stale_reports(counters.stale_reports);
+    out.set_history_dropped(status.history_dropped);
+    out.set_rss_bytes(resident_bytes());
+    out.set_decisions(counters.decisions);
+    out.set_now_unix_us(status.now.us);
+}
+
+void to_message(const core::Config& config, v1::SchedulerConfig& out) {
+    out.set_etag(std::to_string(config.version));
+    out.set_toml(engine::config_text(config));
+}
+
+void to_message(const engine::OverrideInfo& info, v1::Override& out) {
+    out.set_number(info.set.number);
+    out.set_kind(name_of(info.set.kind));
+    if (info.set.task) out.set_task_id(to_text(info.set.task));
+    out.set_type(info.set.type);
+    out.set_worker(info.set.worker);
+    out.set_boost_us(info.set.boost.us);
+    out.set_author(info.author);
+    out.set_reason(info.reason);
+    out.set_expires_unix_us(info.expires.us);
+}
+
+void to_message(const store::AuditRow& row, v1::AuditEntry& out) {
+    out.set_at_unix_us(row.at.us);
+    out.set_author(row.author);
+    out.set_action(row.action);
+    out.set_reason(row.reason);
+    out.set_before(row.before);
+    out.set_after(row.after);
+    out.set_hash(row.hash);
+}
+
+}  // namespace nexus::api

@@ -1,0 +1,33 @@
+#pragma once
+// What the engine shows -> nexus.v1 messages. Each call fills an empty message. Unknown values (-1, kNever, 0) are left
+// unset. No checks and no errors: the engine's values are always expressible.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nexus/v1/nexus.pb.h>
+
+#include "base/estimate.h"
+#include "core/config.h"
+#include "engine/messages.h"
+
+namespace nexus::api {
+
+std::string_view name_of(EstimateSource source);
+
+void to_message(const Estimate& estimate, v1::Estimate& out);
+void to_message(const core::Resources& resources, v1::Resources& out);
+void to_message(const engine::Submitted& submitted, std::string_view durability, v1::SubmitResponse& out);
+void to_message(const engine::TaskInfo& task, v1::Task& out);
+void to_message(const engine::TaskPage& page, v1::ListTasksResponse& out);
+void to_message(const engine::DecisionInfo& decision, v1::Decision& out);
+void to_message(const engine::Explanation& explanation, v1::Explanation& out);
+void to_message(const engine::WorkerInfo& worker, v1::Worker& out);
+void to_message(const predict::TypeStat& type, v1::TypeStat& out);
+void to_message(const engine::StatusInfo& status, v1::Status& out);  // rss_bytes is this process's
+void to_message(const core::Config& config, v1::SchedulerConfig& out);
+void to_message(const engine::OverrideInfo& info, v1::Override& out);
+void to_message(const store::AuditRow& row, v1::AuditEntry& out);
+
+}  // namespace nexus::api
