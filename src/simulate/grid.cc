@@ -1,0 +1,152 @@
+#include "simulate/grid.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <fmt/format.h>
+#include <mutex>
+#include <thread>
+
+#include "simulate/settings.h"
+#include "simulate/srpt.h"
+
+namespace nexus::simulate {
+namespace {
+
+// "Worse" means by more than a hundredth: below that, cells differ by the luck of single tasks.
+constexpr double kTie = 0.99;
+
+std::vector<Cell> lay_out(const GridSpec& spec) {
+    std::vector<Cell> cells;
+    for (const std::string& workload : spec.workloads)
+        for (const char cluster : spec.clusters)
+            for (const Arrivals arrivals : {Arrivals::poisson, Arrivals::bursts})
+                for (const double load : spec.loads)
+                    for (const std::uint32_t slots : {20U, 200U}) {
+                        const std::uint32_t tasks = spec.tasks > 0 ? spec.tasks : slots == 20 ? 15'000 : 40'000;
+                        cells.push_back({.spec = {.workload = workload, .tasks = tasks,
+                                                  .workers = slots == 20 ? 20U : 50U, .slots = slots == 20 ? 1U : 4U,
+                                                  .cluster = cluster, .load = load, .arrivals = arrivals,
+                                                  .seed = spec.seed}, .results = {}});
+                    }
+    return cells;
+}
+
+Result<void> run_cell(const GridSpec& spec, Cell& cell) {
+    Result<World> world = make_world(cell.spec);
+    if (!world) return std::unexpected(std::move(world).error());
+    for (const std::string& policy : spec.policies) {
+        Result<Contender> contender = make_contender(policy);
+        if (!contender) return std::unexpected(std::move(contender).error());
+        for (const auto& [name, value] : spec.settings)
+            if (Result<void> ok = set_config(contender->config, name, value); !ok)
+                return std::unexpected(std::move(ok).error());
+        Result<RunRecord> record = contender->srpt_limit ? Result<RunRecord>(run_srpt(*world)) : run(*world, *contender);
+        if (!record) return std::unexpected(std::move(record).error());
+        cell.results.push_back(measure(policy, *world, *record));
+    }
+    compare(cell.results);
+    return {};
+}
+
+// Geometric mean, built up value by value.
+struct Geometric {
+    double ln = 0, count = 0;
+    void add(double value) {
+        if (value <= 0) return;
+        ln += std::log(value);
+        ++count;
+    }
+    double value() const { return count > 0 ? std::exp(ln / count) : 0; }
+};
+
+const Metrics* find(const Cell& cell, const std::string& name) {
+    for (const Metrics& one : cell.results)
+        if (one.name == name) return &one;
+    return nullptr;
+}
+
+}  // namespace
+
+std::string cell_name(const WorldSpec& spec) {
+    return fmt::format("{}/{}/{}/{}/{}", spec.workload, spec.cluster,
+                       spec.arrivals == Arrivals::bursts ? "bursts" : "poisson", spec.load, spec.workers * spec.slots);
+}
+
+Result<std::vector<Cell>> run_grid(const GridSpec& spec, const std::function<void(std::size_t, std::size_t)>& progress) {
+    std::vector<Cell> cells = lay_out(spec);
+    std::atomic<std::size_t> next{0}, done{0};
+    std::mutex failing;  // guards `failure`
+    Result<void> failure;
+    const auto work = [&] {
+        for (std::size_t at = next++; at < cells.size(); at = next++) {
+            if (Result<void> ok = run_cell(spec, cells[at]); !ok) {
+                const std::lock_guard lock(failing);
+                failure = std::unexpected(std::move(ok).error().during("cell " + cell_name(cells[at].spec)));
+                next = cells.size();
+            }
+            progress(++done, cells.size());
+        }
+    };
+    std::vector<std::jthread> threads;
+    for (unsigned n = 1; n < std::max(1U, spec.threads); ++n) threads.emplace_back(work);
+    work();
+    threads.clear();
+    if (!failure) return std::unexpected(std::move(failure).error());
+    return cells;
+}
+
+GridVerdict judge(const std::vector<Cell>& cells, std::size_t of) {
+    GridVerdict verdict{.cells = cells.size()};
+    Geometric ll_mean, ll_p99, ll_slow, rr_mean, rr_p99, rr_variance, fcfs_mean, fcfs_p99, gap_mean, gap_p99;
+    std::vector<double> spreads;
+    verdict.variance_vs_round_robin_min = 1e300;
+    for (const Cell& cell : cells) {
+        const Metrics& one = cell.results[of];
+        ll_mean.add(one.mean_vs_least_loaded);
+        ll_p99.add(one.p99_vs_least_loaded);
+        ll_slow.add(one.p99_slowdown_vs_least_loaded);
+        if (one.mean_vs_least_loaded > 0 && std::min(one.mean_vs_least_loaded, one.p99_vs_least_loaded) < kTie)
+            verdict.worse_than_least_loaded.push_back(fmt::format("{} ({:.2f}x mean, {:.2f}x p99)", cell_name(cell.spec),
+                                                                  one.mean_vs_least_loaded, one.p99_vs_least_loaded));
+        if (one.mean_vs_round_robin > 0 && std::min(one.mean_vs_round_robin, one.p99_vs_round_robin) < kTie)
+            verdict.worse_than_round_robin.push_back(fmt::format("{} ({:.2f}x mean, {:.2f}x p99)", cell_name(cell.spec),
+                                                                 one.mean_vs_round_robin, one.p99_vs_round_robin));
+        if (const Metrics* rr = find(cell, "round-robin"); rr != nullptr && rr->stable) {
+            ++verdict.stable_cells;
+            rr_mean.add(one.mean_vs_round_robin);
+            rr_p99.add(one.p99_vs_round_robin);
+            rr_variance.add(one.variance_vs_round_robin);
+            verdict.variance_vs_round_robin_min = std::min(verdict.variance_vs_round_robin_min, one.variance_vs_round_robin);
+        }
+        if (const Metrics* fcfs = find(cell, "fcfs"); fcfs != nullptr) {
+            fcfs_mean.add(fcfs->mean_response_s / one.mean_response_s);
+            fcfs_p99.add(fcfs->p99_response_s / one.p99_response_s);
+        }
+        if (one.has_oracle) {
+            gap_mean.add(1 + one.oracle_gap_mean);
+            gap_p99.add(1 + one.oracle_gap_p99);
+        }
+        spreads.push_back(one.utilization_spread_healthy);
+        verdict.idle_while_waiting_s += one.idle_while_waiting_s;
+        verdict.unfinished += one.unfinished;
+    }
+    verdict.mean_vs_least_loaded = ll_mean.value();
+    verdict.p99_vs_least_loaded = ll_p99.value();
+    verdict.p99_slowdown_vs_least_loaded = ll_slow.value();
+    verdict.mean_vs_round_robin = rr_mean.value();
+    verdict.p99_vs_round_robin = rr_p99.value();
+    verdict.variance_vs_round_robin = rr_variance.value();
+    if (verdict.stable_cells == 0) verdict.variance_vs_round_robin_min = 0;
+    verdict.mean_vs_fcfs = fcfs_mean.value();
+    verdict.p99_vs_fcfs = fcfs_p99.value();
+    verdict.oracle_gap_mean = gap_mean.count > 0 ? gap_mean.value() - 1 : 0;
+    verdict.oracle_gap_p99 = gap_p99.count > 0 ? gap_p99.value() - 1 : 0;
+    std::sort(spreads.begin(), spreads.end());
+    verdict.spread_median = quantile(spreads, 0.5);
+    const auto within = std::upper_bound(spreads.begin(), spreads.end(), 0.15) - spreads.begin();
+    if (!spreads.empty()) verdict.spread_within_15 = static_cast<double>(within) / static_cast<double>(spreads.size());
+    return verdict;
+}
+
+}  // namespace nexus::simulate

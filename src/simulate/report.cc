@@ -1,0 +1,141 @@
+#include "simulate/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace nexus::simulate {
+namespace {
+
+constexpr const char* kColours[] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#57606a", "#bf3989", "#0a7ea4"};
+
+std::string escaped(const std::string& text) {
+    std::string made;
+    for (const char c : text) {
+        if (c == '<') made += "&lt;";
+        else if (c == '>') made += "&gt;";
+        else if (c == '&') made += "&amp;";
+        else made += c;
+    }
+    return made;
+}
+
+// The picture's frame and the place of values in it.
+struct Frame {
+    double left = 60, top = 34, width = 460, height = 230;
+    double low = 0, high = 1;
+    bool logarithmic = false;
+    double x(std::size_t at, std::size_t count) const {
+        return left + (count < 2 ? width / 2 : width * static_cast<double>(at) / static_cast<double>(count - 1));
+    }
+    double y(double value) const {
+        const double at = logarithmic ? (std::log(value) - std::log(low)) / (std::log(high) - std::log(low))
+                                      : (value - low) / (high - low);
+        return top + height * (1 - std::clamp(at, 0.0, 1.0));
+    }
+};
+
+Frame frame_of(const std::vector<Series>& series, bool logarithmic) {
+    double low = 1e300, high = -1e300;
+    for (const Series& one : series) {
+        for (const double y : one.y) {
+            if (!std::isfinite(y) || (logarithmic && y <= 0)) continue;
+            low = std::min(low, y);
+            high = std::max(high, y);
+        }
+    }
+    if (low > high) low = 0.1, high = 1;
+    Frame frame{.logarithmic = logarithmic};
+    frame.low = logarithmic ? low / 1.15 : std::min(0.0, low);
+    frame.high = logarithmic ? high * 1.15 : (high > 0 ? high * 1.08 : 1);
+    return frame;
+}
+
+}  // namespace
+
+std::string to_json(const std::string& command, const Arguments& args, const std::vector<Metrics>& results) {
+    nlohmann::ordered_json root;
+    root["command"] = command;
+    root["args"] = nlohmann::ordered_json::object();
+    for (const auto& [name, value] : args) root["args"][name] = value;
+    root["results"] = nlohmann::ordered_json::array();
+    for (const Metrics& one : results) {
+        nlohmann::ordered_json row;
+        row["name"] = one.name;
+        for (const MetricName& metric : metric_names()) row[metric.name] = one.*metric.value;
+        if (one.has_oracle) {
+            row["oracle_gap_mean"] = one.oracle_gap_mean;
+            row["oracle_gap_p99"] = one.oracle_gap_p99;
+        }
+        row["stable"] = one.stable;
+        row["digest"] = one.digest;
+        root["results"].push_back(std::move(row));
+    }
+    return root.dump() + "\n";
+}
+
+std::string to_table(const std::vector<Metrics>& results) {
+    std::string out = fmt::format("{:<24}{:>9}{:>9}{:>9}{:>10}{:>10}{:>7}{:>7}{:>8}{:>10}{:>8}{:>8}{:>8}\n", "policy",
+                                  "mean_s", "p50_s", "p99_s", "p999_s", "p99_slow", "cv", "spread", "idle_s",
+                                  "max_wait", "run25", "eta25", "eta90");
+    for (const Metrics& one : results)
+        out += fmt::format("{:<24}{:>9.3f}{:>9.3f}{:>9.2f}{:>10.2f}{:>10.2f}{:>7.2f}{:>7.3f}{:>8.1f}{:>10.1f}{:>8.3f}"
+                           "{:>8.3f}{:>8.3f}{}\n",
+                           one.name, one.mean_response_s, one.p50_response_s, one.p99_response_s, one.p999_response_s,
+                           one.p99_slowdown, one.cv_response_by_type, one.utilization_spread, one.idle_while_waiting_s,
+                           one.max_wait_s, one.run_within_25, one.eta_within_25, one.eta_p90_coverage,
+                           one.stable ? "" : "  unstable");
+    out += fmt::format("\n{:<24}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>11}  {}\n", "policy", "rr_mean", "rr_p99",
+                       "ll_mean", "ll_p99", "gap_mean", "gap_p99", "decisions", "ns_p50", "ns_p99", "tasks/s", "digest");
+    for (const Metrics& one : results)
+        out += fmt::format("{:<24}{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>10}{:>10}{:>10.0f}{:>9.0f}{:>9.0f}{:>11.0f}  {}\n",
+                           one.name, one.mean_vs_round_robin, one.p99_vs_round_robin, one.mean_vs_least_loaded,
+                           one.p99_vs_least_loaded,
+                           one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_mean) : "-",
+                           one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_p99) : "-", one.decisions,
+                           one.decision_ns_p50, one.decision_ns_p99, one.simulated_tasks_per_s, one.digest);
+    for (const Metrics& one : results) {
+        if (one.unfinished + one.dead + one.fallback_decisions + one.seconds_to_isolate <= 0) continue;
+        out += fmt::format("{}: {:.0f} unfinished, {:.0f} dead, {:.0f} fallback decisions", one.name, one.unfinished,
+                           one.dead, one.fallback_decisions);
+        if (one.tasks_to_isolate >= 0)
+            out += fmt::format(", isolated after {:.0f} tasks ({:.1f} s), back {:.1f} s after the trouble",
+                               one.tasks_to_isolate, one.seconds_to_isolate, one.seconds_to_readmit);
+        out += "\n";
+    }
+    return out;
+}
+
+std::string line_chart(const std::string& title, const std::string& y_title, const std::vector<std::string>& labels,
+                       const std::vector<Series>& series, bool logarithmic) {
+    const Frame frame = frame_of(series, logarithmic);
+    std::string out = fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 700 320\" font-family=\"sans-serif\""
+                                  " font-size=\"11\"><rect width=\"700\" height=\"320\" fill=\"#fff\"/>"
+                                  "<text x=\"60\" y=\"20\" font-size=\"14\">{}</text>\n", escaped(title));
+    for (int n = 0; n <= 4; ++n) {
+        const double part = n / 4.0;
+        const double value = logarithmic ? frame.low * std::pow(frame.high / frame.low, part)
+                                         : frame.low + (frame.high - frame.low) * part;
+        out += fmt::format("<path d=\"M60 {0:.1f}h460\" stroke=\"#ddd\"/><text x=\"54\" y=\"{1:.1f}\" text-anchor=\"end\">"
+                           "{2:.3g}</text>\n", frame.y(value), frame.y(value) + 4, value);
+    }
+    for (std::size_t n = 0; n < labels.size(); ++n)
+        out += fmt::format("<text x=\"{:.1f}\" y=\"282\" text-anchor=\"middle\">{}</text>\n", frame.x(n, labels.size()),
+                           escaped(labels[n]));
+    out += fmt::format("<text x=\"60\" y=\"306\" fill=\"#555\">{}</text>\n", escaped(y_title));
+    for (std::size_t n = 0; n < series.size(); ++n) {
+        const char* colour = kColours[n % std::size(kColours)];
+        std::string path;
+        for (std::size_t at = 0; at < series[n].y.size(); ++at) {
+            if (!std::isfinite(series[n].y[at])) continue;
+            path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", frame.x(at, labels.size()),
+                                frame.y(series[n].y[at]));
+        }
+        out += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>", path, colour);
+        out += fmt::format("<text x=\"530\" y=\"{}\" fill=\"{}\">{}</text>\n", 44 + 16 * n, colour, escaped(series[n].name));
+    }
+    return out + "</svg>\n";
+}
+
+}  // namespace nexus::simulate
