@@ -1,0 +1,268 @@
+// The proving ground itself: worlds have the moments they claim, metrics are what a hand computes, runs repeat.
+
+#include <doctest/doctest.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+
+#include "simulate/command.h"
+#include "simulate/draw.h"
+#include "simulate/event_queue.h"
+#include "simulate/grid.h"
+#include "simulate/metrics.h"
+#include "simulate/report.h"
+#include "simulate/settings.h"
+#include "simulate/srpt.h"
+
+namespace nexus::simulate {
+namespace {
+
+World drawn(const WorldSpec& spec) {
+    Result<World> world = make_world(spec);
+    REQUIRE(world.has_value());
+    return std::move(*world);
+}
+
+RunRecord played(const World& world, const std::string& policy, const DriverOptions& options = {}) {
+    const Result<Contender> contender = make_contender(policy);
+    REQUIRE(contender.has_value());
+    Result<RunRecord> record = run(world, *contender, options);
+    REQUIRE(record.has_value());
+    return std::move(*record);
+}
+
+// Two workers of speed 1 and 2, three tasks of one type; nothing is left to chance.
+World tiny_world() {
+    World world;
+    world.workload.types = {"a"};
+    world.workload.users = {"u"};
+    world.workload.tenants = {"default"};
+    world.workload.mean_work = seconds(2);
+    for (const auto& [arrival, work] : {std::pair{0, 1}, {10, 2}, {10, 3}})
+        world.workload.tasks.push_back({.arrival = Instant{seconds(arrival).us}, .work = seconds(work)});
+    world.cluster.workers = {{.name = "worker-1"}, {.name = "worker-2", .multiplier = 2}};
+    return world;
+}
+
+TEST_CASE("plans come out by time, then in the order they were made") {
+    EventQueue queue;
+    Rng rng(7);
+    for (std::uint32_t n = 0; n < 1000; ++n)
+        queue.plan(Instant{static_cast<std::int64_t>(rng.below(20))}, Happening::run_ends, n);
+    Planned before = queue.take();
+    for (int n = 1; n < 1000; ++n) {
+        const Planned next = queue.take();
+        REQUIRE(before.at <= next.at);
+        if (before.at == next.at) REQUIRE(before.number < next.number);
+        before = next;
+    }
+    CHECK(queue.empty());
+    CHECK_EQ(queue.next_at().us, kNever.us);
+}
+
+TEST_CASE("draws have the mean they claim") {
+    Rng rng(3);
+    double exponential = 0, normal = 0, square = 0, pareto = 0;
+    constexpr int count = 400'000;
+    for (int n = 0; n < count; ++n) {
+        exponential += draw_exponential(rng);
+        const double z = draw_normal(rng);
+        normal += z;
+        square += z * z;
+        pareto += draw_pareto(rng, 1.5, 1, 300);
+    }
+    CHECK(exponential / count == doctest::Approx(1).epsilon(0.01));
+    CHECK(std::abs(normal / count) < 0.01);
+    CHECK(square / count == doctest::Approx(1).epsilon(0.01));
+    CHECK(pareto / count == doctest::Approx(pareto_mean(1.5, 1, 300)).epsilon(0.05));
+}
+
+TEST_CASE("every workload reaches its load by either kind of arrival") {
+    for (const std::string_view name : workload_names()) {
+        for (const Arrivals arrivals : {Arrivals::poisson, Arrivals::bursts}) {
+            CAPTURE(name);
+            const World world = drawn({.workload = std::string(name), .tasks = 5000, .load = 0.7, .arrivals = arrivals});
+            double work = 0;
+            Instant before;
+            for (const SimTask& task : world.workload.tasks) {
+                REQUIRE(task.arrival >= before);
+                before = task.arrival;
+                work += static_cast<double>(task.work.us);
+            }
+            const double offered = work / (static_cast<double>(before.us) * world.cluster.capacity());
+            CHECK(offered == doctest::Approx(0.7).epsilon(0.001));
+        }
+    }
+}
+
+TEST_CASE("bursts are more uneven than Poisson arrivals") {
+    const auto dispersion = [](Arrivals arrivals) {
+        const World world = drawn({.workload = "ln", .tasks = 20'000, .arrivals = arrivals});
+        const std::int64_t step = world.workload.last_arrival().us / 400 + 1;
+        std::vector<double> counts(400);
+        for (const SimTask& task : world.workload.tasks) ++counts[static_cast<std::size_t>(task.arrival.us / step)];
+        double squares = 0;
+        for (const double count : counts) squares += (count - 50) * (count - 50);
+        return squares / 400 / 50;  // 1 for a Poisson process
+    };
+    CHECK(dispersion(Arrivals::poisson) < 1.4);
+    CHECK(dispersion(Arrivals::bursts) > 3);
+}
+
+TEST_CASE("clusters are what their letter says") {
+    const World equal = drawn({.tasks = 100, .workers = 100, .cluster = 'H'});
+    CHECK_EQ(equal.cluster.capacity(), doctest::Approx(100));
+    CHECK(equal.cluster.troubles.empty());
+    const World troubled = drawn({.tasks = 100, .workers = 100, .cluster = 'B'});
+    REQUIRE_EQ(troubled.cluster.troubles.size(), 1);
+    const Trouble& slow = troubled.cluster.troubles[0];
+    CHECK_EQ(troubled.speed_of(slow.worker, slow.from) / troubled.speed_of(slow.worker, slow.to), doctest::Approx(5));
+    CHECK_EQ(troubled.cluster.straggler_share, 0.01);
+    int unwell = 0;
+    for (const SimWorker& worker : troubled.cluster.workers) unwell += worker.healthy ? 0 : 1;
+    CHECK_EQ(unwell, 4);
+}
+
+TEST_CASE("metrics of three tasks are those a hand computes") {
+    const World world = tiny_world();
+    RunRecord record;
+    record.window_from = Instant{};
+    record.window_to = Instant{seconds(20).us};
+    const std::pair<int, int> times[] = {{0, 1}, {10, 12}, {14, 20}};  // start, finish
+    for (const auto& [start, finish] : times)
+        record.tasks.push_back({.first_start = Instant{seconds(start).us}, .finish = Instant{seconds(finish).us},
+                                .state = core::TaskState::succeeded, .predicted = seconds(2),
+                                .run = seconds(finish - start), .eta_p50 = Instant{seconds(12).us},
+                                .eta_p90 = Instant{seconds(15).us}});
+    record.workers = {{.busy = seconds(5)}, {.busy = seconds(15)}};
+    record.makespan = Instant{seconds(20).us};
+    const Metrics metrics = measure("hand", world, record, 0);  // responses 1, 2, 10; work 1, 2, 3
+    CHECK(metrics.mean_response_s == doctest::Approx(13.0 / 3));
+    CHECK_EQ(metrics.p50_response_s, 2);
+    CHECK_EQ(metrics.p99_response_s, 10);
+    CHECK(metrics.mean_slowdown == doctest::Approx((1 + 1 + 10.0 / 3) / 3));
+    CHECK(metrics.response_variance_s2 == doctest::Approx(16.2222).epsilon(0.0001));
+    CHECK(metrics.cv_response_by_type == doctest::Approx(std::sqrt(16.2222) / (13.0 / 3)).epsilon(0.0001));
+    CHECK_EQ(metrics.max_wait_s, 4);
+    CHECK_EQ(metrics.max_wait_large_s, 4);
+    CHECK(metrics.utilization_spread == doctest::Approx(0.5));
+    CHECK(metrics.utilization == doctest::Approx(0.5));
+    CHECK(metrics.run_within_25 == doctest::Approx(1.0 / 3));
+    CHECK(metrics.eta_within_25 == doctest::Approx(1.0 / 3));
+    CHECK(metrics.eta_p90_coverage == doctest::Approx(2.0 / 3));
+}
+
+TEST_CASE("comparisons divide the other by this one") {
+    std::vector<Metrics> results(3);
+    results[0] = {.name = "predictive", .mean_response_s = 2, .p99_response_s = 5, .response_variance_s2 = 1};
+    results[1] = {.name = "round-robin", .mean_response_s = 6, .p99_response_s = 20, .response_variance_s2 = 9};
+    results[2] = {.name = "oracle-predictive", .mean_response_s = 1.6, .p99_response_s = 5};
+    compare(results);
+    CHECK(results[0].mean_vs_round_robin == doctest::Approx(3));
+    CHECK(results[0].p99_vs_round_robin == doctest::Approx(4));
+    CHECK(results[0].variance_vs_round_robin == doctest::Approx(9));
+    CHECK(results[0].oracle_gap_mean == doctest::Approx(0.25));
+    CHECK_EQ(results[0].mean_vs_least_loaded, 0);
+}
+
+TEST_CASE("the clairvoyant limit runs the shortest first, and on the fastest worker") {
+    const RunRecord record = run_srpt(tiny_world());
+    CHECK_EQ(record.tasks[0].finish.us, seconds(1).us);
+    CHECK_EQ(record.tasks[1].finish.us, seconds(12).us);
+    CHECK_EQ(record.tasks[2].finish.us, seconds(14).us);  // two seconds at half speed, then the fast worker is free
+}
+
+TEST_CASE("one world and one policy give one digest, with every invariant of the core kept") {
+    const World world = drawn({.tasks = 600, .workers = 5, .cluster = 'B', .load = 0.9});
+    for (const char* policy : {"predictive", "fcfs", "least-loaded", "power-of-two", "random", "round-robin",
+                               "nexus-ema", "oracle-predictive"}) {
+        CAPTURE(policy);
+        const RunRecord one = played(world, policy, {.check = true});
+        const RunRecord two = played(world, policy);
+        CHECK_EQ(one.digest, two.digest);
+        CHECK_EQ(one.unfinished, 0);
+        CHECK_EQ(one.makespan.us, two.makespan.us);
+    }
+    CHECK_NE(played(world, "predictive").digest, played(drawn({.tasks = 600, .workers = 5, .cluster = 'B', .load = 0.9,
+                                                               .seed = 2}), "predictive").digest);
+}
+
+TEST_CASE("late binding leaves no slot idle while a task waits; binding at arrival does") {
+    const World world = drawn({.tasks = 3000, .workers = 10, .load = 0.85});
+    CHECK_EQ(played(world, "predictive").idle_while_waiting.us, 0);
+    CHECK_EQ(played(world, "fcfs").idle_while_waiting.us, 0);
+    CHECK(played(world, "round-robin").idle_while_waiting.us > 0);
+}
+
+TEST_CASE("a world with zones, resources, tenants, priorities, hardware and crashes finishes all its tasks") {
+    const World world = drawn({.tasks = 1500, .workers = 8, .slots = 2, .load = 0.6, .crash_rate = 3,
+                               .hardware_classes = 2, .affinity_sigma = 0.5, .zones = 2, .resources = true, .tenants = 3,
+                               .priorities = true});
+    const RunRecord record = played(world, "predictive");
+    CHECK_EQ(record.unfinished, 0);
+    std::size_t succeeded = 0;
+    for (const TaskRecord& task : record.tasks) succeeded += task.state == core::TaskState::succeeded ? 1 : 0;
+    CHECK_EQ(succeeded, record.tasks.size());
+}
+
+TEST_CASE("without predictions in the middle of the run no task is lost, and the fallback is counted") {
+    const World world = drawn({.tasks = 2000, .workers = 10});
+    Result<Contender> contender = make_contender("predictive");
+    REQUIRE(contender.has_value());
+    contender->kill_from = 0.4;
+    contender->kill_to = 0.6;
+    const Result<RunRecord> record = run(world, *contender);
+    REQUIRE(record.has_value());
+    CHECK_EQ(record->unfinished, 0);
+    CHECK(record->counters.fallback_decisions > 0);
+    CHECK(record->counters.fallback_decisions < record->counters.decisions / 2);
+}
+
+TEST_CASE("what cannot be is refused with its reason") {
+    const std::pair<WorldSpec, const char*> rows[] = {
+        {{.workload = "none"}, "unknown"},        {{.workers = 0}, "--workers"},  {{.slots = 0}, "--slots"},
+        {{.cluster = 'X'}, "--cluster"},          {{.load = 0}, "--load"},        {{.tasks = 0}, "number of tasks"},
+        {{.arrivals = Arrivals::trace}, "--trace"}, {{.zones = 50}, "--zones"},
+    };
+    for (const auto& [spec, part] : rows) {
+        CAPTURE(part);
+        const Result<World> world = make_world(spec);
+        REQUIRE_FALSE(world.has_value());
+        CHECK_EQ(world.error().fault, Fault::invalid);
+        CHECK_NE(world.error().what.find(part), std::string::npos);
+    }
+    const Result<World> lost = make_world({.trace = "/nowhere/at/all.csv"});
+    REQUIRE_FALSE(lost.has_value());
+    CHECK_EQ(lost.error().fault, Fault::not_found);
+    CHECK_FALSE(make_contender("clever").has_value());
+    core::Config config;
+    CHECK_FALSE(set_config(config, "size-weight", "much").has_value());
+    CHECK_FALSE(set_config(config, "colour", "1").has_value());
+    REQUIRE(set_config(config, "size-weight", "0.25").has_value());
+    CHECK_EQ(config.size_weight_permille, 250);
+}
+
+TEST_CASE("the verb answers 2 to a bad argument") {
+    CLI::App app;
+    int exit_code = 0;
+    add_command(app, exit_code);
+    app.parse("simulate --policy clever --tasks 10");
+    CHECK_EQ(exit_code, 2);
+}
+
+TEST_CASE("a grid does not depend on its threads") {
+    GridSpec spec{.workloads = {"ln"}, .clusters = {'B'}, .loads = {0.7}, .policies = {"predictive", "round-robin"},
+                  .tasks = 400, .threads = 1};
+    const auto quiet = [](std::size_t, std::size_t) {};
+    const auto one = run_grid(spec, quiet);
+    spec.threads = 2;
+    const auto two = run_grid(spec, quiet);
+    REQUIRE(one.has_value());
+    REQUIRE(two.has_value());
+    REQUIRE_EQ(one->size(), 4);
+    for (std::size_t n = 0; n < one->size(); ++n) CHECK_EQ((*one)[n].results[0].digest, (*two)[n].results[0].digest);
+    CHECK_EQ(judge(*one, 0).cells, 4);
+}
+
+}  // namespace
+}  // namespace nexus::simulate
