@@ -37,32 +37,59 @@ constexpr Duration kHeartbeat = seconds(1);  // of the worker protocol (contract
 
 constexpr std::array kKeys{
     Key{{"policy", "predictive, fcfs, least_loaded, power_of_two, random, round_robin or nexus_ema"}, &Config::policy},
-    Key{{"lease", "of an attempt from its worker's last contact; at least two heartbeats (2s)"}, &Config::lease, 2 * kHeartbeat.us, kDay},
+    Key{{"lease", "of an attempt from its worker's last contact; at least two heartbeats (2s)"},
+        &Config::lease,
+        2 * kHeartbeat.us,
+        kDay},
     Key{{"close_grace", "after a connection closes without goodbye; at most the lease"}, &Config::close_grace, 0, kDay},
-    Key{{"reconnect_grace", "for workers to return after a server start; at most the lease"}, &Config::reconnect_grace, 0, kDay},
+    Key{{"reconnect_grace", "for workers to return after a server start; at most the lease"},
+        &Config::reconnect_grace,
+        0,
+        kDay},
     Key{{"attempts_max", "reported failures before a task is dead"}, &Config::attempts_max, 1, 1000},
     Key{{"crashes_max", "lost workers before a task is dead"}, &Config::crashes_max, 1, 1000},
     Key{{"backoff_first", "before the second attempt; doubles, full jitter"}, &Config::backoff_first, 0, kDay},
     Key{{"backoff_max", "ceiling of the backoff"}, &Config::backoff_max, 0, 30 * kDay},
     Key{{"ttl", "a task not finished by then expires"}, &Config::ttl, 1'000'000, 10 * kYear},
     Key{{"timeout_grace", "past an attempt's timeout the server ends it itself"}, &Config::timeout_grace, 0, kDay},
-    Key{{"idempotency_window", "how long a key is remembered after its task ended"}, &Config::idempotency_window, hours(1).us, kYear},
-    Key{{"size_weight_permille", "250 protects the tail in overload, 4000 is nearly shortest first"}, &Config::size_weight_permille, 0, 100'000},
-    Key{{"priority_credit_permille", "seconds of credit per priority level, in permille of the mean task"}, &Config::priority_credit_permille, 0, 100'000'000},
-    Key{{"overtake_cap_means", "the size term spans at most this many mean tasks"}, &Config::overtake_cap_means, 1, 1'000'000},
+    Key{{"idempotency_window", "how long a key is remembered after its task ended"},
+        &Config::idempotency_window,
+        hours(1).us,
+        kYear},
+    Key{{"size_weight_permille", "250 protects the tail in overload, 4000 is nearly shortest first"},
+        &Config::size_weight_permille,
+        0,
+        100'000},
+    Key{{"priority_credit_permille", "seconds of credit per priority level, in permille of the mean task"},
+        &Config::priority_credit_permille,
+        0,
+        100'000'000},
+    Key{{"overtake_cap_means", "the size term spans at most this many mean tasks"},
+        &Config::overtake_cap_means,
+        1,
+        1'000'000},
     Key{{"overtake_max", "hard bound on being overtaken by lower or equal priority"}, &Config::overtake_max, 0, kDay},
     Key{{"placement", "balanced or fastest"}, &Config::placement},
     Key{{"hold_max", "longest logged hold of a free slot; at most 50ms"}, &Config::hold_max, 0, milliseconds(50).us},
     Key{{"breaker", "the circuit breaker of each worker"}, &Config::breaker},
-    Key{{"breaker_ratio_permille", "slower than its peers by this factor opens the breaker"}, &Config::breaker_ratio_permille, 1001, 1'000'000},
+    Key{{"breaker_ratio_permille", "slower than its peers by this factor opens the breaker"},
+        &Config::breaker_ratio_permille,
+        1001,
+        1'000'000},
     Key{{"speculation", "second copies of idempotent stragglers"}, &Config::speculation},
-    Key{{"speculation_slots_permille", "share of all slots that copies may use"}, &Config::speculation_slots_permille, 0, 1000},
+    Key{{"speculation_slots_permille", "share of all slots that copies may use"},
+        &Config::speculation_slots_permille,
+        0,
+        1000},
     Key{{"preemption", "stop preemptible tasks for higher priorities"}, &Config::preemption},
     Key{{"preemptions_max", "of one task"}, &Config::preemptions_max, 0, 1000},
     Key{{"pause", "pause and resume on workers that announce it"}, &Config::pause},
     Key{{"tasks_max", "live tasks; more are refused"}, &Config::tasks_max, 1, 100'000'000},
     Key{{"idempotency_keys_max", "remembered keys of ended tasks"}, &Config::idempotency_keys_max, 0, 100'000'000},
-    Key{{"fallback_threshold", "prediction failures in a row before round-robin takes over"}, &Config::fallback_threshold, 1, 1'000'000},
+    Key{{"fallback_threshold", "prediction failures in a row before round-robin takes over"},
+        &Config::fallback_threshold,
+        1,
+        1'000'000},
 };
 
 constexpr auto kNames = [] {
@@ -71,7 +98,7 @@ constexpr auto kNames = [] {
     return names;
 }();
 
-constexpr std::array kPolicies{core::PolicyKind::predictive,  core::PolicyKind::fcfs,   core::PolicyKind::least_loaded,
+constexpr std::array kPolicies{core::PolicyKind::predictive,   core::PolicyKind::fcfs,   core::PolicyKind::least_loaded,
                                core::PolicyKind::power_of_two, core::PolicyKind::random, core::PolicyKind::round_robin,
                                core::PolicyKind::nexus_ema};
 
@@ -80,7 +107,9 @@ struct Overloaded : Cases... {
     using Cases::operator()...;
 };
 
-std::unexpected<Error> invalid(std::string what) { return fail(Fault::invalid, std::move(what)); }
+std::unexpected<Error> invalid(std::string what) {
+    return fail(Fault::invalid, std::move(what));
+}
 
 // A value as it was written: text or a bare word (number, true, false).
 struct Written {
@@ -95,7 +124,8 @@ Result<std::int64_t> written_number(Written value, std::int64_t min, std::int64_
     if (value.quoted || fault != std::errc{} || end != value.text.data() + value.text.size() || value.text.empty())
         return invalid("expected a whole number");
     if (number < min || number > max)
-        return invalid(std::to_string(number) + " is out of range: " + std::to_string(min) + " to " + std::to_string(max));
+        return invalid(std::to_string(number) + " is out of range: " + std::to_string(min) + " to " +
+                       std::to_string(max));
     return number;
 }
 
@@ -104,7 +134,8 @@ Result<Duration> written_duration(Written value, std::int64_t min, std::int64_t 
     const Result<Duration> duration = parse_duration(value.text);
     if (!duration) return std::unexpected(duration.error());
     if (duration->us < min || duration->us > max)
-        return invalid(duration_text(*duration) + " is out of range: " + duration_text({min}) + " to " + duration_text({max}));
+        return invalid(duration_text(*duration) + " is out of range: " + duration_text({min}) + " to " +
+                       duration_text({max}));
     return *duration;
 }
 
@@ -123,14 +154,15 @@ Result<void> set_flag(Written value, bool& field) {
 }
 
 Result<void> set_policy(Written value, core::PolicyKind& field) {
-    std::string name(value.text);  // dashes are accepted: the command line writes round-robin
-    std::ranges::replace(name, '-', '_');
+    std::string name(value.text);  // underscores are accepted: environment variables have no dashes
+    std::ranges::replace(name, '_', '-');
     if ((value.quoted || value.either) && core::policy_from_name(name, field)) return {};
     std::vector<std::string_view> known;
     for (const core::PolicyKind kind : kPolicies) known.emplace_back(core::name_of(kind));
     std::string names;
     for (const std::string_view word : known) names.append(names.empty() ? "" : ", ").append(word);
-    return invalid("unknown policy \"" + std::string(value.text) + "\"" + did_you_mean(name, known) + "; policies: " + names);
+    return invalid("unknown policy \"" + std::string(value.text) + "\"" + did_you_mean(name, known) +
+                   "; policies: " + names);
 }
 
 Result<void> set_placement(Written value, core::Placement& field) {
@@ -141,31 +173,33 @@ Result<void> set_placement(Written value, core::Placement& field) {
 
 Result<void> set_key(const Key& key, Written value, Config& config) {
     return std::visit(Overloaded{
-                          [&](Duration Config::*member) -> Result<void> {
+                          [&](Duration Config::* member) -> Result<void> {
                               const Result<Duration> duration = written_duration(value, key.min, key.max);
                               if (!duration) return std::unexpected(duration.error());
                               config.*member = *duration;
                               return {};
                           },
-                          [&](std::uint32_t Config::*member) { return set_number(key, value, config.*member); },
-                          [&](std::uint64_t Config::*member) { return set_number(key, value, config.*member); },
-                          [&](bool Config::*member) { return set_flag(value, config.*member); },
-                          [&](core::PolicyKind Config::*member) { return set_policy(value, config.*member); },
-                          [&](core::Placement Config::*member) { return set_placement(value, config.*member); },
+                          [&](std::uint32_t Config::* member) { return set_number(key, value, config.*member); },
+                          [&](std::uint64_t Config::* member) { return set_number(key, value, config.*member); },
+                          [&](bool Config::* member) { return set_flag(value, config.*member); },
+                          [&](core::PolicyKind Config::* member) { return set_policy(value, config.*member); },
+                          [&](core::Placement Config::* member) { return set_placement(value, config.*member); },
                       },
                       key.member);
 }
 
-std::string quoted(std::string_view text) { return std::string("\"").append(text).append("\""); }
+std::string quoted(std::string_view text) {
+    return std::string("\"").append(text).append("\"");
+}
 
 std::string toml_value(const Key& key, const Config& config) {
     return std::visit(Overloaded{
-                          [&](Duration Config::*member) { return quoted(duration_text(config.*member)); },
-                          [&](std::uint32_t Config::*member) { return std::to_string(config.*member); },
-                          [&](std::uint64_t Config::*member) { return std::to_string(config.*member); },
-                          [&](bool Config::*member) { return std::string(config.*member ? "true" : "false"); },
-                          [&](core::PolicyKind Config::*member) { return quoted(core::name_of(config.*member)); },
-                          [&](core::Placement Config::*member) {
+                          [&](Duration Config::* member) { return quoted(duration_text(config.*member)); },
+                          [&](std::uint32_t Config::* member) { return std::to_string(config.*member); },
+                          [&](std::uint64_t Config::* member) { return std::to_string(config.*member); },
+                          [&](bool Config::* member) { return std::string(config.*member ? "true" : "false"); },
+                          [&](core::PolicyKind Config::* member) { return quoted(core::name_of(config.*member)); },
+                          [&](core::Placement Config::* member) {
                               return quoted(config.*member == core::Placement::fastest ? "fastest" : "balanced");
                           },
                       },
@@ -187,7 +221,9 @@ std::unexpected<Error> unknown_scheduler_key(std::string_view name) {
     return unknown_key(name, known);
 }
 
-std::string line_of(const toml::node& node) { return "line " + std::to_string(node.source().begin.line); }
+std::string line_of(const toml::node& node) {
+    return "line " + std::to_string(node.source().begin.line);
+}
 
 // The value of a node as it was written; other kinds of nodes give nothing.
 bool written(const toml::node& node, std::string& text, Written& value) {
@@ -211,7 +247,8 @@ Result<void> apply_scheduler(const toml::table& table, Config& config, std::vect
         if (key == nullptr) return std::unexpected(unknown_scheduler_key(name.str()).error().during(line_of(node)));
         std::string text;
         Written value;
-        Result<void> set = written(node, text, value) ? set_key(*key, value, config) : invalid("expected a single value");
+        Result<void> set =
+            written(node, text, value) ? set_key(*key, value, config) : invalid("expected a single value");
         const std::string full = "scheduler." + std::string(name.str());
         if (!set) return std::unexpected(std::move(set.error()).during(full).during(line_of(node)));
         named.push_back(full);
@@ -221,8 +258,8 @@ Result<void> apply_scheduler(const toml::table& table, Config& config, std::vect
 
 bool is_name(std::string_view text) {
     const auto allowed = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == ':' ||
-               c == '-';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+               c == ':' || c == '-';
     };
     return !text.empty() && text.size() <= 128 && std::ranges::all_of(text, allowed);
 }
@@ -246,7 +283,8 @@ constexpr std::array kTypeFields{Field<core::TypeLimits>{"running_max", &core::T
 constexpr std::int64_t kShareMax = 1'000'000;
 
 template <class Entry>
-Result<void> apply_field(std::string_view name, const toml::node& node, std::span<const Field<Entry>> fields, Entry& entry) {
+Result<void> apply_field(std::string_view name, const toml::node& node, std::span<const Field<Entry>> fields,
+                         Entry& entry) {
     std::string text;
     Written value;
     if (!written(node, text, value)) return invalid("expected a single value");
@@ -274,7 +312,8 @@ template <class Entry>
 Result<void> apply_list(std::string_view list, const toml::node& node, std::span<const Field<Entry>> fields,
                         std::vector<Entry>& entries) {
     const toml::array* items = node.as_array();
-    if (items == nullptr) return invalid(line_of(node) + ": " + std::string(list) + ": write [[" + std::string(list) + "]] tables");
+    if (items == nullptr)
+        return invalid(line_of(node) + ": " + std::string(list) + ": write [[" + std::string(list) + "]] tables");
     std::vector<Entry> parsed;
     for (const toml::node& item : *items) {
         const toml::table* table = item.as_table();
@@ -309,7 +348,8 @@ Result<void> apply_top(std::string_view name, const toml::node& node, Config& co
 }
 
 template <class Entry>
-void append_list(std::string_view list, std::span<const Field<Entry>> fields, const std::vector<Entry>& entries, std::string& out) {
+void append_list(std::string_view list, std::span<const Field<Entry>> fields, const std::vector<Entry>& entries,
+                 std::string& out) {
     for (const Entry& entry : entries) {
         out.append("\n[[").append(list).append("]]\nname = ").append(quoted(entry.name)).append("\n");
         for (const auto& field : fields) {
@@ -325,7 +365,9 @@ void append_list(std::string_view list, std::span<const Field<Entry>> fields, co
 
 }  // namespace
 
-std::span<const ConfigKey> config_keys() { return kNames; }
+std::span<const ConfigKey> config_keys() {
+    return kNames;
+}
 
 std::string config_text(const Config& config) {
     std::string out = "[scheduler]\n";
@@ -377,7 +419,8 @@ Result<std::string> config_value(std::string_view key, const Config& config) {
 }
 
 Result<void> check_config(const Config& config) {
-    const auto at_most = [](std::string_view a, Duration a_value, std::string_view b, Duration b_value) -> Result<void> {
+    const auto at_most = [](std::string_view a, Duration a_value, std::string_view b,
+                            Duration b_value) -> Result<void> {
         if (a_value <= b_value) return {};
         return invalid("scheduler." + std::string(a) + " (" + duration_text(a_value) + ") must be at most scheduler." +
                        std::string(b) + " (" + duration_text(b_value) + ")");

@@ -104,7 +104,7 @@ TEST_CASE("single values") {
     REQUIRE(engine::set_config_value("policy", "round-robin", config).has_value());
     REQUIRE(engine::set_config_value("breaker", "false", config).has_value());
     CHECK_EQ(*engine::config_value("lease", config), "\"6s\"");
-    CHECK_EQ(*engine::config_value("policy", config), "\"round_robin\"");
+    CHECK_EQ(*engine::config_value("policy", config), "\"round-robin\"");
     CHECK_EQ(*engine::config_value("breaker", config), "false");
     CHECK_FALSE(engine::set_config_value("lease", "5", config).has_value());
     CHECK_FALSE(engine::set_config_value("leas", "5s", config).has_value());

@@ -29,10 +29,11 @@ struct TaskBody {  // stored beside the journal; opaque to the core
     std::string traceparent, tracestate;
     std::vector<std::pair<std::string, double>> features;
     Duration hint;
+    std::string spec;  // the encoded TaskSubmitted, for a re-drive; filled in by the engine
 };
 
 struct Submission {
-    core::TaskSpec spec;        // idempotency hashes, payload_bytes and body_hash are filled in by the engine
+    core::TaskSpec spec;  // idempotency hashes, payload_bytes and body_hash are filled in by the engine
     TaskBody body;
     std::string idempotency_key;
 };
@@ -53,7 +54,7 @@ struct AttemptInfo {
     std::string worker;
     WallTime assigned, started, ended;  // 0 = not yet
     Duration run{-1};
-    std::string outcome;                // empty while it runs
+    std::string outcome;  // empty while it runs
     std::string error;
     std::uint64_t peak_memory_bytes = 0;
     Duration predicted;
@@ -76,7 +77,7 @@ struct TaskInfo {
     std::vector<AttemptInfo> attempts;
     std::uint32_t failures = 0, crashes = 0;
     std::string error;
-    std::string result;             // only when asked for
+    std::string result;  // only when asked for
     std::vector<std::pair<std::string, std::string>> metadata;
     TaskId redrive_of;
     Duration run{-1}, wait{-1};
@@ -88,7 +89,7 @@ struct TaskFilter {
 };
 struct TaskPage {
     std::vector<TaskInfo> tasks;
-    std::string next;               // opaque; empty = end
+    std::string next;  // opaque; empty = end
 };
 
 struct CandidateInfo {
@@ -144,15 +145,15 @@ struct StatusInfo {
 };
 
 struct OverrideInfo {
-    core::OverrideSet set;          // number filled in
-    WallTime expires;               // 0 = never
+    core::OverrideSet set;  // number filled in
+    WallTime expires;       // 0 = never
     std::string author, reason;
 };
 
 // ---- workers
 
 struct WorkerHello {
-    core::WorkerJoined joined;      // session is filled in by the engine
+    core::WorkerJoined joined;  // session is filled in by the engine
     std::string version, hostname;
 };
 
@@ -164,13 +165,13 @@ struct Assignment {
 };
 struct WorkerOrders {
     std::optional<core::WelcomeWorker> welcome;
-    Duration lease, heartbeat;                // with welcome
+    Duration lease, heartbeat;  // with welcome
     std::vector<Assignment> assign;
     std::vector<core::RevokeAttempt> revoke;
     std::vector<core::AnswerReport> answers;
     bool drain = false;
-    std::string reconnect;                    // non-empty: the server goes away, or this session was replaced
-    bool close = false;                       // after this, end the stream
+    std::string reconnect;  // non-empty: the server goes away, or this session was replaced
+    bool close = false;     // after this, end the stream
 };
 
 // A worker's stream as the engine sees it. send() is called from the release thread, must not block, and may be called
@@ -210,7 +211,7 @@ struct WorkerReport {
     struct Load {
         double cpu_usage = 0, memory_usage = 0;
     };
-    std::optional<Load> load;       // a heartbeat; the transport acknowledges it at once by itself
+    std::optional<Load> load;  // a heartbeat; the transport acknowledges it at once by itself
     bool goodbye = false;
 };
 

@@ -44,12 +44,12 @@ struct Options {
     Duration suspect_after = seconds(2);  // C12
     Duration lost_after = seconds(3);
 
-    std::uint64_t snapshot_events = 1'000'000;          // chosen: about a second of replay
+    std::uint64_t snapshot_events = 1'000'000;  // chosen: about a second of replay
     std::uint64_t snapshot_bytes = 512ULL << 20;
-    std::uint64_t commit_queue_bytes_max = 32ULL << 20; // beyond it new submissions are refused (C16, C21)
+    std::uint64_t commit_queue_bytes_max = 32ULL << 20;    // beyond it new submissions are refused (C16, C21)
     std::uint64_t history_buffer_bytes_max = 64ULL << 20;  // beyond it history rows are dropped and counted (C22)
     Duration history_retention = hours(24 * 30);
-    std::uint64_t history_bytes_max = 0;                // 0 = no limit
+    std::uint64_t history_bytes_max = 0;  // 0 = no limit
 
     Sequence skip_event;  // sets one event of the journal aside at recovery; loud, see docs/journal.md
 
@@ -61,8 +61,8 @@ struct Options {
 
 // What start() found.
 struct Recovery {
-    bool fresh = true;               // the journal was empty
-    Sequence snapshot_at;            // 0 = none
+    bool fresh = true;     // the journal was empty
+    Sequence snapshot_at;  // 0 = none
     std::uint64_t events_replayed = 0;
     std::uint64_t tasks_live = 0;
     Duration took;
@@ -77,8 +77,8 @@ public:
     // Equal to stop() when it was not called before.
     ~Runner() override = default;
 
-    // C24: refuses new submissions, tells workers to reconnect, finishes commits, writes history and a snapshot. Returns
-    // within `limit`; an error says what was left out (never an acknowledged change). Idempotent.
+    // C24: refuses new submissions, tells workers to reconnect, finishes commits, writes history and a snapshot.
+    // Returns within `limit`; an error says what was left out (never an acknowledged change). Idempotent.
     virtual Result<void> stop(Duration limit = seconds(5)) = 0;
 
     virtual const Recovery& recovery() const = 0;

@@ -1,8 +1,8 @@
 #pragma once
 // The engine's face to the transports (wire, http) and to simulations.
 //
-// Calls are thread-safe and never block. A `done` callback runs exactly once, on an engine thread; it must not block and
-// must not call back synchronously into anything that waits for the engine. A callback of a change (submit, cancel,
+// Calls are thread-safe and never block. A `done` callback runs exactly once, on an engine thread; it must not block
+// and must not call back synchronously into anything that waits for the engine. A callback of a change (submit, cancel,
 // control) runs only after the change is durable at the store's level.
 
 #include <functional>
@@ -18,8 +18,8 @@ namespace nexus::engine {
 template <class T>
 using Done = std::move_only_function<void(Result<T>)>;
 
-// Called with each change of a watched task, in order per task, from the release thread. Must not block. Returning false
-// ends the watch.
+// Called with each change of a watched task, in order per task, from the release thread. Must not block. Returning
+// false ends the watch.
 using TaskWatcher = std::function<bool(WallTime at, const TaskInfo& task)>;
 using WatchId = std::uint64_t;
 
@@ -28,10 +28,12 @@ public:
     virtual ~Service() = default;
 
     // All or nothing. Faults: invalid (names the field and item), conflict (idempotency key with another body),
-    // not_found (an `after` task), exhausted (admission limits; retry later), unavailable (stopping, or store too slow).
+    // not_found (an `after` task), exhausted (admission limits; retry later), unavailable (stopping, or store too
+    // slow).
     virtual void submit(std::vector<Submission> items, Done<std::vector<Submitted>> done) = 0;
-    virtual void cancel(TaskId task, std::string reason, Done<TaskInfo> done) = 0;  // not_found | failed_state (finished)
-    virtual void retry(TaskId task, Done<Submitted> done) = 0;       // re-drive of a finished, not succeeded task
+    virtual void cancel(TaskId task, std::string reason,
+                        Done<TaskInfo> done) = 0;               // not_found | failed_state (finished)
+    virtual void retry(TaskId task, Done<Submitted> done) = 0;  // re-drive of a finished, not succeeded task
     virtual void get(TaskId task, bool with_result, Done<TaskInfo> done) = 0;
     virtual void list(TaskFilter filter, std::size_t limit, std::string page, Done<TaskPage> done) = 0;
     virtual void explain(TaskId task, Done<Explanation> done) = 0;

@@ -1,0 +1,304 @@
+#pragma once
+// The engine without threads or I/O: it owns the core and the predictor, turns calls into events, events into batches
+// to be stored, and keeps what must happen after each batch is durable.
+//
+//     begin_turn(now) -> calls (submit, report, …) -> end_turn() -> take_batch() -> [caller stores it] ->
+//     release(batch)
+//
+// The Runner drives it with threads and real stores, the simulator with one thread and simulated time. Not thread-safe.
+// Time comes in with begin_turn and stands still during a turn.
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/rng.h"
+#include "engine/latency.h"
+#include "engine/messages.h"
+#include "engine/runner.h"
+#include "engine/service.h"
+#include "journal/codec.h"
+#include "predict/predictor.h"
+#include "store/journal_store.h"
+
+namespace nexus::engine {
+
+struct Now {
+    Instant at;  // never earlier than in the turn before
+    WallTime wall;
+};
+
+// A decision as the loop saw it; made readable later, off the loop.
+struct DecisionNote {
+    std::uint64_t number = 0;
+    WallTime at;
+    TaskId task;
+    core::Decision decision;
+    std::string type;
+    std::string worker;
+    std::string baseline;
+    std::string others[2];
+};
+DecisionInfo readable(const DecisionNote& note);
+std::string decision_json(const DecisionInfo& info);
+Result<DecisionInfo> decision_of(const store::DecisionRow& row);
+
+// What becomes durable together, and what may be done only then.
+struct PendingBatch {
+    using Reply = std::move_only_function<void(const Error* failed)>;  // null: durable
+    struct Outgoing {
+        std::shared_ptr<WorkerLink> link;
+        WorkerOrders orders;
+    };
+    struct Notice {
+        std::shared_ptr<TaskWatcher> watcher;
+        WatchId watch = 0;
+        WallTime at;
+        TaskInfo task;
+    };
+    store::JournalBatch journal;  // count 0: nothing to store
+    std::vector<TaskId> keep;  // of `journal.drops`: ended without success; the body is kept as result, for a re-drive
+    std::vector<Reply> replies;
+    std::vector<Outgoing> orders;
+    std::vector<Notice> notices;
+    store::HistoryBatch history;
+    std::vector<DecisionNote> decisions;
+};
+
+// A question about ended tasks: answered by the history, after everything written before it.
+using HistoryQuestion = std::move_only_function<void(store::HistoryStore&, store::JournalStore&)>;
+
+struct EngineOptions {
+    core::Config config;
+    std::string model = "mixture";
+    std::string version = "0.1.0";
+    std::string durability = "disk";
+    Duration heartbeat = seconds(1);
+    Duration suspect_after = seconds(2);
+    Duration lost_after = seconds(3);
+    std::uint64_t seed = 1;                                                  // of ids and of the core's jitter
+    std::function<std::int64_t()> nanoseconds;                               // for measuring only; may be empty
+    std::function<void(LogLevel, std::string event, std::string text)> log;  // may be empty
+};
+
+class Engine {
+public:
+    explicit Engine(EngineOptions options);
+    ~Engine();
+
+    // ---- recovery, before the first turn
+    Result<void> restore(const journal::Snapshot& snapshot);
+    // Applies a stored batch again; compares digests. History of what ended is collected for the next batch.
+    Result<void> replay(std::string_view batch_bytes, Sequence skip_event);
+    // The journal goes on from here: the first event of this process.
+    void start(Now now);
+    Instant last_instant() const { return core_.now(); }
+    Sequence last_sequence() const { return Sequence{sequence_}; }
+    std::uint64_t live_tasks() const { return live_.size(); }
+
+    // ---- turns
+    void begin_turn(Now now);
+    // Timers, liveness, learned changes. Called once at the end of each turn.
+    void end_turn();
+    // When begin_turn must come at the latest; kNever when nothing is due.
+    Instant next_turn() const;
+    bool has_batch() const {
+        return !writer_.empty() || !batch_.replies.empty() || !batch_.notices.empty() || !batch_.orders.empty();
+    }
+    std::uint64_t batch_events() const { return writer_.count(); }
+    PendingBatch take_batch();
+
+    // ---- calls of the Service (see service.h); answers go into the batch
+    void submit(std::vector<Submission> items, Done<std::vector<Submitted>> done);
+    void cancel(TaskId task, std::string reason, Done<TaskInfo> done);
+    void get(TaskId task, bool with_result, Done<TaskInfo> done);
+    void retry(TaskId task, Done<Submitted> done);
+    void list(TaskFilter filter, std::size_t limit, std::string page, Done<TaskPage> done);
+    void explain(TaskId task, Done<Explanation> done);
+    void watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std::shared_ptr<TaskWatcher> watcher);
+    void unwatch(WatchId watch);
+    void connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done);
+    void report(SessionId session, WorkerReport report);
+    void disconnected(SessionId session);
+    void status(Done<StatusInfo> done);
+    void workers(Done<std::vector<WorkerInfo>> done);
+    void control_worker(std::string name, core::WorkerOrder order, std::string author, std::string reason,
+                        Done<WorkerInfo> done);
+    void types(Done<std::vector<predict::TypeStat>> done);
+    void type(std::string name, Done<predict::TypeStat> done);
+    void reset_type(std::string name, std::string author, std::string reason, Done<predict::TypeStat> done);
+    void force_estimate(std::string type, Duration estimate, WallTime expires, std::string author, std::string reason,
+                        Done<predict::TypeStat> done);
+    void configure(std::uint32_t version, std::function<Result<void>(core::Config&)> change, std::string author,
+                   std::string reason, Done<core::Config> done);
+    void config(Done<core::Config> done);
+    void set_override(core::OverrideSet set, WallTime expires, std::string author, std::string reason,
+                      Done<std::uint64_t> done);
+    void clear_override(std::uint64_t number, std::string author, Done<std::uint64_t> done);
+    void overrides(Done<std::vector<OverrideInfo>> done);
+    void metrics(Done<std::string> done);
+
+    // ---- state told by the Runner
+    void refuse_submissions(std::optional<Error> why) { refusal_ = std::move(why); }
+    void abandon_task(TaskId task);  // its body could not be stored: it was never acknowledged and is cancelled
+    void tell_workers_to_reconnect(std::string why);
+    void note_commit(std::int64_t ns) { commit_ns_.add(ns); }
+    void note_history_dropped(std::uint64_t total) { history_dropped_ = total; }
+    void set_audit_hash(std::string hash) { audit_hash_ = std::move(hash); }
+    std::string save_predictor() const;
+    Result<void> load_nexus_snapshot(std::string_view json) { return predictor_.load_nexus_snapshot(json); }
+    const core::Scheduler& core() const { return core_; }
+
+    // Where questions about ended tasks go, and how their answers come back into a turn. Set before the first turn.
+    std::function<void(HistoryQuestion)> ask_history;
+    std::function<void(std::move_only_function<void(Engine&)>)> post;
+
+private:
+    // What the engine keeps of a live task beside the core.
+    struct Live {
+        std::uint32_t type = 0, tenant = 0, queue = 0;  // in names_
+        std::uint32_t payload_bytes = 0;
+        std::uint8_t priority = 0;
+        bool overdue = false;                         // its current attempt passed its P90
+        std::int64_t submitted_us = 0;                // wall
+        std::int64_t p50_us = 0, p90_us = 0;          // estimate told at submission
+        std::int64_t eta_p50_us = 0, eta_p90_us = 0;  // finish told at submission, wall; 0 = none
+        Estimate dispatched;                          // estimate of the current attempt on its worker
+        struct Rare {
+            std::vector<AttemptInfo> ended;
+            std::vector<std::pair<std::string, double>> features;
+            Duration hint;
+            TaskId redrive_of;
+            std::string error;  // of the last failed attempt
+            double progress = 0;
+            std::string progress_note;
+        };
+        std::unique_ptr<Rare> rare;
+        Rare& more() {
+            if (!rare) rare = std::make_unique<Rare>();
+            return *rare;
+        }
+    };
+    struct Session {
+        std::shared_ptr<WorkerLink> link;
+        std::string name, version, hostname;
+        Instant last_contact;
+        WallTime connected_at, last_heard;
+        bool suspect = false;
+        bool goodbye = false;
+        double cpu_usage = 0, memory_usage = 0;
+        std::size_t out = SIZE_MAX;  // its place in batch_.orders
+    };
+    struct Watch {
+        std::vector<TaskId> tasks;
+        TaskFilter filter;
+        std::shared_ptr<TaskWatcher> watcher;
+    };
+    struct Due {  // a running attempt reaches its P90
+        Instant at;
+        TaskId task;
+        AttemptId attempt;
+        bool operator>(const Due& other) const { return at > other.at; }
+    };
+
+    // The one way into the core: journals, applies, carries out.
+    void apply(core::Fact fact);
+    void carry_out(core::Command& command);
+    void on(core::AssignAttempt& order);
+    void on(core::RevokeAttempt& order);
+    void on(core::WelcomeWorker& welcome);
+    void on(core::DrainWorker& drain);
+    void on(core::AnswerReport& answer);
+    void on(core::AttemptEnded& ended);
+    void on(core::TaskEnded& ended);
+    void on(core::TaskRequeued& requeued);
+    void on(core::WakeAt& wake);
+
+    void note_submitted(const core::TaskSubmitted& fact);
+    void learn(const core::AttemptEnded& ended, const Live& live);
+    void publish_learned();
+    void revise_waiting();
+    void check_sessions();
+    void check_overdue();
+    void notify(TaskId task);
+    void submit_one(Submission& item, Submitted& out);
+    void resubmit(std::string kept, TaskId old, Done<Submitted> done);
+    void audit(std::string author, std::string action, std::string reason, std::string before, std::string after);
+    void say(LogLevel level, std::string event, std::string text) const;
+
+    template <class T>
+    void reply(Done<T> done, Result<T> value);
+    WorkerOrders& orders_for(SessionId session);
+    std::uint32_t name_number(std::string_view name);
+    predict::Features features_of(const Live& live, std::string_view worker, std::string_view hardware) const;
+    std::string_view hardware_of(WorkerNo worker) const;
+    WallTime wall_of(Instant at) const;
+    TaskInfo info_of(TaskId task, bool with_why) const;
+    WorkerInfo info_of(WorkerNo worker) const;
+    bool matches(const TaskFilter& filter, const Live& live, const core::TaskView& view) const;
+    StatusInfo status_now() const;
+    TaskId new_task_id();
+
+    EngineOptions options_;
+    core::Scheduler core_;
+    predict::Predictor predictor_;
+    Rng rng_;
+    journal::BatchWriter writer_;
+    std::uint64_t sequence_ = 0;
+    Now now_{};
+    WallTime started_wall_;
+    bool started_ = false;
+    bool replaying_ = false;
+    std::vector<core::Command> commands_;
+
+    PendingBatch batch_;
+    std::unordered_map<TaskId, Live, IdHash> live_;
+    std::vector<std::string> names_;
+    std::unordered_map<std::string, std::uint32_t> name_numbers_;
+    std::map<SessionId, Session> sessions_;
+    std::map<WatchId, Watch> watches_;
+    std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
+    std::map<std::uint64_t, OverrideInfo> overrides_;
+
+    // Of the call being carried out.
+    std::shared_ptr<const TaskBody> current_body_;
+    TaskId current_task_;
+    AttemptReport* current_report_ = nullptr;
+    std::string cancel_reason_;
+
+    std::optional<Error> refusal_;
+    Instant wake_ = kNever;
+    Instant next_check_;
+    bool learned_ = false;
+    double told_trust_ = 1;
+    std::string audit_hash_;
+    Latency decide_ns_, commit_ns_, wait_ns_;
+    std::uint64_t applied_ = 0;
+    std::uint64_t history_dropped_ = 0;
+    std::uint64_t finished_[8] = {};
+};
+
+template <class T>
+void Engine::reply(Done<T> done, Result<T> value) {
+    batch_.replies.push_back([done = std::move(done), value = std::move(value)](const Error* failed) mutable {
+        if (failed != nullptr) return done(std::unexpected(*failed));
+        done(std::move(value));
+    });
+}
+
+// Before storing: moves the bodies that are kept for a re-drive to the results.
+void keep_bodies(PendingBatch& batch, store::JournalStore& store);
+// Does what a durable batch allows: replies, orders (with bodies from the store), notices. `dropped_watch` is told of
+// watches that ended. Called in order of the batches, by one thread.
+void release(PendingBatch& batch, store::JournalStore& store, const std::function<void(WatchId)>& dropped_watch);
+// The batch could not be stored: every reply says so, nothing else happens.
+void refuse(PendingBatch& batch, const Error& error);
+
+}  // namespace nexus::engine

@@ -1,0 +1,362 @@
+#include "engine/engine.h"
+
+#include <doctest/doctest.h>
+
+#include <condition_variable>
+#include <future>
+#include <mutex>
+
+#include "engine/body.h"
+#include "engine/snapshotter.h"
+#include "store/memory/memory_history.h"
+#include "store/memory/memory_journal.h"
+
+using namespace nexus;
+using namespace nexus::engine;
+
+namespace {
+
+// A worker's end of a stream that keeps what it was told.
+struct RecordingLink : WorkerLink {
+    std::vector<WorkerOrders> told;
+    void send(WorkerOrders orders) override { told.push_back(std::move(orders)); }
+    std::vector<Assignment> assigned() const {
+        std::vector<Assignment> all;
+        for (const WorkerOrders& orders : told) all.insert(all.end(), orders.assign.begin(), orders.assign.end());
+        return all;
+    }
+};
+
+Submission a_task(std::string type = "resize", std::string payload = "pixels") {
+    Submission item;
+    item.spec.type = std::move(type);
+    item.body.payload = std::move(payload);
+    return item;
+}
+
+WorkerHello a_worker(std::string name, std::uint32_t slots = 1) {
+    WorkerHello hello;
+    hello.joined.name = std::move(name);
+    hello.joined.slots = slots;
+    hello.joined.offered = {-1, -1, -1, {}};
+    return hello;
+}
+
+// An engine on memory stores and a clock that moves only when told.
+struct World {
+    store::MemoryJournal journal;
+    store::MemoryHistory history;
+    std::unique_ptr<Engine> engine;
+    Now now{Instant{1'000'000}, WallTime{1'800'000'000'000'000}};
+
+    World() { open(); }
+    void open() {
+        engine = std::make_unique<Engine>(EngineOptions{});
+        engine->ask_history = [this](HistoryQuestion question) { question(history, journal); };
+        engine->post = [this](std::move_only_function<void(Engine&)> call) { turn(call); };
+        auto stored = journal.get_snapshot();
+        REQUIRE(stored.has_value());
+        if (*stored) {
+            auto snapshot = journal::decode_snapshot((*stored)->bytes);
+            REQUIRE(snapshot.has_value());
+            REQUIRE(engine->restore(*snapshot).has_value());
+        }
+        REQUIRE(journal
+                    .read(engine->last_sequence(),
+                          [&](Sequence, std::string_view bytes) { return engine->replay(bytes, {}); })
+                    .has_value());
+        now.at = std::max(now.at, engine->last_instant());
+        engine->start(now);
+        commit();
+    }
+    void commit() {
+        while (engine->has_batch()) {
+            PendingBatch batch = engine->take_batch();
+            keep_bodies(batch, journal);
+            if (batch.journal.count > 0) REQUIRE(journal.append(std::span(&batch.journal, 1)).has_value());
+            release(batch, journal, [](WatchId) {});
+            for (const DecisionNote& note : batch.decisions) {
+                const DecisionInfo info = readable(note);
+                batch.history.decisions.push_back({.number = info.number,
+                                                   .task = info.task,
+                                                   .at = info.at,
+                                                   .worker = info.worker,
+                                                   .record = decision_json(info)});
+            }
+            REQUIRE(history.write(batch.history).has_value());
+        }
+    }
+    template <class F>
+    void turn(F&& f) {
+        engine->begin_turn(now);
+        f(*engine);
+        engine->end_turn();
+        commit();
+    }
+    void pass(Duration d) {
+        now.at = now.at + d;
+        now.wall = now.wall + d;
+        turn([](Engine&) {});
+    }
+    template <class T, class F>
+    Result<T> ask(F&& f) {
+        std::optional<Result<T>> answer;
+        turn([&](Engine& e) { f(e, [&](Result<T> value) { answer.emplace(std::move(value)); }); });
+        REQUIRE(answer.has_value());
+        return std::move(*answer);
+    }
+    Result<std::vector<Submitted>> submit(Submission item) {
+        return ask<std::vector<Submitted>>([&](Engine& e, auto done) {
+            std::vector<Submission> items;
+            items.push_back(std::move(item));
+            e.submit(std::move(items), std::move(done));
+        });
+    }
+    TaskId submitted(Submission item) {
+        auto answer = submit(std::move(item));
+        REQUIRE(answer.has_value());
+        return answer->front().task;
+    }
+    SessionId connect(WorkerHello hello, std::shared_ptr<RecordingLink> link) {
+        auto id = ask<SessionId>(
+            [&](Engine& e, auto done) { e.connect(std::move(hello), std::move(link), std::move(done)); });
+        REQUIRE(id.has_value());
+        return *id;
+    }
+    Result<TaskInfo> get(TaskId task) {
+        return ask<TaskInfo>([&](Engine& e, auto done) { e.get(task, true, std::move(done)); });
+    }
+    void finish(SessionId session, const Assignment& a, AttemptReport report = {}) {
+        report.task = a.order.task;
+        report.attempt = a.order.attempt;
+        if (report.run.us < 0) report.run = milliseconds(20);
+        WorkerReport all;
+        all.started.emplace_back(report.task, report.attempt);
+        all.finished.push_back(std::move(report));
+        turn([&](Engine& e) { e.report(session, std::move(all)); });
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a task goes from submission to its result") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    REQUIRE(link->told.front().welcome.has_value());
+    const TaskId task = world.submitted(a_task());
+    REQUIRE(link->assigned().size() == 1);
+    CHECK(link->assigned()[0].order.task == task);
+    CHECK(link->assigned()[0].body->payload == "pixels");
+    CHECK(world.get(task)->state == core::TaskState::assigned);
+    AttemptReport report;
+    report.result = "small pixels";
+    world.finish(session, link->assigned()[0], report);
+    const auto info = world.get(task);
+    REQUIRE(info.has_value());
+    CHECK(info->state == core::TaskState::succeeded);
+    CHECK(info->result == "small pixels");
+    CHECK(info->attempts.size() == 1);
+    CHECK(world.journal.body(task).error().fault == Fault::not_found);
+}
+
+TEST_CASE("C5: a report repeated or stale changes nothing") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    const TaskId task = world.submitted(a_task());
+    const Assignment first = link->assigned()[0];
+    world.finish(session, first);
+    AttemptReport late;
+    late.outcome = core::AttemptOutcome::failed;
+    world.finish(session, first, late);
+    CHECK(world.get(task)->state == core::TaskState::succeeded);
+    CHECK(world.engine->core().counters().dead == 0);
+}
+
+TEST_CASE("C3: the same idempotency key makes one task, another body is refused") {
+    World world;
+    Submission first = a_task();
+    first.idempotency_key = "k";
+    const TaskId task = world.submitted(first);
+    const auto again = world.submit(first);
+    REQUIRE(again.has_value());
+    CHECK(again->front().task == task);
+    CHECK(again->front().duplicate);
+    Submission other = a_task("resize", "other pixels");
+    other.idempotency_key = "k";
+    CHECK(world.submit(other).error().fault == Fault::conflict);
+    Submission foreign = other;
+    foreign.spec.tenant = "somebody-else";
+    CHECK(world.submit(foreign).has_value());
+}
+
+TEST_CASE("C13: a restart keeps what workers hold and runs nothing twice") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    world.connect(a_worker("w1", 2), link);
+    const TaskId running = world.submitted(a_task());
+    const TaskId waiting = world.submitted(a_task());
+    world.submitted(a_task());
+    const Assignment held = link->assigned()[0];
+    const std::uint64_t digest = world.engine->core().digest();
+    world.engine.reset();
+    world.open();
+    CHECK(world.engine->core().digest() != digest);  // EngineStarted came after
+    CHECK(world.get(running)->state == core::TaskState::assigned);
+    auto again = std::make_shared<RecordingLink>();
+    WorkerHello hello = a_worker("w1", 2);
+    hello.joined.held = {{held.order.task, held.order.attempt}};
+    const SessionId session = world.connect(std::move(hello), again);
+    REQUIRE(again->told.front().welcome->keep.size() == 1);
+    world.finish(session, held);
+    CHECK(world.get(running)->state == core::TaskState::succeeded);
+    CHECK(world.get(running)->attempts.size() == 1);
+    CHECK(world.get(waiting).has_value());
+}
+
+TEST_CASE("a snapshot and the journal after it give the same state as the journal alone") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    for (int i = 0; i < 20; ++i) world.submitted(a_task());
+    for (int i = 0; i < 5; ++i) world.finish(session, link->assigned().back());
+    REQUIRE(make_snapshot(world.journal, world.engine->save_predictor()).has_value());
+    for (int i = 0; i < 5; ++i) world.finish(session, link->assigned().back());
+    const std::uint64_t before = world.engine->core().counters().succeeded;
+    const std::uint64_t digest = world.engine->core().digest();
+    world.engine.reset();
+    Engine twin{EngineOptions{}};
+    auto stored = world.journal.get_snapshot();
+    REQUIRE(twin.restore(*journal::decode_snapshot((*stored)->bytes)).has_value());
+    REQUIRE(world.journal.read(twin.last_sequence(), [&](Sequence, std::string_view b) { return twin.replay(b, {}); })
+                .has_value());
+    CHECK(twin.core().digest() == digest);
+    CHECK(twin.core().counters().succeeded == before);
+    CHECK(twin.live_tasks() == 10);
+}
+
+TEST_CASE("C12: a silent worker is suspected, then lost, and its task runs elsewhere") {
+    World world;
+    auto silent = std::make_shared<RecordingLink>();
+    const SessionId gone = world.connect(a_worker("silent"), silent);
+    const TaskId task = world.submitted(a_task());
+    REQUIRE(silent->assigned().size() == 1);
+    auto other = std::make_shared<RecordingLink>();
+    const SessionId healthy = world.connect(a_worker("healthy"), other);
+    for (int i = 0; i < 30; ++i) {
+        world.pass(milliseconds(200));
+        WorkerReport beat;
+        beat.load.emplace();
+        world.turn([&](Engine& e) { e.report(healthy, std::move(beat)); });
+    }
+    REQUIRE(other->assigned().size() == 1);
+    CHECK(other->assigned()[0].order.task == task);
+    CHECK(other->assigned()[0].order.number == 2);
+    CHECK(other->assigned()[0].order.fence > silent->assigned()[0].order.fence);
+    world.finish(gone, silent->assigned()[0]);
+    CHECK(world.get(task)->state == core::TaskState::assigned);
+    world.finish(healthy, other->assigned()[0]);
+    CHECK(world.get(task)->state == core::TaskState::succeeded);
+}
+
+TEST_CASE("a dead task can be driven again as a new one") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    const TaskId task = world.submitted(a_task());
+    AttemptReport failure;
+    failure.outcome = core::AttemptOutcome::failed;
+    failure.retryable = false;
+    failure.error = "no such image";
+    world.finish(session, link->assigned()[0], failure);
+    CHECK(world.get(task)->state == core::TaskState::dead);
+    CHECK(world.get(task)->error == "no such image");
+    const auto again = world.ask<Submitted>([&](Engine& e, auto done) { e.retry(task, std::move(done)); });
+    REQUIRE(again.has_value());
+    CHECK(link->assigned().back().order.task == again->task);
+    CHECK(link->assigned().back().body->payload == "pixels");
+    CHECK(world.get(again->task)->redrive_of == task);
+    CHECK(world.ask<Submitted>([&](Engine& e, auto done) { e.retry(again->task, std::move(done)); }).error().fault ==
+          Fault::failed_state);
+}
+
+TEST_CASE("bad submissions are refused with the field's name and change nothing") {
+    struct Row {
+        const char* field;
+        std::function<void(Submission&)> spoil;
+    };
+    const Row rows[] = {
+        {"type", [](Submission& s) { s.spec.type = "a/b"; }},
+        {"type", [](Submission& s) { s.spec.type = std::string(129, 'x'); }},
+        {"type", [](Submission& s) { s.spec.type.clear(); }},
+        {"tenant", [](Submission& s) { s.spec.tenant = "../x"; }},
+        {"priority", [](Submission& s) { s.spec.priority = 10; }},
+        {"payload", [](Submission& s) { s.body.payload.assign((256 << 10) + 1, 'x'); }},
+        {"deadline_unix_us", [](Submission& s) { s.spec.deadline = WallTime{1'700'000'000'000'000}; }},
+        {"run_at_unix_us", [](Submission& s) { s.spec.run_at = WallTime{5}; }},
+        {"timeout_us", [](Submission& s) { s.spec.timeout = Duration{-1}; }},
+        {"ttl_us", [](Submission& s) { s.spec.ttl = hours(24 * 36500); }},
+        {"labels_required", [](Submission& s) { s.spec.labels_required = {{"b b", "x"}}; }},
+        {"resources", [](Submission& s) { s.spec.resources.memory_bytes = -1; }},
+        {"features", [](Submission& s) { s.body.features = {{"rows", 0.0 / 0.0 * -1}}; }},
+        {"metadata", [](Submission& s) { s.body.metadata = {{"k", std::string(17 << 10, 'x')}}; }},
+        {"idempotency_key", [](Submission& s) { s.idempotency_key.assign(257, 'k'); }},
+        {"after", [](Submission& s) { s.spec.after = {TaskId{1, 2}}; }},
+    };
+    World world;
+    for (const Row& row : rows) {
+        CAPTURE(row.field);
+        Submission item = a_task();
+        row.spoil(item);
+        const auto before = world.engine->last_sequence();
+        const auto answer = world.submit(std::move(item));
+        REQUIRE(!answer.has_value());
+        CHECK(answer.error().what.find(row.field) == 0);
+        CHECK(world.engine->last_sequence() == before);
+    }
+}
+
+TEST_CASE("a body survives its encoding; any cut of it is refused") {
+    TaskBody body{.payload = "p",
+                  .metadata = {{"a", "b"}},
+                  .traceparent = "00-x",
+                  .features = {{"rows", 2.5}},
+                  .hint = seconds(3)};
+    const std::string bytes = encode_body(body);
+    const auto back = decode_body(bytes);
+    REQUIRE(back.has_value());
+    CHECK(back->payload == "p");
+    CHECK(back->metadata == body.metadata);
+    CHECK(back->features == body.features);
+    CHECK(back->hint == seconds(3));
+    for (std::size_t n = 0; n < bytes.size(); ++n)
+        CHECK(!decode_body(std::string_view(bytes).substr(0, n)).has_value());
+}
+
+TEST_CASE("the Runner answers from its threads, recovers, and stops") {
+    store::MemoryJournal journal;
+    store::MemoryHistory history;
+    TaskId task;
+    for (int round = 0; round < 2; ++round) {
+        auto runner = Runner::start({}, journal, history);
+        REQUIRE(runner.has_value());
+        CHECK((*runner)->recovery().fresh == (round == 0));
+        std::promise<Result<std::vector<Submitted>>> submitted;
+        std::vector<Submission> items;
+        items.push_back(a_task());
+        (*runner)->submit(std::move(items), [&](auto answer) { submitted.set_value(std::move(answer)); });
+        const auto answer = submitted.get_future().get();
+        REQUIRE(answer.has_value());
+        if (round == 0) task = answer->front().task;
+        std::promise<Result<TaskInfo>> got;
+        (*runner)->get(task, false, [&](auto info) { got.set_value(std::move(info)); });
+        const auto info = got.get_future().get();
+        REQUIRE(info.has_value());
+        CHECK(info->waiting == core::WaitReason::no_eligible_worker);
+        CHECK((*runner)->stop().has_value());
+        std::promise<Result<StatusInfo>> refused;
+        (*runner)->status([&](auto status) { refused.set_value(std::move(status)); });
+        CHECK(refused.get_future().get().error().fault == Fault::unavailable);
+    }
+}

@@ -1,0 +1,107 @@
+// Prometheus text: the nexus_* families (docs/operate.md) and the names of the old Nexus that existing dashboards read.
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+#include "engine/engine.h"
+
+namespace nexus::engine {
+namespace {
+
+struct Page {
+    std::string text;
+    void family(const char* name, const char* type, const char* help) {
+        fmt::format_to(std::back_inserter(text), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+    }
+    template <class T>
+    void value(const char* name, T v, const std::string& labels = {}) {
+        fmt::format_to(std::back_inserter(text), "{}{} {}\n", name, labels, v);
+    }
+    template <class T>
+    void single(const char* name, const char* type, const char* help, T v) {
+        family(name, type, help);
+        value(name, v);
+    }
+    void summary(const char* name, const char* help, const Latency& latency) {
+        family(name, "summary", help);
+        for (const double q : {0.5, 0.9, 0.99, 0.999})
+            value(name, latency.quantile_us(q) / 1e6, fmt::format("{{quantile=\"{}\"}}", q));
+        value(fmt::format("{}_sum", name).c_str(), static_cast<double>(latency.sum_ns()) / 1e9);
+        value(fmt::format("{}_count", name).c_str(), latency.count());
+    }
+};
+
+}  // namespace
+
+void Engine::metrics(Done<std::string> done) {
+    const StatusInfo status = status_now();
+    const core::Counters& c = status.counters;
+    Page page;
+    page.family("nexus_build_info", "gauge", "Version and policy of the running server.");
+    page.value("nexus_build_info", 1,
+               fmt::format("{{version=\"{}\",policy=\"{}\",durability=\"{}\"}}", status.version, status.policy,
+                           status.durability));
+    page.single("nexus_tasks_submitted_total", "counter", "Tasks accepted.", c.submitted);
+    page.family("nexus_tasks_finished_total", "counter", "Tasks that reached a terminal state.");
+    for (const auto state :
+         {core::TaskState::succeeded, core::TaskState::dead, core::TaskState::cancelled, core::TaskState::expired})
+        page.value("nexus_tasks_finished_total", finished_[static_cast<std::size_t>(state)],
+                   fmt::format("{{outcome=\"{}\"}}", core::name_of(state)));
+    page.single("nexus_tasks_pending", "gauge", "Tasks that wait.", c.waiting);
+    page.single("nexus_tasks_running", "gauge", "Tasks assigned or running.", c.assigned + c.running);
+    page.single("nexus_backlog_work_seconds", "gauge", "Predicted work that waits, at average worker speed.",
+                static_cast<double>(c.backlog.us) / 1e6);
+    page.family("nexus_decisions_total", "counter", "Placement decisions.");
+    page.value("nexus_decisions_total", c.decisions - c.fallback_decisions, "{outcome=\"success\"}");
+    page.value("nexus_decisions_total", c.fallback_decisions, "{outcome=\"fallback\"}");
+    page.summary("nexus_decision_seconds", "Time of one event in the core, its decisions included.", decide_ns_);
+    page.summary("nexus_store_write_seconds", "Time of one group commit of the journal.", commit_ns_);
+    page.summary("nexus_task_queue_wait_seconds", "Submission to start.", wait_ns_);
+    page.single("nexus_prediction_within25_ratio", "gauge",
+                "Share of recent predictions within 25 % of the actual run time.", status.accuracy.within_25);
+    page.single("nexus_prediction_interval_coverage_ratio", "gauge",
+                "Share of recent runs that ended within their predicted P90.", status.accuracy.p90_coverage);
+    page.single("nexus_eta_interval_coverage_ratio", "gauge",
+                "Share of recent tasks that finished by the P90 told at submission.", status.accuracy.eta_p90_coverage);
+    page.single("nexus_fallback_active", "gauge", "1 while round-robin replaces failed predictions.",
+                status.fallback ? 1 : 0);
+    page.single("nexus_fenced_results_total", "counter", "Reports of superseded attempts that were refused.",
+                c.stale_reports);
+    page.single("nexus_requeues_total", "counter", "Attempts whose task went back to waiting.", c.requeues);
+    page.single("nexus_lease_expired_total", "counter", "Workers lost.", c.workers_lost);
+    page.single("nexus_speculative_total", "counter", "Second copies of stragglers.", c.speculations);
+    page.single("nexus_idle_while_pending_seconds_total", "counter",
+                "Slot time idle beside a task it may run; must stay 0.",
+                static_cast<double>(c.idle_while_waiting.us) / 1e6);
+    page.single("nexus_worker_utilization_ratio", "gauge", "Busy slots of connected workers.", status.utilization);
+    page.single("nexus_history_dropped_total", "counter", "History rows dropped because their buffer was full.",
+                history_dropped_);
+    page.single("nexus_journal_position", "gauge", "Number of the last event.", sequence_);
+    std::uint32_t suspect = 0, cordoned = 0;
+    page.family("nexus_worker_breaker_open", "gauge", "1 for a worker whose circuit breaker is not closed.");
+    for (std::uint32_t n = 0; n < core_.worker_count(); ++n) {
+        const core::WorkerView view = core_.worker(WorkerNo{n});
+        if (!view.connected) continue;
+        suspect += view.suspect ? 1 : 0;
+        cordoned += view.cordoned || view.draining ? 1 : 0;
+        if (view.breaker != 0) page.value("nexus_worker_breaker_open", 1, fmt::format("{{worker=\"{}\"}}", view.name));
+    }
+    page.family("nexus_workers", "gauge", "Connected workers by state.");
+    page.value("nexus_workers", status.workers_ready, "{state=\"ready\"}");
+    page.value("nexus_workers", suspect, "{state=\"suspect\"}");
+    page.value("nexus_workers", cordoned, "{state=\"cordoned\"}");
+
+    page.family("scheduler_decisions_total", "counter", "The old Nexus name of nexus_decisions_total.");
+    page.value("scheduler_decisions_total", c.decisions - c.fallback_decisions, "{status=\"success\"}");
+    page.value("scheduler_decisions_total", c.fallback_decisions, "{status=\"fallback\"}");
+    page.value("scheduler_decisions_total", 0, "{status=\"error\"}");
+    page.single("scheduler_queue_depth", "gauge", "The old Nexus name of nexus_tasks_pending.", c.waiting);
+    page.family("scheduler_workers_active", "gauge", "The old Nexus name of nexus_workers.");
+    page.value("scheduler_workers_active", status.workers_ready, "{status=\"healthy\"}");
+    page.value("scheduler_workers_active", cordoned, "{status=\"degraded\"}");
+    page.value("scheduler_workers_active", suspect, "{status=\"unhealthy\"}");
+    reply<std::string>(std::move(done), std::move(page.text));
+}
+
+}  // namespace nexus::engine

@@ -1,0 +1,532 @@
+#include "engine/runner.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "engine/engine.h"
+#include "engine/history_writer.h"
+#include "engine/snapshotter.h"
+
+namespace nexus::engine {
+namespace {
+
+using Call = std::move_only_function<void(Engine&)>;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t kEventsPerBatch = 1024;  // then the committer gets its share while the turn goes on
+constexpr Duration kSpaceRetry = seconds(1);     // after a full disk the next submission tries again
+
+std::int64_t steady_ns() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
+}
+WallTime wall_now() {
+    return {std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+                .count()};
+}
+
+std::uint64_t random_seed() {
+    std::uint64_t seed = 0;
+    MUST(getrandom(&seed, sizeof seed, 0) == sizeof seed);
+    return seed;
+}
+
+}  // namespace
+
+class RunnerThreads final : public Runner {
+public:
+    RunnerThreads(Options options, store::JournalStore& journal, store::HistoryStore& history)
+        : options_(std::move(options)), journal_(journal), history_store_(history) {}
+    ~RunnerThreads() override {
+        (void)stop(seconds(5));
+        // Threads that never started need no joining.
+        for (std::thread* thread : {&loop_, &committer_, &snapshots_})
+            if (thread->joinable()) thread->join();
+    }
+
+    Result<void> recover();
+    void go();
+
+    Result<void> stop(Duration limit) override;
+    const Recovery& recovery() const override { return recovery_; }
+    bool ready(std::string* why_not) const override;
+
+    void submit(std::vector<Submission> items, Done<std::vector<Submitted>> done) override {
+        if (commit_bytes_ > options_.commit_queue_bytes_max)
+            return done(fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
+        call(std::move(done), [items = std::move(items)](Engine& e, auto answer) mutable {
+            e.submit(std::move(items), std::move(answer));
+        });
+    }
+    void cancel(TaskId task, std::string reason, Done<TaskInfo> done) override {
+        call(std::move(done), [task, reason = std::move(reason)](Engine& e, auto answer) mutable {
+            e.cancel(task, std::move(reason), std::move(answer));
+        });
+    }
+    void retry(TaskId task, Done<Submitted> done) override {
+        call(std::move(done), [task](Engine& e, auto answer) { e.retry(task, std::move(answer)); });
+    }
+    void get(TaskId task, bool with_result, Done<TaskInfo> done) override {
+        call(std::move(done), [=](Engine& e, auto answer) { e.get(task, with_result, std::move(answer)); });
+    }
+    void list(TaskFilter filter, std::size_t limit, std::string page, Done<TaskPage> done) override {
+        call(std::move(done),
+             [filter = std::move(filter), limit, page = std::move(page)](Engine& e, auto answer) mutable {
+                 e.list(std::move(filter), limit, std::move(page), std::move(answer));
+             });
+    }
+    void explain(TaskId task, Done<Explanation> done) override {
+        call(std::move(done), [task](Engine& e, auto answer) { e.explain(task, std::move(answer)); });
+    }
+    WatchId watch(std::vector<TaskId> tasks, TaskFilter filter, TaskWatcher watcher) override {
+        const WatchId id = ++watches_;
+        // Shared by the engine's table and the notices under way; the last notice is the last owner.
+        auto shared = std::make_shared<TaskWatcher>(std::move(watcher));
+        post([id, tasks = std::move(tasks), filter = std::move(filter), shared](Engine& e) mutable {
+            e.watch(id, std::move(tasks), std::move(filter), std::move(shared));
+        });
+        return id;
+    }
+    void unwatch(WatchId watch) override {
+        post([watch](Engine& e) { e.unwatch(watch); });
+    }
+    void connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) override {
+        call(std::move(done), [hello = std::move(hello), link = std::move(link)](Engine& e, auto answer) mutable {
+            e.connect(std::move(hello), std::move(link), std::move(answer));
+        });
+    }
+    void report(SessionId session, WorkerReport report) override {
+        post([session, report = std::move(report)](Engine& e) mutable { e.report(session, std::move(report)); });
+    }
+    void disconnected(SessionId session) override {
+        post([session](Engine& e) { e.disconnected(session); });
+    }
+    void status(Done<StatusInfo> done) override {
+        call(std::move(done), [](Engine& e, auto answer) { e.status(std::move(answer)); });
+    }
+    void workers(Done<std::vector<WorkerInfo>> done) override {
+        call(std::move(done), [](Engine& e, auto answer) { e.workers(std::move(answer)); });
+    }
+    void control_worker(std::string name, core::WorkerOrder order, std::string author, std::string reason,
+                        Done<WorkerInfo> done) override {
+        call(std::move(done),
+             [=](Engine& e, auto answer) { e.control_worker(name, order, author, reason, std::move(answer)); });
+    }
+    void types(Done<std::vector<predict::TypeStat>> done) override {
+        call(std::move(done), [](Engine& e, auto answer) { e.types(std::move(answer)); });
+    }
+    void type(std::string name, Done<predict::TypeStat> done) override {
+        call(std::move(done), [=](Engine& e, auto answer) { e.type(name, std::move(answer)); });
+    }
+    void reset_type(std::string name, std::string author, std::string reason, Done<predict::TypeStat> done) override {
+        call(std::move(done), [=](Engine& e, auto answer) { e.reset_type(name, author, reason, std::move(answer)); });
+    }
+    void force_estimate(std::string type, Duration estimate, WallTime expires, std::string author, std::string reason,
+                        Done<predict::TypeStat> done) override {
+        call(std::move(done), [=](Engine& e, auto answer) {
+            e.force_estimate(type, estimate, expires, author, reason, std::move(answer));
+        });
+    }
+    void configure(std::uint32_t version, std::function<Result<void>(core::Config&)> change, std::string author,
+                   std::string reason, Done<core::Config> done) override {
+        call(std::move(done),
+             [=](Engine& e, auto answer) { e.configure(version, change, author, reason, std::move(answer)); });
+    }
+    void config(Done<core::Config> done) override {
+        call(std::move(done), [](Engine& e, auto answer) { e.config(std::move(answer)); });
+    }
+    void set_override(core::OverrideSet set, WallTime expires, std::string author, std::string reason,
+                      Done<std::uint64_t> done) override {
+        call(std::move(done),
+             [=](Engine& e, auto answer) { e.set_override(set, expires, author, reason, std::move(answer)); });
+    }
+    void clear_override(std::uint64_t number, std::string author, Done<std::uint64_t> done) override {
+        call(std::move(done), [=](Engine& e, auto answer) { e.clear_override(number, author, std::move(answer)); });
+    }
+    void overrides(Done<std::vector<OverrideInfo>> done) override {
+        call(std::move(done), [](Engine& e, auto answer) { e.overrides(std::move(answer)); });
+    }
+    void decisions(store::DecisionQuery query, Done<std::vector<DecisionInfo>> done) override {
+        history_->ask([query = std::move(query), done = std::move(done)](store::HistoryStore& history,
+                                                                         store::JournalStore&) mutable {
+            auto rows = history.decisions(query);
+            if (!rows) return done(std::unexpected(std::move(rows).error()));
+            std::vector<DecisionInfo> list;
+            for (const store::DecisionRow& row : *rows)
+                if (auto info = decision_of(row)) list.push_back(std::move(*info));
+            done(std::move(list));
+        });
+    }
+    void audit(std::size_t limit, std::int64_t before_us, Done<std::vector<store::AuditRow>> done) override {
+        history_->ask(
+            [limit, before_us, done = std::move(done)](store::HistoryStore& history, store::JournalStore&) mutable {
+                done(history.audit(limit, before_us));
+            });
+    }
+    void metrics(Done<std::string> done) override {
+        call(std::move(done), [](Engine& e, auto answer) { e.metrics(std::move(answer)); });
+    }
+
+private:
+    // Puts a call into the inbox; false when the engine has stopped.
+    bool post(Call call) {
+        const std::lock_guard lock(inbox_mutex_);
+        if (closed_) return false;
+        const bool idle = inbox_.empty();
+        inbox_.push_back(std::move(call));
+        if (idle) inbox_wake_.notify_one();
+        return true;
+    }
+    template <class T, class F>
+    void call(Done<T> done, F f) {
+        auto shared = std::make_shared<Done<T>>(std::move(done));  // owned by the call, or answered here
+        const bool taken = post([shared, f = std::move(f)](Engine& engine) mutable { f(engine, std::move(*shared)); });
+        if (!taken) (*shared)(fail(Fault::unavailable, "the server has stopped"));
+    }
+
+    Now now() const { return {{base_.us + (steady_ns() - steady_base_ns_) / 1000}, wall_now()}; }
+    void loop();
+    void hand_over(PendingBatch batch);
+    void commit_loop();
+    Result<void> append(std::vector<PendingBatch>& batches);
+    Result<void> append_on_full_disk(std::vector<PendingBatch>& batches);
+    void die(const Error& error, std::vector<PendingBatch>& batches);
+    void snapshot_loop();
+    void say(LogLevel level, std::string event, std::string text) const {
+        if (options_.log) options_.log({.level = level, .event = std::move(event), .text = std::move(text)});
+    }
+
+    Options options_;
+    store::JournalStore& journal_;
+    store::HistoryStore& history_store_;
+    std::unique_ptr<Engine> engine_;
+    std::unique_ptr<HistoryWriter> history_;
+    Recovery recovery_;
+    Instant base_;
+    std::int64_t steady_base_ns_ = 0;
+    std::atomic<WatchId> watches_ = 0;
+
+    std::mutex inbox_mutex_;  // guards inbox_, closed_
+    std::condition_variable inbox_wake_;
+    std::vector<Call> inbox_;
+    bool closed_ = false;
+
+    std::mutex commit_mutex_;  // guards commits_, commits_end_
+    std::condition_variable commit_wake_;
+    std::deque<PendingBatch> commits_;
+    bool commits_end_ = false;
+    std::atomic<std::uint64_t> commit_bytes_ = 0;
+    std::atomic<std::int64_t> last_commit_ns_ = 0;
+
+    std::mutex snapshot_mutex_;  // guards the four below
+    std::condition_variable snapshot_wake_;
+    bool snapshot_wanted_ = false;
+    bool snapshot_end_ = false;
+    std::string snapshot_predictor_;
+    std::uint64_t events_since_snapshot_ = 0;  // of the loop
+    std::uint64_t bytes_since_snapshot_ = 0;
+
+    std::atomic<bool> stopping_ = false;
+    std::atomic<bool> failed_ = false;
+    std::atomic<std::int64_t> space_retry_at_us_ = 0;  // on the steady clock; 0 = the disk has room
+    std::mutex stop_mutex_;                            // one stop at a time
+    bool stopped_ = false;
+    std::thread loop_, committer_, snapshots_;
+};
+
+Result<void> RunnerThreads::recover() {
+    const std::int64_t begin = steady_ns();
+    EngineOptions engine{
+        .config = options_.config,
+        .model = options_.model,
+        .version = options_.version,
+        .durability = store::name_of(journal_.level()),
+        .heartbeat = options_.heartbeat,
+        .suspect_after = options_.suspect_after,
+        .lost_after = options_.lost_after,
+        .seed = random_seed(),
+        .nanoseconds = steady_ns,
+        .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); }};
+    if (auto model = predict::make_model(engine.model); !model) return std::unexpected(std::move(model).error());
+    engine_ = std::make_unique<Engine>(std::move(engine));
+    auto stored = journal_.get_snapshot();
+    if (!stored) return std::unexpected(std::move(stored).error());
+    if (*stored) {
+        auto snapshot = journal::decode_snapshot((*stored)->bytes);
+        if (!snapshot) return std::unexpected(std::move(snapshot).error().during("the stored snapshot"));
+        if (auto ok = engine_->restore(*snapshot); !ok) return ok;
+        recovery_.snapshot_at = snapshot->at;
+    }
+    auto replayed = journal_.read(engine_->last_sequence(), [&](Sequence, std::string_view bytes) {
+        return engine_->replay(bytes, options_.skip_event);
+    });
+    if (!replayed) return std::unexpected(std::move(replayed).error().during("replaying the journal"));
+    recovery_.fresh = engine_->last_sequence().n == 0;
+    recovery_.events_replayed = engine_->last_sequence().n - recovery_.snapshot_at.n;
+    recovery_.tasks_live = engine_->live_tasks();
+    if (recovery_.fresh && !options_.nexus_snapshot.empty())
+        if (auto ok = engine_->load_nexus_snapshot(options_.nexus_snapshot); !ok)
+            return std::unexpected(std::move(ok).error().during("the old Nexus snapshot"));
+    if (auto last = history_store_.audit(1, 0); last && !last->empty()) engine_->set_audit_hash(last->front().hash);
+    recovery_.took = {(steady_ns() - begin) / 1000};
+    return {};
+}
+
+void RunnerThreads::go() {
+    history_ = std::make_unique<HistoryWriter>(
+        HistoryWriter::Options{
+            .bytes_max = options_.history_buffer_bytes_max,
+            .retention = options_.history_retention,
+            .store_bytes_max = options_.history_bytes_max,
+            .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); }},
+        history_store_, journal_);
+    engine_->ask_history = [this](HistoryQuestion question) { history_->ask(std::move(question)); };
+    engine_->post = [this](Call call) { post(std::move(call)); };
+    // The engine's clock goes on where the journal ended, by calendar time when that moved forward.
+    const WallTime wall = wall_now();
+    const std::int64_t away =
+        recovery_.fresh
+            ? 0
+            : std::max<std::int64_t>(0, wall.us - (engine_->last_instant().us + engine_->core().wall_offset().us));
+    base_ = recovery_.fresh ? Instant{1'000'000} : engine_->last_instant() + Duration{away};
+    steady_base_ns_ = steady_ns();
+    committer_ = std::thread([this] { commit_loop(); });
+    snapshots_ = std::thread([this] { snapshot_loop(); });
+    engine_->start(now());
+    if (options_.config_wins && !recovery_.fresh) {
+        engine_->configure(
+            0,
+            [config = options_.config](core::Config& c) -> Result<void> {
+                const std::uint32_t version = c.version;
+                c = config;
+                c.version = version;
+                return {};
+            },
+            "server", "configuration given at start", [](Result<core::Config>) {});
+    }
+    hand_over(engine_->take_batch());
+    loop_ = std::thread([this] { loop(); });
+}
+
+void RunnerThreads::loop() {
+    std::vector<Call> calls;
+    for (;;) {
+        {
+            std::unique_lock lock(inbox_mutex_);
+            while (inbox_.empty() && !closed_) {
+                const Instant next = engine_->next_turn();
+                const Now present = now();
+                if (next != kNever && next <= present.at) break;
+                if (next == kNever)
+                    inbox_wake_.wait(lock);
+                else
+                    inbox_wake_.wait_for(lock, std::chrono::microseconds(next.us - present.at.us));
+            }
+            calls.swap(inbox_);
+            if (closed_ && calls.empty()) break;
+        }
+        engine_->begin_turn(now());
+        if (const std::int64_t at = space_retry_at_us_; at != 0 && steady_ns() / 1000 >= at && !stopping_) {
+            space_retry_at_us_ = 0;
+            engine_->refuse_submissions(std::nullopt);
+        }
+        for (Call& call : calls) {
+            call(*engine_);
+            if (engine_->batch_events() >= kEventsPerBatch) hand_over(engine_->take_batch());
+        }
+        calls.clear();
+        engine_->end_turn();
+        if (const std::int64_t ns = last_commit_ns_.exchange(0)) engine_->note_commit(ns);
+        engine_->note_history_dropped(history_->dropped());
+        if (engine_->has_batch()) hand_over(engine_->take_batch());
+        if (events_since_snapshot_ >= options_.snapshot_events || bytes_since_snapshot_ >= options_.snapshot_bytes) {
+            events_since_snapshot_ = bytes_since_snapshot_ = 0;
+            std::string predictor = engine_->save_predictor();
+            const std::lock_guard lock(snapshot_mutex_);
+            snapshot_predictor_ = std::move(predictor);
+            snapshot_wanted_ = true;
+            snapshot_wake_.notify_one();
+        }
+    }
+    const std::lock_guard lock(commit_mutex_);
+    commits_end_ = true;
+    commit_wake_.notify_one();
+}
+
+void RunnerThreads::hand_over(PendingBatch batch) {
+    std::uint64_t bytes = batch.journal.bytes.size();
+    for (const auto& put : batch.journal.puts) bytes += put.body.size();
+    events_since_snapshot_ += batch.journal.count;
+    bytes_since_snapshot_ += bytes;
+    commit_bytes_ += bytes;
+    const std::lock_guard lock(commit_mutex_);
+    commits_.push_back(std::move(batch));
+    commit_wake_.notify_one();
+}
+
+// Takes everything that waits into one transaction: the slower the disk, the larger the groups.
+void RunnerThreads::commit_loop() {
+    std::vector<PendingBatch> batches;
+    const auto dropped_watch = [this](WatchId watch) { unwatch(watch); };
+    for (;;) {
+        {
+            std::unique_lock lock(commit_mutex_);
+            commit_wake_.wait(lock, [this] { return commits_end_ || !commits_.empty(); });
+            if (commits_.empty()) return;
+            for (PendingBatch& batch : commits_) batches.push_back(std::move(batch));
+            commits_.clear();
+        }
+        std::uint64_t bytes = 0;
+        for (const PendingBatch& batch : batches) {
+            bytes += batch.journal.bytes.size();
+            for (const auto& put : batch.journal.puts) bytes += put.body.size();
+        }
+        if (failed_) {
+            for (PendingBatch& batch : batches) refuse(batch, {Fault::unavailable, "the store has failed"});
+        } else if (auto ok = append(batches); !ok) {
+            die(ok.error(), batches);
+        } else {
+            for (PendingBatch& batch : batches) {
+                release(batch, journal_, dropped_watch);
+                history_->add(std::move(batch.history), std::move(batch.decisions));
+            }
+        }
+        commit_bytes_ -= bytes;
+        batches.clear();
+    }
+}
+
+Result<void> RunnerThreads::append(std::vector<PendingBatch>& batches) {
+    std::vector<store::JournalBatch> journal;
+    for (PendingBatch& batch : batches) {
+        if (!batch.keep.empty()) keep_bodies(batch, journal_);
+        if (batch.journal.count > 0) journal.push_back(std::move(batch.journal));
+    }
+    if (journal.empty()) return {};
+    const std::int64_t begin = steady_ns();
+    auto ok = journal_.append(journal);
+    last_commit_ns_ = steady_ns() - begin;
+    if (ok || ok.error().fault != Fault::no_space) return ok;
+    std::size_t next = 0;
+    for (PendingBatch& batch : batches)
+        if (next < journal.size() && batch.journal.count > 0 && batch.journal.first == journal[next].first)
+            batch.journal = std::move(journal[next++]);
+    return append_on_full_disk(batches);
+}
+
+// The events have been applied and must be stored; the bodies cannot. Their tasks were not acknowledged: the submitters
+// hear that the outcome is unknown, and the tasks are cancelled. Everything else goes on from the store's reserve.
+Result<void> RunnerThreads::append_on_full_disk(std::vector<PendingBatch>& batches) {
+    say(LogLevel::error, "disk_full", "the disk is full: submissions are refused, completions go on");
+    const Error why{Fault::exhausted, "the disk of the server is full; retry later"};
+    std::vector<store::JournalBatch> journal;
+    for (PendingBatch& batch : batches) {
+        if (!batch.journal.puts.empty()) {
+            refuse(batch, {Fault::unavailable,
+                           "the disk of the server is full; the outcome is unknown, retry with the same key"});
+            std::vector<TaskId> lost;
+            for (const auto& put : batch.journal.puts) lost.push_back(put.task);
+            for (PendingBatch::Outgoing& out : batch.orders)
+                std::erase_if(out.orders.assign, [&](const Assignment& a) {
+                    return std::find(lost.begin(), lost.end(), a.order.task) != lost.end();
+                });
+            batch.journal.puts.clear();
+            post([lost = std::move(lost), why](Engine& engine) {
+                engine.refuse_submissions(why);
+                for (const TaskId task : lost) engine.abandon_task(task);
+            });
+        }
+        if (batch.journal.count > 0) journal.push_back(std::move(batch.journal));
+    }
+    Result<void> ok;
+    while (!(ok = journal_.append(journal)) && ok.error().fault == Fault::no_space && !stopping_)
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    space_retry_at_us_ = steady_ns() / 1000 + kSpaceRetry.us;
+    return ok;
+}
+
+void RunnerThreads::die(const Error& error, std::vector<PendingBatch>& batches) {
+    failed_ = true;
+    say(LogLevel::error, "store_failed",
+        "the journal cannot be written, nothing is acknowledged any more: " + error.what);
+    for (PendingBatch& batch : batches)
+        refuse(batch, {Fault::unavailable, "the store has failed; the outcome is unknown"});
+    if (options_.on_fatal) options_.on_fatal(error);
+}
+
+void RunnerThreads::snapshot_loop() {
+    for (;;) {
+        std::string predictor;
+        {
+            std::unique_lock lock(snapshot_mutex_);
+            snapshot_wake_.wait(lock, [this] { return snapshot_wanted_ || snapshot_end_; });
+            if (!snapshot_wanted_) return;
+            snapshot_wanted_ = false;
+            predictor = std::move(snapshot_predictor_);
+        }
+        if (failed_) continue;
+        // What is trimmed must have reached the history first: a replay could not fill it in any more.
+        history_->flush();
+        const std::int64_t begin = steady_ns();
+        if (auto at = make_snapshot(journal_, predictor); !at)
+            say(LogLevel::error, "snapshot_failed", at.error().what);
+        else
+            say(LogLevel::debug, "snapshot",
+                "at event " + std::to_string(at->n) + " in " + std::to_string((steady_ns() - begin) / 1'000'000) +
+                    " ms");
+    }
+}
+
+bool RunnerThreads::ready(std::string* why_not) const {
+    const char* why = failed_                   ? "the store has failed"
+                      : stopping_               ? "stopping"
+                      : space_retry_at_us_ != 0 ? "the disk is full"
+                                                : nullptr;
+    if (why != nullptr && why_not != nullptr) *why_not = why;
+    return why == nullptr;
+}
+
+Result<void> RunnerThreads::stop(Duration) {
+    const std::lock_guard one(stop_mutex_);
+    if (stopped_ || !loop_.joinable()) return {};
+    stopping_ = true;
+    post([](Engine& engine) {
+        engine.refuse_submissions(Error{Fault::unavailable, "the server is stopping"});
+        engine.tell_workers_to_reconnect("the server is stopping");
+    });
+    {
+        const std::lock_guard lock(inbox_mutex_);
+        closed_ = true;
+        inbox_wake_.notify_one();
+    }
+    loop_.join();
+    committer_.join();
+    {
+        const std::lock_guard lock(snapshot_mutex_);
+        snapshot_predictor_ = engine_->save_predictor();
+        snapshot_wanted_ = true;
+        snapshot_end_ = true;
+        snapshot_wake_.notify_one();
+    }
+    snapshots_.join();
+    history_->flush();
+    stopped_ = true;
+    if (failed_) return fail(Fault::unavailable, "the store had failed");
+    return {};
+}
+
+Result<std::unique_ptr<Runner>> Runner::start(Options options, store::JournalStore& journal,
+                                              store::HistoryStore& history) {
+    auto runner = std::make_unique<RunnerThreads>(std::move(options), journal, history);
+    if (auto ok = runner->recover(); !ok) return std::unexpected(std::move(ok).error());
+    runner->go();
+    return runner;
+}
+
+}  // namespace nexus::engine

@@ -1,0 +1,282 @@
+// Submitting, cancelling and re-driving tasks, and what operators change.
+
+#include <algorithm>
+
+#include "engine/body.h"
+#include "engine/config_text.h"
+#include "engine/engine.h"
+
+namespace nexus::engine {
+namespace {
+
+Error at_item(Error error, std::size_t item, std::size_t items) {
+    return items == 1 ? error : Error{error.fault, "tasks[" + std::to_string(item) + "]." + error.what};
+}
+
+Result<void> admitted(const core::AdmissionAnswer& answer) {
+    switch (answer.admission) {
+        case core::Admission::accepted:
+        case core::Admission::duplicate: return {};
+        case core::Admission::key_conflict:
+            return fail(Fault::conflict,
+                        "idempotency_key: taken by task " + to_text(answer.existing) + ", which has another body");
+        case core::Admission::tasks_full:
+            return fail(Fault::exhausted, "the scheduler holds as many tasks as tasks_max allows; retry later");
+        case core::Admission::tenant_full:
+            return fail(Fault::exhausted, "tenant: its limit of waiting tasks is reached; retry later");
+        case core::Admission::unknown_after:
+            return fail(Fault::not_found, "after: task " + to_text(answer.existing) + " is not known (any more)");
+    }
+    return {};
+}
+
+}  // namespace
+
+void Engine::submit(std::vector<Submission> items, Done<std::vector<Submitted>> done) {
+    using Answer = std::vector<Submitted>;
+    if (refusal_) return reply<Answer>(std::move(done), std::unexpected(*refusal_));
+    if (items.empty() || items.size() > SubmissionLimits{}.batch_max)
+        return reply<Answer>(std::move(done), fail(Fault::invalid, "tasks: must be 1 to 1000"));
+    // All or nothing: everything is checked before anything becomes an event.
+    std::unordered_map<std::string, std::uint64_t> keys;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        Submission& item = items[i];
+        if (auto ok = check_submission(item, now_.wall); !ok)
+            return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
+        seal(item);
+        if (auto ok = admitted(core_.admit(item.spec)); !ok)
+            return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
+        if (item.idempotency_key.empty()) continue;
+        const auto [same, fresh] = keys.emplace(item.spec.tenant + '\n' + item.idempotency_key, item.spec.body_hash);
+        if (!fresh && same->second != item.spec.body_hash)
+            return reply<Answer>(
+                std::move(done),
+                std::unexpected(at_item({Fault::conflict, "idempotency_key: stands in this batch with another body"}, i,
+                                        items.size())));
+    }
+    Answer answer(items.size());
+    for (std::size_t i = 0; i < items.size(); ++i) submit_one(items[i], answer[i]);
+    reply<Answer>(std::move(done), std::move(answer));
+}
+
+void Engine::submit_one(Submission& item, Submitted& out) {
+    if (const core::AdmissionAnswer again = core_.admit(item.spec); again.admission == core::Admission::duplicate) {
+        out.task = again.existing;
+        out.duplicate = true;
+        if (const auto view = core_.task(again.existing)) out.estimate = view->estimate;
+        return;
+    }
+    core::TaskSubmitted fact{.task = new_task_id()};
+    const TaskId id = out.task = fact.task;
+    const predict::Features features{.type = item.spec.type,
+                                     .tenant = item.spec.tenant,
+                                     .queue = item.spec.queue,
+                                     .payload_bytes = item.spec.payload_bytes,
+                                     .hint = item.body.hint,
+                                     .cpu_milli = item.spec.resources.cpu_milli,
+                                     .memory_bytes = item.spec.resources.memory_bytes,
+                                     .gpu_milli = item.spec.resources.gpu_milli,
+                                     .hour = static_cast<std::uint8_t>((now_.wall.us / 3'600'000'000) % 24),
+                                     .numbers = item.body.features.empty() ? nullptr : &item.body.features};
+    fact.estimate = predictor_.estimate(features, now_.at);
+    fact.spec = std::move(item.spec);
+    note_submitted(fact);
+    Live& live = live_[id];
+    if (item.body.hint.us > 0) live.more().hint = item.body.hint;
+    if (!item.body.features.empty()) live.more().features = item.body.features;
+    journal::encode(core::Event{.at = now_.at, .what = fact}, item.body.spec);
+    batch_.journal.puts.push_back({.task = id, .body = encode_body(item.body)});
+    current_task_ = id;
+    current_body_ = std::make_shared<const TaskBody>(std::move(item.body));  // shared with an assignment made at once
+    out.estimate = fact.estimate;
+    apply(std::move(fact));
+    current_task_ = {};
+    current_body_.reset();
+    if (const auto eta = core_.eta(id)) {
+        out.start_p50 = wall_of(eta->start_p50);
+        out.start_p90 = wall_of(eta->start_p90);
+        out.finish_p50 = wall_of(eta->finish_p50);
+        out.finish_p90 = wall_of(eta->finish_p90);
+        if (const auto again = live_.find(id); again != live_.end()) {
+            again->second.eta_p50_us = out.finish_p50.us;
+            again->second.eta_p90_us = out.finish_p90.us;
+        }
+    }
+    notify(id);
+}
+
+void Engine::cancel(TaskId task, std::string reason, Done<TaskInfo> done) {
+    if (!live_.contains(task)) {
+        // Ended or never known: the history can tell.
+        auto shared = std::make_shared<Done<TaskInfo>>(std::move(done));
+        return get(task, false, [shared](Result<TaskInfo> info) mutable {
+            if (!info) return (*shared)(std::move(info));
+            if (info->state == core::TaskState::cancelled) return (*shared)(std::move(info));  // repeating it is fine
+            (*shared)(fail(Fault::failed_state,
+                           "task " + to_text(info->task) + " has already ended: " + core::name_of(info->state)));
+        });
+    }
+    TaskInfo info = info_of(task, false);
+    cancel_reason_ = reason;
+    apply(core::CancelRequested{.task = task, .reason = std::move(reason)});
+    if (live_.contains(task)) {
+        info = info_of(task, true);
+    } else {
+        info.state = core::TaskState::cancelled;
+        info.finished = now_.wall;
+        info.error = cancel_reason_.empty() ? "cancelled" : "cancelled: " + cancel_reason_;
+    }
+    cancel_reason_.clear();
+    reply<TaskInfo>(std::move(done), std::move(info));
+}
+
+void Engine::abandon_task(TaskId task) {
+    if (live_.contains(task)) apply(core::CancelRequested{.task = task, .reason = "its body could not be stored"});
+}
+
+void Engine::retry(TaskId task, Done<Submitted> done) {
+    if (live_.contains(task))
+        return reply<Submitted>(std::move(done),
+                                fail(Fault::failed_state, "task " + to_text(task) + " has not ended yet"));
+    if (refusal_) return reply<Submitted>(std::move(done), std::unexpected(*refusal_));
+    ask_history([this, task, done = std::move(done)](store::HistoryStore& history,
+                                                     store::JournalStore& journal) mutable {
+        auto row = history.task(task);
+        if (!row) return done(std::unexpected(std::move(row).error()));
+        if (!*row) return done(fail(Fault::not_found, "no task " + to_text(task)));
+        if ((*row)->state == static_cast<std::uint8_t>(core::TaskState::succeeded))
+            return done(fail(Fault::failed_state, "task " + to_text(task) + " succeeded; submit a new one instead"));
+        auto kept = journal.result(task);
+        if (!kept)
+            return done(fail(Fault::not_found, "the payload of task " + to_text(task) + " is not kept any more"));
+        post([kept = std::move(*kept), task, done = std::move(done)](Engine& engine) mutable {
+            engine.resubmit(std::move(kept), task, std::move(done));
+        });
+    });
+}
+
+void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
+    auto body = decode_body(kept);
+    if (!body) return reply<Submitted>(std::move(done), std::unexpected(std::move(body).error()));
+    auto event = journal::decode(body->spec);
+    auto* fact = event ? std::get_if<core::TaskSubmitted>(&event->what) : nullptr;
+    if (fact == nullptr)
+        return reply<Submitted>(std::move(done), fail(Fault::corrupt, "the kept body of the task cannot be read"));
+    Submission again{.spec = std::move(fact->spec), .body = std::move(*body)};
+    again.body.spec.clear();
+    again.spec.redrive_of = old;
+    again.spec.after.clear();
+    if (again.spec.deadline <= now_.wall) again.spec.deadline = {};
+    again.spec.idempotency_hi = again.spec.idempotency_lo = again.spec.body_hash = 0;
+    Submitted out;
+    submit_one(again, out);
+    reply<Submitted>(std::move(done), std::move(out));
+}
+
+// ---- operators
+
+void Engine::control_worker(std::string name, core::WorkerOrder order, std::string author, std::string reason,
+                            Done<WorkerInfo> done) {
+    const WorkerNo worker = core_.find_worker(name);
+    if (!worker) return reply<WorkerInfo>(std::move(done), fail(Fault::not_found, "no worker '" + name + "'"));
+    static constexpr const char* names[] = {"", "cordon", "uncordon", "drain"};
+    audit(std::move(author), std::string(names[static_cast<int>(order)]) + " worker " + name, std::move(reason), "",
+          "");
+    apply(core::WorkerControlled{.name = std::move(name), .order = order});
+    reply<WorkerInfo>(std::move(done), info_of(worker));
+}
+
+void Engine::configure(std::uint32_t version, std::function<Result<void>(core::Config&)> change, std::string author,
+                       std::string reason, Done<core::Config> done) {
+    core::Config config = core_.config();
+    if (version != 0 && version != config.version)
+        return reply<core::Config>(
+            std::move(done), fail(Fault::conflict, "the configuration is at version " + std::to_string(config.version) +
+                                                       ", not " + std::to_string(version) + ": read it again"));
+    const std::string before = config_text(config);
+    if (auto ok = change(config); !ok)
+        return reply<core::Config>(std::move(done), std::unexpected(std::move(ok).error()));
+    if (auto ok = check_config(config); !ok)
+        return reply<core::Config>(std::move(done), std::unexpected(std::move(ok).error()));
+    config.version = core_.config().version + 1;
+    audit(std::move(author), "change the configuration", std::move(reason), before, config_text(config));
+    apply(core::ConfigChanged{.config = config});
+    reply<core::Config>(std::move(done), std::move(config));
+}
+
+void Engine::config(Done<core::Config> done) {
+    reply<core::Config>(std::move(done), core_.config());
+}
+
+void Engine::set_override(core::OverrideSet set, WallTime expires, std::string author, std::string reason,
+                          Done<std::uint64_t> done) {
+    if (set.task && !live_.contains(set.task))
+        return reply<std::uint64_t>(std::move(done),
+                                    fail(Fault::not_found, "task_id: no live task " + to_text(set.task)));
+    const bool wants_worker = set.kind == core::OverrideKind::pin || set.kind == core::OverrideKind::exclude;
+    if (wants_worker && !core_.find_worker(set.worker))
+        return reply<std::uint64_t>(std::move(done), fail(Fault::not_found, "worker: no worker '" + set.worker + "'"));
+    if (!set.task && set.type.empty())
+        return reply<std::uint64_t>(std::move(done),
+                                    fail(Fault::invalid, "task_id: an override names a task or a type"));
+    set.number = sequence_ + 1;
+    if (expires.us != 0) set.expires = Instant{expires.us - core_.wall_offset().us};
+    overrides_[set.number] = {.set = set, .expires = expires, .author = author, .reason = reason};
+    audit(std::move(author), "set override " + std::to_string(set.number), std::move(reason), "", "");
+    const std::uint64_t number = set.number;
+    // The audit entry is no event; the number stays the position of this one.
+    apply(std::move(set));
+    reply<std::uint64_t>(std::move(done), number);
+}
+
+void Engine::clear_override(std::uint64_t number, std::string author, Done<std::uint64_t> done) {
+    if (overrides_.erase(number) == 0)
+        return reply<std::uint64_t>(std::move(done), fail(Fault::not_found, "no override " + std::to_string(number)));
+    audit(std::move(author), "clear override " + std::to_string(number), "", "", "");
+    apply(core::OverrideCleared{.number = number});
+    reply<std::uint64_t>(std::move(done), number);
+}
+
+void Engine::overrides(Done<std::vector<OverrideInfo>> done) {
+    std::vector<OverrideInfo> list;
+    std::erase_if(overrides_,
+                  [&](const auto& entry) { return entry.second.expires.us != 0 && entry.second.expires <= now_.wall; });
+    for (const auto& [number, info] : overrides_) list.push_back(info);
+    reply<std::vector<OverrideInfo>>(std::move(done), std::move(list));
+}
+
+void Engine::types(Done<std::vector<predict::TypeStat>> done) {
+    reply<std::vector<predict::TypeStat>>(std::move(done), predictor_.types());
+}
+
+void Engine::type(std::string name, Done<predict::TypeStat> done) {
+    reply<predict::TypeStat>(std::move(done), predictor_.type(name));
+}
+
+void Engine::reset_type(std::string name, std::string author, std::string reason, Done<predict::TypeStat> done) {
+    if (auto ok = predictor_.reset(name); !ok)
+        return reply<predict::TypeStat>(std::move(done), std::unexpected(std::move(ok).error()));
+    audit(std::move(author), "reset type " + name, std::move(reason), "", "");
+    predict::TypeStat stat;
+    stat.type = std::move(name);
+    reply<predict::TypeStat>(std::move(done), std::move(stat));
+}
+
+void Engine::force_estimate(std::string type, Duration estimate, WallTime expires, std::string author,
+                            std::string reason, Done<predict::TypeStat> done) {
+    if (!is_name(type))
+        return reply<predict::TypeStat>(std::move(done),
+                                        fail(Fault::invalid, "type: must match [A-Za-z0-9._:-]{1,128}"));
+    if (estimate.us < 0)
+        return reply<predict::TypeStat>(std::move(done), fail(Fault::invalid, "estimate_us: must not be negative"));
+    predictor_.force(type, estimate, expires.us == 0 ? kNever : Instant{expires.us - core_.wall_offset().us});
+    audit(std::move(author),
+          estimate.us == 0 ? "clear the forced estimate of " + type : "force the estimate of " + type,
+          std::move(reason), "", std::to_string(estimate.us) + " us");
+    predict::TypeStat stat;
+    stat.type = std::move(type);
+    stat.forced = estimate;
+    reply<predict::TypeStat>(std::move(done), std::move(stat));
+}
+
+}  // namespace nexus::engine
