@@ -68,8 +68,8 @@ engine::Done<T> answer(Reply reply, Fill fill, unsigned status = 200) {
 }
 
 engine::Done<engine::TaskInfo> task_answer(Reply reply) {
-    return answer<engine::TaskInfo, v1::Task>(std::move(reply),
-                                              [](const engine::TaskInfo& task, v1::Task& out) { api::to_message(task, out); });
+    return answer<engine::TaskInfo, v1::Task>(
+        std::move(reply), [](const engine::TaskInfo& task, v1::Task& out) { api::to_message(task, out); });
 }
 
 std::string_view query_of(const Request& request, const char* name) {
@@ -107,7 +107,8 @@ void list_tasks(Service& service, const Request& request, Reply reply) {
         for (const char c : state) name += static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
         v1::TaskState value{};
         if (!v1::TaskState_Parse(name, &value) || value == v1::TASK_STATE_UNSPECIFIED)
-            return reply(problem_of(Error{Fault::invalid, "state: not one of waiting, assigned, running, succeeded, dead, cancelled, expired"}));
+            return reply(problem_of(Error{
+                Fault::invalid, "state: not one of waiting, assigned, running, succeeded, dead, cancelled, expired"}));
         list.add_states(value);
     }
     list.set_type(std::string(query_of(request, "type")));
@@ -128,8 +129,9 @@ void submit_task(Service& service, Request request, Reply reply) {
     v1::TaskSpec spec;
     const auto parsed = google::protobuf::util::JsonStringToMessage(request.body, &spec);
     if (!parsed.ok())
-        return reply(problem_of(Error{Fault::invalid, "body: not a nexus.v1.TaskSpec in JSON: " +
-                                                          std::string(parsed.message().data(), parsed.message().size())}));
+        return reply(
+            problem_of(Error{Fault::invalid, "body: not a nexus.v1.TaskSpec in JSON: " +
+                                                 std::string(parsed.message().data(), parsed.message().size())}));
     if (!request.idempotency_key.empty()) spec.set_idempotency_key(request.idempotency_key);
     auto submission = api::to_submission(spec, "task");
     if (!submission) return reply(problem_of(submission.error()));
@@ -154,12 +156,14 @@ void on_task(Service& service, const Request& request, std::string_view rest, Re
     }
     const auto task = parse_id<TaskId>(rest);
     if (!task) return reply(problem(404, "NOT_FOUND", "Not found", "no task has that id"));
-    if (!post && verb.empty()) return service.get(*task, query_of(request, "result") == "true", task_answer(std::move(reply)));
+    if (!post && verb.empty())
+        return service.get(*task, query_of(request, "result") == "true", task_answer(std::move(reply)));
     if (!post && verb == "/explain")
-        return service.explain(*task, answer<engine::Explanation, v1::Explanation>(
-                                          std::move(reply), [](const engine::Explanation& explanation, v1::Explanation& out) {
-                                              api::to_message(explanation, out);
-                                          }));
+        return service.explain(*task,
+                               answer<engine::Explanation, v1::Explanation>(
+                                   std::move(reply), [](const engine::Explanation& explanation, v1::Explanation& out) {
+                                       api::to_message(explanation, out);
+                                   }));
     if (post && verb == ":cancel") return service.cancel(*task, "cancelled over HTTP", task_answer(std::move(reply)));
     if (post && verb == ":retry")
         return service.retry(*task, answer<engine::Submitted, v1::SubmitResponse>(
@@ -175,22 +179,27 @@ void on_worker(Service& service, std::string_view rest, Reply reply) {
     const std::size_t colon = rest.rfind(':');
     const std::string_view verb = colon == std::string_view::npos ? "" : rest.substr(colon + 1);
     core::WorkerOrder order{};
-    if (verb == "cordon") order = core::WorkerOrder::cordon;
-    else if (verb == "uncordon") order = core::WorkerOrder::uncordon;
-    else if (verb == "drain") order = core::WorkerOrder::drain;
-    else return reply(problem(404, "NOT_FOUND", "Not found", "POST /v1/workers/{name}:cordon, :uncordon or :drain"));
-    service.control_worker(std::string(rest.substr(0, colon)), order, "http", "over HTTP",
-                           answer<engine::WorkerInfo, v1::Worker>(
-                               std::move(reply), [](const engine::WorkerInfo& worker, v1::Worker& out) {
-                                   api::to_message(worker, out);
-                               }));
+    if (verb == "cordon")
+        order = core::WorkerOrder::cordon;
+    else if (verb == "uncordon")
+        order = core::WorkerOrder::uncordon;
+    else if (verb == "drain")
+        order = core::WorkerOrder::drain;
+    else
+        return reply(problem(404, "NOT_FOUND", "Not found", "POST /v1/workers/{name}:cordon, :uncordon or :drain"));
+    service.control_worker(
+        std::string(rest.substr(0, colon)), order, "http", "over HTTP",
+        answer<engine::WorkerInfo, v1::Worker>(
+            std::move(reply), [](const engine::WorkerInfo& worker, v1::Worker& out) { api::to_message(worker, out); }));
 }
 
 void fill_workers(const std::vector<engine::WorkerInfo>& workers, v1::ListWorkersResponse& out) {
     for (const auto& worker : workers) api::to_message(worker, *out.add_workers());
 }
 
-void fill_status(const engine::StatusInfo& status, v1::Status& out) { api::to_message(status, out); }
+void fill_status(const engine::StatusInfo& status, v1::Status& out) {
+    api::to_message(status, out);
+}
 
 void list_decisions(Service& service, const Request& request, Reply reply) {
     store::DecisionQuery query;
@@ -203,11 +212,12 @@ void list_decisions(Service& service, const Request& request, Reply reply) {
     const auto limit = number_of(request, "limit", 100, 1, 1000);
     if (!limit) return reply(problem_of(limit.error()));
     query.limit = *limit;
-    service.decisions(std::move(query),
-                      answer<std::vector<engine::DecisionInfo>, v1::ListDecisionsResponse>(
-                          std::move(reply), [](const std::vector<engine::DecisionInfo>& list, v1::ListDecisionsResponse& out) {
-                              for (const auto& decision : list) api::to_message(decision, *out.add_decisions());
-                          }));
+    service.decisions(std::move(query), answer<std::vector<engine::DecisionInfo>, v1::ListDecisionsResponse>(
+                                            std::move(reply), [](const std::vector<engine::DecisionInfo>& list,
+                                                                 v1::ListDecisionsResponse& out) {
+                                                for (const auto& decision : list)
+                                                    api::to_message(decision, *out.add_decisions());
+                                            }));
 }
 
 void health(Service& service, Reply reply) {
@@ -240,9 +250,11 @@ void get(Service& service, Request& request, Reply& reply) {
     }
     if (path == "/livez" || path == "/readyz" || path == "/healthz") return health(service, std::move(reply));
     if (path == "/metrics") return metrics(service, std::move(reply));
-    if (path == "/v1/status") return service.status(answer<engine::StatusInfo, v1::Status>(std::move(reply), fill_status));
+    if (path == "/v1/status")
+        return service.status(answer<engine::StatusInfo, v1::Status>(std::move(reply), fill_status));
     if (path == "/v1/workers")
-        return service.workers(answer<std::vector<engine::WorkerInfo>, v1::ListWorkersResponse>(std::move(reply), fill_workers));
+        return service.workers(
+            answer<std::vector<engine::WorkerInfo>, v1::ListWorkersResponse>(std::move(reply), fill_workers));
     if (path == "/v1/tasks") return list_tasks(service, request, std::move(reply));
     if (path.starts_with("/v1/tasks/")) return on_task(service, request, path.substr(10), std::move(reply));
     if (path == "/v1/types")
@@ -253,7 +265,8 @@ void get(Service& service, Request& request, Reply& reply) {
     if (path.starts_with("/v1/types/"))
         return service.type(std::string(path.substr(10)),
                             answer<predict::TypeStat, v1::TypeStat>(
-                                std::move(reply), [](const predict::TypeStat& type, v1::TypeStat& out) { api::to_message(type, out); }));
+                                std::move(reply),
+                                [](const predict::TypeStat& type, v1::TypeStat& out) { api::to_message(type, out); }));
     if (path == "/v1/decisions") return list_decisions(service, request, std::move(reply));
     reply(problem(404, "NOT_FOUND", "Not found", "nothing is served at this path"));
 }
@@ -305,7 +318,8 @@ Response problem(unsigned status, std::string_view code, std::string_view title,
     Response response;
     response.status = status;
     response.content_type = "application/problem+json";
-    const nlohmann::json body = {{"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}, {"code", code}};
+    const nlohmann::json body = {
+        {"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}, {"code", code}};
     response.body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     return response;
 }

@@ -22,7 +22,9 @@ using Parser = bhttp::request_parser<bhttp::string_body>;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
-std::chrono::microseconds chrono(Duration d) { return std::chrono::microseconds(d.us); }
+std::chrono::microseconds chrono(Duration d) {
+    return std::chrono::microseconds(d.us);
+}
 
 bool split_address(std::string_view address, std::string& host, std::uint16_t& port) {
     const std::size_t colon = address.rfind(':');
@@ -40,9 +42,13 @@ std::string_view without_port(std::string_view host) {
     return host.substr(0, host.find(':'));
 }
 
-std::string_view view(boost::core::string_view text) { return {text.data(), text.size()}; }
+std::string_view view(boost::core::string_view text) {
+    return {text.data(), text.size()};
+}
 
-bool is_read(bhttp::verb verb) { return verb == bhttp::verb::get || verb == bhttp::verb::head; }
+bool is_read(bhttp::verb verb) {
+    return verb == bhttp::verb::get || verb == bhttp::verb::head;
+}
 
 void secure_headers(bhttp::fields& fields) {
     fields.set("X-Content-Type-Options", "nosniff");
@@ -93,7 +99,8 @@ asio::awaitable<Response> Server::State::answer(Request request) {
             // Owned by the reply; the last owner is whoever calls it.
             auto shared = std::make_shared<decltype(handler)>(std::move(handler));
             route(service, std::move(moved), [self = shared_from_this(), shared](Response response) mutable {
-                asio::post(self->io, [shared, response = std::move(response)]() mutable { (*shared)(std::move(response)); });
+                asio::post(self->io,
+                           [shared, response = std::move(response)]() mutable { (*shared)(std::move(response)); });
             });
         },
         asio::use_awaitable, std::move(request));
@@ -119,7 +126,8 @@ Response Server::State::refuse_foreign(const bhttp::request<bhttp::string_body>&
 
 asio::awaitable<bool> Server::State::stream_live(beast::tcp_stream& stream) {
     const std::string head =
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: "
+        "nosniff\r\n"
         "Connection: close\r\n\r\nretry: 1000\n\n";
     stream.expires_after(chrono(options.write_time_max));
     auto [head_error, head_bytes] = co_await asio::async_write(stream, asio::buffer(head), kTuple);
@@ -179,7 +187,8 @@ asio::awaitable<void> Server::State::serve(tcp::socket socket) {
         if (error == bhttp::error::body_limit) {
             response = problem(413, "body_too_large", "Content too large", "the body is limited to 1 MiB");
         } else if (error == bhttp::error::header_limit) {
-            response = problem(431, "header_too_large", "Request header fields too large", "headers are limited to 16 KiB");
+            response =
+                problem(431, "header_too_large", "Request header fields too large", "headers are limited to 16 KiB");
         } else if (error.category() == bhttp::make_error_code(bhttp::error::bad_method).category()) {
             response = problem(400, "malformed", "Bad request", "not HTTP/1.1: " + error.message());
         } else if (error) {
@@ -282,7 +291,9 @@ Result<std::unique_ptr<Server>> Server::start(Options options, engine::Service& 
     return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 
-std::uint16_t Server::port() const { return state_->acceptor.local_endpoint().port(); }
+std::uint16_t Server::port() const {
+    return state_->acceptor.local_endpoint().port();
+}
 
 Server::~Server() {
     asio::post(state_->io, [raw = state_.get()] {
