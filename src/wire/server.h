@@ -28,20 +28,20 @@ class Service;
 namespace nexus::wire {
 
 struct Limits {
-    std::uint32_t connections_max = 4096;        // more are closed at once after accept
-    std::uint32_t connections_per_ip_max = 64;   // loopback is exempt
+    std::uint32_t connections_max = 4096;       // more are closed at once after accept
+    std::uint32_t connections_per_ip_max = 64;  // loopback is exempt
     std::uint32_t streams_per_connection_max = 100;
     std::uint32_t receive_bytes_max = 2 << 20;   // of one message; so a batch of 1000 full payloads needs several calls
     std::uint32_t metadata_bytes_max = 8 << 10;  // all header fields of one call
     std::uint32_t payload_bytes_max = 256 << 10;
     std::uint32_t result_bytes_max = 256 << 10;
-    std::uint32_t batch_max = 1000;              // tasks of one SubmitBatch
-    std::uint32_t stream_batches_max = 8;        // batches of one SubmitStream being stored; then reading pauses
-    std::uint32_t held_max = 65'536;             // attempts listed in one hello
+    std::uint32_t batch_max = 1000;                 // tasks of one SubmitBatch
+    std::uint32_t stream_batches_max = 8;           // batches of one SubmitStream being stored; then reading pauses
+    std::uint32_t held_max = 65'536;                // attempts listed in one hello
     std::size_t worker_buffer_bytes_max = 1 << 20;  // queued for a worker that does not read; then it is cut
-    Duration worker_stall_max = seconds(10);     // one write that takes longer: the worker is cut
-    std::size_t watch_events_max = 1024;         // queued for a watcher that does not read; then the watch ends
-    std::uint32_t watches_max = 1024;            // open at once
+    Duration worker_stall_max = seconds(10);        // one write that takes longer: the worker is cut
+    std::size_t watch_events_max = 1024;            // queued for a watcher that does not read; then the watch ends
+    std::uint32_t watches_max = 1024;               // open at once
 };
 
 // PEM texts. With client_ca every client must present a certificate that it signed.
@@ -53,7 +53,7 @@ struct Options {
     std::string address = "127.0.0.1:7070";  // numeric IPv4, [IPv6] or "localhost", with port; port 0 = any free one
     Limits limits;
     std::optional<Tls> tls;
-    std::string durability = "disk";         // told in every SubmitResponse: process | disk | replicated(k)
+    std::string durability = "disk";  // told in every SubmitResponse: process | disk | replicated(k)
     std::string version = "0.1.0";
     bool reflection = true;
 };

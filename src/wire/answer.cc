@@ -1,0 +1,37 @@
+#include "wire/answer.h"
+
+#include <google/rpc/status.pb.h>
+
+#include <chrono>
+#include <string>
+
+#include "api/error.h"
+
+namespace nexus::wire {
+namespace {
+
+constexpr std::size_t kTextBytesMax = 1024;  // told twice, in message and details; clients take 8 KiB of headers
+
+}  // namespace
+
+grpc::Status to_grpc(const Error& error) {
+    Error told = error;
+    if (told.what.size() > kTextBytesMax) {
+        std::size_t end = kTextBytesMax;
+        while (end > 0 && (static_cast<unsigned char>(told.what[end]) & 0xC0) == 0x80) --end;
+        told.what.resize(end);
+    }
+    const auto code = static_cast<grpc::StatusCode>(api::row_of(told.fault).grpc);
+    return {code, told.what, api::to_status(told).SerializeAsString()};
+}
+
+bool given_up(const grpc::CallbackServerContext& call) {
+    return call.IsCancelled() || call.deadline() < std::chrono::system_clock::now();
+}
+
+grpc::ServerUnaryReactor* refuse(Context& context, grpc::CallbackServerContext* call, const Error& error) {
+    if (error.fault == Fault::invalid) context.counters.requests_malformed.fetch_add(1, std::memory_order_relaxed);
+    return finish(call, to_grpc(error));
+}
+
+}  // namespace nexus::wire

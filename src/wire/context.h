@@ -1,0 +1,73 @@
+#pragma once
+// What all services of one server share: options, the engine, counters, and the streams that are open.
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "engine/service.h"
+#include "wire/server.h"
+
+namespace nexus::wire {
+
+using Clock = std::chrono::steady_clock;
+
+// A long-lived call. Both functions come from the server's own threads, may come after the call ended (then they do
+// nothing), and never block.
+class Stream {
+public:
+    virtual ~Stream() = default;
+    virtual void look_after(Clock::time_point now) = 0;  // about once a second: cut what stalls
+    virtual void wind_up() = 0;                          // the server stops: end in good order, soon
+};
+
+// The open streams. Thread-safe. A stream adds itself when it begins and removes itself in OnDone.
+class Streams {
+public:
+    // False when the server is stopping: the stream must refuse the call.
+    bool add(const std::shared_ptr<Stream>& stream);
+    void remove(const Stream* stream);
+    void look_after(Clock::time_point now);
+    void wind_up();
+
+private:
+    std::vector<std::shared_ptr<Stream>> all() const;
+
+    mutable std::mutex mutex_;  // guards the two below
+    std::unordered_map<const Stream*, std::weak_ptr<Stream>> open_;
+    bool stopping_ = false;
+};
+
+// Which session a connected worker has, for the old capacity reports. Thread-safe.
+class WorkerNames {
+public:
+    void set(const std::string& name, SessionId session);
+    void erase(const std::string& name, SessionId session);  // nothing when a newer session took the name
+    SessionId find(const std::string& name) const;           // none when not connected
+
+private:
+    mutable std::mutex mutex_;  // guards sessions_
+    std::map<std::string, SessionId> sessions_;
+};
+
+struct Counters {
+    std::atomic<std::uint64_t> worker_streams_open{0}, worker_streams_cut{0}, watches_open{0}, watches_cut{0};
+    std::atomic<std::uint64_t> requests{0}, requests_malformed{0}, legacy_reports{0};
+};
+
+struct Context {
+    Options options;
+    engine::Service& engine;
+    Counters counters;
+    Streams streams;
+    WorkerNames workers;
+};
+
+}  // namespace nexus::wire

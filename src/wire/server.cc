@@ -1,0 +1,132 @@
+#include "wire/server.h"
+
+#include <chrono>
+#include <utility>
+
+#include <grpc/grpc.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include "wire/acceptor.h"
+#include "wire/admin_service.h"
+#include "wire/context.h"
+#include "wire/task_service.h"
+#include "wire/worker_service.h"
+
+namespace nexus::wire {
+namespace {
+
+using FromFd = grpc::experimental::ExternalConnectionAcceptor;
+
+std::shared_ptr<grpc::ServerCredentials> credentials_of(const std::optional<Tls>& tls) {
+    if (!tls) return grpc::InsecureServerCredentials();
+    const bool mutual = !tls->client_ca.empty();
+    grpc::SslServerCredentialsOptions options(mutual ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                                     : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+    options.pem_root_certs = tls->client_ca;
+    options.pem_key_cert_pairs.push_back({.private_key = tls->key, .cert_chain = tls->certificate});
+    return grpc::SslServerCredentials(options);
+}
+
+void set_arguments(grpc::ServerBuilder& builder, const Limits& limits) {
+    builder.SetMaxReceiveMessageSize(static_cast<int>(limits.receive_bytes_max));
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(limits.streams_per_connection_max));
+    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, static_cast<int>(limits.metadata_bytes_max));
+    // A worker that is silently gone shows by an unanswered ping after 2 s (contract C12).
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 1000);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 500);
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 5000);
+}
+
+}  // namespace
+
+struct Server::State {
+    State(Options options, engine::Service& engine)
+        : context{.options = std::move(options), .engine = engine, .counters = {}, .streams = {}, .workers = {}} {}
+
+    Context context;
+    TaskService tasks{context};
+    WorkerService workers{context};
+    AdminService admin{context};
+    std::unique_ptr<Acceptor> acceptor;
+    std::unique_ptr<FromFd> from_fd;
+    std::unique_ptr<grpc::Server> server;
+    bool stopped = false;
+};
+
+Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Server::~Server() {
+    stop();
+}
+
+Result<std::unique_ptr<Server>> Server::start(Options options, engine::Service& service) {
+    auto state = std::make_unique<State>(std::move(options), service);
+    const Options& with = state->context.options;
+    auto acceptor = Acceptor::listen(with.address, with.limits);
+    if (!acceptor) return std::unexpected(std::move(acceptor).error());
+    state->acceptor = std::move(*acceptor);
+
+    // Both are switches of gRPC for every server that the process starts from here on.
+    grpc::EnableDefaultHealthCheckService(true);
+    if (with.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    set_arguments(builder, with.limits);
+    builder.RegisterService(&state->tasks);
+    builder.RegisterService(&state->workers);
+    builder.RegisterService(&state->admin);
+    state->from_fd = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials_of(with.tls));
+    state->server = builder.BuildAndStart();
+    if (state->server == nullptr)
+        return fail(Fault::invalid, "gRPC server: cannot start; are the certificates in order?");
+
+    State& running = *state;
+    running.acceptor->run(
+        [&running](int listener, int descriptor) {
+            FromFd::NewConnectionParameters connection;
+            connection.listener_fd = listener;
+            connection.fd = descriptor;
+            running.from_fd->HandleNewConnection(&connection);
+        },
+        [&running] { running.context.streams.look_after(Clock::now()); });
+    return std::unique_ptr<Server>(new Server(std::move(state)));
+}
+
+std::uint16_t Server::port() const {
+    return state_->acceptor->port();
+}
+
+void Server::set_ready(bool ready) {
+    if (auto* health = state_->server->GetHealthCheckService()) health->SetServingStatus(ready);
+}
+
+Counts Server::counts() const {
+    const Acceptor::Counts& connections = state_->acceptor->counts();
+    const Counters& calls = state_->context.counters;
+    return {.connections_open = connections.open,
+            .connections_accepted = connections.accepted,
+            .connections_refused = connections.refused,
+            .accept_errors = connections.errors,
+            .worker_streams_open = calls.worker_streams_open,
+            .worker_streams_cut = calls.worker_streams_cut,
+            .watches_open = calls.watches_open,
+            .watches_cut = calls.watches_cut,
+            .requests = calls.requests,
+            .requests_malformed = calls.requests_malformed,
+            .legacy_reports = calls.legacy_reports};
+}
+
+void Server::stop(Duration grace) {
+    if (std::exchange(state_->stopped, true)) return;
+    state_->acceptor->stop();
+    state_->context.streams.wind_up();
+    state_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::microseconds(grace.us));
+    state_->server->Wait();
+}
+
+}  // namespace nexus::wire

@@ -1,0 +1,114 @@
+#include "wire/submit_stream.h"
+
+#include <utility>
+
+#include "api/submit.h"
+#include "api/view.h"
+#include "wire/answer.h"
+
+namespace nexus::wire {
+
+SubmitStream* SubmitStream::begin(Context& context, grpc::CallbackServerContext*) {
+    const auto stream = std::make_shared<SubmitStream>(context);
+    stream->self_ = stream;
+    const bool open = context.streams.add(stream);
+    const std::lock_guard lock(stream->mutex_);
+    if (open)
+        stream->go_on();
+    else
+        stream->end(to_grpc({.fault = Fault::unavailable, .what = "the server is stopping"}));
+    return stream.get();
+}
+
+void SubmitStream::OnReadDone(bool ok) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!ok) input_over_ = true;
+        if (input_over_ || ended_) {  // also a batch behind a refused one
+            reading_ = false;
+            return go_on();
+        }
+    }
+    const Limits& limits = context_.options.limits;
+    auto items = api::to_submissions(in_, limits.batch_max, limits.payload_bytes_max);
+    std::uint64_t number = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        number = first_ + slots_.size();
+        slots_.emplace_back();
+    }
+    if (items) {
+        context_.engine.submit(std::move(*items), [self = shared_from_this(), number](auto result) {
+            self->settle(number, std::move(result));
+        });
+    } else {
+        context_.counters.requests_malformed.fetch_add(1, std::memory_order_relaxed);
+        settle(number, std::unexpected(std::move(items).error()));
+    }
+    const std::lock_guard lock(mutex_);
+    reading_ = false;
+    go_on();
+}
+
+void SubmitStream::settle(std::uint64_t number, Result<std::vector<engine::Submitted>> result) {
+    const std::lock_guard lock(mutex_);
+    if (ended_) return;
+    Slot& slot = slots_[static_cast<std::size_t>(number - first_)];
+    if (!result) input_over_ = true;
+    slot.result.emplace(std::move(result));
+    go_on();
+}
+
+void SubmitStream::OnWriteDone(bool ok) {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (!ok) return end({grpc::StatusCode::CANCELLED, "the client is gone"});
+    go_on();
+}
+
+void SubmitStream::go_on() {
+    if (ended_) return;
+    if (!writing_ && !slots_.empty() && slots_.front().result) {
+        const auto result = std::move(*slots_.front().result);
+        if (!result) return end(to_grpc(result.error()));
+        slots_.pop_front();
+        ++first_;
+        out_.Clear();
+        for (const auto& submitted : *result)
+            api::to_message(submitted, context_.options.durability, *out_.add_results());
+        writing_ = true;
+        StartWrite(&out_);
+    }
+    const bool over = input_over_ || stopping_;
+    if (!over && !reading_ && slots_.size() < context_.options.limits.stream_batches_max) {
+        reading_ = true;
+        StartRead(&in_);
+    }
+    if (!over || writing_ || !slots_.empty()) return;
+    end(stopping_ && !input_over_ ? to_grpc({.fault = Fault::unavailable, .what = "the server is stopping"})
+                                  : grpc::Status::OK);
+}
+
+void SubmitStream::end(const grpc::Status& status) {
+    if (ended_) return;
+    ended_ = true;
+    Finish(status);
+}
+
+void SubmitStream::OnCancel() {
+    const std::lock_guard lock(mutex_);
+    if (!writing_) end({grpc::StatusCode::CANCELLED, "the client is gone"});
+}
+
+void SubmitStream::wind_up() {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    go_on();
+}
+
+void SubmitStream::OnDone() {
+    context_.streams.remove(this);
+    self_.reset();
+}
+
+}  // namespace nexus::wire
