@@ -64,7 +64,7 @@ WorkerRuntime::~WorkerRuntime() {
         const std::lock_guard lock(inbox_->mutex);
         inbox_->closed = true;
     }
-    drop_stream(true);
+    end_streams();
     pool_.stop();
 }
 
@@ -84,7 +84,7 @@ int WorkerRuntime::run() {
         if (over_) {
             if (!stream_) return exit_code_;
             if (give_up_at == Micros::max()) give_up_at = clock_->now() + kGoodbyeLimit;
-            if (clock_->now() >= give_up_at) return drop_stream(true), exit_code_;
+            if (clock_->now() >= give_up_at) return drop_stream(), exit_code_;
         }
         {
             const Micros wake = over_ ? give_up_at : state_.wake_at();
@@ -101,8 +101,11 @@ int WorkerRuntime::run() {
 }
 
 std::vector<WorkerRuntime::Event> WorkerRuntime::next_events() {
-    const std::lock_guard lock(inbox_->mutex);
-    return std::exchange(inbox_->events, {});
+    std::unique_lock lock(inbox_->mutex);
+    std::vector<Event> events = std::exchange(inbox_->events, {});
+    const auto done = std::exchange(inbox_->done, {});
+    lock.unlock();  // before the streams end
+    return events;
 }
 
 void WorkerRuntime::carry_out() {
@@ -113,7 +116,7 @@ void WorkerRuntime::carry_out(const Action& action) {
     const auto attempt = attempts_.find(action.attempt_id);
     switch (action.what) {
         case Action::What::open_stream: return open_stream();
-        case Action::What::close_stream: return drop_stream(true);
+        case Action::What::close_stream: return drop_stream();
         case Action::What::start: return start_attempt(action.attempt_id);
         case Action::What::cancel:
             if (attempt != attempts_.end()) attempt->second->cancel(action.reason);
@@ -180,24 +183,45 @@ void WorkerRuntime::open_stream() {
                 self.stream_->release();
             });
         },
-        .on_done = [posting](StreamEnd end) { posting([end](WorkerRuntime& self) { self.take_end(end); }); },
+        .on_done = [posting, inbox = inbox_](StreamEnd end, std::shared_ptr<WorkerStream> stream) {
+            posting([end](WorkerRuntime& self) { self.take_end(end); });
+            const std::lock_guard lock(inbox->mutex);
+            inbox->done.push_back(std::move(stream));
+            --inbox->streams_open;
+            inbox->changed.notify_one();
+        },
     };
     writing_ = half_closed_ = false;
+    count_open_streams(1);
     std::string failure;
     stream_ = sdk::open_stream(options_.target, options_.tls, options_.token, std::move(callbacks), failure);
     stream_usable_ = stream_ != nullptr;
     if (stream_) return;
+    count_open_streams(-1);
     refusal_ = failure;
     log("cannot connect: " + failure);
     state_.refused();
     carry_out();
 }
 
-void WorkerRuntime::drop_stream(bool cancel) {
-    if (!stream_) return;
-    if (cancel && stream_usable_) stream_->cancel();
+void WorkerRuntime::count_open_streams(int change) {
+    const std::lock_guard lock(inbox_->mutex);
+    inbox_->streams_open += change;
+}
+
+void WorkerRuntime::drop_stream() {
+    if (stream_ && stream_usable_) stream_->cancel();
     stream_usable_ = false;
     stream_.reset();
+}
+
+// Waits for the end of every call, which a cancelled one reaches at once.
+void WorkerRuntime::end_streams() {
+    drop_stream();
+    std::unique_lock lock(inbox_->mutex);
+    inbox_->changed.wait(lock, [&] { return inbox_->streams_open == 0; });
+    const auto done = std::exchange(inbox_->done, {});
+    lock.unlock();
 }
 
 void WorkerRuntime::write_if_possible() {
@@ -264,11 +288,11 @@ void WorkerRuntime::take_end(const StreamEnd& end) {
     if (over_) return;
     if (end.refused) {
         refusal_ = end.text;
-        log("the server refuses this worker: " + end.text);
         state_.refused();
+        log("the server refuses this worker: " + end.text);
     } else {
-        log("connection lost" + (end.text.empty() ? std::string() : ": " + end.text));
         state_.stream_lost(clock_->now());
+        log("connection lost" + (end.text.empty() ? std::string() : ": " + end.text));
     }
 }
 

@@ -47,6 +47,8 @@ private:
         std::mutex mutex;  // guards all
         std::condition_variable changed;
         std::vector<Event> events;
+        std::vector<std::shared_ptr<WorkerStream>> done;  // streams to destroy on our thread
+        int streams_open = 0;                             // not in `done` yet
         bool closed = false;
         void post(Event event);
     };
@@ -56,7 +58,9 @@ private:
     void carry_out(const Action& action);
     void write_if_possible();
     void open_stream();
-    void drop_stream(bool cancel);
+    void count_open_streams(int change);
+    void drop_stream();
+    void end_streams();
     void start_attempt(const std::string& attempt_id);
     std::shared_ptr<const Handler> handler_for(const std::string& type) const;
     void take_message(v1::ServerMessage message);

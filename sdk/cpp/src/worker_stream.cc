@@ -49,8 +49,10 @@ private:
         if (ok) callbacks_.on_written();
     }
     void OnDone(const grpc::Status& status) override {
-        callbacks_.on_done({.refused = is_refusal(status.error_code()), .text = status.error_message()});
-        self_.reset();  // may delete this
+        // From here on the receiver may destroy this.
+        const auto on_done = std::move(callbacks_.on_done);
+        std::shared_ptr<WorkerStream> self = std::move(self_);
+        on_done({.refused = is_refusal(status.error_code()), .text = status.error_message()}, std::move(self));
     }
 
     Callbacks callbacks_;

@@ -1,8 +1,9 @@
 #pragma once
 // One stream to the server, from its opening to its end. A new one is made for each connection.
 //
-// The callbacks run on gRPC's threads, in order, and must only enqueue. The object owns itself while the call is open: it
-// ends when the last shared_ptr is gone and on_done has run.
+// The callbacks run on gRPC's threads, in order, and must only enqueue. The object owns itself while the call is open, and
+// hands itself over with on_done. It must be destroyed on a thread of ours: with the last channel of the process gRPC
+// joins its callback threads, which none of them can do.
 
 #include <functional>
 #include <memory>
@@ -25,7 +26,8 @@ public:
         std::function<void(v1::ServerMessage)> on_message;
         std::function<void()> on_written;
         std::function<void()> on_ended;          // nothing more can be read: answer with release()
-        std::function<void(StreamEnd)> on_done;  // last, exactly once, after release() or cancel()
+        // Last, exactly once, after release() or cancel(). Nothing touches the stream afterwards.
+        std::function<void(StreamEnd, std::shared_ptr<WorkerStream>)> on_done;
     };
     virtual ~WorkerStream() = default;
 

@@ -1,0 +1,688 @@
+// Every rule of WorkerState, by name. Times are milliseconds after the start.
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "retry.h"
+#include "worker_state.h"
+
+using namespace nexus;
+using namespace nexus::sdk;
+using What = Action::What;
+
+namespace {
+
+Micros ms(std::int64_t n) { return std::chrono::milliseconds(n); }
+
+// A worker in a world of its own: the server's side is played by the test.
+struct World {
+    explicit World(std::uint32_t slots = 2) : state({.slots = slots}, 7) { state.start(ms(0)); }
+
+    void connect(std::int64_t at, std::vector<std::string> abandon = {}) {
+        if (state.wake_at() <= ms(at)) state.time_passed(ms(at));
+        hello = *state.take_outbound(ms(at)).hello;
+        state.welcomed(ms(at), {.lease = ms(5000), .heartbeat = ms(1000), .abandon = std::move(abandon)});
+        actions();
+    }
+    void assign(std::int64_t at, std::string id, Assigned more = {}) {
+        more.attempt_id = id;
+        if (more.task_id.empty()) more.task_id = "task of " + id;
+        state.assigned(ms(at), more);
+    }
+    void end(std::int64_t at, std::string_view id, const Outcome& outcome = Outcome::success("done")) {
+        state.handler_ended(ms(at), id, outcome, ms(3));
+    }
+    // "start a", "cancel a timed_out", "stop 0", ... joined by commas.
+    std::string actions() {
+        static constexpr const char* kWords[] = {"open", "close", "start", "cancel", "drop", "stop"};
+        std::string out;
+        for (const Action& action : state.take_actions()) {
+            if (!out.empty()) out += ", ";
+            out += kWords[static_cast<int>(action.what)];
+            if (!action.attempt_id.empty()) out += " " + action.attempt_id;
+            if (action.reason != CancelReason::none) out += " " + std::string(name_of(action.reason));
+            if (action.what == What::stop) out += " " + std::to_string(action.exit_code);
+        }
+        return out;
+    }
+    // "started a, finished b succeeded, heartbeat 3, capacity 1 draining, goodbye" of the next message.
+    std::string told(std::int64_t at) {
+        static constexpr const char* kEndings[] = {"?",         "succeeded",     "failed",  "timed_out",
+                                                   "cancelled", "out_of_memory", "rejected"};
+        const Outbound out = state.take_outbound(ms(at));
+        std::string text;
+        const auto add = [&text](const std::string& word) { text += (text.empty() ? "" : ", ") + word; };
+        if (out.hello) {
+            add("hello " + std::to_string(out.hello->slots));
+            for (const HeldEntry& held : out.hello->held) add("held " + held.attempt_id + (held.finished ? " finished" : ""));
+        }
+        for (const StartedEntry& started : out.started) add("started " + started.attempt_id);
+        for (const ProgressEntry& p : out.progress) add("progress " + p.attempt_id + " " + std::to_string(p.fraction).substr(0, 4));
+        for (const Report* report : out.finished) {
+            add("finished " + report->attempt_id + " " + kEndings[static_cast<int>(report->ending)]);
+            last = *report;
+        }
+        if (out.capacity) add("capacity " + std::to_string(out.capacity->slots) + (out.capacity->draining ? " draining" : ""));
+        if (out.heartbeat != 0) add("heartbeat " + std::to_string(out.heartbeat));
+        if (out.goodbye) add("goodbye");
+        return text;
+    }
+    void time(std::int64_t at) { state.time_passed(ms(at)); }
+    // The server acknowledges every heartbeat until `to`; what else is told meanwhile is not looked at.
+    void stay_in_touch(std::int64_t to) {
+        for (std::int64_t at = state.wake_at().count() / 1000; at < to; at = state.wake_at().count() / 1000) {
+            time(at);
+            if (const Outbound out = state.take_outbound(ms(at)); out.heartbeat != 0)
+                state.heartbeat_acknowledged(ms(at), out.heartbeat);
+        }
+    }
+
+    WorkerState state;
+    HelloEntry hello;
+    Report last;
+};
+
+}  // namespace
+
+TEST_CASE("it opens a stream, says hello, and heartbeats once welcomed") {
+    World world;
+    CHECK_EQ(world.actions(), "open");
+    CHECK_EQ(world.told(0), "hello 2");
+    CHECK_EQ(world.told(1), "");
+    world.state.welcomed(ms(2), {.lease = ms(5000), .heartbeat = ms(1000)});
+    CHECK_EQ(world.told(2), "heartbeat 1");
+    CHECK_EQ(world.state.wake_at(), ms(1002));
+    world.time(1002);
+    CHECK_EQ(world.told(1002), "heartbeat 2");
+}
+
+TEST_CASE("an attempt starts, ends, and its report is kept until acknowledged") {
+    World world;
+    world.connect(0);
+    world.told(0);
+    world.assign(1, "a");
+    CHECK_EQ(world.actions(), "start a");
+    CHECK_EQ(world.told(1), "started a");
+    world.end(5, "a");
+    CHECK_EQ(world.told(5), "finished a succeeded");
+    CHECK_EQ(world.last.result, "done");
+    CHECK_EQ(world.last.run, ms(3));
+    CHECK_EQ(world.state.attempts_held(), 1);
+    world.state.report_acknowledged(ms(6), "a");
+    CHECK_EQ(world.actions(), "drop a");
+    CHECK_EQ(world.state.attempts_held(), 0);
+}
+
+TEST_CASE("what gathers while a write is under way travels in one message") {
+    World world;
+    world.connect(0);
+    world.told(0);
+    world.assign(1, "a");
+    world.assign(1, "b");
+    world.end(2, "a");
+    world.time(1000);
+    CHECK_EQ(world.told(1000), "started a, started b, finished a succeeded, heartbeat 2");
+}
+
+TEST_CASE("a repeated assignment changes nothing, whatever became of the first") {
+    World world(1);
+    world.connect(0);
+    world.told(0);
+    world.assign(1, "running");
+    world.assign(1, "queued");
+    world.actions();
+    world.assign(2, "running");
+    world.assign(2, "queued");
+    CHECK_EQ(world.actions(), "");
+    world.end(3, "running");
+    CHECK_EQ(world.actions(), "start queued");
+    world.assign(4, "running");
+    CHECK_EQ(world.actions(), "");
+    CHECK_EQ(world.told(4), "started running, started queued, finished running succeeded");
+}
+
+TEST_CASE("one attempt per slot waits; more are rejected") {
+    World world(1);
+    world.connect(0);
+    world.told(0);
+    for (const char* id : {"a", "b", "c"}) world.assign(1, id);
+    CHECK_EQ(world.actions(), "start a");
+    CHECK_EQ(world.told(1), "started a, finished c rejected");
+    CHECK_EQ(world.last.error, "the worker has no free slot");
+}
+
+TEST_CASE("a queued attempt whose deadline passes is rejected, not started") {
+    World world(1);
+    world.connect(0);
+    world.assign(1, "a");
+    world.assign(1, "late", {.deadline_in = ms(50)});
+    world.told(1);
+    world.actions();
+    CHECK_EQ(world.state.wake_at(), ms(51));
+    world.time(51);
+    CHECK_EQ(world.told(51), "finished late rejected");
+    world.end(60, "a");
+    CHECK_EQ(world.actions(), "");
+}
+
+TEST_CASE("nothing starts or is reported while the stream is down") {
+    World world(1);
+    world.connect(0);
+    world.assign(1, "a");
+    world.assign(1, "b");
+    world.told(1);
+    world.actions();
+    world.state.stream_lost(ms(2));
+    world.end(3, "a");
+    CHECK_EQ(world.actions(), "");
+    CHECK_FALSE(world.state.has_outbound());
+    world.connect(300);
+    CHECK_EQ(world.hello.held.size(), 2);
+}
+
+TEST_CASE("after a reconnect held attempts are listed, kept ones told again, abandoned ones stopped and forgotten") {
+    World world(3);
+    world.connect(0);
+    for (const char* id : {"done", "drop-done", "run"}) world.assign(1, id);
+    world.end(2, "done");
+    world.end(2, "drop-done");
+    world.assign(2, "drop-run");
+    world.told(2);
+    world.actions();
+    world.state.stream_lost(ms(3));
+    CHECK_LE(world.state.wake_at(), ms(203));  // the first retry comes within 200 ms
+    world.time(203);
+    CHECK_EQ(world.actions(), "open");
+    CHECK_EQ(world.told(203), "hello 3, held done finished, held drop-done finished, held drop-run, held run");
+    world.state.welcomed(ms(204), {.lease = ms(5000), .heartbeat = ms(1000), .abandon = {"drop-done", "drop-run", "?"}});
+    CHECK_EQ(world.actions(), "drop drop-done, cancel drop-run superseded");
+    CHECK_EQ(world.told(204), "started run, finished done succeeded, heartbeat 2");
+    world.end(210, "drop-run");
+    CHECK_EQ(world.actions(), "drop drop-run");
+    CHECK_EQ(world.told(210), "");
+    world.state.report_acknowledged(ms(211), "done");
+    world.end(212, "run");
+    CHECK_EQ(world.told(212), "finished run succeeded");
+}
+
+TEST_CASE("a report whose acknowledgement was lost is sent again") {
+    World world;
+    world.connect(0);
+    world.assign(1, "a");
+    world.end(2, "a");
+    CHECK_EQ(world.told(2), "started a, finished a succeeded, heartbeat 1");
+    world.state.stream_lost(ms(3));
+    world.connect(300);
+    CHECK_EQ(world.told(300), "finished a succeeded, heartbeat 2");
+}
+
+TEST_CASE("delays before reconnecting grow with full jitter, are capped, and begin anew after a welcome") {
+    World world;
+    std::int64_t now = 0;
+    world.actions();
+    for (int failures = 0; failures < 12; ++failures) {
+        world.told(now);
+        world.state.stream_lost(ms(now));
+        const auto delay = (world.state.wake_at() - ms(now)).count() / 1000;
+        CHECK_LE(delay, std::min<std::int64_t>(200LL << failures, 1000));
+        now += 1001;
+        world.time(now);
+        CHECK_EQ(world.actions(), "open");
+    }
+    world.told(now);
+    world.state.welcomed(ms(now), {.lease = ms(5000), .heartbeat = ms(1000)});
+    world.state.stream_lost(ms(now));
+    CHECK_LE(world.state.wake_at(), ms(now + 200));
+}
+
+TEST_CASE("a stream that is not welcomed in time is given up") {
+    World world;
+    world.actions();
+    world.told(0);
+    CHECK_EQ(world.state.wake_at(), ms(5000));
+    world.time(5000);
+    CHECK_EQ(world.actions(), "close");
+    CHECK_LE(world.state.wake_at(), ms(5200));
+}
+
+TEST_CASE("the fence falls lease - 1 s after the last acknowledged heartbeat was sent") {
+    World world;
+    world.connect(0);
+    world.told(0);  // heartbeat 1, sent at 0
+    world.time(1000);
+    world.told(1000);
+    world.state.heartbeat_acknowledged(ms(1500), 2);
+    world.assign(1600, "plain");
+    world.assign(1600, "exclusive", {.exclusive = true});
+    world.told(1600);
+    world.actions();
+    for (int second = 2; second < 5; ++second) {
+        world.time(second * 1000);
+        world.told(second * 1000);
+    }
+    world.time(4999);
+    CHECK_FALSE(world.state.fenced());
+    world.time(5000);
+    CHECK(world.state.fenced());
+    CHECK_EQ(world.actions(), "cancel exclusive fenced, close");
+    world.end(5001, "plain");
+    CHECK_FALSE(world.state.has_outbound());
+    world.connect(6100);
+    CHECK_FALSE(world.state.fenced());
+    CHECK_EQ(world.told(6100), "started exclusive, finished plain succeeded, heartbeat 6");
+    world.end(6200, "exclusive", Outcome::cancelled());
+    CHECK_EQ(world.told(6200), "finished exclusive rejected");
+}
+
+TEST_CASE("old or unknown acknowledgements do not move the fence") {
+    World world;
+    world.connect(0);
+    world.told(0);
+    world.time(1000);
+    world.told(1000);
+    world.state.heartbeat_acknowledged(ms(1001), 1);
+    world.time(4000);
+    CHECK(world.state.fenced());
+}
+
+TEST_CASE("a worker without an acknowledged heartbeat is fenced while it reconnects") {
+    World world;
+    world.connect(0);
+    world.assign(1, "x", {.exclusive = true});
+    world.told(1);
+    world.actions();
+    world.state.stream_lost(ms(2));
+    world.time(4000);
+    CHECK(world.state.fenced());
+    CHECK_EQ(world.actions().substr(0, 15), "cancel x fenced");
+}
+
+TEST_CASE("a revoke cancels, and the answer follows what the handler did") {
+    struct Row {
+        const char* name;
+        Revocation revocation;
+        Outcome outcome;
+        const char* action;
+        const char* told;
+    };
+    const Row rows[] = {
+        {"cancelled", Revocation::cancelled, Outcome::cancelled(), "cancel a cancelled", "finished a cancelled"},
+        {"a failure after a cancel", Revocation::cancelled, Outcome::failure("x"), "cancel a cancelled", "finished a cancelled"},
+        {"success wins", Revocation::cancelled, Outcome::success(), "cancel a cancelled", "finished a succeeded"},
+        {"preempted", Revocation::preempted, Outcome::cancelled(), "cancel a preempted", "finished a cancelled"},
+        {"timed out", Revocation::timed_out, Outcome::failure("x"), "cancel a timed_out", "finished a timed_out"},
+        {"superseded is not answered", Revocation::superseded, Outcome::success(), "cancel a superseded", ""},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        World world;
+        world.connect(0);
+        world.assign(1, "a");
+        world.told(1);
+        world.actions();
+        world.state.revoked(ms(2), "a", row.revocation, ms(100));
+        CHECK_EQ(world.actions(), row.action);
+        world.state.revoked(ms(3), "a", row.revocation, ms(100));
+        CHECK_EQ(world.actions(), "");
+        world.end(4, "a", row.outcome);
+        CHECK_EQ(world.told(4), row.told);
+    }
+}
+
+TEST_CASE("a queued attempt that is revoked never starts") {
+    struct Row {
+        Revocation revocation;
+        const char* told;
+    };
+    for (const Row row : {Row{Revocation::cancelled, "finished b cancelled"}, Row{Revocation::superseded, ""}}) {
+        World world(1);
+        world.connect(0);
+        world.assign(1, "a");
+        world.assign(1, "b");
+        world.told(1);
+        world.state.revoked(ms(2), "b", row.revocation, ms(0));
+        CHECK_EQ(world.told(2), row.told);
+        world.actions();
+        world.end(3, "a");
+        CHECK_EQ(world.actions(), "");
+    }
+}
+
+TEST_CASE("a handler that ignores its cancel is reported after the grace and its slot withheld until it returns") {
+    World world(2);
+    world.connect(0);
+    world.assign(1, "deaf");
+    world.told(1);
+    world.actions();
+    world.state.revoked(ms(2), "deaf", Revocation::cancelled, ms(100));
+    CHECK_EQ(world.state.wake_at(), ms(102));
+    world.time(102);
+    CHECK_EQ(world.told(102), "finished deaf cancelled, capacity 1");
+    world.state.report_acknowledged(ms(103), "deaf");
+    world.assign(104, "b");
+    world.assign(104, "c");
+    CHECK_EQ(world.actions(), "cancel deaf cancelled, start b");
+    world.told(104);
+    world.end(200, "deaf");
+    CHECK_EQ(world.actions(), "drop deaf, start c");
+    CHECK_EQ(world.told(200), "started c, capacity 2");
+}
+
+TEST_CASE("a worker whose every slot is withheld drains instead of offering none") {
+    World world(1);
+    world.connect(0);
+    world.assign(1, "deaf", {.timeout = ms(10)});
+    world.told(1);
+    world.time(11);
+    world.stay_in_touch(5011);
+    world.time(5011);
+    CHECK_EQ(world.told(5011).substr(0, 44), "finished deaf timed_out, capacity 1 draining");
+}
+
+TEST_CASE("the timeout runs from the start, not from the assignment") {
+    World world(1);
+    world.connect(0);
+    world.assign(1, "a");
+    world.assign(1, "b", {.timeout = ms(100)});
+    world.actions();
+    world.time(500);
+    CHECK_EQ(world.actions(), "");
+    world.end(600, "a");
+    CHECK_EQ(world.actions(), "start b");
+    world.time(699);
+    CHECK_EQ(world.actions(), "");
+    world.time(700);
+    CHECK_EQ(world.actions(), "cancel b timed_out");
+    world.told(700);
+    world.end(710, "b", Outcome::failure("killed"));
+    CHECK_EQ(world.told(710), "finished b timed_out");
+    CHECK_EQ(world.last.error, "killed");
+}
+
+TEST_CASE("an exclusive attempt waits until an older attempt of its task has returned") {
+    World world(2);
+    world.connect(0);
+    world.assign(1, "old", {.task_id = "t", .exclusive = true});
+    world.actions();
+    world.state.revoked(ms(2), "old", Revocation::superseded, ms(10));
+    world.assign(3, "new", {.task_id = "t", .exclusive = true});
+    world.assign(3, "other", {.exclusive = true});
+    CHECK_EQ(world.actions(), "cancel old superseded, start other");
+    world.end(50, "old");
+    CHECK_EQ(world.actions(), "drop old, start new");
+}
+
+TEST_CASE("what a handler returns becomes a report") {
+    struct Row {
+        const char* name;
+        Outcome outcome;
+        Ending ending;
+        bool retryable;
+        const char* error;
+    };
+    const std::string big(256 * 1024 + 1, 'x');
+    const Row rows[] = {
+        {"success", Outcome::success("r"), Ending::succeeded, true, ""},
+        {"failure", Outcome::failure("e"), Ending::failed, true, "e"},
+        {"fatal", Outcome::fatal("e"), Ending::failed, false, "e"},
+        {"out of memory", Outcome::out_of_memory("e"), Ending::out_of_memory, true, "e"},
+        {"rejected", Outcome::rejected("e"), Ending::rejected, true, "e"},
+        {"cancelled by nobody", Outcome::cancelled(), Ending::failed, true,
+         "the handler ended as cancelled, though nobody asked it to"},
+        {"a result too long", Outcome::success(big), Ending::failed, false,
+         "the result has 262145 bytes; at most 262144 can be kept"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        World world;
+        world.connect(0);
+        world.assign(1, "a");
+        world.end(2, "a", row.outcome);
+        world.told(2);
+        CHECK_EQ(world.last.ending, row.ending);
+        CHECK_EQ(world.last.retryable, row.retryable);
+        CHECK_EQ(world.last.error, row.error);
+    }
+}
+
+TEST_CASE("a long error is cut, and large results are spread over messages") {
+    World world(3);
+    world.connect(0);
+    for (const char* id : {"a", "b", "c"}) world.assign(1, id);
+    world.told(1);
+    world.end(2, "a", Outcome::failure(std::string(9999, 'e')).with_result(std::string(256 * 1024, 'r')));
+    world.told(2);
+    CHECK_EQ(world.last.error.size(), 4096);
+    CHECK_EQ(world.last.result.size(), 256 * 1024);
+    WorkerState small({.slots = 4, .message_bytes_max = 10}, 1);
+    small.start(ms(0));
+    small.take_outbound(ms(0));
+    small.welcomed(ms(0), {.lease = ms(5000), .heartbeat = ms(1000)});
+    for (const char* id : {"a", "b", "c"}) {
+        small.assigned(ms(1), {.task_id = id, .attempt_id = id});
+        small.handler_ended(ms(2), id, Outcome::success("sixsix"), ms(1));
+    }
+    CHECK_EQ(small.take_outbound(ms(2)).finished.size(), 2);
+    CHECK(small.has_outbound());
+    CHECK_EQ(small.take_outbound(ms(2)).finished.size(), 1);
+}
+
+TEST_CASE("progress: the latest only, a few times a second, clipped") {
+    World world;
+    world.connect(0);
+    world.assign(1, "a");
+    world.told(1);
+    world.state.progressed(ms(10), "a", 0.25, "x");
+    CHECK_EQ(world.told(10), "progress a 0.25");
+    world.state.progressed(ms(11), "a", 0.5, "y");
+    world.state.progressed(ms(12), "a", 7, "z");
+    CHECK_EQ(world.told(12), "");
+    CHECK_EQ(world.state.wake_at(), ms(110));
+    world.time(110);
+    CHECK_EQ(world.told(110), "progress a 1.00");
+    world.state.progressed(ms(300), "gone", 0.1, "");
+    world.state.progressed(ms(300), "a", std::numeric_limits<double>::quiet_NaN(), "");
+    CHECK_EQ(world.told(300), "progress a 0.00");
+}
+
+TEST_CASE("drain by the server: queued attempts go back, running ones end, a later assignment ends the drain") {
+    World world(1);
+    world.connect(0);
+    world.assign(1, "a");
+    world.assign(1, "b");
+    world.told(1);
+    world.actions();
+    world.state.drain_asked(ms(2));
+    CHECK_EQ(world.told(2), "finished b rejected");
+    world.end(3, "a");
+    CHECK_EQ(world.told(3), "finished a succeeded");
+    world.assign(9, "c");
+    CHECK_EQ(world.actions(), "start c");
+}
+
+TEST_CASE("stop: nothing more is taken, what runs ends, then goodbye") {
+    World world(1);
+    world.connect(0);
+    world.assign(1, "a");
+    world.assign(1, "b");
+    world.told(1);
+    world.actions();
+    world.state.stop_asked(ms(2));
+    CHECK_EQ(world.told(2), "finished b rejected, capacity 1 draining");
+    world.assign(3, "c");
+    CHECK_EQ(world.told(3), "finished c rejected");
+    world.end(4, "a");
+    CHECK_EQ(world.told(4), "finished a succeeded");
+    for (const char* id : {"b", "c"}) world.state.report_acknowledged(ms(5), id);
+    CHECK_EQ(world.told(5), "");
+    world.state.report_acknowledged(ms(6), "a");
+    CHECK_EQ(world.told(6), "goodbye");
+    CHECK_EQ(world.actions(), "drop b, drop c, drop a, stop 0");
+}
+
+TEST_CASE("stop with nothing held ends at once, connected or not") {
+    World connected;
+    connected.connect(0);
+    connected.told(0);
+    connected.state.stop_asked(ms(1));
+    CHECK_EQ(connected.told(1), "capacity 2 draining, goodbye");
+    CHECK_EQ(connected.actions(), "stop 0");
+
+    World opening;
+    opening.actions();
+    opening.state.stop_asked(ms(1));
+    CHECK_EQ(opening.actions(), "close, stop 0");
+
+    World down;
+    down.state.stream_lost(ms(0));
+    down.actions();
+    down.state.stop_asked(ms(1));
+    CHECK_EQ(down.actions(), "stop 0");
+}
+
+TEST_CASE("stop keeps reconnecting until its reports are acknowledged") {
+    World world;
+    world.connect(0);
+    world.assign(1, "a");
+    world.told(1);
+    world.state.stream_lost(ms(2));
+    world.actions();
+    world.state.stop_asked(ms(3));
+    world.end(4, "a");
+    world.connect(300);
+    CHECK_EQ(world.told(300), "finished a succeeded, capacity 2 draining, heartbeat 2");
+    world.state.report_acknowledged(ms(301), "a");
+    CHECK_EQ(world.told(301), "goodbye");
+}
+
+TEST_CASE("a second stop, or the drain limit, cancels what runs; the grace later the worker ends anyway") {
+    for (const bool twice : {true, false}) {
+        CAPTURE(twice);
+        World world;
+        world.connect(0);
+        world.assign(1, "good");
+        world.assign(1, "deaf");
+        world.told(1);
+        world.actions();
+        world.state.stop_asked(ms(100));
+        const std::int64_t cut = twice ? 200 : 30'100;
+        world.stay_in_touch(cut);
+        CHECK_EQ(world.actions(), "");
+        if (twice) world.state.stop_asked(ms(cut));
+        else world.time(cut);
+        CHECK_EQ(world.actions(), "cancel deaf stopping, cancel good stopping");
+        world.end(cut + 10, "good", Outcome::cancelled());
+        world.told(cut + 10);
+        CHECK_EQ(world.last.ending, Ending::rejected);
+        world.state.report_acknowledged(ms(cut + 11), "good");
+        world.stay_in_touch(cut + 5000);
+        world.time(cut + 5000);
+        CHECK_NE(world.told(cut + 5000).find("finished deaf rejected"), std::string::npos);
+        world.stay_in_touch(cut + 6000);
+        world.actions();
+        world.time(cut + 6000);
+        CHECK_EQ(world.actions(), "close, stop 1");
+    }
+}
+
+TEST_CASE("a refused worker stops with 2") {
+    World world;
+    world.actions();
+    world.state.refused();
+    CHECK_EQ(world.actions(), "close, stop 2");
+    CHECK_EQ(world.state.wake_at(), WorkerState::kNever);
+}
+
+TEST_CASE("asked to reconnect it does so within the first delay") {
+    World world;
+    world.connect(0);
+    world.assign(1, "a");
+    world.told(1);
+    world.actions();
+    world.state.reconnect_asked(ms(2));
+    CHECK_EQ(world.actions(), "close");
+    CHECK_LE(world.state.wake_at(), ms(202));
+    world.connect(203);
+    CHECK_EQ(world.told(203), "started a, heartbeat 2");
+}
+
+TEST_CASE("every call is legal in every state") {
+    // A random walk over all calls: the state must never hold more than it may, and end when asked to.
+    for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+        CAPTURE(seed);
+        Backoff draw(ms(1), ms(1), seed);
+        const auto below = [&draw](std::int64_t n) { return draw.uniform(Micros(n - 1)).count(); };
+        World world(2);
+        std::int64_t now = 0;
+        std::vector<std::string> running;
+        bool over = false;
+        for (int step = 0; step < 400 && !over; ++step) {
+            now += below(400);
+            const std::string id(1, static_cast<char>('a' + below(8)));
+            switch (below(12)) {
+                case 0: world.state.welcomed(ms(now), {.lease = ms(5000), .heartbeat = ms(1000), .abandon = {id}}); break;
+                case 1:
+                case 2:
+                case 3: world.assign(now, id, {.task_id = id, .timeout = ms(below(2) * 300), .exclusive = below(2) == 0}); break;
+                case 4: world.state.revoked(ms(now), id, static_cast<Revocation>(1 + below(4)), ms(below(500))); break;
+                case 5: world.state.report_acknowledged(ms(now), id); break;
+                case 6: world.state.heartbeat_acknowledged(ms(now), static_cast<std::uint64_t>(below(30))); break;
+                case 7: world.state.stream_lost(ms(now)); break;
+                case 8: world.state.progressed(ms(now), id, 0.5, "n"); break;
+                case 9: world.state.drain_asked(ms(now)); break;
+                case 10: world.state.take_outbound(ms(now)); break;
+                case 11:
+                    if (!running.empty()) {
+                        world.end(now, running.back());
+                        running.pop_back();
+                    }
+                    break;
+            }
+            if (below(200) == 0) world.state.stop_asked(ms(now));
+            if (world.state.wake_at() <= ms(now)) world.time(now);
+            for (const Action& action : world.state.take_actions()) {
+                if (action.what == What::start) running.push_back(action.attempt_id);
+                over = over || action.what == What::stop;
+            }
+            CHECK_LE(running.size(), 2);
+            CHECK_GE(world.state.wake_at(), ms(0));
+        }
+        world.state.stop_asked(ms(now));
+        for (int step = 0; step < 100 && !over; ++step) {
+            now += 1000;
+            world.state.take_outbound(ms(now));
+            world.time(now);
+            for (const Action& action : world.state.take_actions()) over = over || action.what == What::stop;
+        }
+        CHECK(over);
+    }
+}
+
+TEST_CASE("a call is tried again only when that can help, and never past its time") {
+    Backoff backoff(ms(50), ms(2000), 1);
+    struct Row {
+        const char* name;
+        FailureKind kind;
+        std::optional<Micros> retry_after;
+        std::int64_t left_ms;
+        bool again;
+    };
+    const Row rows[] = {
+        {"unknown outcome", FailureKind::unknown, {}, 10'000, true},
+        {"full server", FailureKind::exhausted, ms(1000), 10'000, true},
+        {"full server, no time for its wait", FailureKind::exhausted, ms(1000), 900, false},
+        {"no time left", FailureKind::unknown, {}, 0, false},
+        {"invalid", FailureKind::invalid, {}, 10'000, false},
+        {"conflict", FailureKind::conflict, {}, 10'000, false},
+        {"denied", FailureKind::denied, ms(1), 10'000, false},
+        {"not found", FailureKind::not_found, {}, 10'000, false},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        const Failure failure{.kind = row.kind, .retry_after = row.retry_after};
+        const auto delay = delay_before_retry(failure, ms(row.left_ms), backoff);
+        CHECK_EQ(delay.has_value(), row.again);
+        if (delay && row.retry_after) CHECK_GE(*delay, *row.retry_after);
+    }
+}

@@ -1,0 +1,369 @@
+// The worker against a scripted server: real gRPC, real threads, time moved by hand.
+
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include "manual_clock.h"
+#include "scripted_server.h"
+#include "worker_runtime.h"
+
+using namespace nexus;
+using namespace nexus::sdk;
+using namespace nexus::sdk::test;
+
+namespace {
+
+// A door a handler waits at until the test opens it, and that knows how many came.
+class Door {
+public:
+    void pass() {
+        std::unique_lock lock(mutex_);
+        ++came_;
+        changed_.notify_all();
+        changed_.wait_for(lock, kPatience, [&] { return open_; });
+    }
+    void open() {
+        const std::lock_guard lock(mutex_);
+        open_ = true;
+        changed_.notify_all();
+    }
+    bool came(int count) {
+        std::unique_lock lock(mutex_);
+        return changed_.wait_for(lock, kPatience, [&] { return came_ >= count; });
+    }
+    int came() {
+        const std::lock_guard lock(mutex_);
+        return came_;
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool open_ = false;
+    int came_ = 0;
+};
+
+struct Rig {
+    Rig() : server(side) {
+        WorkerOptions options{.name = "w1", .target = server.target(), .slots = 2, .labels = {{"zone", "a"}}};
+        options.log = [this](std::string_view line) {
+            const std::lock_guard lock(mutex);
+            lines += std::string(line) + "\n";
+            changed.notify_all();
+        };
+        runtime.emplace(options, clock, 1);
+    }
+    ~Rig() { finish(); }
+
+    void run() {
+        thread = std::thread([this] { exit_code = runtime->run(); });
+    }
+    // Stops the worker however it hangs on; what the test wants to see of a stop it must see before.
+    void finish() {
+        if (!thread.joinable()) return;
+        runtime->stop();
+        runtime->stop();
+        std::thread([this] {  // what is left of its graces and backoffs passes
+            while (exit_code < 0) {
+                clock->advance(std::chrono::milliseconds(500));
+                std::this_thread::yield();
+            }
+        }).join();
+        thread.join();
+    }
+    int join() {
+        thread.join();
+        return exit_code;
+    }
+    bool logged(const std::string& text) {
+        std::unique_lock lock(mutex);
+        return changed.wait_for(lock, kPatience, [&] { return lines.find(text) != std::string::npos; });
+    }
+    // The worker's next stream, after it noticed the loss of the last.
+    std::shared_ptr<Session> reconnected() {
+        CHECK(logged("connection lost"));
+        clock->advance(std::chrono::milliseconds(200));
+        return side.accept();
+    }
+
+    WorkerSide side;
+    ServerOnPort server;
+    std::shared_ptr<ManualClock> clock = std::make_shared<ManualClock>();
+    std::optional<WorkerRuntime> runtime;
+    std::atomic<int> exit_code{-1};
+    std::thread thread;
+    std::mutex mutex;  // guards lines
+    std::condition_variable changed;
+    std::string lines;
+};
+
+}  // namespace
+
+TEST_CASE("a task runs and its result is reported") {
+    Rig rig;
+    rig.runtime->handle("resize", [](Context& task) {
+        CHECK_EQ(task.task_id(), "task-a");
+        CHECK_EQ(task.attempt(), 1);
+        CHECK_EQ(task.fence(), 77);
+        CHECK_EQ(task.metadata("k"), "v");
+        CHECK_EQ(task.metadata("absent"), "");
+        CHECK_EQ(task.predicted(), Micros(1500));
+        CHECK(task.deadline().has_value());
+        CHECK_FALSE(task.cancelled());
+        task.progress(0.5, "half");
+        return Outcome::success("small " + task.payload()).with_peak_memory(42);
+    });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    CHECK_EQ(session->hello().worker(), "w1");
+    CHECK_EQ(session->hello().slots(), 2);
+    CHECK_EQ(session->hello().labels().at("zone"), "a");
+    REQUIRE_EQ(session->hello().types_size(), 1);
+    CHECK_EQ(session->hello().types(0), "resize");
+    session->welcome();
+    session->assign("a", "resize", [](v1::Assign& assign) {
+        assign.set_payload("picture");
+        assign.set_fence(77);
+        assign.set_timeout_us(1'000'000);
+        assign.set_predicted_us(1500);
+        (*assign.mutable_metadata())["k"] = "v";
+    });
+    CHECK(session->heard_started("a"));
+    const v1::Finished report = session->finished("a");
+    CHECK_EQ(report.outcome(), v1::OUTCOME_SUCCEEDED);
+    CHECK_EQ(report.result(), "small picture");
+    CHECK_EQ(report.task_id(), "task-a");
+    CHECK_EQ(report.peak_memory_bytes(), 42);
+}
+
+TEST_CASE("what goes wrong in a handler is a failure of its task") {
+    Rig rig;
+    rig.runtime->handle("throws", [](Context&) -> Outcome { throw std::runtime_error("no such colour"); });
+    rig.runtime->handle("odd", [](Context&) -> Outcome { throw 7; });
+    rig.runtime->handle("fatal", [](Context&) { return Outcome::fatal("\xff\xfe no text"); });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    session->welcome();
+    session->assign("a", "throws");
+    CHECK_EQ(session->finished("a").error(), "the handler threw: no such colour");
+    session->assign("b", "odd");
+    CHECK_EQ(session->finished("b").outcome(), v1::OUTCOME_FAILED);
+    session->assign("c", "fatal");
+    CHECK_EQ(session->finished("c").error(), "?? no text");
+    CHECK(session->finished("c").not_retryable());
+    session->assign("d", "unknown");
+    CHECK_EQ(session->finished("d").outcome(), v1::OUTCOME_REJECTED);
+}
+
+TEST_CASE("a lost acknowledgement: the report is sent again, the task not run again") {
+    Rig rig;
+    std::atomic<int> runs{0};
+    rig.runtime->handle_any([&](Context&) { return ++runs, Outcome::success("once"); });
+    rig.run();
+    const auto first = rig.side.accept();
+    REQUIRE(first);
+    CHECK_EQ(first->hello().types_size(), 0);
+    first->welcome();
+    first->assign("a");
+    CHECK_EQ(first->finished("a").result(), "once");
+    first->drop();
+    const auto second = rig.reconnected();
+    REQUIRE(second);
+    REQUIRE_EQ(second->hello().held_size(), 1);
+    CHECK_EQ(second->hello().held(0).attempt_id(), "a");
+    CHECK(second->hello().held(0).finished());
+    second->welcome();
+    CHECK_EQ(second->finished("a").result(), "once");
+    second->acknowledge("a");
+    second->assign("b");
+    CHECK_EQ(second->finished("b").result(), "once");
+    CHECK_EQ(runs, 2);
+    CHECK_EQ(second->reports(), 2);
+}
+
+TEST_CASE("a server that restarts: what runs goes on and is listed, nothing runs twice") {
+    Rig rig;
+    Door door;
+    rig.runtime->handle_any([&](Context&) { return door.pass(), Outcome::success(); });
+    rig.run();
+    const auto first = rig.side.accept();
+    REQUIRE(first);
+    first->welcome();
+    first->assign("a");
+    first->assign("a");  // a duplicate is ignored
+    CHECK(first->heard_started("a"));
+    CHECK(door.came(1));
+    rig.server.stop();
+    CHECK(rig.logged("connection lost"));
+    rig.server.start();
+    std::shared_ptr<Session> second;
+    std::thread accepting([&] { second = rig.side.accept(); });
+    for (int i = 0; i < 10'000 && rig.clock->now() < std::chrono::seconds(3); ++i)  // backoffs pass, the fence does not
+        rig.clock->advance(std::chrono::microseconds(300));
+    accepting.join();
+    REQUIRE(second);
+    REQUIRE_EQ(second->hello().held_size(), 1);
+    CHECK_FALSE(second->hello().held(0).finished());
+    second->welcome();
+    CHECK(second->heard_started("a"));
+    door.open();
+    CHECK_EQ(second->finished("a").outcome(), v1::OUTCOME_SUCCEEDED);
+    CHECK_EQ(door.came(), 1);
+}
+
+TEST_CASE("an abandoned attempt is cancelled and not reported") {
+    Rig rig;
+    std::atomic<CancelReason> seen{CancelReason::none};
+    rig.runtime->handle("long", [&](Context& task) {
+        task.wait_cancelled(kPatience);
+        seen = task.cancel_reason();
+        return Outcome::success("late");
+    });
+    rig.runtime->handle("short", [](Context&) { return Outcome::success(); });
+    rig.run();
+    const auto first = rig.side.accept();
+    REQUIRE(first);
+    first->welcome();
+    first->assign("a", "long");
+    CHECK(first->heard_started("a"));
+    first->drop();
+    const auto second = rig.reconnected();
+    REQUIRE(second);
+    second->welcome({"a"});
+    second->assign("b", "short");
+    second->assign("c", "short");
+    CHECK_EQ(second->finished("b").outcome(), v1::OUTCOME_SUCCEEDED);
+    CHECK_EQ(second->finished("c").outcome(), v1::OUTCOME_SUCCEEDED);
+    rig.finish();
+    CHECK_EQ(seen.load(), CancelReason::superseded);
+    CHECK_EQ(second->reports(), 2);
+}
+
+TEST_CASE("a revoke reaches the handler's flag, its wait and its callback") {
+    Rig rig;
+    std::atomic<int> called{0};
+    rig.runtime->handle_any([&](Context& task) {
+        task.on_cancel([&](CancelReason reason) { called += reason == CancelReason::cancelled ? 1 : 100; });
+        const bool cancelled = task.wait_cancelled(kPatience);
+        task.on_cancel([&](CancelReason) { called += 10; });  // at once
+        return cancelled && task.cancelled() ? Outcome::cancelled("stopped") : Outcome::success();
+    });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    session->welcome();
+    session->assign("a");
+    CHECK(session->heard_started("a"));
+    session->revoke("a", v1::REVOKE_REASON_CANCELLED);
+    const v1::Finished report = session->finished("a");
+    CHECK_EQ(report.outcome(), v1::OUTCOME_CANCELLED);
+    CHECK_EQ(report.error(), "stopped");
+    CHECK_EQ(called, 11);
+}
+
+TEST_CASE("the timeout of an attempt is kept by the worker itself") {
+    Rig rig;
+    Door door;
+    door.open();
+    rig.runtime->handle_any([&](Context& task) {
+        door.pass();
+        task.wait_cancelled(kPatience);
+        return Outcome::failure("killed");
+    });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    session->welcome();
+    session->assign("a", "t", [](v1::Assign& assign) { assign.set_timeout_us(2'000'000); });
+    CHECK(door.came(1));
+    rig.clock->advance(std::chrono::seconds(2));
+    CHECK_EQ(session->finished("a").outcome(), v1::OUTCOME_TIMED_OUT);
+}
+
+TEST_CASE("without acknowledged heartbeats the worker fences itself") {
+    Rig rig;
+    rig.side.acknowledge_heartbeats = false;
+    Door plain;
+    std::atomic<CancelReason> seen{CancelReason::none};
+    Door fenced;
+    fenced.open();
+    rig.runtime->handle("plain", [&](Context&) { return plain.pass(), Outcome::success(); });
+    rig.runtime->handle("exclusive", [&](Context& task) {
+        task.wait_cancelled(kPatience);
+        seen = task.cancel_reason();
+        fenced.pass();
+        return Outcome::cancelled();
+    });
+    rig.run();
+    const auto first = rig.side.accept();
+    REQUIRE(first);
+    first->welcome();
+    first->assign("p", "plain");
+    first->assign("x", "exclusive", [](v1::Assign& assign) { assign.set_exclusive(true); });
+    CHECK(first->heard_started("p"));
+    CHECK(first->heard_started("x"));
+    rig.clock->advance(std::chrono::seconds(4));
+    CHECK(fenced.came(1));
+    CHECK_EQ(seen.load(), CancelReason::fenced);
+    CHECK(first->ended());
+    plain.open();
+    CHECK_EQ(first->reports(), 0);
+    rig.clock->advance(std::chrono::milliseconds(200));
+    const auto second = rig.side.accept();
+    REQUIRE(second);
+    CHECK_EQ(second->hello().held_size(), 2);
+    second->welcome();
+    CHECK_EQ(second->finished("p").outcome(), v1::OUTCOME_SUCCEEDED);
+    CHECK_EQ(second->finished("x").outcome(), v1::OUTCOME_REJECTED);
+}
+
+TEST_CASE("stop drains: what runs ends and is reported, then goodbye and exit code 0") {
+    Rig rig;
+    Door door;
+    rig.runtime->handle_any([&](Context&) { return door.pass(), Outcome::success(); });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    session->welcome();
+    session->assign("a");
+    CHECK(door.came(1));
+    rig.runtime->stop();
+    CHECK(session->heard([](const v1::WorkerMessage& all) { return all.capacity().draining(); }));
+    session->assign("late");
+    CHECK_EQ(session->finished("late").outcome(), v1::OUTCOME_REJECTED);
+    door.open();
+    CHECK_EQ(session->finished("a").outcome(), v1::OUTCOME_SUCCEEDED);
+    session->acknowledge("late");
+    session->acknowledge("a");
+    CHECK(session->heard([](const v1::WorkerMessage& all) { return all.goodbye(); }));
+    CHECK_EQ(rig.join(), 0);
+}
+
+TEST_CASE("a worker that the server refuses ends and says why") {
+    Rig rig;
+    rig.side.refusal = {grpc::StatusCode::INVALID_ARGUMENT, "slots: must be at most 4096"};
+    rig.runtime->handle_any([](Context&) { return Outcome::success(); });
+    rig.run();
+    CHECK_EQ(rig.join(), 2);
+    CHECK_EQ(rig.runtime->refusal(), "slots: must be at most 4096");
+}
+
+TEST_CASE("a handler that never returns does not keep the worker from ending") {
+    Door door;
+    {
+        Rig rig;
+        rig.runtime->handle_any([&](Context&) { return door.pass(), Outcome::success(); });
+        rig.run();
+        const auto session = rig.side.accept();
+        REQUIRE(session);
+        session->welcome();
+        session->assign("a");
+        CHECK(door.came(1));
+        rig.finish();
+        CHECK_EQ(rig.exit_code, 1);
+    }
+    door.open();
+}
