@@ -1,0 +1,14 @@
+#include "cli/command.h"
+
+#include "cli/verbs.h"
+
+namespace nexus::cli {
+
+void add_command(CLI::App& root, int& exit_code) {
+    add_status_verbs(root, exit_code);
+    add_task_verbs(root, exit_code);
+    add_worker_verbs(root, exit_code);
+    add_type_verbs(root, exit_code);
+}
+
+}  // namespace nexus::cli

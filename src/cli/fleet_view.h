@@ -1,0 +1,20 @@
+#pragma once
+// Workers, types and the server's state as a person reads them.
+
+#include <string>
+
+#include "cli/output.h"
+#include "nexus/v1/nexus.pb.h"
+
+namespace nexus::cli {
+
+namespace pb = ::nexus::v1;
+
+std::string worker_state_text(pb::WorkerState state);
+Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Terminal& terminal, std::int64_t now_unix_us);
+std::string worker_page(const pb::Worker& worker, std::int64_t now_unix_us);
+Table type_table(const pb::ListTypesResponse& types, bool colour);
+std::string type_page(const pb::TypeStat& type, const Terminal& terminal);
+std::string status_page(const pb::Status& status, const std::string& server, std::int64_t now_unix_us);
+
+}  // namespace nexus::cli

@@ -1,0 +1,88 @@
+#pragma once
+// The server as the command line sees it: one method per call of nexus.v1, with a deadline, a Failure that names the
+// server, what was asked and the next step, and Ctrl-C that cancels the call in flight. The only place here that knows
+// gRPC.
+//
+// Threads: one call at a time per Session, except that a SubmitStream may send and receive on two threads.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/units.h"
+#include "cli/failure.h"
+#include "cli/interrupt.h"
+#include "nexus/v1/nexus.pb.h"
+
+namespace nexus::cli {
+
+namespace pb = ::nexus::v1;
+
+inline constexpr std::string_view kServerDefault = "127.0.0.1:7070";
+
+struct Connection {
+    std::string server = std::string(kServerDefault);  // host:port
+    Duration timeout = seconds(10);                    // of one call
+};
+
+// Batches go out and answers come back in the same order, on one stream.
+class SubmitStream {
+public:
+    virtual ~SubmitStream() = default;
+    virtual bool send(const pb::SubmitBatchRequest& batch) = 0;  // false: the stream is over, see finish()
+    virtual void send_done() = 0;
+    virtual bool receive(pb::SubmitBatchResponse& answers) = 0;  // false: the stream is over, see finish()
+    virtual Answer<void> finish() = 0;                           // once, after receive() gave false
+    virtual void cancel() = 0;                                   // from any thread
+};
+
+class Session {
+public:
+    Session(Connection connection, Interrupt& interrupt);
+    ~Session();
+
+    Answer<pb::SubmitResponse> submit(const pb::TaskSpec& task);
+    Answer<pb::SubmitBatchResponse> submit_batch(const pb::SubmitBatchRequest& batch);
+    std::unique_ptr<SubmitStream> submit_stream();
+    Answer<pb::Task> get_task(const std::string& id, bool with_result);
+    Answer<pb::ListTasksResponse> list_tasks(const pb::ListTasksRequest& request);
+    // Calls `on_event` until it returns false (then the answer is fine), the stream ends or Ctrl-C.
+    Answer<void> watch_tasks(const pb::WatchTasksRequest& request, const std::function<bool(const pb::TaskEvent&)>& on_event);
+    Answer<pb::Task> cancel_task(const std::string& id, const std::string& reason);
+    Answer<pb::SubmitResponse> retry_task(const std::string& id);
+    Answer<pb::Explanation> explain_task(const std::string& id);
+
+    Answer<pb::Status> status();
+    Answer<pb::ListWorkersResponse> list_workers();
+    Answer<pb::Worker> control_worker(const pb::ControlWorkerRequest& request);
+    Answer<pb::ListTypesResponse> list_types();
+    Answer<pb::TypeStat> get_type(const std::string& type);
+    Answer<pb::TypeStat> reset_type(const pb::ResetTypeRequest& request);
+    Answer<pb::TypeStat> override_estimate(const pb::OverrideEstimateRequest& request);
+    Answer<pb::SchedulerConfig> get_config();
+    Answer<pb::SchedulerConfig> set_config(const pb::SetConfigRequest& request);
+    Answer<pb::SchedulerConfig> set_policy(const pb::SetPolicyRequest& request);
+    Answer<pb::Status> control_queue(const pb::ControlQueueRequest& request);
+    Answer<pb::Override> set_override(const pb::Override& override);
+    Answer<pb::Override> clear_override(const pb::ClearOverrideRequest& request);
+    Answer<pb::ListOverridesResponse> list_overrides();
+    Answer<pb::ListDecisionsResponse> list_decisions(const pb::ListDecisionsRequest& request);
+    Answer<pb::ListAuditResponse> list_audit(const pb::ListAuditRequest& request);
+
+    const std::string& server() const { return connection_.server; }
+    Interrupt& interrupt() { return interrupt_; }
+
+private:
+    struct Channel;
+    template <class Stub, class Request, class Response>
+    Answer<Response> call(std::string doing, Stub& stub, auto method, const Request& request);
+
+    Connection connection_;
+    Interrupt& interrupt_;
+    std::unique_ptr<Channel> channel_;
+};
+
+// host:port with a port of 1..65535, or a usage failure that says what is wrong.
+Answer<void> check_address(std::string_view server);
+
+}  // namespace nexus::cli

@@ -1,0 +1,129 @@
+#include "cli/shell.h"
+
+#include <fmt/format.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+
+#include "base/quantity.h"
+#include "cli/text.h"
+
+namespace nexus::cli {
+namespace {
+
+struct Flags {
+    std::string server;
+    std::int64_t timeout_us = 0;  // 0 = not given
+    std::string format = "table";
+    bool quiet = false;
+    bool no_colour = false;
+    bool watch = false;
+};
+
+Format format_from(const std::string& name) {
+    if (name == "wide") return Format::wide;
+    if (name == "json") return Format::json;
+    if (name == "jsonl") return Format::jsonl;
+    if (name == "name") return Format::name;
+    return Format::table;
+}
+
+void add_shared_flags(CLI::App& verb, Flags& flags) {
+    verb.add_option("--server", flags.server, "Address of the server, host:port")
+        ->envname("NEXUS_SERVER")
+        ->default_str(std::string(kServerDefault))
+        ->group("Shared");
+    add_duration(verb, "--timeout", flags.timeout_us, "Longest wait for an answer, e.g. 500ms (default 10s; with --wait no limit)")->group("Shared");
+    verb.add_option("-o,--output", flags.format, "table, wide, json, jsonl or name")
+        ->check(CLI::IsMember({"table", "wide", "json", "jsonl", "name"}))
+        ->default_str("table")
+        ->group("Shared");
+    verb.add_flag("-q,--quiet", flags.quiet, "Results and errors only")->group("Shared");
+    verb.add_flag("--no-color", flags.no_colour, "No colours; so does NO_COLOR")->group("Shared");
+}
+
+Answer<int> repeat(Shell& shell, const std::function<Answer<int>(Shell&)>& show) {
+    while (true) {
+        if (shell.terminal.out_is_tty && !shell.wants_json()) put("\x1b[H\x1b[2J");
+        const auto shown = show(shell);
+        if (!shown && shown.error().exit_code != kExitUnavailable) return shown;
+        if (!shown) report(shown.error());
+        if (shell.interrupt.wait(seconds(1))) return kExitOk;
+    }
+}
+
+int run_verb(const Flags& flags, const std::function<Answer<int>(Shell&)>& run) {
+    const std::string server = flags.server.empty() ? std::string(kServerDefault) : flags.server;
+    if (const auto fine = check_address(server); !fine) return report(fine.error());
+    Interrupt interrupt;
+    Session session({.server = server, .timeout = flags.timeout_us > 0 ? microseconds(flags.timeout_us) : seconds(10)}, interrupt);
+    Shell shell{.session = session,
+                .interrupt = interrupt,
+                .terminal = look_at_terminal(flags.no_colour),
+                .format = format_from(flags.format),
+                .quiet = flags.quiet,
+                .limit = microseconds(flags.timeout_us)};
+    const auto done = flags.watch ? repeat(shell, run) : run(shell);
+    return done ? *done : report(done.error());
+}
+
+CLI::App* add(CLI::App& parent, const Verb& verb, int& exit_code, std::function<Answer<int>(Shell&)> run, bool watched) {
+    const auto flags = std::make_shared<Flags>();
+    CLI::App* app = parent.add_subcommand(verb.name, verb.help);
+    app->footer("Examples:\n" + std::string(verb.examples));
+    add_shared_flags(*app, *flags);
+    if (watched) app->add_flag("-w,--watch", flags->watch, "Again each second until Ctrl-C");
+    app->callback([flags, run = std::move(run), &exit_code] { exit_code = run_verb(*flags, run); });
+    return app;
+}
+
+}  // namespace
+
+void Shell::say(std::string_view line) const {
+    if (!quiet) std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+}
+
+bool Shell::put_table(const Table& table) const {
+    const bool whole = !terminal.out_is_tty || format == Format::wide;
+    return put(table.text(terminal.colour, whole ? 0 : terminal.columns));
+}
+
+CLI::App* add_verb(CLI::App& parent, const Verb& verb, int& exit_code, std::function<Answer<int>(Shell&)> run) {
+    return add(parent, verb, exit_code, std::move(run), false);
+}
+
+CLI::App* add_watched_verb(CLI::App& parent, const Verb& verb, int& exit_code, std::function<Answer<int>(Shell&)> show) {
+    return add(parent, verb, exit_code, std::move(show), true);
+}
+
+CLI::App* add_noun(CLI::App& root, const char* name, const char* help) {
+    CLI::App* noun = root.add_subcommand(name, help);
+    noun->require_subcommand(1);
+    return noun;
+}
+
+std::string default_author() {
+    const passwd* entry = getpwuid(getuid());
+    return entry != nullptr && entry->pw_name != nullptr ? entry->pw_name : "unknown";
+}
+
+CLI::Option* add_duration(CLI::App& verb, const std::string& flags, std::int64_t& us, const std::string& help) {
+    return verb.add_option_function<std::string>(
+        flags,
+        [&us, flags](const std::string& text) {
+            const auto parsed = parse_duration(text);
+            if (!parsed) throw CLI::ValidationError(flags, parsed.error().what);
+            us = parsed->us;
+        },
+        help)->type_name("DURATION");
+}
+
+std::int64_t now_unix_us() {
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace nexus::cli

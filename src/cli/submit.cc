@@ -1,0 +1,158 @@
+#include "cli/submit.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "base/quantity.h"
+#include "cli/task_view.h"
+#include "cli/text.h"
+
+namespace nexus::cli {
+namespace {
+
+struct SubmitFlags {
+    SpecFlags spec;
+    BulkFlags bulk;
+    bool wait = false;
+};
+
+Answer<pb::SubmitResponse> submit_once(Shell& shell, const pb::TaskSpec& spec) {
+    auto answer = shell.session.submit(spec);
+    if (answer) return answer;
+    Failure& failure = answer.error();
+    const bool unknown = failure.exit_code == kExitUnavailable || failure.exit_code == kExitTimedOut || failure.exit_code == kExitInterrupted;
+    if (!unknown || failure.what.find("connection refused") != std::string::npos) return answer;
+    failure.what += "; the outcome is unknown";
+    failure.next = fmt::format("submit it again with --key {}: it will be the same task, not a second one", spec.idempotency_key());
+    return answer;
+}
+
+void put_submitted(const Shell& shell, const pb::SubmitResponse& answer, const pb::TaskSpec& spec) {
+    if (shell.wants_json()) {
+        shell.put_json(answer);
+        return;
+    }
+    put(answer.id() + "\n");
+    if (answer.duplicate()) shell.say("this task was submitted before, with the same key");
+    if (shell.format == Format::name || shell.quiet) return;
+    const std::int64_t now = now_unix_us();
+    std::string line = "submitted " + safe_text(spec.type(), 64);
+    if (answer.estimate().p50_us() > 0) line += fmt::format(", predicted {} (p90 {})", span_text(answer.estimate().p50_us()), span_text(answer.estimate().p90_us()));
+    if (answer.eta().finish_p50_unix_us() > 0) line += ", done " + moment_text(answer.eta().finish_p50_unix_us(), now);
+    shell.say(line);
+}
+
+Answer<int> submit_one(Shell& shell, const SubmitFlags& flags) {
+    const auto spec = make_spec(flags.spec, now_unix_us());
+    if (!spec) return std::unexpected(spec.error());
+    const auto answer = submit_once(shell, *spec);
+    if (!answer) return std::unexpected(answer.error());
+    if (!flags.wait) {
+        put_submitted(shell, *answer, *spec);
+        return kExitOk;
+    }
+    shell.say(fmt::format("task {}", answer->id()));
+    return wait_for_task(shell, answer->id(), shell.limit);
+}
+
+std::string state_line(const pb::Task& task) {
+    const std::int64_t now = now_unix_us();
+    std::string line = state_text(task.state()) + ": " + where_text(task, now);
+    if (!is_terminal(task.state()) && task.estimate().p50_us() > 0)
+        line += fmt::format(", predicted {} (p90 {})", span_text(task.estimate().p50_us()), span_text(task.estimate().p90_us()));
+    return line;
+}
+
+// One line on standard error that is written over on a terminal, and again only when it changes elsewhere.
+class LiveLine {
+public:
+    explicit LiveLine(const Shell& shell) : shell_(shell) {}
+    ~LiveLine() { clear(); }
+    LiveLine(const LiveLine&) = delete;
+    LiveLine& operator=(const LiveLine&) = delete;
+    void show(const std::string& line) {
+        if (shell_.quiet || line == last_) return;
+        last_ = line;
+        if (shell_.terminal.err_is_tty)
+            std::fprintf(stderr, "\r\x1b[K%s", safe_text(line, shell_.terminal.columns - 1).c_str());
+        else
+            shell_.say(line);
+    }
+    void clear() {
+        if (!last_.empty() && shell_.terminal.err_is_tty) std::fputs("\r\x1b[K", stderr);
+        last_.clear();
+    }
+
+private:
+    const Shell& shell_;
+    std::string last_;
+};
+
+Answer<int> ended(const Shell& shell, const pb::Task& task) {
+    if (shell.wants_json()) {
+        shell.put_json(task);
+        return task.state() == pb::TASK_STATE_SUCCEEDED ? kExitOk : kExitFailure;
+    }
+    const ProgramResult program = program_result(task.result());
+    put(program.is_program ? program.out : task.result());
+    if (!program.err.empty()) std::fwrite(program.err.data(), 1, program.err.size(), stderr);
+    if (program.truncated) shell.say("nexus: the output was longer than what is kept; this is its beginning");
+    if (task.state() == pb::TASK_STATE_SUCCEEDED) return kExitOk;
+    const std::string what = fmt::format("task {} is {}: {}", task.id(), state_text(task.state()), safe_text(task.error(), 500));
+    if (!program.is_program) return failure(kExitFailure, what, fmt::format("see `nexus task get {}`", task.id()));
+    shell.say("nexus: " + what);
+    if (program.signal != 0) return 128 + program.signal;
+    return program.exit_code != 0 ? program.exit_code : kExitFailure;
+}
+
+}  // namespace
+
+Answer<int> wait_for_task(Shell& shell, const std::string& id, Duration limit) {
+    const std::int64_t end = limit.us > 0 ? now_unix_us() + limit.us : 0;
+    LiveLine live(shell);
+    Duration pause = milliseconds(20);
+    while (true) {
+        const auto task = shell.session.get_task(id, true);
+        const bool away = !task && task.error().exit_code == kExitUnavailable;
+        if (!task && !away && task.error().exit_code != kExitInterrupted) return std::unexpected(task.error());
+        if (task && is_terminal(task->state())) {
+            live.clear();
+            return ended(shell, *task);
+        }
+        if (shell.interrupt.raised() || shell.interrupt.wait(pause))
+            return failure(kExitInterrupted, fmt::format("stopped waiting; task {} goes on", id), fmt::format("stop it with `nexus task cancel {}`", id));
+        if (end > 0 && now_unix_us() >= end)
+            return failure(kExitTimedOut, fmt::format("task {} has not ended within {}; it goes on", id, duration_text(limit)),
+                           fmt::format("see `nexus task explain {}`", id));
+        live.show(task ? state_line(*task) : "the server does not answer; waiting for it");
+        pause = std::min(Duration{pause.us * 3 / 2}, milliseconds(500));
+    }
+}
+
+void add_submit(CLI::App& task, int& exit_code) {
+    const auto flags = std::make_shared<SubmitFlags>();
+    CLI::App* verb = add_verb(task,
+                              {.name = "submit",
+                               .help = "Submit one task, or a file of them",
+                               .examples = "  nexus task submit -- convert in.png out.png\n"
+                                           "  nexus task submit --type thumb --priority 8 --wait -- convert in.png -resize 64 out.png\n"
+                                           "  nexus task submit --type report --payload '{\"month\": 3}' --run-at +10m --deadline +1h\n"
+                                           "  nexus task submit --file tasks.jsonl --key-prefix march\n"
+                                           "  generate | nexus task submit --file -"},
+                              exit_code, [flags](Shell& shell) -> Answer<int> {
+                                  if (flags->bulk.file.empty()) return submit_one(shell, *flags);
+                                  if (!flags->spec.argv.empty() || !flags->spec.payload.empty() || !flags->spec.type.empty() || flags->wait)
+                                      return failure(kExitUsage, "submit: --file takes no --type, --payload, --wait or program",
+                                                     "each line of the file says its own");
+                                  return submit_file(shell, flags->bulk);
+                              });
+    add_spec_flags(*verb, flags->spec);
+    verb->add_flag("--wait", flags->wait, "Until it has ended; exits as its program did");
+    verb->add_option("-f,--file", flags->bulk.file, "One task a line, JSON with the fields of TaskSpec; payload_text is a text payload");
+    verb->add_option("--key-prefix", flags->bulk.key_prefix, "With --file: keys of tasks without one, prefix-<line>; the same prefix and file again submits nothing twice");
+    verb->add_option("--batch", flags->bulk.batch, "With --file: tasks of one message")->check(CLI::Range(1, 1000));
+    verb->add_option("--in-flight", flags->bulk.in_flight, "With --file: messages not yet answered")->check(CLI::Range(1, 64));
+}
+
+}  // namespace nexus::cli

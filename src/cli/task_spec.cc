@@ -1,0 +1,247 @@
+#include "cli/task_spec.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/util/json_util.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "base/ids.h"
+#include "base/quantity.h"
+#include "cli/shell.h"
+#include "cli/text.h"
+
+namespace nexus::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Pair {
+    std::string name, value;
+};
+Answer<Pair> split_pair(const std::string& text, std::string_view flag) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0)
+        return failure(kExitUsage, fmt::format("{} \"{}\": expected name=value", flag, safe_text(text, 60)));
+    return Pair{.name = text.substr(0, equals), .value = text.substr(equals + 1)};
+}
+
+Answer<void> put_pairs(const std::vector<std::string>& texts, std::string_view flag, google::protobuf::Map<std::string, std::string>& out) {
+    for (const std::string& text : texts) {
+        auto pair = split_pair(text, flag);
+        if (!pair) return std::unexpected(std::move(pair).error());
+        if (!out.insert({pair->name, pair->value}).second)
+            return failure(kExitUsage, fmt::format("{} {}: given twice", flag, safe_text(pair->name, 60)));
+    }
+    return {};
+}
+
+template <class Value>
+Answer<void> put_numbers(const std::vector<std::string>& texts, std::string_view flag, google::protobuf::Map<std::string, Value>& out) {
+    for (const std::string& text : texts) {
+        auto pair = split_pair(text, flag);
+        if (!pair) return std::unexpected(std::move(pair).error());
+        Value value{};
+        if (!CLI::detail::lexical_cast(pair->value, value))
+            return failure(kExitUsage, fmt::format("{} \"{}\": expected name=number", flag, safe_text(text, 60)));
+        out[pair->name] = value;
+    }
+    return {};
+}
+
+Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
+    const int given = (flags.payload.empty() ? 0 : 1) + (flags.payload_file.empty() ? 0 : 1) + (flags.argv.empty() ? 0 : 1);
+    if (given > 1) return failure(kExitUsage, "submit: --payload, --payload-file and a program exclude each other");
+    spec.set_payload(flags.payload);
+    if (!flags.payload_file.empty()) {
+        auto bytes = read_whole(flags.payload_file, kPayloadBytesMax);
+        if (!bytes) return std::unexpected(std::move(bytes).error());
+        spec.set_payload(std::move(*bytes));
+    }
+    if (!flags.argv.empty()) {
+        std::error_code fault;
+        Json request;
+        request["argv"] = flags.argv;
+        request["cwd"] = std::filesystem::current_path(fault).string();
+        spec.set_payload(request.dump(-1, ' ', false, Json::error_handler_t::replace));
+        if (!spec.metadata().contains("handler")) (*spec.mutable_metadata())["handler"] = "exec";
+        if (spec.type().empty()) spec.set_type(std::filesystem::path(flags.argv.front()).filename().string());
+    }
+    if (spec.payload().size() > kPayloadBytesMax)
+        return failure(kExitUsage, fmt::format("submit: the payload has {} bytes; at most {} are taken", spec.payload().size(), kPayloadBytesMax),
+                       "store it elsewhere and submit its address");
+    return {};
+}
+
+Answer<void> put_amounts(const SpecFlags& flags, pb::TaskSpec& spec) {
+    if (flags.attempts_max != 0) spec.mutable_retry()->set_attempts_max(flags.attempts_max);
+    if (flags.backoff_first_us != 0) spec.mutable_retry()->set_backoff_first_us(flags.backoff_first_us);
+    if (flags.backoff_max_us != 0) spec.mutable_retry()->set_backoff_max_us(flags.backoff_max_us);
+    if (flags.cpu_milli != 0) spec.mutable_resources()->set_cpu_milli(flags.cpu_milli);
+    if (flags.gpu_milli != 0) spec.mutable_resources()->set_gpu_milli(flags.gpu_milli);
+    if (!flags.memory.empty()) {
+        const auto size = parse_size(flags.memory);
+        if (!size) return failure(kExitUsage, "--memory: " + size.error().what);
+        spec.mutable_resources()->set_memory_bytes(static_cast<std::int64_t>(*size));
+    }
+    if (!flags.custom.empty()) {
+        auto done = put_numbers(flags.custom, "--resource", *spec.mutable_resources()->mutable_custom());
+        if (!done) return done;
+    }
+    return put_numbers(flags.features, "--feature", *spec.mutable_features());
+}
+
+Answer<void> put_times(const SpecFlags& flags, std::int64_t now, pb::TaskSpec& spec) {
+    if (!flags.run_at.empty()) {
+        const auto at = parse_moment(flags.run_at, now);
+        if (!at) return failure(kExitUsage, "--run-at: " + at.error().what, at.error().next);
+        spec.set_run_at_unix_us(*at);
+    }
+    if (!flags.deadline.empty()) {
+        const auto at = parse_moment(flags.deadline, now);
+        if (!at) return failure(kExitUsage, "--deadline: " + at.error().what, at.error().next);
+        spec.set_deadline_unix_us(*at);
+    }
+    spec.set_timeout_us(flags.timeout_us);
+    spec.set_ttl_us(flags.ttl_us);
+    spec.set_duration_hint_us(flags.hint_us);
+    return {};
+}
+
+}  // namespace
+
+void add_spec_flags(CLI::App& verb, SpecFlags& flags) {
+    verb.add_option("-t,--type", flags.type, "What kind of work it is: predictions are learned per type (default: the program's name)");
+    verb.add_option("--payload", flags.payload, "The payload as text");
+    verb.add_option("--payload-file", flags.payload_file, "The payload from a file; - is standard input");
+    verb.add_option("--priority", flags.priority, "0 (lowest) to 9; default 5")->check(CLI::Range(0, 9));
+    verb.add_option("--tenant", flags.tenant, "Whose share it uses");
+    verb.add_option("--queue", flags.queue, "Which queue it waits in");
+    verb.add_option("--key", flags.key, "Idempotency key: the same key and body is the same task (default: random)");
+    verb.add_option("--worker", flags.worker, "Only this worker, by name");
+    verb.add_option("--label", flags.labels_required, "Worker must carry name=value");
+    verb.add_option("--prefer", flags.labels_preferred, "Better on a worker with name=value");
+    verb.add_option("--avoid", flags.labels_forbidden, "Never on a worker with name=value");
+    verb.add_option("--cpu", flags.cpu_milli, "Thousandths of a core");
+    verb.add_option("--memory", flags.memory, "e.g. 512MiB");
+    verb.add_option("--gpu", flags.gpu_milli, "Thousandths of a device");
+    verb.add_option("--resource", flags.custom, "Another resource, name=amount");
+    verb.add_option("--after", flags.after, "Id of a task that must succeed first");
+    verb.add_option("--run-at", flags.run_at, "Not before: 2026-03-01T12:00:00Z or +10m");
+    verb.add_option("--deadline", flags.deadline, "Not started after: 2026-03-01T12:00:00Z or +10m");
+    add_duration(verb, "--run-timeout", flags.timeout_us, "Of one attempt");
+    add_duration(verb, "--ttl", flags.ttl_us, "Expires when not finished by then");
+    add_duration(verb, "--hint", flags.hint_us, "Your own guess of its run time");
+    verb.add_option("--feature", flags.features, "A number the run time may depend on, name=number");
+    verb.add_option("--attempts", flags.attempts_max, "Reported failures before it is dead (default 3)");
+    add_duration(verb, "--backoff", flags.backoff_first_us, "Before the second attempt; doubles");
+    add_duration(verb, "--backoff-max", flags.backoff_max_us, "Ceiling of the backoff");
+    verb.add_option("--concurrency-key", flags.concurrency_key, "At most --concurrency of one key run at once");
+    verb.add_option("--concurrency", flags.concurrency_max, "With --concurrency-key (default 1)");
+    verb.add_option("--ordering-key", flags.ordering_key, "One at a time, in order of submission");
+    verb.add_option("--rate-key", flags.rate_key, "At most --rate starts a second of one key");
+    verb.add_option("--rate", flags.rate_per_s, "With --rate-key");
+    verb.add_option("--metadata", flags.metadata, "name=value, passed to the worker");
+    verb.add_option("--traceparent", flags.traceparent, "W3C trace context, passed to the worker");
+    verb.add_flag("--idempotent", flags.idempotent, "Safe to run twice: stragglers may get a second copy");
+    verb.add_flag("--exclusive", flags.exclusive, "Two runs never overlap");
+    verb.add_flag("--preemptible", flags.preemptible, "May be stopped for more urgent work");
+    verb.add_option("program", flags.argv, "After --: a program and its arguments, run by a worker that allows it");
+}
+
+Answer<pb::TaskSpec> make_spec(const SpecFlags& flags, std::int64_t now_unix_us) {
+    pb::TaskSpec spec;
+    spec.set_type(flags.type);
+    spec.set_tenant(flags.tenant);
+    spec.set_queue(flags.queue);
+    if (flags.priority >= 0) spec.set_priority(static_cast<std::uint32_t>(flags.priority));
+    spec.set_worker(flags.worker);
+    spec.set_idempotency_key(flags.key.empty() ? random_key() : flags.key);
+    spec.set_concurrency_key(flags.concurrency_key);
+    spec.set_concurrency_max(flags.concurrency_max);
+    spec.set_ordering_key(flags.ordering_key);
+    spec.set_rate_key(flags.rate_key);
+    spec.set_rate_per_s(flags.rate_per_s);
+    spec.set_idempotent(flags.idempotent);
+    spec.set_exclusive(flags.exclusive);
+    spec.set_preemptible(flags.preemptible);
+    spec.set_traceparent(flags.traceparent);
+    for (const std::string& id : flags.after) spec.add_after(id);
+    Answer<void> done = put_pairs(flags.labels_required, "--label", *spec.mutable_labels_required());
+    if (done) done = put_pairs(flags.labels_preferred, "--prefer", *spec.mutable_labels_preferred());
+    if (done) done = put_pairs(flags.labels_forbidden, "--avoid", *spec.mutable_labels_forbidden());
+    if (done) done = put_pairs(flags.metadata, "--metadata", *spec.mutable_metadata());
+    if (done) done = put_amounts(flags, spec);
+    if (done) done = put_times(flags, now_unix_us, spec);
+    if (done) done = put_payload(flags, spec);
+    if (!done) return std::unexpected(std::move(done).error());
+    if (spec.type().empty()) return failure(kExitUsage, "submit: no type", "say --type NAME, or give a program after --");
+    return spec;
+}
+
+Answer<pb::TaskSpec> spec_from_json(std::string_view line) {
+    Json object = Json::parse(line, nullptr, false);
+    if (object.is_discarded() || !object.is_object()) return failure(kExitUsage, "not a JSON object");
+    std::string payload;
+    const auto text = object.find("payload_text");
+    const bool has_text = text != object.end();
+    if (has_text) {
+        if (!text->is_string()) return failure(kExitUsage, "payload_text: not a string");
+        if (object.contains("payload")) return failure(kExitUsage, "payload and payload_text exclude each other");
+        payload = text->get<std::string>();
+        object.erase(text);
+    }
+    pb::TaskSpec spec;
+    const auto parsed = google::protobuf::util::JsonStringToMessage(object.dump(), &spec);
+    if (!parsed.ok()) return failure(kExitUsage, safe_text(std::string(parsed.message()), 200));
+    if (has_text) spec.set_payload(std::move(payload));
+    if (spec.payload().size() > kPayloadBytesMax)
+        return failure(kExitUsage, fmt::format("the payload has {} bytes; at most {} are taken", spec.payload().size(), kPayloadBytesMax));
+    if (spec.type().empty()) return failure(kExitUsage, "type: missing");
+    return spec;
+}
+
+Answer<std::int64_t> parse_moment(std::string_view text, std::int64_t now_unix_us) {
+    if (text.starts_with('+')) {
+        const auto span = parse_duration(text.substr(1));
+        if (!span) return failure(kExitUsage, span.error().what);
+        return now_unix_us + span->us;
+    }
+    std::tm parts{};
+    const std::string copy(text);
+    const char* end = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+    if (end == nullptr || std::string_view(end) != "Z")
+        return failure(kExitUsage, fmt::format("\"{}\" is not a time", safe_text(text, 40)), "e.g. 2026-03-01T12:00:00Z, or +10m from now");
+    return static_cast<std::int64_t>(timegm(&parts)) * 1'000'000;
+}
+
+std::string random_key() {
+    std::random_device entropy;
+    const auto draw = [&entropy] { return static_cast<std::uint64_t>(entropy()) << 32 | entropy(); };
+    const std::uint64_t hi = (draw() & ~0xF000ULL) | 0x4000ULL;
+    const std::uint64_t lo = (draw() & ~(3ULL << 62)) | 2ULL << 62;
+    return uuid_text(hi, lo);
+}
+
+Answer<std::string> read_whole(const std::string& path, std::size_t bytes_max) {
+    std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(nullptr, [](std::FILE* file) { return file == stdin ? 0 : std::fclose(file); });
+    opened.reset(path == "-" ? stdin : std::fopen(path.c_str(), "rbe"));
+    const auto refuse = [&](const std::string& why) { return failure(kExitUsage, fmt::format("cannot read {}: {}", safe_text(path, 120), why)); };
+    if (!opened) return refuse(std::strerror(errno));
+    struct stat about {};
+    if (fstat(fileno(opened.get()), &about) == 0 && S_ISDIR(about.st_mode)) return refuse("it is a directory");
+    std::string bytes(bytes_max + 1, '\0');
+    bytes.resize(std::fread(bytes.data(), 1, bytes.size(), opened.get()));
+    if (std::ferror(opened.get()) != 0) return refuse(std::strerror(errno));
+    if (bytes.size() > bytes_max) return refuse(fmt::format("it has more than {}", size_text(bytes_max)));
+    return bytes;
+}
+
+}  // namespace nexus::cli

@@ -1,0 +1,178 @@
+#include "cli/task_view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <nlohmann/json.hpp>
+
+#include "cli/text.h"
+
+namespace nexus::cli {
+namespace {
+
+std::string lower_without(const std::string& name, std::string_view prefix) {
+    std::string text = name.starts_with(prefix) ? name.substr(prefix.size()) : name;
+    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
+}
+
+constexpr std::string_view kStatePrefix = "TASK_STATE_";
+
+std::string band_text(std::int64_t p50_us, std::int64_t p90_us) {
+    if (p50_us <= 0) return "-";
+    return fmt::format("{} (p90 {})", span_text(p50_us), span_text(p90_us));
+}
+
+std::string progress_text(const pb::Attempt& attempt) {
+    if (attempt.progress() <= 0) return {};
+    return " " + percent_text(attempt.progress()) + (attempt.progress_note().empty() ? "" : " " + safe_text(attempt.progress_note(), 40));
+}
+
+std::string attempt_line(const pb::Attempt& attempt, std::int64_t now) {
+    std::string line = fmt::format("  {}. on {}: ", attempt.number(), safe_text(attempt.worker(), 60));
+    if (attempt.ended_unix_us() == 0)
+        line += attempt.started_unix_us() == 0 ? "assigned " + moment_text(attempt.assigned_unix_us(), now)
+                                               : "running since " + moment_text(attempt.started_unix_us(), now) + progress_text(attempt);
+    else
+        line += attempt.outcome() + " after " + span_text(attempt.run_us());
+    if (attempt.predicted_us() > 0) line += ", predicted " + span_text(attempt.predicted_us());
+    if (attempt.peak_memory_bytes() > 0) line += ", peak memory " + bytes_text(static_cast<std::uint64_t>(attempt.peak_memory_bytes()));
+    if (!attempt.error().empty()) line += ": " + safe_text(attempt.error(), 300);
+    return line + "\n";
+}
+
+void add_line(std::string& page, std::string_view name, const std::string& value) {
+    if (!value.empty()) page += fmt::format("{:<12} {}\n", name, value);
+}
+
+}  // namespace
+
+bool is_terminal(pb::TaskState state) { return state >= pb::TASK_STATE_SUCCEEDED; }
+
+std::string state_text(pb::TaskState state) { return lower_without(pb::TaskState_Name(state), kStatePrefix); }
+
+std::string reason_text(pb::WaitReason reason) { return lower_without(pb::WaitReason_Name(reason), "WAIT_REASON_"); }
+
+pb::TaskState state_from_text(std::string_view name) {
+    for (int n = pb::TASK_STATE_WAITING; n <= pb::TASK_STATE_EXPIRED; ++n)
+        if (state_text(static_cast<pb::TaskState>(n)) == name) return static_cast<pb::TaskState>(n);
+    return pb::TASK_STATE_UNSPECIFIED;
+}
+
+Tone tone_of(pb::TaskState state) {
+    switch (state) {
+        case pb::TASK_STATE_SUCCEEDED: return Tone::good;
+        case pb::TASK_STATE_DEAD: return Tone::bad;
+        case pb::TASK_STATE_CANCELLED:
+        case pb::TASK_STATE_EXPIRED: return Tone::warn;
+        case pb::TASK_STATE_WAITING: return Tone::faint;
+        default: return Tone::plain;
+    }
+}
+
+std::string where_text(const pb::Task& task, std::int64_t now) {
+    if (task.state() == pb::TASK_STATE_WAITING) {
+        std::string text = reason_text(task.waiting().reason());
+        if (!task.waiting().culprit().empty()) text += ": " + safe_text(task.waiting().culprit(), 80);
+        if (task.eta().start_p50_unix_us() > 0) text += ", starts " + moment_text(task.eta().start_p50_unix_us(), now);
+        return text;
+    }
+    if (is_terminal(task.state()) && !task.error().empty()) return safe_text(task.error(), 120);
+    if (task.attempts().empty()) return "-";
+    const pb::Attempt& last = *task.attempts().rbegin();
+    std::string text = safe_text(last.worker(), 60);
+    if (!is_terminal(task.state())) {
+        text += progress_text(last);
+        if (task.eta().finish_p50_unix_us() > 0) text += ", done " + moment_text(task.eta().finish_p50_unix_us(), now);
+    }
+    return text;
+}
+
+Table task_table(bool wide) {
+    if (!wide) return Table({"ID", "TYPE", "STATE", ">AGE", ">WAITED", ">RAN", "WHERE"});
+    return Table({"ID", "TYPE", "STATE", ">AGE", ">WAITED", ">RAN", ">PREDICTED", ">ATTEMPTS", ">PRIO", "TENANT", "QUEUE", "WHERE"});
+}
+
+void add_task(Table& table, const pb::Task& task, bool wide, bool colour, std::int64_t now) {
+    const bool ended = is_terminal(task.state());
+    std::vector<std::string> cells{task.id(),
+                                   safe_text(task.type(), 32),
+                                   toned(state_text(task.state()), tone_of(task.state()), colour),
+                                   span_text(std::max<std::int64_t>(now - task.submitted_unix_us(), 0)),
+                                   span_text(task.wait_us() == 0 && task.state() == pb::TASK_STATE_WAITING ? now - task.submitted_unix_us() : task.wait_us()),
+                                   ended ? span_text(task.run_us()) : "-"};
+    if (wide) {
+        cells.push_back(task.estimate().p50_us() > 0 ? span_text(task.estimate().p50_us()) : "-");
+        cells.push_back(std::to_string(task.attempts_size()));
+        cells.push_back(std::to_string(task.priority()));
+        cells.push_back(safe_text(task.tenant(), 32));
+        cells.push_back(safe_text(task.queue(), 32));
+    }
+    cells.push_back(where_text(task, now));
+    table.add(std::move(cells));
+}
+
+std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
+    std::string page;
+    add_line(page, "id", task.id());
+    add_line(page, "type", safe_text(task.type(), 128));
+    add_line(page, "state", toned(state_text(task.state()), tone_of(task.state()), colour));
+    if (task.state() == pb::TASK_STATE_WAITING) {
+        add_line(page, "waits for", reason_text(task.waiting().reason()) + (task.waiting().culprit().empty() ? "" : ": " + safe_text(task.waiting().culprit())));
+        if (task.waiting().until_unix_us() > 0) add_line(page, "until", moment_text(task.waiting().until_unix_us(), now));
+        add_line(page, "remedy", safe_text(task.waiting().remedy(), 300));
+    }
+    add_line(page, "submitted", calendar_text(task.submitted_unix_us()) + " UTC, " + moment_text(task.submitted_unix_us(), now));
+    add_line(page, "tenant", fmt::format("{}, queue {}, priority {}", safe_text(task.tenant(), 64), safe_text(task.queue(), 64), task.priority()));
+    if (task.estimate().p50_us() > 0)
+        add_line(page, "predicted", band_text(task.estimate().p50_us(), task.estimate().p90_us()) + fmt::format(" by {}", task.estimate().source()));
+    if (!is_terminal(task.state()) && task.eta().finish_p50_unix_us() > 0)
+        add_line(page, "finishes", moment_text(task.eta().finish_p50_unix_us(), now) + " (p90 " + moment_text(task.eta().finish_p90_unix_us(), now) + ")");
+    if (is_terminal(task.state())) {
+        add_line(page, "finished", calendar_text(task.finished_unix_us()) + " UTC, " + moment_text(task.finished_unix_us(), now));
+        add_line(page, "ran", span_text(task.run_us()) + " after waiting " + span_text(task.wait_us()));
+    }
+    add_line(page, "error", safe_text(task.error(), 1000));
+    add_line(page, "retry of", task.redrive_of());
+    if (!task.attempts().empty()) page += "attempts\n";
+    for (const pb::Attempt& attempt : task.attempts()) page += attempt_line(attempt, now);
+    return page;
+}
+
+std::string explanation_page(const pb::Explanation& explanation, bool colour, std::int64_t now) {
+    std::string page = toned(safe_text(explanation.summary(), 1000), Tone::strong, colour) + "\n\n" + task_page(explanation.task(), colour, now);
+    if (explanation.task().state() == pb::TASK_STATE_WAITING) {
+        add_line(page, "ahead of it", fmt::format("{} tasks, {} of predicted work", count_text(explanation.tasks_ahead()), span_text(explanation.work_ahead_us())));
+        add_line(page, "workers", fmt::format("{} of {} may run it", explanation.workers_eligible(), explanation.workers_total()));
+        for (const auto& [reason, workers] : explanation.workers_excluded()) page += fmt::format("  {} cannot: {}\n", workers, safe_text(reason, 120));
+    }
+    const pb::Decision& decision = explanation.decision();
+    if (decision.number() == 0) return page;
+    page += fmt::format("\ndecision {} by {}{}: {}\n", decision.number(), decision.policy(), decision.fallback() ? " (fallback)" : "", safe_text(decision.reason(), 300));
+    if (!decision.baseline_worker().empty()) page += fmt::format("round-robin would have chosen {}\n", safe_text(decision.baseline_worker(), 60));
+    Table table({"WORKER", ">SCORE", "FACTORS"});
+    for (const pb::Candidate& candidate : decision.candidates()) {
+        std::vector<std::string> factors;
+        for (const auto& [name, value] : candidate.factors()) factors.push_back(fmt::format("{} {:.4g}", safe_text(name, 32), value));
+        std::ranges::sort(factors);
+        table.add({safe_text(candidate.worker(), 60), fmt::format("{:.4g}", candidate.score()), fmt::format("{}", fmt::join(factors, ", "))});
+    }
+    return page + table.text(colour);
+}
+
+ProgramResult program_result(std::string_view result) {
+    const auto object = nlohmann::json::parse(result, nullptr, false);
+    if (!object.is_object() || !object.contains("exit_code") || !object.contains("stdout")) return {};
+    const auto number = [&](const char* name) { return object.contains(name) && object[name].is_number_integer() ? object[name].get<int>() : 0; };
+    const auto text = [&](const char* name) { return object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : std::string(); };
+    const auto cut = object.find("truncated");
+    return {.is_program = true,
+            .exit_code = number("exit_code"),
+            .signal = number("signal"),
+            .truncated = cut != object.end() && ((cut->is_boolean() && cut->get<bool>()) || (cut->is_number() && cut->get<double>() != 0)),
+            .out = text("stdout"),
+            .err = text("stderr")};
+}
+
+}  // namespace nexus::cli

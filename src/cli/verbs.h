@@ -1,0 +1,17 @@
+#pragma once
+// The nouns of the command line, one file each.
+
+#include <CLI/CLI.hpp>
+
+namespace nexus::cli {
+
+void add_task_verbs(CLI::App& root, int& exit_code);
+void add_worker_verbs(CLI::App& root, int& exit_code);
+void add_type_verbs(CLI::App& root, int& exit_code);
+void add_status_verbs(CLI::App& root, int& exit_code);    // status
+void add_operator_verbs(CLI::App& root, int& exit_code);  // queue, policy, config, override, decision, audit
+void add_top(CLI::App& root, int& exit_code);
+void add_doctor(CLI::App& root, int& exit_code);
+void add_completion(CLI::App& root, int& exit_code);
+
+}  // namespace nexus::cli

@@ -1,0 +1,42 @@
+#pragma once
+// The server's log on standard error: JSON lines for machines, short lines on a terminal.
+//
+//   {"ts":"2026-03-01T12:00:00.123456Z","level":"info","event":"ready","msg":"..."}
+//
+// One line is at most 1 KiB; control characters never reach the terminal. An event that repeats more than
+// kLogRepeatsMax times a second is counted instead and the count told with the next line. Any thread.
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "engine/runner.h"
+
+namespace nexus::serve {
+
+inline constexpr std::size_t kLogLineBytesMax = 1024;
+inline constexpr std::uint32_t kLogRepeatsMax = 20;
+
+class Log {
+public:
+    Log();  // as standard error is
+    explicit Log(bool json) : json_(json) {}
+    void write(engine::LogLevel level, std::string_view event, std::string_view text);
+
+private:
+    struct Repeats {
+        std::int64_t second = 0;
+        std::uint32_t written = 0;
+        std::uint64_t left_out = 0;
+    };
+    bool json_ = true;
+    std::mutex mutex_;  // guards repeats_ and the order of lines
+    std::map<std::string, Repeats, std::less<>> repeats_;
+};
+
+// One line without its end; the clock is an argument so that it can be tested.
+std::string log_line(bool json, std::int64_t unix_us, engine::LogLevel level, std::string_view event, std::string_view text);
+
+}  // namespace nexus::serve

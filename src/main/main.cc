@@ -1,0 +1,67 @@
+// The one binary: every room that offers verbs adds them here.
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/command.h"
+#include "cli/failure.h"
+#include "main/serve.h"
+#if defined(NEXUS_HAS_WORKER)
+#include "worker/command.h"
+#endif
+#if defined(NEXUS_HAS_EVALUATE)
+#include "evaluate/command.h"
+#endif
+#if defined(NEXUS_HAS_SIMULATE)
+#include "simulate/command.h"
+#endif
+#if defined(NEXUS_HAS_BENCH)
+#include "bench/command.h"
+#endif
+
+namespace {
+
+int run(int argc, char** argv) {
+    CLI::App root("Nexus Scheduler: decides which task runs where and when, from what it predicts and learns", "nexus");
+    root.footer("Start here: `nexus dev` runs a server, four workers and a real job in this directory.\nEach verb has examples: nexus VERB --help");
+    root.require_subcommand(1);
+    root.failure_message([](const CLI::App* app, const CLI::Error& error) {
+        return "nexus: " + std::string(error.what()) + "\n  see `" + app->get_display_name() + " --help`\n";
+    });
+    int exit_code = 0;
+#if defined(NEXUS_HAS_WORKER)
+    nexus::worker::add_command(root, exit_code);
+#endif
+    nexus::cli::add_command(root, exit_code);
+    nexus::serve::add_command(root, exit_code);
+#if defined(NEXUS_HAS_EVALUATE)
+    nexus::evaluate::add_command(root, exit_code);
+#endif
+#if defined(NEXUS_HAS_SIMULATE)
+    nexus::simulate::add_command(root, exit_code);
+#endif
+#if defined(NEXUS_HAS_BENCH)
+    nexus::bench::add_command(root, exit_code);
+#endif
+    try {
+        root.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return root.exit(error) == 0 ? 0 : nexus::cli::kExitUsage;
+    }
+    return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::signal(SIGPIPE, SIG_IGN);
+    try {
+        return run(argc, argv);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "nexus: %s\n", error.what());
+        return nexus::cli::kExitFailure;
+    }
+}

@@ -1,0 +1,13 @@
+#pragma once
+// The verb `nexus serve`: the server with its embedded store.
+
+#include <CLI/CLI.hpp>
+
+namespace nexus::serve {
+
+inline constexpr int kExitStoreFailed = 74;  // EX_IOERR: the store failed, nothing more is acknowledged
+
+// Adds serve, and `config validate` and `config show` to the noun config. Their callbacks set `exit_code`.
+void add_command(CLI::App& root, int& exit_code);
+
+}  // namespace nexus::serve
