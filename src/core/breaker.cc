@@ -42,6 +42,8 @@ void Scheduler::State::judge_failure(Index w, Index type_index, bool failed) {
             worker.failing = false;
             set_breaker(w, Breaker::closed);
             judge_speed(w);
+        } else if (worker.breaker == Breaker::probing) {
+            set_breaker(w, Breaker::open);  // until the next probe, unless what this one taught closes it
         }
         return;
     }

@@ -198,8 +198,11 @@ void Scheduler::State::update_ready(Index w) {
     const std::uint64_t bit = 1ULL << (w % 64);
     ready[w / 64] &= ~bit;
     open[w / 64] &= ~bit;
-    if (able) (worker.breaker == Breaker::closed ? ready : open)[w / 64] |= bit;
-    const bool is_ready = able && worker.breaker == Breaker::closed;
+    // A worker on probation is offered one task like any other: if probes had to wait for a full house, a breaker that
+    // opened by mistake would never close in a quiet system.
+    const bool trusted = worker.breaker == Breaker::closed || (worker.breaker == Breaker::probing && worker.runs.empty());
+    if (able) (trusted ? ready : open)[w / 64] |= bit;
+    const bool is_ready = able && trusted;
     hot.free_utilization[w] = is_ready ? hot.utilization[w] / 2 : kNotReady;
 }
 

@@ -214,11 +214,9 @@ void Driver::report(std::uint32_t index, core::AttemptOutcome outcome) {
     apply(core::AttemptFinished{.task = id_of(here.task), .attempt = here.attempt, .session = here.session,
                                 .outcome = outcome, .run = run});
     ++completions_;
-    if (!record_.troubles.empty()) {
-        if (world_.trouble_of(here.worker, here.fails ? TroubleKind::fails : TroubleKind::slow, here.start) != nullptr)
-            ++tried_[here.worker];
-        watch_breakers(here.worker);
-    }
+    if (world_.trouble_of(here.worker, here.fails ? TroubleKind::fails : TroubleKind::slow, here.start) != nullptr)
+        ++tried_[here.worker];
+    watch_breakers(here.worker);
 }
 
 void Driver::on(const core::AttemptEnded& ended) {
