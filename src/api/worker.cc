@@ -179,7 +179,7 @@ Result<engine::WorkerReport> to_report(v1::WorkerMessage& message, const WorkerL
     return report;
 }
 
-void to_message(const engine::Assignment& assignment, v1::Assign& out) {
+void to_message(const engine::Assignment& assignment, WallTime now, v1::Assign& out) {
     const core::AssignAttempt& order = assignment.order;
     out.set_task_id(to_text(order.task));
     out.set_attempt_id(to_text(order.attempt));
@@ -187,6 +187,8 @@ void to_message(const engine::Assignment& assignment, v1::Assign& out) {
     out.set_fence(order.fence);
     out.set_type(assignment.type);
     out.set_timeout_us(order.timeout.us);
+    // A deadline that has just passed is still told: 0 would mean none.
+    if (order.deadline.us != 0) out.set_deadline_in_us(std::max<std::int64_t>(1, order.deadline.us - now.us));
     out.set_exclusive(order.exclusive);
     out.set_predicted_us(order.decision.predicted_run.us);
     out.set_tenant(assignment.tenant);
@@ -199,7 +201,8 @@ void to_message(const engine::Assignment& assignment, v1::Assign& out) {
     out.set_tracestate(body.tracestate);
 }
 
-void add_orders(const engine::WorkerOrders& orders, std::string_view server_version, v1::ServerMessage& out) {
+void add_orders(const engine::WorkerOrders& orders, std::string_view server_version, WallTime now,
+                v1::ServerMessage& out) {
     if (orders.welcome) {
         v1::Welcome& welcome = *out.mutable_welcome();
         welcome.set_session(orders.welcome->session.n);
@@ -209,7 +212,7 @@ void add_orders(const engine::WorkerOrders& orders, std::string_view server_vers
         for (const AttemptId id : orders.welcome->abandon) welcome.add_abandon(to_text(id));
         welcome.set_server_version(std::string(server_version));
     }
-    for (const auto& assignment : orders.assign) to_message(assignment, *out.add_assign());
+    for (const auto& assignment : orders.assign) to_message(assignment, now, *out.add_assign());
     for (const auto& order : orders.revoke) {
         v1::Revoke& revoke = *out.add_revoke();
         revoke.set_attempt_id(to_text(order.attempt));

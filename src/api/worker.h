@@ -27,8 +27,9 @@ Result<engine::WorkerHello> to_hello(v1::Hello& hello, const WorkerLimits& limit
 Result<engine::WorkerReport> to_report(v1::WorkerMessage& message, const WorkerLimits& limits = {});
 Result<engine::WorkerReport::Load> to_load(double cpu_usage, double memory_usage);
 
-// Appends the orders to `out`, which may hold earlier ones: this is how queued orders merge.
-void add_orders(const engine::WorkerOrders& orders, std::string_view server_version, v1::ServerMessage& out);
-void to_message(const engine::Assignment& assignment, v1::Assign& out);
+// Appends the orders to `out`, which may hold earlier ones: this is how queued orders merge. `now` turns deadlines into
+// time left.
+void add_orders(const engine::WorkerOrders& orders, std::string_view server_version, WallTime now, v1::ServerMessage& out);
+void to_message(const engine::Assignment& assignment, WallTime now, v1::Assign& out);
 
 }  // namespace nexus::api
