@@ -47,10 +47,10 @@ std::string_view name_of(FailureKind kind);
 
 struct Failure {
     FailureKind kind = FailureKind::unknown;
-    std::string reason;           // the server's stable word for it, e.g. "queue_full"; may be empty
-    std::string message;          // a sentence for people
-    std::optional<Micros> retry_after;
-    std::string idempotency_key;  // of a failed submit: the key that was sent
+    std::string reason{};           // the server's stable word for it, e.g. "queue_full"; may be empty
+    std::string message{};          // a sentence for people
+    std::optional<Micros> retry_after{};
+    std::string idempotency_key{};  // of a failed submit: the key that was sent
 
     // True when the same call may succeed later without any change.
     bool retryable() const { return kind == FailureKind::unknown || kind == FailureKind::exhausted; }
@@ -64,7 +64,7 @@ struct ResourceRequest {
     std::int64_t cpu_milli = 0;  // 1000 = one core
     std::int64_t memory_bytes = 0;
     std::int64_t gpu_milli = 0;
-    std::map<std::string, std::int64_t> custom;
+    std::map<std::string, std::int64_t> custom{};
 };
 
 struct RetryRules {
@@ -75,36 +75,36 @@ struct RetryRules {
 
 // What to run. Only `type` is required; every other field has a sensible zero.
 struct Task {
-    std::string type;
-    std::string payload;  // opaque bytes, at most 256 KiB
-    std::string tenant;   // empty = "default"
-    std::string queue;    // empty = "default"
-    std::optional<std::uint32_t> priority;  // 0 (lowest) .. 9; unset = 5
+    std::string type{};
+    std::string payload{};  // opaque bytes, at most 256 KiB
+    std::string tenant{};   // empty = "default"
+    std::string queue{};    // empty = "default"
+    std::optional<std::uint32_t> priority{};  // 0 (lowest) .. 9; unset = 5
     Calendar run_at{};                      // not before
     Calendar deadline{};                    // not started after
     Micros timeout{0};                      // of one attempt; 0 = none
     Micros ttl{0};                          // expires when not finished by then; 0 = the server's default (7 days)
-    RetryRules retry;
-    std::map<std::string, std::string> labels_required;
-    std::map<std::string, std::string> labels_preferred;
-    std::map<std::string, std::string> labels_forbidden;
-    std::string worker;                     // pinned to the worker of this name
-    ResourceRequest resources;
-    std::vector<std::string> after;         // ids of tasks that must succeed first
-    std::string concurrency_key;
+    RetryRules retry{};
+    std::map<std::string, std::string> labels_required{};
+    std::map<std::string, std::string> labels_preferred{};
+    std::map<std::string, std::string> labels_forbidden{};
+    std::string worker{};                     // pinned to the worker of this name
+    ResourceRequest resources = ResourceRequest();
+    std::vector<std::string> after{};         // ids of tasks that must succeed first
+    std::string concurrency_key{};
     std::uint32_t concurrency_max = 0;
-    std::string ordering_key;
-    std::string rate_key;
+    std::string ordering_key{};
+    std::string rate_key{};
     double rate_per_s = 0;
-    std::string idempotency_key;            // empty = a random one is made
+    std::string idempotency_key{};            // empty = a random one is made
     Micros duration_hint{0};                // your own guess of the run time
-    std::map<std::string, double> features; // numbers a model may learn from, e.g. pixels; at most 16
+    std::map<std::string, double> features{}; // numbers a model may learn from, e.g. pixels; at most 16
     bool idempotent = false;                // safe to run twice: may be speculated
     bool exclusive = false;                 // two runs must never overlap
     bool preemptible = false;
-    std::string traceparent;
-    std::string tracestate;
-    std::map<std::string, std::string> metadata;
+    std::string traceparent{};
+    std::string tracestate{};
+    std::map<std::string, std::string> metadata{};
 };
 
 // The predicted run time of one attempt.
@@ -113,7 +113,7 @@ struct Prediction {
     Micros p90{0};
     Micros mean{0};
     double confidence = 0;  // 0..1
-    std::string source;     // what made it
+    std::string source{};     // what made it
 };
 
 // The predicted start and end. Zero values mean unknown.
@@ -122,11 +122,11 @@ struct Eta {
 };
 
 struct Submitted {
-    std::string id;
+    std::string id{};
     bool duplicate = false;  // an earlier submit with this key made it
-    Prediction estimate;
-    Eta eta;
-    std::string durability;  // process | disk | replicated(k)
+    Prediction estimate{};
+    Eta eta{};
+    std::string durability{};  // process | disk | replicated(k)
 };
 
 enum class TaskState : std::uint8_t { unspecified, waiting, assigned, running, succeeded, dead, cancelled, expired };
@@ -135,76 +135,76 @@ constexpr bool is_finished(TaskState state) { return state >= TaskState::succeed
 
 struct AttemptView {
     std::uint32_t number = 0;
-    std::string id;
+    std::string id{};
     std::uint64_t fence = 0;
-    std::string worker;
+    std::string worker{};
     Calendar assigned{}, started{}, ended{};
     Micros run{0};
-    std::string outcome;  // succeeded, failed, timed_out, worker_lost, ...; empty while it runs
-    std::string error;
+    std::string outcome{};  // succeeded, failed, timed_out, worker_lost, ...; empty while it runs
+    std::string error{};
     std::int64_t peak_memory_bytes = 0;
     Micros predicted{0};
     double progress = 0;
-    std::string progress_note;
+    std::string progress_note{};
 };
 
 // Why a waiting task waits.
 struct WaitingView {
-    std::string reason;   // not_before, dependency, capacity, no_eligible_worker, ...; empty when it does not wait
-    std::string culprit;
-    std::string remedy;
+    std::string reason{};   // not_before, dependency, capacity, no_eligible_worker, ...; empty when it does not wait
+    std::string culprit{};
+    std::string remedy{};
     Calendar since{}, until{};
 };
 
 struct TaskView {
-    std::string id, type, tenant, queue;
+    std::string id{}, type{}, tenant{}, queue{};
     std::uint32_t priority = 0;
     TaskState state = TaskState::unspecified;
     Calendar submitted{}, finished{};
     std::int64_t payload_bytes = 0;
-    Prediction estimate;
-    Eta eta;
-    WaitingView waiting;
-    std::vector<AttemptView> attempts;
+    Prediction estimate{};
+    Eta eta{};
+    WaitingView waiting{};
+    std::vector<AttemptView> attempts{};
     std::uint32_t failures = 0, crashes = 0;
-    std::string result;  // filled by get and wait
-    std::string error;   // why it is dead, cancelled or expired
-    std::map<std::string, std::string> metadata;
-    std::string redrive_of;
+    std::string result{};  // filled by get and wait
+    std::string error{};   // why it is dead, cancelled or expired
+    std::map<std::string, std::string> metadata{};
+    std::string redrive_of{};
     Micros run{0}, wait{0};
 
     bool finished_well() const { return state == TaskState::succeeded; }
 };
 
 struct TaskQuery {
-    std::vector<TaskState> states;  // empty = all
-    std::string type, tenant, queue, worker;
+    std::vector<TaskState> states{};  // empty = all
+    std::string type{}, tenant{}, queue{}, worker{};
     std::uint32_t page_size = 0;    // 1..1000; 0 = 100
-    std::string page_token;         // empty = first page
+    std::string page_token{};         // empty = first page
 };
 struct TaskPage {
-    std::vector<TaskView> tasks;
-    std::string next_page_token;    // empty = last page
+    std::vector<TaskView> tasks{};
+    std::string next_page_token{};    // empty = last page
 };
 
 // Which tasks to watch: the ids, or (no ids) all of a type and tenant.
 struct WatchQuery {
-    std::vector<std::string> ids;
-    std::string type, tenant;
+    std::vector<std::string> ids{};
+    std::string type{}, tenant{};
 };
 
 struct TlsFiles {
-    std::string ca;            // PEM of the authority that signed the server
-    std::string certificate;   // PEM of ours, for mutual TLS; may be empty
-    std::string key;
+    std::string ca{};            // PEM of the authority that signed the server
+    std::string certificate{};   // PEM of ours, for mutual TLS; may be empty
+    std::string key{};
 };
 
 struct ClientOptions {
     Micros call_timeout = std::chrono::seconds(10);  // of one call with all its retries
     Micros retry_first = std::chrono::milliseconds(50);
     Micros retry_max = std::chrono::seconds(2);
-    std::optional<TlsFiles> tls;     // unset = plain text, for a server on this machine
-    std::string token;               // sent as "authorization: Bearer ..." when not empty
+    std::optional<TlsFiles> tls{};     // unset = plain text, for a server on this machine
+    std::string token{};               // sent as "authorization: Bearer ..." when not empty
 };
 
 struct BulkOptions {
@@ -212,7 +212,7 @@ struct BulkOptions {
     std::size_t in_flight = 4;       // batches sent and not yet answered
     Micros timeout = std::chrono::minutes(1);  // without any progress
     // Called after each answered batch with the number of tasks answered so far.
-    std::function<void(std::size_t answered)> progress;
+    std::function<void(std::size_t answered)> progress{};
 };
 
 class Client {

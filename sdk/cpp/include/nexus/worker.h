@@ -131,20 +131,20 @@ private:
 using Handler = std::function<Outcome(Context&)>;
 
 struct WorkerOptions {
-    std::string name;              // stable over restarts, unique in the cluster; empty = <hostname>-<pid>
-    std::string target;            // host:port of the server
+    std::string name{};              // stable over restarts, unique in the cluster; empty = <hostname>-<pid>
+    std::string target{};            // host:port of the server
     std::uint32_t slots = 1;       // attempts at once, 1..4096
-    std::map<std::string, std::string> labels;
-    std::optional<ResourceRequest> resources;  // offered; unset = unlimited. A zero dimension = unlimited
+    std::map<std::string, std::string> labels{};
+    std::optional<ResourceRequest> resources{};  // offered; unset = unlimited. A zero dimension = unlimited
     Micros drain_limit = std::chrono::seconds(30);   // after stop(): how long running attempts may go on
     Micros cancel_grace = std::chrono::seconds(5);   // from a cancel to being forgotten, when the server names none
     Micros reconnect_first = std::chrono::milliseconds(200);
     Micros reconnect_max = std::chrono::seconds(1);
-    std::string version;           // of your program, shown to operators
-    std::optional<TlsFiles> tls;
-    std::string token;
+    std::string version{};           // of your program, shown to operators
+    std::optional<TlsFiles> tls{};
+    std::string token{};
     // Told of connections, losses and drains, one line each. Unset = silent. Called on the worker's own thread.
-    std::function<void(std::string_view line)> log;
+    std::function<void(std::string_view line)> log{};
 };
 
 class Worker {
