@@ -18,8 +18,9 @@ bool moved(Duration before, Duration after) {
     return std::llabs(after.us - before.us) * 10 > std::max<std::int64_t>(before.us, 1);
 }
 
-std::unique_ptr<predict::Model> champion(const std::string& name) {
-    auto model = predict::make_model(name);
+std::unique_ptr<predict::Model> champion(const EngineOptions& options) {
+    if (options.make_champion) return options.make_champion();
+    auto model = predict::make_model(options.model);
     MUST(model.has_value());  // the Runner checked the name
     return std::move(*model);
 }
@@ -29,7 +30,7 @@ std::unique_ptr<predict::Model> champion(const std::string& name) {
 Engine::Engine(EngineOptions options)
     : options_(std::move(options)),
       core_(options_.config),
-      predictor_(champion(options_.model)),
+      predictor_(champion(options_)),
       rng_(options_.seed),
       writer_(Sequence{1}, 0, core::kCoreVersion) {}
 
@@ -99,6 +100,8 @@ Result<void> Engine::replay(std::string_view bytes, Sequence skip_event) {
         now_ = {event.at, {event.at.us + core_.wall_offset().us}};
         commands_.clear();
         if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) note_submitted(*submitted);
+        if (const auto* cancel = std::get_if<core::CancelRequested>(&event.what))
+            if (cancel->reason == kAbandoned) abandoned_.insert(cancel->task);
         core_.apply(event, commands_);
         for (core::Command& command : commands_) carry_out(command);
     }

@@ -17,6 +17,7 @@
 #include <queue>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/rng.h"
@@ -34,6 +35,9 @@ struct Now {
     Instant at;  // never earlier than in the turn before
     WallTime wall;
 };
+
+// The reason of the cancel that an abandoned task gets; recovery knows such tasks by it.
+inline constexpr const char* kAbandoned = "its body could not be stored";
 
 // A decision as the loop saw it; made readable later, off the loop.
 struct DecisionNote {
@@ -66,6 +70,7 @@ struct PendingBatch {
     store::JournalBatch journal;  // count 0: nothing to store
     std::vector<TaskId> keep;  // of `journal.drops`: ended without success; the body is kept as result, for a re-drive
     std::vector<Reply> replies;
+    std::vector<Reply> submits;   // answers to submissions: good only when `journal.puts` are stored too
     std::vector<Outgoing> orders;
     std::vector<Notice> notices;
     store::HistoryBatch history;
@@ -86,6 +91,7 @@ struct EngineOptions {
     std::uint64_t seed = 1;                                                  // of ids and of the core's jitter
     std::function<std::int64_t()> nanoseconds;                               // for measuring only; may be empty
     std::function<void(LogLevel, std::string event, std::string text)> log;  // may be empty
+    std::function<std::unique_ptr<predict::Model>()> make_champion;          // empty: predict::make_model(model)
 };
 
 class Engine {
@@ -110,7 +116,7 @@ public:
     // When begin_turn must come at the latest; kNever when nothing is due.
     Instant next_turn() const;
     bool has_batch() const {
-        return !writer_.empty() || !batch_.replies.empty() || !batch_.notices.empty() || !batch_.orders.empty();
+        return !writer_.empty() || !batch_.replies.empty() || !batch_.submits.empty() || !batch_.notices.empty() || !batch_.orders.empty();
     }
     std::uint64_t batch_events() const { return writer_.count(); }
     PendingBatch take_batch();
@@ -147,7 +153,11 @@ public:
 
     // ---- state told by the Runner
     void refuse_submissions(std::optional<Error> why) { refusal_ = std::move(why); }
-    void abandon_task(TaskId task);  // its body could not be stored: it was never acknowledged and is cancelled
+    // The body could not be stored: the task was never acknowledged. It is cancelled, and its idempotency key is free
+    // again, so that the submitter who was told "unknown" and asks again gets a task that runs.
+    void abandon_task(TaskId task);
+    // The stored body cannot be read, so no worker can be given the attempt: the task is dead.
+    void fail_unreadable(TaskId task, AttemptId attempt);
     void tell_workers_to_reconnect(std::string why);
     void note_commit(std::int64_t ns) { commit_ns_.add(ns); }
     void note_history_dropped(std::uint64_t total) { history_dropped_ = total; }
@@ -221,6 +231,7 @@ private:
     void on(core::TaskRequeued& requeued);
     void on(core::WakeAt& wake);
 
+    core::AdmissionAnswer admit(const core::TaskSpec& spec) const;
     void note_submitted(const core::TaskSubmitted& fact);
     void learn(const core::AttemptEnded& ended, const Live& live);
     void publish_learned();
@@ -235,6 +246,8 @@ private:
 
     template <class T>
     void reply(Done<T> done, Result<T> value);
+    template <class T>
+    static PendingBatch::Reply reply_of(Done<T> done, Result<T> value);
     WorkerOrders& orders_for(SessionId session);
     std::uint32_t name_number(std::string_view name);
     predict::Features features_of(const Live& live, std::string_view worker, std::string_view hardware) const;
@@ -273,6 +286,8 @@ private:
     AttemptReport* current_report_ = nullptr;
     std::string cancel_reason_;
 
+    std::unordered_set<TaskId, IdHash> abandoned_;  // their keys are free
+
     std::optional<Error> refusal_;
     Instant wake_ = kNever;
     Instant next_check_;
@@ -286,18 +301,29 @@ private:
 };
 
 template <class T>
-void Engine::reply(Done<T> done, Result<T> value) {
-    batch_.replies.push_back([done = std::move(done), value = std::move(value)](const Error* failed) mutable {
+PendingBatch::Reply Engine::reply_of(Done<T> done, Result<T> value) {
+    return [done = std::move(done), value = std::move(value)](const Error* failed) mutable {
         if (failed != nullptr) return done(std::unexpected(*failed));
         done(std::move(value));
-    });
+    };
+}
+
+template <class T>
+void Engine::reply(Done<T> done, Result<T> value) {
+    batch_.replies.push_back(reply_of(std::move(done), std::move(value)));
 }
 
 // Before storing: moves the bodies that are kept for a re-drive to the results.
 void keep_bodies(PendingBatch& batch, store::JournalStore& store);
-// Does what a durable batch allows: replies, orders (with bodies from the store), notices. `dropped_watch` is told of
-// watches that ended. Called in order of the batches, by one thread.
-void release(PendingBatch& batch, store::JournalStore& store, const std::function<void(WatchId)>& dropped_watch);
+// Appends the batches in one store call. When the disk has no room for new bodies, their submitters are told that the
+// outcome is unknown, everything else is stored from the reserve, and the tasks without a body are returned: pass each
+// to Engine::abandon_task. Fault no_space: not even the reserve is left; call again with the same batches later. Any
+// other fault: the store is finished.
+Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store);
+// Does what a durable batch allows: orders (with bodies from the store), replies, notices. `post` takes what the engine
+// must hear of it. Called in order of the batches, by one thread.
+using Post = std::function<void(std::move_only_function<void(Engine&)>)>;
+void release(PendingBatch& batch, store::JournalStore& store, const Post& post);
 // The batch could not be stored: every reply says so, nothing else happens.
 void refuse(PendingBatch& batch, const Error& error);
 

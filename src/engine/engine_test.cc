@@ -74,7 +74,7 @@ struct World {
             PendingBatch batch = engine->take_batch();
             keep_bodies(batch, journal);
             if (batch.journal.count > 0) REQUIRE(journal.append(std::span(&batch.journal, 1)).has_value());
-            release(batch, journal, [](WatchId) {});
+            release(batch, journal, engine->post);
             for (const DecisionNote& note : batch.decisions) {
                 const DecisionInfo info = readable(note);
                 batch.history.decisions.push_back({.number = info.number,

@@ -20,26 +20,81 @@ void keep_bodies(PendingBatch& batch, store::JournalStore& store) {
     batch.keep.clear();
 }
 
-void release(PendingBatch& batch, store::JournalStore& store, const std::function<void(WatchId)>& dropped_watch) {
+namespace {
+
+std::vector<TaskId> give_up_bodies(PendingBatch& batch) {
+    static const Error kUnknown{Fault::unavailable,
+                                "the disk of the server is full; the outcome is unknown, retry with the same key"};
+    for (PendingBatch::Reply& reply : batch.submits) reply(&kUnknown);
+    batch.submits.clear();
+    std::vector<TaskId> lost;
+    for (const store::BodyPut& put : batch.journal.puts) lost.push_back(put.task);
+    batch.journal.puts.clear();
+    for (PendingBatch::Outgoing& out : batch.orders)
+        std::erase_if(out.orders.assign, [&](const Assignment& assignment) {
+            return std::find(lost.begin(), lost.end(), assignment.order.task) != lost.end();
+        });
+    return lost;
+}
+
+Result<void> append(std::vector<PendingBatch>& batches, store::JournalStore& store) {
+    std::vector<store::JournalBatch> journal;
+    for (PendingBatch& batch : batches)
+        if (batch.journal.count > 0) journal.push_back(std::move(batch.journal));
+    if (journal.empty()) return {};
+    auto done = store.append(journal);
+    std::size_t next = 0;
+    for (PendingBatch& batch : batches)
+        if (batch.journal.count > 0) batch.journal = std::move(journal[next++]);
+    return done;
+}
+
+}  // namespace
+
+Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store) {
+    for (PendingBatch& batch : batches)
+        if (!batch.keep.empty()) keep_bodies(batch, store);
+    std::vector<TaskId> lost;
+    auto done = append(batches, store);
+    if (!done && done.error().fault == Fault::no_space) {
+        for (PendingBatch& batch : batches) {
+            const std::vector<TaskId> of_batch = give_up_bodies(batch);
+            lost.insert(lost.end(), of_batch.begin(), of_batch.end());
+        }
+        done = append(batches, store);
+    }
+    if (!done) return std::unexpected(std::move(done).error());
+    return lost;
+}
+
+void release(PendingBatch& batch, store::JournalStore& store, const Post& post) {
     for (PendingBatch::Outgoing& out : batch.orders) {
         std::erase_if(out.orders.assign, [&](Assignment& assignment) {
             if (assignment.body) return false;
             auto bytes = store.body(assignment.order.task);
             auto body = bytes ? decode_body(*bytes) : Result<TaskBody>(std::unexpected(std::move(bytes).error()));
-            // Without its body a task cannot run: the attempt ends by its lease, the store has said why.
-            if (!body) return true;
+            if (!body) {
+                post([task = assignment.order.task, attempt = assignment.order.attempt](Engine& engine) {
+                    engine.fail_unreadable(task, attempt);
+                });
+                return true;
+            }
             assignment.body = std::make_shared<const TaskBody>(std::move(*body));  // owned by the order alone
             return false;
         });
         out.link->send(std::move(out.orders));
     }
+    for (PendingBatch::Reply& reply : batch.submits) reply(nullptr);
     for (PendingBatch::Reply& reply : batch.replies) reply(nullptr);
     for (PendingBatch::Notice& notice : batch.notices)
-        if (!(*notice.watcher)(notice.at, notice.task)) dropped_watch(notice.watch);
+        if (!(*notice.watcher)(notice.at, notice.task))
+            post([watch = notice.watch](Engine& engine) { engine.unwatch(watch); });
 }
 
 void refuse(PendingBatch& batch, const Error& error) {
+    for (PendingBatch::Reply& reply : batch.submits) reply(&error);
     for (PendingBatch::Reply& reply : batch.replies) reply(&error);
+    batch.submits.clear();
     batch.replies.clear();
 }
 

@@ -195,7 +195,6 @@ private:
     void hand_over(PendingBatch batch);
     void commit_loop();
     Result<void> append(std::vector<PendingBatch>& batches);
-    Result<void> append_on_full_disk(std::vector<PendingBatch>& batches);
     void die(const Error& error, std::vector<PendingBatch>& batches);
     void snapshot_loop();
     void say(LogLevel level, std::string event, std::string text) const {
@@ -373,7 +372,7 @@ void RunnerThreads::hand_over(PendingBatch batch) {
 // Takes everything that waits into one transaction: the slower the disk, the larger the groups.
 void RunnerThreads::commit_loop() {
     std::vector<PendingBatch> batches;
-    const auto dropped_watch = [this](WatchId watch) { unwatch(watch); };
+    const Post to_engine = [this](Call call) { post(std::move(call)); };
     for (;;) {
         {
             std::unique_lock lock(commit_mutex_);
@@ -393,7 +392,7 @@ void RunnerThreads::commit_loop() {
             die(ok.error(), batches);
         } else {
             for (PendingBatch& batch : batches) {
-                release(batch, journal_, dropped_watch);
+                release(batch, journal_, to_engine);
                 history_->add(std::move(batch.history), std::move(batch.decisions));
             }
         }
@@ -402,53 +401,25 @@ void RunnerThreads::commit_loop() {
     }
 }
 
+// Appends until it is done or the store is finished. What found no room is abandoned.
 Result<void> RunnerThreads::append(std::vector<PendingBatch>& batches) {
-    std::vector<store::JournalBatch> journal;
-    for (PendingBatch& batch : batches) {
-        if (!batch.keep.empty()) keep_bodies(batch, journal_);
-        if (batch.journal.count > 0) journal.push_back(std::move(batch.journal));
-    }
-    if (journal.empty()) return {};
     const std::int64_t begin = steady_ns();
-    auto ok = journal_.append(journal);
-    last_commit_ns_ = steady_ns() - begin;
-    if (ok || ok.error().fault != Fault::no_space) return ok;
-    std::size_t next = 0;
-    for (PendingBatch& batch : batches)
-        if (next < journal.size() && batch.journal.count > 0 && batch.journal.first == journal[next].first)
-            batch.journal = std::move(journal[next++]);
-    return append_on_full_disk(batches);
-}
-
-// The events have been applied and must be stored; the bodies cannot. Their tasks were not acknowledged: the submitters
-// hear that the outcome is unknown, and the tasks are cancelled. Everything else goes on from the store's reserve.
-Result<void> RunnerThreads::append_on_full_disk(std::vector<PendingBatch>& batches) {
-    say(LogLevel::error, "disk_full", "the disk is full: submissions are refused, completions go on");
-    const Error why{Fault::exhausted, "the disk of the server is full; retry later"};
-    std::vector<store::JournalBatch> journal;
-    for (PendingBatch& batch : batches) {
-        if (!batch.journal.puts.empty()) {
-            refuse(batch, {Fault::unavailable,
-                           "the disk of the server is full; the outcome is unknown, retry with the same key"});
-            std::vector<TaskId> lost;
-            for (const auto& put : batch.journal.puts) lost.push_back(put.task);
-            for (PendingBatch::Outgoing& out : batch.orders)
-                std::erase_if(out.orders.assign, [&](const Assignment& a) {
-                    return std::find(lost.begin(), lost.end(), a.order.task) != lost.end();
-                });
-            batch.journal.puts.clear();
-            post([lost = std::move(lost), why](Engine& engine) {
-                engine.refuse_submissions(why);
-                for (const TaskId task : lost) engine.abandon_task(task);
-            });
-        }
-        if (batch.journal.count > 0) journal.push_back(std::move(batch.journal));
-    }
-    Result<void> ok;
-    while (!(ok = journal_.append(journal)) && ok.error().fault == Fault::no_space && !stopping_)
+    auto stored = store_batches(batches, journal_);
+    while (!stored && stored.error().fault == Fault::no_space && !stopping_) {
+        space_retry_at_us_ = steady_ns() / 1000 + kSpaceRetry.us;
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        stored = store_batches(batches, journal_);
+    }
+    last_commit_ns_ = steady_ns() - begin;
+    if (!stored) return std::unexpected(std::move(stored).error());
+    if (stored->empty()) return {};
+    say(LogLevel::error, "disk_full", "the disk is full: submissions are refused, completions go on");
     space_retry_at_us_ = steady_ns() / 1000 + kSpaceRetry.us;
-    return ok;
+    post([lost = std::move(*stored)](Engine& engine) {
+        engine.refuse_submissions(Error{Fault::exhausted, "the disk of the server is full; retry later"});
+        for (const TaskId task : lost) engine.abandon_task(task);
+    });
+    return {};
 }
 
 void RunnerThreads::die(const Error& error, std::vector<PendingBatch>& batches) {

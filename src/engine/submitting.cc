@@ -9,6 +9,8 @@
 namespace nexus::engine {
 namespace {
 
+constexpr std::size_t kAbandonedMax = 100'000;
+
 Error at_item(Error error, std::size_t item, std::size_t items) {
     return items == 1 ? error : Error{error.fault, "tasks[" + std::to_string(item) + "]." + error.what};
 }
@@ -44,7 +46,7 @@ void Engine::submit(std::vector<Submission> items, Done<std::vector<Submitted>> 
         if (auto ok = check_submission(item, now_.wall); !ok)
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
         seal(item);
-        if (auto ok = admitted(core_.admit(item.spec)); !ok)
+        if (auto ok = admitted(admit(item.spec)); !ok)
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
         if (item.idempotency_key.empty()) continue;
         const auto [same, fresh] = keys.emplace(item.spec.tenant + '\n' + item.idempotency_key, item.spec.body_hash);
@@ -56,11 +58,11 @@ void Engine::submit(std::vector<Submission> items, Done<std::vector<Submitted>> 
     }
     Answer answer(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) submit_one(items[i], answer[i]);
-    reply<Answer>(std::move(done), std::move(answer));
+    batch_.submits.push_back(reply_of<Answer>(std::move(done), std::move(answer)));
 }
 
 void Engine::submit_one(Submission& item, Submitted& out) {
-    if (const core::AdmissionAnswer again = core_.admit(item.spec); again.admission == core::Admission::duplicate) {
+    if (const core::AdmissionAnswer again = admit(item.spec); again.admission == core::Admission::duplicate) {
         out.task = again.existing;
         out.duplicate = true;
         if (const auto view = core_.task(again.existing)) out.estimate = view->estimate;
@@ -131,7 +133,31 @@ void Engine::cancel(TaskId task, std::string reason, Done<TaskInfo> done) {
 }
 
 void Engine::abandon_task(TaskId task) {
-    if (live_.contains(task)) apply(core::CancelRequested{.task = task, .reason = "its body could not be stored"});
+    if (!live_.contains(task)) return;
+    if (abandoned_.size() >= kAbandonedMax) abandoned_.clear();
+    abandoned_.insert(task);
+    cancel_reason_ = kAbandoned;
+    apply(core::CancelRequested{.task = task, .reason = kAbandoned});
+    cancel_reason_.clear();
+}
+
+void Engine::fail_unreadable(TaskId task, AttemptId attempt) {
+    AttemptReport report{.task = task, .attempt = attempt, .outcome = core::AttemptOutcome::failed, .retryable = false};
+    report.error = "its stored payload cannot be read";
+    say(LogLevel::error, "body_unreadable", "task " + to_text(task) + ": " + report.error);
+    current_report_ = &report;
+    apply(core::AttemptFinished{.task = task, .attempt = attempt, .outcome = report.outcome, .retryable = false, .run = {-1}});
+    current_report_ = nullptr;
+}
+
+// An abandoned task's key does not stand in the way of the submission that asks again.
+core::AdmissionAnswer Engine::admit(const core::TaskSpec& spec) const {
+    core::AdmissionAnswer answer = core_.admit(spec);
+    const bool taken = answer.admission == core::Admission::duplicate || answer.admission == core::Admission::key_conflict;
+    if (!taken || !abandoned_.contains(answer.existing) || live_.contains(answer.existing)) return answer;
+    core::TaskSpec keyless = spec;
+    keyless.idempotency_hi = keyless.idempotency_lo = 0;
+    return core_.admit(keyless);
 }
 
 void Engine::retry(TaskId task, Done<Submitted> done) {
@@ -170,7 +196,7 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
     again.spec.idempotency_hi = again.spec.idempotency_lo = again.spec.body_hash = 0;
     Submitted out;
     submit_one(again, out);
-    reply<Submitted>(std::move(done), std::move(out));
+    batch_.submits.push_back(reply_of<Submitted>(std::move(done), std::move(out)));
 }
 
 // ---- operators
