@@ -1,175 +1,168 @@
 #include "worker/command.h"
 
-#include <fmt/format.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <csignal>
+#include <CLI/CLI.hpp>
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 
+#include "base/quantity.h"
 #include "nexus/worker.h"
 #include "worker/digest.h"
-#include "worker/exec.h"
+#include "worker/exec_handler.h"
+#include "worker/guard.h"
 
 namespace nexus::worker {
 namespace {
 
-struct Settings {
+constexpr int kExitUsage = 2;
+constexpr int kExitNoInput = 66;  // sysexits.h: trying again cannot help, so the task ends at once
+
+struct WorkerFlags {
     std::string server = "127.0.0.1:7070";
     std::string name;
     std::uint32_t slots = 4;
     std::vector<std::string> labels;
-    std::vector<std::string> types;
     std::vector<std::string> allow;
-    std::vector<std::string> allow_env;
-    std::int64_t cpu_milli = 0, memory_mib = 0;
-    std::uint32_t drain_s = 30;
+    std::vector<std::string> allow_env = {"PATH", "HOME", "USER", "LANG", "LC_*", "TZ", "TMPDIR"};
+    std::vector<std::string> types;
+    double cpus = 0;
+    std::string memory;
+    std::string drain_limit = "30s";
+    std::string stop_grace = "2s";
     bool quiet = false;
 };
 
-// Exit codes that say "trying again is pointless" (sysexits.h), EX_TEMPFAIL excepted; and those of a shell that found
-// no program to run.
-bool is_final(int exit_code) {
-    return (exit_code >= 64 && exit_code <= 78 && exit_code != 75) || exit_code == 126 || exit_code == 127;
+int complain(const std::string& what) {
+    std::fprintf(stderr, "nexus worker: %s\n", what.c_str());
+    return kExitUsage;
 }
 
-std::string last_line(std::string_view text) {
-    while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.remove_suffix(1);
-    const std::size_t start = text.rfind('\n');
-    return std::string(start == std::string_view::npos ? text : text.substr(start + 1)).substr(0, 500);
+Result<std::chrono::microseconds> duration_of(const std::string& text, const char* flag) {
+    Result<Duration> duration = parse_duration(text);
+    if (!duration) return std::unexpected(std::move(duration.error()).during(flag));
+    return std::chrono::microseconds(duration->us);
 }
 
-Outcome run_task(Context& task, const ExecRules& rules) {
-    auto request = parse_exec_request(task.payload());
-    if (!request) return Outcome::fatal(request.error().what);
-    auto path = find_program(*request, rules);
-    // Another worker may allow or have it.
-    if (!path)
-        return path.error().fault == Fault::denied ? Outcome::fatal(path.error().what)
-                                                   : Outcome::failure(path.error().what);
-    const int stop_fd = eventfd(0, EFD_CLOEXEC);
-    if (stop_fd < 0) return Outcome::failure("no file descriptors left for another program");
-    task.on_cancel([stop_fd](CancelReason) {
-        const std::uint64_t one = 1;
-        [[maybe_unused]] const auto written = write(stop_fd, &one, sizeof one);
-    });
-    const std::vector<std::string> about = {"NEXUS_TASK_ID=" + task.task_id(),
-                                            fmt::format("NEXUS_ATTEMPT={}", task.attempt()),
-                                            fmt::format("NEXUS_FENCE={}", task.fence())};
-    auto done = run_program(*request, *path, rules, stop_fd, about);
-    close(stop_fd);
-    if (!done)
-        return done.error().fault == Fault::exhausted ? Outcome::failure(done.error().what)
-                                                      : Outcome::fatal(done.error().what);
-    std::string result = to_json(*done);
-    const std::int64_t memory = done->max_rss_bytes;
-    if (done->stopped) return Outcome::cancelled(std::string("stopped: ") + std::string(name_of(task.cancel_reason())));
-    if (done->exit_code == 0) return Outcome::success(std::move(result)).with_peak_memory(memory);
-    std::string error = done->signal != 0 ? fmt::format("{} was ended by signal {} ({})", request->argv[0],
-                                                        done->signal, strsignal(done->signal))
-                                          : fmt::format("{} exited with {}", request->argv[0], done->exit_code);
-    if (const std::string line = last_line(done->err); !line.empty()) error += ": " + line;
-    Outcome outcome = is_final(done->exit_code) ? Outcome::fatal(std::move(error)) : Outcome::failure(std::move(error));
-    return std::move(outcome).with_result(std::move(result)).with_peak_memory(memory);
+Result<ExecRules> rules_of(const WorkerFlags& flags) {
+    std::vector<std::string> programs;
+    bool any = false;
+    for (const std::string& allow : flags.allow)
+        if (Result<void> parsed = ExecRules::parse_allow(allow, programs, any); !parsed)
+            return std::unexpected(std::move(parsed.error()).during("--allow"));
+    if (!any && programs.empty())
+        return fail(Fault::invalid, "nothing is allowed, so nothing could run\n  --allow exec runs any program a task names; "
+                                    "--allow exec=/usr/bin/convert,/opt/jobs/* only those");
+    return ExecRules(any ? std::vector<std::string>{} : std::move(programs), flags.allow_env);
 }
 
-// "exec" or "exec=/usr/bin/*,/opt/tool". False when it is neither.
-bool allow(std::string_view text, ExecRules& rules) {
-    if (text == "exec") {
-        rules.programs.clear();
-        return true;
-    }
-    if (!text.starts_with("exec=")) return false;
-    text.remove_prefix(5);
-    while (!text.empty()) {
-        const std::size_t comma = text.find(',');
-        if (comma != 0) rules.programs.emplace_back(text.substr(0, comma));
-        text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
-    }
-    return !rules.programs.empty();
-}
-
-int run(const Settings& settings) {
-    ExecRules rules;
-    for (const std::string& text : settings.allow) {
-        if (allow(text, rules)) continue;
-        fmt::print(stderr, "nexus worker: --allow {}: say exec, or exec=PATTERN,… with absolute paths\n", text);
-        return 2;
-    }
-    if (settings.allow.empty()) {
-        fmt::print(stderr,
-                   "nexus worker: nothing is allowed, so nothing could run; add --allow exec (any program) or --allow "
-                   "exec=/usr/bin/*\n");
-        return 2;
-    }
-    for (const std::string& name : settings.allow_env) rules.env.push_back(name);
-    WorkerOptions options;
-    options.name = settings.name;
-    options.target = settings.server;
-    options.slots = settings.slots;
-    options.version = "nexus worker";
-    options.drain_limit = std::chrono::seconds(settings.drain_s);
-    for (const std::string& label : settings.labels) {
+Result<WorkerOptions> options_of(const WorkerFlags& flags) {
+    WorkerOptions options{.name = flags.name, .target = flags.server, .slots = flags.slots, .version = "nexus"};
+    for (const std::string& label : flags.labels) {
         const std::size_t equals = label.find('=');
-        if (equals == std::string::npos || equals == 0) {
-            fmt::print(stderr, "nexus worker: --label {}: say NAME=VALUE\n", label);
-            return 2;
-        }
+        if (equals == std::string::npos || equals == 0) return fail(Fault::invalid, "--label " + label + ": expected name=value");
         options.labels[label.substr(0, equals)] = label.substr(equals + 1);
     }
-    if (settings.cpu_milli > 0 || settings.memory_mib > 0) {
-        options.resources.emplace();
-        options.resources->cpu_milli = settings.cpu_milli;
-        options.resources->memory_bytes = settings.memory_mib << 20;
+    if (flags.cpus > 0 || !flags.memory.empty()) {
+        ResourceRequest offered{.cpu_milli = static_cast<std::int64_t>(flags.cpus * 1000)};
+        if (!flags.memory.empty()) {
+            Result<std::uint64_t> bytes = parse_size(flags.memory);
+            if (!bytes) return std::unexpected(std::move(bytes.error()).during("--memory"));
+            offered.memory_bytes = static_cast<std::int64_t>(*bytes);
+        }
+        options.resources = offered;
     }
-    if (!settings.quiet) options.log = [](std::string_view line) { fmt::print(stderr, "nexus worker: {}\n", line); };
-    Worker worker(std::move(options));
-    const Handler handler = [rules](Context& task) { return run_task(task, rules); };
-    if (settings.types.empty()) worker.handle_any(handler);
-    for (const std::string& type : settings.types) worker.handle(type, handler);
+    Result<std::chrono::microseconds> limit = duration_of(flags.drain_limit, "--drain-limit");
+    if (!limit) return std::unexpected(std::move(limit.error()));
+    options.drain_limit = *limit;
+    if (!flags.quiet)
+        options.log = [](std::string_view line) {
+            std::fprintf(stderr, "nexus worker: %.*s\n", static_cast<int>(line.size()), line.data());
+        };
+    return options;
+}
+
+int run_worker(const WorkerFlags& flags) {
+    Result<ExecRules> rules = rules_of(flags);
+    if (!rules) return complain(rules.error().what);
+    Result<WorkerOptions> options = options_of(flags);
+    if (!options) return complain(options.error().what);
+    const Result<std::chrono::microseconds> grace = duration_of(flags.stop_grace, "--stop-grace");
+    if (!grace) return complain(grace.error().what);
+    // A handler must have killed its process before the runtime stops waiting for it.
+    options->cancel_grace = *grace + std::chrono::seconds(3);
+
+    Guard guard;  // first of all: it forks, which only a process with one thread may do without a thought
+    Worker worker(std::move(*options));
+    const Handler handler =
+        exec_handler(std::move(*rules), {.stop_grace = std::chrono::duration_cast<std::chrono::milliseconds>(*grace)}, &guard);
+    if (flags.types.empty()) worker.handle_any(handler);
+    for (const std::string& type : flags.types) worker.handle(type, handler);
     worker.stop_on_signals();
     const int code = worker.run();
-    if (code == 2) fmt::print(stderr, "nexus worker: the server refused this worker: {}\n", worker.refusal());
+    if (code == 2) return complain("the server at " + flags.server + " refuses this worker: " + worker.refusal());
     return code;
+}
+
+void add_worker(CLI::App& root, int& exit_code) {
+    const auto flags = std::make_shared<WorkerFlags>();
+    // `worker` is a group of the operators' verbs too (worker list, worker drain, ...); alone, with --allow, it works.
+    CLI::App* verb = root.add_subcommand("worker", "Run the programs that tasks name; or see and steer the workers");
+    verb->add_option("--server,-s", flags->server, "Address of the server")->envname("NEXUS_SERVER")->capture_default_str();
+    verb->add_option("--name,-n", flags->name, "Stable, unique name (default: host name and process number)");
+    verb->add_option("--slots", flags->slots, "Tasks at once")->check(CLI::Range(1U, 4096U))->capture_default_str();
+    verb->add_option("--label,-l", flags->labels, "name=value that tasks may ask for; repeatable");
+    verb->add_option("--allow", flags->allow, "What it may run: exec, or exec=PATTERN,PATTERN (a path with *, or a bare name)");
+    verb->add_option("--allow-env", flags->allow_env, "Environment variables passed on or set by tasks")
+        ->delimiter(',')
+        ->capture_default_str();
+    verb->add_option("--types", flags->types, "Take only tasks of these types")->delimiter(',');
+    verb->add_option("--cpus", flags->cpus, "Cores offered to tasks that ask for some")->check(CLI::NonNegativeNumber);
+    verb->add_option("--memory", flags->memory, "Memory offered to tasks that ask for some, e.g. 8GiB");
+    verb->add_option("--drain-limit", flags->drain_limit, "After SIGTERM: how long running tasks may go on")->capture_default_str();
+    verb->add_option("--stop-grace", flags->stop_grace, "From SIGTERM to SIGKILL for a cancelled program")->capture_default_str();
+    verb->add_flag("--quiet,-q", flags->quiet, "Say nothing about connections");
+    verb->footer(
+        "Examples:\n"
+        "  nexus worker --allow exec                                  any program, four at once\n"
+        "  nexus worker --name gpu-1 --slots 2 --label gpu=a100 --allow 'exec=/opt/train/*'\n"
+        "  nexus worker --allow exec=convert --types thumb --memory 8GiB\n"
+        "SIGTERM or Ctrl-C once: takes nothing more, finishes what runs, ends with 0. Twice: stops what runs, ends with 1.");
+    verb->callback([verb, flags, &exit_code] {
+        if (verb->get_subcommands().empty()) exit_code = run_worker(*flags);
+    });
+}
+
+void add_digest(CLI::App& root, int& exit_code) {
+    struct Flags {
+        std::string file, out;
+    };
+    const auto flags = std::make_shared<Flags>();
+    CLI::App* verb = root.add_subcommand("digest", "Hash and compress one file: SHA-256, size, compressed size, path");
+    verb->add_option("file", flags->file, "The file")->required();
+    verb->add_option("--out", flags->out, "Write the compressed file into this directory");
+    verb->footer("Examples:\n  nexus digest README.md\n  nexus task submit --type digest.md --wait -- nexus digest README.md");
+    verb->callback([flags, &exit_code] {
+        std::string out;
+        if (!flags->out.empty())
+            out = flags->out + "/" + std::filesystem::path(flags->file).filename().string() + ".z";
+        const Result<FileDigest> digest = digest_file(flags->file, out);
+        if (!digest) {
+            std::fprintf(stderr, "nexus digest: %s\n", digest.error().what.c_str());
+            exit_code = digest.error().fault == Fault::no_space ? 1 : kExitNoInput;
+            return;
+        }
+        std::printf("%s %llu %llu %s\n", digest->sha256.c_str(), static_cast<unsigned long long>(digest->bytes),
+                    static_cast<unsigned long long>(digest->compressed_bytes), flags->file.c_str());
+    });
 }
 
 }  // namespace
 
 void add_command(CLI::App& root, int& exit_code) {
-    auto settings = std::make_shared<Settings>();  // lives as long as the parser's callbacks
-    if (const char* server = std::getenv("NEXUS_SERVER")) settings->server = server;
-    CLI::App* worker =
-        root.add_subcommand("worker", "Run tasks: connect to a server and run the programs --allow names");
-    worker->footer(
-        "Each task is one child process: an argument vector, never a shell. Its output is returned as the task's "
-        "result.\n\n"
-        "Examples:\n"
-        "  nexus worker --slots 4 --allow exec                        run any program\n"
-        "  nexus worker --allow 'exec=/usr/bin/convert,/opt/tools/*'  only these\n"
-        "  nexus worker --name gpu-7 --label zone=a --label gpu=t4 --types train,render --allow exec\n\n"
-        "SIGTERM or Ctrl-C drains: what runs is finished, nothing new is taken; a second one stops what still runs.");
-    worker->add_option("--server,-s", settings->server, "host:port of the server (or NEXUS_SERVER)")
-        ->capture_default_str();
-    worker->add_option("--name,-n", settings->name, "stable name of this worker; default <host>-<pid>");
-    worker->add_option("--slots", settings->slots, "tasks at once")->check(CLI::Range(1, 4096))->capture_default_str();
-    worker->add_option("--label,-l", settings->labels, "NAME=VALUE, for placement; may be repeated");
-    worker->add_option("--types", settings->types, "only tasks of these types; default any")->delimiter(',');
-    worker->add_option("--allow", settings->allow,
-                       "what may run: exec, or exec=PATTERN,… of absolute paths; may be repeated");
-    worker->add_option("--allow-env", settings->allow_env, "further environment variables that programs may see")
-        ->delimiter(',');
-    worker->add_option("--cpu-milli", settings->cpu_milli, "CPU offered, 1000 = one core; default unlimited")
-        ->check(CLI::NonNegativeNumber);
-    worker->add_option("--memory-mib", settings->memory_mib, "memory offered; default unlimited")
-        ->check(CLI::NonNegativeNumber);
-    worker->add_option("--drain-limit", settings->drain_s, "seconds a drain may take")->capture_default_str();
-    worker->add_flag("--quiet,-q", settings->quiet, "say nothing on stderr");
-    // `nexus worker list` and its like are verbs below this one; then there is nothing to run here.
-    worker->callback([settings, worker, &exit_code] {
-        if (worker->get_subcommands().empty()) exit_code = run(*settings);
-    });
+    add_worker(root, exit_code);
     add_digest(root, exit_code);
 }
 

@@ -1,72 +1,111 @@
 #include "worker/digest.h"
 
-#include <fmt/format.h>
 #include <openssl/evp.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <string>
+
+#include "base/must.h"
 
 namespace nexus::worker {
 namespace {
 
-struct Sizes {
-    unsigned long long read = 0, compressed = 0;
+constexpr std::size_t kPieceBytes = 256 * 1024;
+
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+std::unexpected<Error> file_error(const std::string& path) {
+    const std::string what = path + ": " + std::strerror(errno);
+    if (errno == ENOENT || errno == ENOTDIR) return fail(Fault::not_found, what);
+    if (errno == EACCES || errno == EPERM) return fail(Fault::denied, what);
+    if (errno == ENOSPC || errno == EDQUOT) return fail(Fault::no_space, what);
+    return fail(Fault::invalid, what);
+}
+
+// zlib's stream, writing what it makes to a file when there is one.
+class Compressor {
+public:
+    explicit Compressor(std::FILE* out) : out_(out) { MUST(deflateInit(&stream_, Z_DEFAULT_COMPRESSION) == Z_OK); }
+    ~Compressor() { deflateEnd(&stream_); }
+    Compressor(const Compressor&) = delete;
+    Compressor& operator=(const Compressor&) = delete;
+
+    // False when the file could not be written.
+    bool add(unsigned char* bytes, std::size_t count, bool last) {
+        stream_.next_in = bytes;
+        stream_.avail_in = static_cast<uInt>(count);
+        do {
+            stream_.next_out = buffer_;
+            stream_.avail_out = sizeof(buffer_);
+            MUST(deflate(&stream_, last ? Z_FINISH : Z_NO_FLUSH) != Z_STREAM_ERROR);
+            const std::size_t made = sizeof(buffer_) - stream_.avail_out;
+            bytes_ += made;
+            if (out_ != nullptr && std::fwrite(buffer_, 1, made, out_) != made) return false;
+        } while (stream_.avail_out == 0);
+        return true;
+    }
+    std::uint64_t bytes() const { return bytes_; }
+
+private:
+    std::FILE* out_;
+    z_stream stream_{};
+    unsigned char buffer_[64 * 1024];
+    std::uint64_t bytes_ = 0;
 };
 
-// Streams the file through SHA-256 and deflate; the compressed bytes are only counted.
-int digest(const std::string& path) {
-    const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-    if (!file) {
-        fmt::print(stderr, "nexus digest: {}: {}\n", path, std::strerror(errno));
-        return errno == ENOENT ? 66 : 74;  // EX_NOINPUT, EX_IOERR: trying again is pointless
+std::string hex(const unsigned char* bytes, std::size_t count) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    std::string text;
+    for (std::size_t i = 0; i < count; ++i) {
+        text.push_back(kDigits[bytes[i] >> 4]);
+        text.push_back(kDigits[bytes[i] & 0xF]);
     }
+    return text;
+}
+
+Result<FileDigest> digest_open_file(const std::string& path, std::FILE* in, const std::string& out_path, std::FILE* out) {
+    struct stat about {};
+    if (fstat(fileno(in), &about) != 0) return file_error(path);
+    if (!S_ISREG(about.st_mode)) return fail(Fault::invalid, path + ": is not a regular file");
     const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-    EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr);
-    z_stream deflater{};
-    if (deflateInit(&deflater, 9) != Z_OK) return 71;  // EX_OSERR
-    Sizes sizes;
-    static unsigned char in[1 << 16], out[1 << 16];
-    int flush = Z_NO_FLUSH;
-    while (flush != Z_FINISH) {
-        const std::size_t n = std::fread(in, 1, sizeof in, file.get());
-        if (std::ferror(file.get()) != 0) {
-            deflateEnd(&deflater);
-            fmt::print(stderr, "nexus digest: {}: {}\n", path, std::strerror(errno));
-            return 74;
-        }
-        flush = n < sizeof in ? Z_FINISH : Z_NO_FLUSH;
-        sizes.read += n;
-        EVP_DigestUpdate(hash.get(), in, n);
-        deflater.next_in = in;
-        deflater.avail_in = static_cast<uInt>(n);
-        do {
-            deflater.next_out = out;
-            deflater.avail_out = sizeof out;
-            deflate(&deflater, flush);
-            sizes.compressed += sizeof out - deflater.avail_out;
-        } while (deflater.avail_out == 0);
+    MUST(EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr) == 1);
+    const auto compressor = std::make_unique<Compressor>(out);
+    const auto piece = std::make_unique<unsigned char[]>(kPieceBytes);
+    FileDigest digest;
+    for (bool last = false; !last;) {
+        const std::size_t got = std::fread(piece.get(), 1, kPieceBytes, in);
+        if (std::ferror(in) != 0) return file_error(path);
+        last = got < kPieceBytes;
+        digest.bytes += got;
+        MUST(EVP_DigestUpdate(hash.get(), piece.get(), got) == 1);
+        if (!compressor->add(piece.get(), got, last)) return file_error(out_path);
     }
-    deflateEnd(&deflater);
     unsigned char sum[EVP_MAX_MD_SIZE];
-    unsigned int length = 0;
-    EVP_DigestFinal_ex(hash.get(), sum, &length);
-    for (unsigned int i = 0; i < length; ++i) fmt::print("{:02x}", sum[i]);
-    fmt::print(" {} {} {}\n", sizes.read, sizes.compressed, path);
-    return 0;
+    unsigned int sum_bytes = 0;
+    MUST(EVP_DigestFinal_ex(hash.get(), sum, &sum_bytes) == 1);
+    digest.sha256 = hex(sum, sum_bytes);
+    digest.compressed_bytes = compressor->bytes();
+    return digest;
 }
 
 }  // namespace
 
-void add_digest(CLI::App& root, int& exit_code) {
-    auto path = std::make_shared<std::string>();  // lives as long as the parser's callback
-    CLI::App* command = root.add_subcommand("digest", "Hash and compress one file (the work of the demonstration job)");
-    command->footer("Prints: SHA-256, size, compressed size, path.\n\nExample:\n  nexus digest /etc/hosts");
-    command->add_option("file", *path, "the file")->required();
-    command->callback([path, &exit_code] { exit_code = digest(*path); });
+Result<FileDigest> digest_file(const std::string& path, const std::string& out) {
+    const File in(std::fopen(path.c_str(), "rbe"), std::fclose);
+    if (!in) return file_error(path);
+    if (out.empty()) return digest_open_file(path, in.get(), {}, nullptr);
+    const std::string part = out + ".part";
+    File to(std::fopen(part.c_str(), "wbe"), std::fclose);
+    if (!to) return file_error(part);
+    Result<FileDigest> digest = digest_open_file(path, in.get(), part, to.get());
+    if (digest && std::fclose(to.release()) != 0) digest = file_error(part);
+    if (digest && std::rename(part.c_str(), out.c_str()) != 0) digest = file_error(out);
+    if (!digest) std::remove(part.c_str());
+    return digest;
 }
 
 }  // namespace nexus::worker

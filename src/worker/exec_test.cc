@@ -1,157 +1,316 @@
-#include "worker/exec.h"
+// The exec handler with real child processes.
 
 #include <doctest/doctest.h>
-#include <sys/eventfd.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdlib>
-#include <future>
-#include <string>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "worker/child.h"
+#include "worker/exec_handler.h"
+#include "worker/guard.h"
 
 using namespace nexus;
 using namespace nexus::worker;
+using Json = nlohmann::json;
 
 namespace {
 
-struct StopSwitch {
-    int fd = eventfd(0, EFD_CLOEXEC);
-    ~StopSwitch() { close(fd); }
-    void press() const {
-        const std::uint64_t one = 1;
-        REQUIRE(write(fd, &one, sizeof one) == sizeof one);
+const ExecRules kAnything({}, {"PATH", "KEPT_*"});
+
+// A directory that goes away, with a named pipe in it. Its reader learns of the death of every process that held it.
+struct Scratch {
+    Scratch() {
+        std::string pattern = std::filesystem::temp_directory_path() / "exec-test-XXXXXX";
+        REQUIRE(mkdtemp(pattern.data()) != nullptr);
+        path = pattern;
+        fifo = path + "/fifo";
+        REQUIRE_EQ(mkfifo(fifo.c_str(), 0600), 0);
     }
+    ~Scratch() { std::filesystem::remove_all(path); }
+    std::string path, fifo;
 };
 
-Result<ExecResult> shell(const std::string& script, const ExecRules& rules = {}, int stop_fd = -1) {
-    const StopSwitch never;
-    const ExecRequest request{.argv = {"/bin/sh", "-c", script}, .cwd = {}, .env = {}};
-    return run_program(request, "/bin/sh", rules, stop_fd < 0 ? never.fd : stop_fd, {"NEXUS_TASK_ID=t"});
+std::string request(const std::vector<std::string>& argv, const Json& more = Json::object()) {
+    Json json = more;
+    json["argv"] = argv;
+    return json.dump();
 }
+std::string shell(const std::string& script) { return request({"/bin/sh", "-c", script}); }
+
+Outcome run(const std::string& payload, const ExecRules& rules = kAnything, std::string_view handler = "exec",
+            ExecOptions options = {}) {
+    ChildStop stop;
+    return run_exec({.payload = payload, .handler = handler, .variables = {"NEXUS_ATTEMPT=2"}}, rules, options, stop, nullptr);
+}
+
+// A process group that tells through the pipe when it runs, and by its end when it is gone.
+struct Held {
+    explicit Held(const std::string& fifo) : fd(open(fifo.c_str(), O_RDONLY)) {}  // waits for a writer
+    ~Held() { close(fd); }
+    std::string line() {
+        std::string text;
+        for (char c = 0; read(fd, &c, 1) == 1 && c != '\n';) text.push_back(c);
+        return text;
+    }
+    bool all_gone() {
+        char c = 0;
+        return read(fd, &c, 1) == 0;
+    }
+    int fd;
+};
 
 }  // namespace
 
-TEST_CASE("a program's output, exit code and signal are told") {
+TEST_CASE("output, exit code and usage come back as JSON") {
+    const Outcome outcome = run(shell("echo out; echo err >&2"));
+    CHECK_EQ(outcome.kind(), Outcome::Kind::succeeded);
+    const Json json = Json::parse(outcome.result());
+    CHECK_EQ(json["exit_code"], 0);
+    CHECK_EQ(json["signal"], 0);
+    CHECK_EQ(json["stdout"], "out\n");
+    CHECK_EQ(json["stderr"], "err\n");
+    CHECK_EQ(json["truncated"], false);
+    CHECK_GT(json["max_rss_bytes"].get<std::int64_t>(), 0);
+    CHECK_EQ(outcome.peak_memory_bytes(), json["max_rss_bytes"].get<std::int64_t>());
+    CHECK_GE(json["user_us"].get<std::int64_t>() + json["sys_us"].get<std::int64_t>(), 0);
+}
+
+TEST_CASE("how an end is judged") {
     struct Row {
-        const char* script;
-        int exit_code, signal;
-        const char *out, *err;
+        const char* name;
+        std::string payload;
+        Outcome::Kind kind;
+        bool retryable;
+        const char* error;
     };
+    using Kind = Outcome::Kind;
     const Row rows[] = {
-        {"echo hello", 0, 0, "hello\n", ""},
-        {"echo oops >&2; exit 3", 3, 0, "", "oops\n"},
-        {"kill -9 $$", -1, SIGKILL, "", ""},
-        {"cat", 0, 0, "", ""},  // its input is empty
-        {"printf '%s' \"$NEXUS_TASK_ID\"", 0, 0, "t", ""},
+        {"exit 1", shell("echo first >&2; echo last words >&2; exit 1"), Kind::failed, true,
+         "/bin/sh ended with exit code 1: last words"},
+        {"exit 63", shell("exit 63"), Kind::failed, true, "/bin/sh ended with exit code 63"},
+        {"exit 64", shell("exit 64"), Kind::failed, false, "/bin/sh ended with exit code 64"},
+        {"exit 75, a temporary failure", shell("exit 75"), Kind::failed, true, "/bin/sh ended with exit code 75"},
+        {"exit 78", shell("exit 78"), Kind::failed, false, "/bin/sh ended with exit code 78"},
+        {"exit 79", shell("exit 79"), Kind::failed, true, "/bin/sh ended with exit code 79"},
+        {"a signal", shell("kill -SEGV $$"), Kind::failed, true, "/bin/sh was ended by signal 11 (Segmentation fault)"},
+        {"killed from outside", shell("kill -KILL $$"), Kind::out_of_memory, true,
+         "/bin/sh was ended by signal 9 (Killed), most likely for lack of memory"},
+        {"no such program", request({"/no/such/program"}), Kind::failed, false, "/no/such/program: not found on this worker"},
+        {"no such name", request({"no-such-program-anywhere"}), Kind::failed, false,
+         "no-such-program-anywhere: no program of this name in the worker's PATH"},
+        {"not executable", request({"/etc/passwd"}), Kind::failed, false,
+         "/etc/passwd: this worker has no permission to use it"},
+        {"no such directory", request({"/bin/true"}, {{"cwd", "/no/such/dir"}}), Kind::failed, false,
+         "directory /no/such/dir: not found on this worker"},
+        {"arguments too long", request({"/bin/true", std::string(3'000'000, 'x')}), Kind::failed, false,
+         "/bin/true: the arguments and environment are too long"},
+        {"no JSON", "convert a b", Kind::failed, false,
+         "the payload is not a JSON object like {\"argv\": [\"program\", \"argument\"]}"},
+        {"no argv", "{}", Kind::failed, false, "argv: is missing"},
+        {"an empty argv", R"({"argv":[]})", Kind::failed, false, "argv: must be a list that names a program"},
+        {"a number as argument", R"({"argv":["a",1]})", Kind::failed, false, "argv[1]: must be text"},
+        {"a zero byte", R"({"argv":["a\u0000b"]})", Kind::failed, false, "argv[0]: has a zero byte"},
+        {"an empty program", R"({"argv":[""]})", Kind::failed, false, "argv[0]: is empty"},
+        {"an unknown field", R"({"argv":["a"],"shell":true})", Kind::failed, false,
+         "shell: unknown field; there are argv, env, cwd and stdin_base64"},
+        {"bad base64", R"({"argv":["a"],"stdin_base64":"a"})", Kind::failed, false, "stdin_base64: is not base64"},
+        {"a variable that is not allowed", R"({"argv":["/bin/true"],"env":{"LD_PRELOAD":"x"}})", Kind::failed, false,
+         "env.LD_PRELOAD: this worker does not pass it on; its --allow-env decides"},
     };
     for (const Row& row : rows) {
-        CAPTURE(row.script);
-        const auto done = shell(row.script);
-        REQUIRE(done.has_value());
-        CHECK(done->exit_code == row.exit_code);
-        CHECK(done->signal == row.signal);
-        CHECK(done->out == row.out);
-        CHECK(done->err == row.err);
-        CHECK(!done->stopped);
-        CHECK(done->max_rss_bytes > 0);
+        CAPTURE(row.name);
+        const Outcome outcome = run(row.payload);
+        CHECK_EQ(outcome.kind(), row.kind);
+        CHECK_EQ(outcome.retryable(), row.retryable);
+        CHECK_EQ(outcome.error(), row.error);
     }
+    CHECK_EQ(run(shell("true"), kAnything, "resize").kind(), Outcome::Kind::rejected);
 }
 
-TEST_CASE("an argument is never read by a shell") {
-    const ExecRequest request{.argv = {"/bin/echo", "$(id); `id` && *"}};
-    const StopSwitch stop;
-    const auto done = run_program(request, "/bin/echo", {}, stop.fd, {});
-    REQUIRE(done.has_value());
-    CHECK(done->out == "$(id); `id` && *\n");
-}
-
-TEST_CASE("output is captured up to its bound and the rest is swallowed") {
-    ExecRules rules;
-    rules.output_bytes_max = 1000;
-    const auto done = shell("head -c 300000 /dev/zero | tr '\\0' x", rules);
-    REQUIRE(done.has_value());
-    CHECK(done->exit_code == 0);
-    CHECK(done->out == std::string(1000, 'x'));
-    CHECK(done->truncated);
-}
-
-TEST_CASE("stopping ends the whole process group, grandchildren too, also when they ignore SIGTERM") {
-    ExecRules rules;
-    rules.kill_grace = milliseconds(50);
-    const StopSwitch stop;
-    int ends[2];
-    REQUIRE(pipe(ends) == 0);  // the grandchild's copy of the write end closes when it dies
-    auto running = std::async(std::launch::async, [&] {
-        return shell("trap '' TERM; (trap '' TERM; echo ready >&" + std::to_string(ends[1]) +
-                         "; while :; do sleep 1; done) & wait",
-                     rules, stop.fd);
-    });
-    char ready[6] = {};
-    REQUIRE(read(ends[0], ready, 5) > 0);
-    stop.press();
-    const auto done = running.get();
-    REQUIRE(done.has_value());
-    CHECK(done->stopped);
-    CHECK(done->signal == SIGKILL);
-    close(ends[1]);
-    char rest[8];
-    CHECK(read(ends[0], rest, sizeof rest) <= 1);  // at most the line's end, then end of file: nobody holds it open
-    close(ends[0]);
-}
-
-TEST_CASE("only allowed variables reach the program") {
-    setenv("NEXUS_TEST_SECRET", "hidden", 1);
-    setenv("NEXUS_TEST_SHOWN", "shown", 1);
-    ExecRules rules;
-    rules.env = {"NEXUS_TEST_SHOWN"};
-    const auto done = shell("env", rules);
-    REQUIRE(done.has_value());
-    CHECK(done->out.find("NEXUS_TEST_SHOWN=shown") != std::string::npos);
-    CHECK(done->out.find("SECRET") == std::string::npos);
-}
-
-TEST_CASE("find_program finds, and refuses what the rules do not name") {
+TEST_CASE("only what --allow names is run") {
     struct Row {
+        std::vector<std::string> allow;
         const char* program;
-        std::vector<std::string> allowed;
-        const char* path;  // nullptr: refused
-        Fault fault;
+        bool allowed;
     };
     const Row rows[] = {
-        {"/bin/sh", {}, "/bin/sh", {}},
-        {"/bin/sh", {"/bin/*"}, "/bin/sh", {}},
-        {"/bin/../bin/sh", {"/bin/sh"}, "/bin/sh", {}},
-        {"/bin/sh", {"/usr/bin/convert"}, nullptr, Fault::denied},
-        {"/usr/bin/../../bin/sh", {"/usr/bin/*"}, nullptr, Fault::denied},
-        {"no-such-program-here", {}, nullptr, Fault::not_found},
+        {{"/bin/true"}, "/bin/true", true},
+        {{"/bin/true"}, "/bin/false", false},
+        {{"/bin/*"}, "/bin/true", true},
+        {{"/bin/*"}, "/bin/../tmp/true", false},
+        {{"/usr/*"}, "/usr/bin/true", false},  // * does not match a slash
+        {{"true"}, "true", true},
+        {{"true"}, "/tmp/true", false},        // a bare pattern is for bare names
+        {{"true"}, "false", false},
+        {{"fal*", "/bin/true"}, "false", true},
+        {{"/usr/bin/*", "/bin/*"}, "true", true},  // found in PATH, then judged by its path
+        {{"/opt/*"}, "true", false},
     };
     for (const Row& row : rows) {
+        CAPTURE(row.allow[0]);
         CAPTURE(row.program);
-        ExecRules rules;
-        rules.programs = row.allowed;
-        const auto found = find_program({.argv = {row.program}, .cwd = "/"}, rules);
-        REQUIRE(found.has_value() == (row.path != nullptr));
-        if (found)
-            CHECK(*found == row.path);
-        else
-            CHECK(found.error().fault == row.fault);
+        const ExecRules rules(row.allow, {"PATH"});
+        const auto path = rules.resolve({.argv = {row.program}});
+        CHECK_EQ(path.has_value(), row.allowed);
+        if (!path) CHECK_EQ(path.error().fault, Fault::denied);
+    }
+    std::vector<std::string> programs;
+    bool any = false;
+    CHECK(ExecRules::parse_allow("exec=/a/*,b", programs, any).has_value());
+    CHECK_EQ(programs, std::vector<std::string>{"/a/*", "b"});
+    CHECK_FALSE(any);
+    CHECK(ExecRules::parse_allow("exec", programs, any).has_value());
+    CHECK(any);
+    CHECK_FALSE(ExecRules::parse_allow("exec=", programs, any).has_value());
+    CHECK_FALSE(ExecRules::parse_allow("shell", programs, any).has_value());
+}
+
+TEST_CASE("the environment holds what is allowed, what the task sets, and the attempt") {
+    setenv("KEPT_ONE", "1", 1);
+    setenv("KEPT_TWO", "2", 1);
+    setenv("SECRET", "s", 1);
+    const Outcome outcome = run(request({"/usr/bin/env"}, {{"env", {{"KEPT_TWO", "two"}, {"KEPT_NEW", "n"}}}}));
+    const std::string out = Json::parse(outcome.result())["stdout"];
+    CHECK_NE(out.find("KEPT_ONE=1\n"), std::string::npos);
+    CHECK_NE(out.find("KEPT_TWO=two\n"), std::string::npos);
+    CHECK_NE(out.find("KEPT_NEW=n\n"), std::string::npos);
+    CHECK_NE(out.find("NEXUS_ATTEMPT=2\n"), std::string::npos);
+    CHECK_EQ(out.find("SECRET"), std::string::npos);
+}
+
+TEST_CASE("standard input, directory and arguments arrive as they are") {
+    const Outcome fed = run(request({"/usr/bin/wc", "-c"}, {{"stdin_base64", "aGVsbG8gd29ybGQ="}}));
+    CHECK_EQ(Json::parse(fed.result())["stdout"], "11\n");
+    const Outcome unfed = run(request({"/usr/bin/wc", "-c"}));
+    CHECK_EQ(Json::parse(unfed.result())["stdout"], "0\n");
+    const Outcome there = run(request({"/bin/pwd"}, {{"cwd", "/usr"}}));
+    CHECK_EQ(Json::parse(there.result())["stdout"], "/usr\n");
+    const Outcome quoted = run(request({"/usr/bin/printf", "%s|", "a b", "$HOME", "`id`", "'\"\\"}));
+    CHECK_EQ(Json::parse(quoted.result())["stdout"], "a b|$HOME|`id`|'\"\\|");
+    // A program that does not read what it is given must not hang, nor end us with SIGPIPE.
+    signal(SIGPIPE, SIG_IGN);
+    const std::string much(8 * 30'000, 'A');
+    CHECK_EQ(run(request({"/bin/true"}, {{"stdin_base64", much}})).kind(), Outcome::Kind::succeeded);
+}
+
+TEST_CASE("output is kept up to its bound, counted beyond, and always read") {
+    const Outcome outcome = run(shell("head -c 300000 /dev/zero | tr '\\0' x; head -c 70000 /dev/zero | tr '\\0' y >&2"));
+    const Json json = Json::parse(outcome.result());
+    CHECK_EQ(json["stdout"].get<std::string>().size(), 65'536);
+    CHECK_EQ(json["stderr"].get<std::string>().size(), 65'536);
+    CHECK_EQ(json["stdout_bytes"], 300'000);
+    CHECK_EQ(json["stderr_bytes"], 70'000);
+    CHECK_EQ(json["truncated"], true);
+    // Bytes that swell in JSON are cut further, so that the result can be stored.
+    const Outcome binary = run(shell("head -c 65536 /dev/zero; head -c 65536 /dev/zero >&2"));
+    CHECK_LE(binary.result().size(), 256 * 1024);
+    CHECK_EQ(Json::parse(binary.result())["truncated"], true);
+    const Outcome not_utf8 = run(shell("printf 'a\\377b'"));
+    CHECK_EQ(Json::parse(not_utf8.result())["stdout"], "a\uFFFDb");
+}
+
+TEST_CASE("a stop takes the whole process group, grandchildren included") {
+    Scratch scratch;
+    ChildStop stop;
+    Outcome outcome = Outcome::success();
+    std::thread running([&] {
+        const std::string payload = shell("exec 3>" + scratch.fifo + "; sh -c 'sleep 1000 & echo started >&3; wait' & wait");
+        outcome = run_exec({.payload = payload}, kAnything, {}, stop, nullptr);
+    });
+    Held held(scratch.fifo);
+    CHECK_EQ(held.line(), "started");
+    stop.ask();
+    running.join();
+    CHECK(held.all_gone());
+    CHECK_EQ(outcome.kind(), Outcome::Kind::cancelled);
+    CHECK_EQ(Json::parse(outcome.result())["signal"], SIGTERM);
+}
+
+TEST_CASE("who ignores SIGTERM is killed after the grace; who uses it to clean up is heard") {
+    for (const bool deaf : {true, false}) {
+        CAPTURE(deaf);
+        Scratch scratch;
+        ChildStop stop;
+        Outcome outcome = Outcome::success();
+        std::thread running([&] {
+            const std::string trap = deaf ? "trap '' TERM" : "trap 'echo cleaned; exit 3' TERM";
+            const std::string payload = shell(trap + "; exec 3>" + scratch.fifo + "; echo started >&3; while :; do sleep 1000 & wait; done");
+            outcome = run_exec({.payload = payload}, kAnything, {.stop_grace = std::chrono::milliseconds(20)}, stop, nullptr);
+        });
+        Held held(scratch.fifo);
+        CHECK_EQ(held.line(), "started");
+        stop.ask();
+        stop.ask();
+        running.join();
+        CHECK(held.all_gone());
+        const Json json = Json::parse(outcome.result());
+        CHECK_EQ(json["signal"], deaf ? SIGKILL : 0);
+        CHECK_EQ(json["stdout"], deaf ? "" : "cleaned\n");
     }
 }
 
-TEST_CASE("a program that cannot start is an error that says why") {
-    const StopSwitch stop;
-    CHECK(run_program({.argv = {"/no/such"}}, "/no/such", {}, stop.fd, {}).error().fault == Fault::not_found);
-    CHECK(run_program({.argv = {"/bin/sh"}, .cwd = "/no/such"}, "/bin/sh", {}, stop.fd, {})
-              .error()
-              .what.find("/no/such") != std::string::npos);
-    CHECK(run_program({.argv = {"/etc/hosts"}}, "/etc/hosts", {}, stop.fd, {}).error().fault == Fault::denied);
+TEST_CASE("a stop that comes before the start, and a kill") {
+    for (const bool kill : {true, false}) {
+        ChildStop stop;
+        if (kill) stop.kill();
+        else stop.ask();
+        const std::string payload = request({"/bin/sleep", "1000"});
+        const Outcome outcome = run_exec({.payload = payload}, kAnything, {}, stop, nullptr);
+        CHECK_EQ(Json::parse(outcome.result())["signal"], kill ? SIGKILL : SIGTERM);
+    }
 }
 
-TEST_CASE("an exec request is parsed strictly") {
-    CHECK(parse_exec_request(R"({"argv":["a","b"],"cwd":"/x","env":{"A":"1"}})")->argv.size() == 2);
-    for (const char* bad : {"", "[]", "{}", R"({"argv":[]})", R"({"argv":"ls"})", R"({"argv":[1]})", R"({"argv":[""]})",
-                            "{\"argv\":[\"a\\u0000b\"]}"}) {
-        CAPTURE(bad);
-        CHECK(parse_exec_request(bad).error().fault == Fault::invalid);
+TEST_CASE("what a program leaves in the background ends with it") {
+    Scratch scratch;
+    Outcome outcome = Outcome::success();
+    std::thread running([&] { outcome = run(shell("exec 3>" + scratch.fifo + "; echo started >&3; sleep 1000 & exit 0")); });
+    Held held(scratch.fifo);
+    CHECK_EQ(held.line(), "started");
+    running.join();
+    CHECK(held.all_gone());
+    CHECK_EQ(outcome.kind(), Outcome::Kind::succeeded);
+}
+
+TEST_CASE("no descriptor and no blocked signal reaches the child") {
+    const int leaked = open("/dev/null", O_RDONLY);  // without O_CLOEXEC, as some library might
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+    signal(SIGUSR2, SIG_IGN);
+    const Outcome outcome = run(shell("ls /proc/self/fd | wc -w; grep -E 'Sig(Blk|Ign)' /proc/self/status | tr -s '\\t\\n' ' '"));
+    CHECK_EQ(Json::parse(outcome.result())["stdout"], "4\nSigBlk: 0000000000000000 SigIgn: 0000000000000000 ");
+    pthread_sigmask(SIG_UNBLOCK, &blocked, nullptr);
+    signal(SIGUSR2, SIG_DFL);
+    close(leaked);
+}
+
+TEST_CASE("a worker killed with SIGKILL takes its children and grandchildren along") {
+    Scratch scratch;
+    const pid_t worker = fork();
+    if (worker == 0) {
+        Guard guard;
+        ChildStop stop;
+        const std::string payload = shell("exec 3>" + scratch.fifo + "; sh -c 'sleep 1000 & echo started >&3; wait' & wait");
+        run_exec({.payload = payload}, kAnything, {}, stop, &guard);
+        _exit(0);
     }
+    Held held(scratch.fifo);
+    CHECK_EQ(held.line(), "started");
+    kill(worker, SIGKILL);
+    CHECK_EQ(waitpid(worker, nullptr, 0), worker);
+    CHECK(held.all_gone());
+}
+
+TEST_CASE("no zombie is left behind") {
+    for (int i = 0; i < 20; ++i) run(shell("true & exit 0"));
+    CHECK_EQ(waitpid(-1, nullptr, WNOHANG), -1);
+    CHECK_EQ(errno, ECHILD);
 }
