@@ -1,0 +1,113 @@
+#include "bench/command.h"
+
+#include <memory>
+#include <string>
+
+#include "bench/core_bench.h"
+#include "bench/live_bench.h"
+#include "bench/report.h"
+
+namespace nexus::bench {
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+
+int failed(const Error& error) {
+    progress("nexus bench: " + error.what);
+    return error.fault == Fault::invalid ? kExitUsage : kExitFailed;
+}
+
+void add_output(CLI::App& verb, std::string& output) {
+    verb.add_option("-o,--output", output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
+}
+
+void add_core(CLI::App& bench, const std::shared_ptr<std::string>& output, int& exit_code) {
+    const auto options = std::make_shared<CoreOptions>();
+    CLI::App* verb = bench.add_subcommand("core", "One decision of the core alone");
+    verb->footer("Examples:\n  nexus bench core --workers 1000 --pending 1000000");
+    verb->add_option("--workers", options->workers, "Workers")->check(CLI::Range(1, 100'000))->capture_default_str();
+    verb->add_option("--slots", options->slots, "Slots per worker")->check(CLI::Range(1, 4096))->capture_default_str();
+    verb->add_option("--pending", options->pending, "Tasks waiting")->capture_default_str();
+    verb->add_option("--tasks", options->tasks, "Decisions measured")->capture_default_str();
+    verb->add_option("--types", options->types, "Task types")->check(CLI::Range(1, 10'000))->capture_default_str();
+    verb->add_option("--seed", options->seed, "Seed")->capture_default_str();
+    add_output(*verb, *output);
+    verb->callback([options, output, &exit_code] {
+        print(run_core(*options), *output);
+        exit_code = 0;
+    });
+}
+
+void add_end_to_end(CLI::App& bench, const std::shared_ptr<std::string>& output, int& exit_code) {
+    const auto options = std::make_shared<EndToEndOptions>();
+    CLI::App* verb = bench.add_subcommand("e2e", "A real server, real gRPC and a real store");
+    verb->footer(
+        "Examples:\n  nexus bench e2e --tasks 500000\n  nexus bench e2e --tasks 3000 --rate 100\n"
+        "  nexus bench e2e --tasks 50000 --batch 1 --inflight 64");
+    verb->add_option("--tasks", options->tasks, "Tasks")->check(CLI::Range(1, 100'000'000))->capture_default_str();
+    verb->add_option("--rate", options->rate, "Tasks per second (Poisson), or max")->capture_default_str();
+    verb->add_option("--workers", options->workers, "Workers")->check(CLI::Range(1, 4000))->capture_default_str();
+    verb->add_option("--slots", options->slots, "Slots per worker")->check(CLI::Range(1, 4096))->capture_default_str();
+    verb->add_option("--payload", options->payload, "Bytes per task")
+        ->check(CLI::Range(8, 256 * 1024))
+        ->capture_default_str();
+    verb->add_option("--batch", options->batch, "Tasks per submit call; 0 = 500, with --rate 1")
+        ->check(CLI::Range(0, 1000));
+    verb->add_option("--inflight", options->inflight, "Submit calls at once; 0 = 4, of single tasks 64")
+        ->check(CLI::Range(0, 4096));
+    verb->add_option("--store", options->store, "Store")->check(CLI::IsMember({"sqlite"}))->capture_default_str();
+    verb->add_option("--durability", options->durability, "disk or process")->check(CLI::IsMember({"disk", "process"}));
+    verb->add_flag("--started", options->tell_started, "Workers also report each start");
+    verb->add_option("--seed", options->seed, "Seed")->capture_default_str();
+    add_output(*verb, *output);
+    verb->callback([options, output, &exit_code] {
+        bool complete = false;
+        const auto report = run_end_to_end(*options, complete);
+        if (!report) {
+            exit_code = failed(report.error());
+            return;
+        }
+        print(*report, *output);
+        exit_code = complete ? 0 : kExitFailed;
+    });
+}
+
+void add_recover(CLI::App& bench, const std::shared_ptr<std::string>& output, int& exit_code) {
+    const auto options = std::make_shared<RecoverOptions>();
+    CLI::App* verb = bench.add_subcommand("recover", "kill -9, until ready and until the first task is assigned");
+    verb->footer("Examples:\n  nexus bench recover --pending 1000000");
+    verb->add_option("--pending", options->pending, "Tasks waiting")
+        ->check(CLI::Range(1, 4'000'000))
+        ->capture_default_str();
+    verb->add_option("--payload", options->payload, "Bytes per task")
+        ->check(CLI::Range(8, 256 * 1024))
+        ->capture_default_str();
+    verb->add_option("--store", options->store, "Store")->check(CLI::IsMember({"sqlite"}))->capture_default_str();
+    verb->add_option("--seed", options->seed, "Seed")->capture_default_str();
+    add_output(*verb, *output);
+    verb->callback([options, output, &exit_code] {
+        const auto report = run_recover(*options);
+        if (!report) {
+            exit_code = failed(report.error());
+            return;
+        }
+        print(*report, *output);
+        exit_code = 0;
+    });
+}
+
+}  // namespace
+
+void add_command(CLI::App& root, int& exit_code) {
+    CLI::App* bench = root.add_subcommand("bench", "What the scheduler costs, measured on this machine");
+    bench->require_subcommand(1);
+    const auto output = std::make_shared<std::string>("table");
+    add_core(*bench, output, exit_code);
+    add_end_to_end(*bench, output, exit_code);
+    add_recover(*bench, output, exit_code);
+}
+
+}  // namespace nexus::bench
