@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/failure.h"
+#include "main/dev.h"
 #include "main/serve.h"
 #if defined(NEXUS_HAS_WORKER)
 #include "worker/command.h"
@@ -36,6 +37,7 @@ int run(int argc, char** argv) {
     nexus::worker::add_command(root, exit_code);
 #endif
     nexus::cli::add_command(root, exit_code);
+    nexus::dev::add_command(root, exit_code);
     nexus::serve::add_command(root, exit_code);
 #if defined(NEXUS_HAS_EVALUATE)
     nexus::evaluate::add_command(root, exit_code);
