@@ -11,6 +11,9 @@ namespace {
 // How long a goodbye may take to be read by the server before the worker ends anyway.
 constexpr Micros kGoodbyeLimit = std::chrono::seconds(1);
 
+// What the server says to the older of two sessions of one name.
+constexpr std::string_view kReplaced = "took over";
+
 WorkerRules rules_of(const WorkerOptions& options) {
     return {.slots = std::max(options.slots, 1U),
             .reconnect_first = options.reconnect_first,
@@ -276,7 +279,12 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
         log("the server drains this worker: " + message.drain().reason());
         state_.drain_asked(now);
     }
-    if (!message.reconnect().empty()) {
+    if (message.reconnect().find(kReplaced) != std::string::npos) {
+        // Not our own newer stream: what an earlier one of ours still hears is never handed in.
+        refusal_ = "another worker named " + identity_.name + " has connected; names must be unique";
+        log(refusal_);
+        state_.refused();
+    } else if (!message.reconnect().empty()) {
         log("the server asks to reconnect: " + message.reconnect());
         state_.reconnect_asked(now);
     }

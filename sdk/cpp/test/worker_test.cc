@@ -351,6 +351,20 @@ TEST_CASE("a worker that the server refuses ends and says why") {
     CHECK_EQ(rig.runtime->refusal(), "slots: must be at most 4096");
 }
 
+TEST_CASE("two workers of one name: the older ends instead of fighting for the session") {
+    Rig rig;
+    rig.runtime->handle_any([](Context&) { return Outcome::success(); });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    session->welcome();
+    v1::ServerMessage message;
+    message.set_reconnect("a newer session of this worker took over");
+    session->send(message);
+    CHECK_EQ(rig.join(), 2);
+    CHECK_EQ(rig.runtime->refusal(), "another worker named w1 has connected; names must be unique");
+}
+
 TEST_CASE("a handler that never returns does not keep the worker from ending") {
     Door door;
     {
