@@ -18,9 +18,9 @@ public:
         const float step = std::max(1.0F / (count_ + 1.0F), kStepMin);
         count_ = std::min(count_ + 1.0F, 1e6F);
         const float dx = payload - mean_x_;
-        const float expected = mean_y_ + slope() * dx;
-        const float innovation = count_ <= 3 ? value - expected : std::clamp(value - expected, -kClip, kClip);
-        const float dy = expected + innovation - mean_y_;
+        const float line = mean_y_ + slope() * dx;
+        const float innovation = count_ <= 3 ? value - line : std::clamp(value - line, -kClip, kClip);
+        const float dy = line + innovation - mean_y_;
         mean_x_ += step * dx;
         mean_y_ += step * dy;
         var_x_ = (1 - step) * (var_x_ + step * dx * dx);
@@ -30,6 +30,9 @@ public:
         if (count_ < 3 || var_x_ < kSpreadMin) return 0;
         return std::clamp(cov_xy_ / (var_x_ + kRidge / count_), 0.0F, kSlopeMax);
     }
+    // On the learned line. Means little before three runs.
+    float expected(float payload) const { return mean_y_ + slope() * (payload - mean_x_); }
+    float count() const { return count_; }
 
     void save(Writer& out) const {
         for (const float v : {count_, mean_x_, mean_y_, var_x_, cov_xy_}) put_float(out, v);

@@ -11,7 +11,8 @@ namespace {
 
 constexpr float kTrustStep = 0.003F;     // algorithms: about the last 300 completions
 constexpr float kTrustPrior = 0.05F;     // variance's worth of belief in slope 1 while there is little evidence
-constexpr float kGlobalTailStep = 0.1F;  // the fleet's tail moves a tenth of a type's
+constexpr float kNewTailStep = 0.1F;     // of a type's step: what types just met start from moves slowly
+constexpr float kTailHaste = 4;            // a type's first steps are so much longer
 constexpr float kLongStep = 0.001F;
 constexpr float kShortStep = 0.01F;
 
@@ -38,7 +39,7 @@ TypeRecord& Predictor::State::record_of(std::string_view type) {
     if (record == nullptr) return rest;
     if (record->name.empty() && !type.empty()) {
         record->name = type;
-        record->tail = tail;
+        record->tail = new_tail;
     }
     return *record;
 }
@@ -46,7 +47,7 @@ TypeRecord& Predictor::State::record_of(std::string_view type) {
 Estimate Predictor::estimate(const Features& features, Instant now) {
     State& s = *state_;
     TypeRecord* known = s.types.find(hash_bytes(features.type));
-    const float tail = known == nullptr ? s.tail : known->tail;
+    const float tail = known == nullptr || known->samples == 0 ? s.unseen_tail : known->tail;
     if (!s.forced.empty()) {
         const auto forced = s.forced.find(features.type);
         if (forced != s.forced.end() && now < forced->second.expires) {
@@ -90,13 +91,14 @@ void Predictor::learn(const Observation& observation) {
 
     if (observation.end != RunEnd::succeeded) {
         // All that is known of it is that it takes longer; only beyond the P90 that is news.
-        if (compared && exceeded && !counted) s.count_exceeded(type);
+        if (compared && exceeded && !counted) s.count_tail(type, true, type.samples == 0);
         return;
     }
     ++type.histogram[bucket_of(observation.run, type.histogram.size())];
+    const auto payload = static_cast<float>(std::log1p(static_cast<double>(features.payload_bytes)));
+    const float distance = type.learn_line(payload, log_of(observation.run), s.speeds.belief(features));
     if (!compared) return;
-    if (!exceeded) s.count_kept(type);
-    else if (!counted) s.count_exceeded(type);
+    if (!counted) s.count_tail(type, exceeded, type.samples == 1);
     type.covered.add(exceeded ? 0.0F : 1.0F, kShortStep);
     s.covered.add(exceeded ? 0.0F : 1.0F, kLongStep);
     const float actual = log_of(observation.run);
@@ -107,25 +109,29 @@ void Predictor::learn(const Observation& observation) {
     s.hits_lately.add(hit ? 1.0F : 0.0F, kShortStep);
     s.trust.add(expected, actual);
     const float bias = type.bias.mean;
-    const float variance = type.spread.count < 5 ? 0.1F : type.variance();
     if (type.learn_residual(residual)) s.models.shorten(features.type);
-    s.speeds.learn(features, residual + applied - bias, variance, applied, observation.at);
+    if (!std::isnan(distance)) {
+        const float variance = type.line_spread.count < 5 ? 0.1F : type.line_spread.mean;
+        s.speeds.learn(features, {.distance = distance, .variance = variance, .miss = residual - bias, .applied = applied, .at = observation.at});
+    }
 }
 
 void Predictor::overdue(const Features& features, const Estimate&) {
     TypeRecord& type = state_->record_of(features.type);
     ++type.overdue;
-    state_->count_exceeded(type);
+    state_->count_tail(type, true, type.samples == 0);
 }
 
-void Predictor::State::count_exceeded(TypeRecord& type) {
-    type.count_exceeded();
-    tail = std::min(tail + kGlobalTailStep * kTailUp, kTailMax);
-}
-
-void Predictor::State::count_kept(TypeRecord& type) {
-    type.count_kept();
-    tail = std::max(0.0F, tail - kGlobalTailStep * kTailDown);
+// A type's first estimates come from elsewhere and miss by far more than later ones; they must not widen those.
+void Predictor::State::count_tail(TypeRecord& type, bool exceeded, bool unseen) {
+    const float step = exceeded ? kTailUp : -kTailDown;
+    if (unseen) {
+        unseen_tail = std::clamp(unseen_tail + kNewTailStep * step, 0.0F, kTailMax);
+        return;
+    }
+    const float haste = 1 + kTailHaste / (1 + static_cast<float>(type.samples) / 4);
+    type.tail = std::clamp(type.tail + haste * step, 0.0F, kTailMax);
+    new_tail = std::clamp(new_tail + kNewTailStep * step, 0.0F, kTailMax);
 }
 
 void Predictor::note_eta(bool finish_within_p90) { state_->eta_covered.add(finish_within_p90 ? 1.0F : 0.0F, kLongStep); }
@@ -191,7 +197,7 @@ Result<void> Predictor::reset(std::string_view type) {
     if (record == nullptr) return fail(Fault::not_found, "type '" + std::string(type) + "' was never observed");
     *record = TypeRecord();
     record->name = type;
-    record->tail = state_->tail;
+    record->tail = state_->new_tail;
     state_->models.forget(type);
     return {};
 }

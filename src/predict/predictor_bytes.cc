@@ -44,7 +44,8 @@ void Predictor::save(std::string& out) const {
         writer.svarint(forced.estimate.us);
         writer.svarint(forced.expires.us);
     }
-    put_float(writer, s.tail);
+    put_float(writer, s.unseen_tail);
+    put_float(writer, s.new_tail);
     for (const RollingMean* mean : {&s.hits, &s.hits_lately, &s.covered, &s.eta_covered}) mean->save(writer);
     for (const float* v : parts(s.trust)) put_float(writer, *v);
     Writer head(out);
@@ -74,7 +75,8 @@ Result<void> Predictor::load(std::string_view bytes) {
         if (estimate.us <= 0 || estimate > kRunMax) in.set_failed();
         fresh.forced.emplace(type, Forced{.estimate = estimate, .expires = expires});
     }
-    fresh.tail = get_float(in);
+    fresh.unseen_tail = get_float(in);
+    fresh.new_tail = get_float(in);
     for (RollingMean* mean : {&fresh.hits, &fresh.hits_lately, &fresh.covered, &fresh.eta_covered}) mean->load(in);
     for (float* v : parts(fresh.trust)) *v = get_float(in);
     if (in.failed() || !in.at_end()) return damaged("bytes do not parse");
@@ -84,7 +86,8 @@ Result<void> Predictor::load(std::string_view bytes) {
     state_->rest = std::move(fresh.rest);
     state_->speeds = std::move(fresh.speeds);
     state_->forced = std::move(fresh.forced);
-    state_->tail = fresh.tail;
+    state_->unseen_tail = fresh.unseen_tail;
+    state_->new_tail = fresh.new_tail;
     state_->hits = fresh.hits;
     state_->hits_lately = fresh.hits_lately;
     state_->covered = fresh.covered;

@@ -41,7 +41,8 @@ struct Predictor::State {
     TypeRecord rest;
     WorkerSpeeds speeds;
     std::map<std::string, Forced, std::less<>> forced;
-    float tail = 0.5F;  // of types just met
+    float unseen_tail = 1;    // ln(P90 / P50) of types without a run
+    float new_tail = 0.5F;    // what types with their first run start from
     RollingMean hits;
     RollingMean hits_lately;
     RollingMean covered;
@@ -49,8 +50,7 @@ struct Predictor::State {
     TrustSlope trust;
 
     TypeRecord& record_of(std::string_view type);
-    void count_exceeded(TypeRecord& type);
-    void count_kept(TypeRecord& type);
+    void count_tail(TypeRecord& type, bool exceeded, bool unseen);
     TypeStat stat_of(const TypeRecord& record) const;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "predict/band.h"
 #include "predict/floats.h"
@@ -14,7 +15,7 @@ constexpr float kAccuracyStep = 0.01F;
 constexpr float kResidualMax = 3;
 constexpr float kSpreadMin = 0.05F;     // ln; below it everything would look like a drift
 constexpr float kDriftRest = 1.5F;
-constexpr float kDriftAlarm = 10;
+constexpr float kDriftAlarm = 14;
 constexpr std::uint32_t kDriftShown = 20;
 constexpr std::size_t kPeaks = 64;
 
@@ -30,9 +31,6 @@ void RollingMean::load(Reader& in) {
     count = get_float(in);
     if (count < 0) in.set_failed();
 }
-
-void TypeRecord::count_exceeded() { tail = std::min(tail + kTailUp, kTailMax); }
-void TypeRecord::count_kept() { tail = std::max(tail - kTailDown, 0.0F); }
 
 bool TypeRecord::learn_residual(float residual) {
     hits.add(within_band(-residual, 0) ? 1.0F : 0.0F, kAccuracyStep);
@@ -58,6 +56,16 @@ bool TypeRecord::learn_residual(float residual) {
     return true;
 }
 
+float TypeRecord::learn_line(float payload, float value, float worker) {
+    const bool known = line.count() >= 3;
+    const float distance = value - line.expected(payload);
+    line.learn(payload, value - worker);
+    if (!known) return std::numeric_limits<float>::quiet_NaN();
+    const float own = std::clamp(distance - worker, -kResidualMax, kResidualMax);
+    line_spread.add(own * own, kResidualStep);
+    return distance;
+}
+
 void TypeRecord::learn_memory(std::uint64_t peak_bytes, bool out_of_memory) {
     if (peak_bytes == 0) return;
     const auto peak = static_cast<float>(std::log(static_cast<double>(peak_bytes)));
@@ -81,7 +89,8 @@ void TypeRecord::save(Writer& out) const {
     for (const Duration d : {last.p50, last.p90, last.mean}) out.svarint(d.us);
     out.varint(last.confidence_permille);
     out.u8(static_cast<std::uint8_t>(last.source));
-    for (const RollingMean* mean : {&bias, &spread, &ratio, &hits, &covered}) mean->save(out);
+    for (const RollingMean* mean : {&bias, &spread, &ratio, &hits, &covered, &line_spread}) mean->save(out);
+    line.save(out);
     for (const float v : {tail, drift_up, drift_down, memory_floor}) put_float(out, v);
     peaks.save(out);
     for (const std::uint32_t n : histogram) out.varint(n);
@@ -102,7 +111,8 @@ void TypeRecord::load(Reader& in) {
     drifting = static_cast<std::uint32_t>(left);
     last.confidence_permille = static_cast<std::uint16_t>(confidence);
     last.source = static_cast<EstimateSource>(source);
-    for (RollingMean* mean : {&bias, &spread, &ratio, &hits, &covered}) mean->load(in);
+    for (RollingMean* mean : {&bias, &spread, &ratio, &hits, &covered, &line_spread}) mean->load(in);
+    line.load(in);
     for (float* v : {&tail, &drift_up, &drift_down, &memory_floor}) *v = get_float(in);
     peaks.load(in);
     for (std::uint32_t& n : histogram) n = static_cast<std::uint32_t>(std::min<std::uint64_t>(in.varint(), UINT32_MAX));

@@ -1,8 +1,8 @@
 #pragma once
 // What the Predictor knows of one task type, whatever model made the estimates: calibration, accuracy, drift, memory.
 //
-//   tail       ln(P90 / P50), one number pushed up by 0.045 when a run exceeds its P90 and down by 0.005 when it does not: it settles
-//              where one run in ten exceeds it
+//   tail       ln(P90 / P50), one number pushed up by 0.045 when a run exceeds its P90 and down by 0.0047 when it does
+//              not: it settles where one run in ten exceeds it
 //   residual   moments of ln(run / estimate): bias, variance, mean of the ratio
 //   accuracy   share within 25 % and P90 coverage of about the last 100 runs
 //   drift      two-sided CUSUM on standardised residuals
@@ -15,13 +15,14 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "predict/payload_slope.h"
 #include "predict/predictor.h"
 #include "predict/window.h"
 
 namespace nexus::predict {
 
 inline constexpr float kTailUp = 0.045F;
-inline constexpr float kTailDown = 0.005F;
+inline constexpr float kTailDown = 0.0047F;  // together: balance at 90.5 % kept, for the share lost while types are new
 inline constexpr float kTailMax = 12;  // a factor of 160,000
 
 // An exponential mean that starts as a plain one.
@@ -49,6 +50,8 @@ struct TypeRecord {
     RollingMean ratio;          // of run / estimate, clipped
     RollingMean hits;
     RollingMean covered;
+    PayloadSlope line;          // ln(run on an average worker) by payload: what worker speeds are measured against
+    RollingMean line_spread;    // of squared distances to it
     float drift_up = 0;
     float drift_down = 0;
     std::uint32_t drifting = 0;  // completions until the alarm is over
@@ -57,13 +60,13 @@ struct TypeRecord {
     float memory_floor = 0;      // ln bytes; after kills for memory
     std::array<std::uint32_t, 48> histogram{};  // of successful runs: bucket i ends at 2^i us
 
-    void count_exceeded();
-    void count_kept();
     // Of a successful run with a known estimate; `residual` = ln(run / estimate). True on a drift alarm.
     bool learn_residual(float residual);
     void learn_memory(std::uint64_t peak_bytes, bool out_of_memory);
     std::uint64_t memory_p95_bytes() const;
-    float variance() const { return spread.mean; }
+    // Of `value` = ln(run); `worker` = ln of its worker's believed factor. Returns the distance to the line before learning, or
+    // NaN while there is no line.
+    float learn_line(float payload, float value, float worker);
 
     void save(Writer& out) const;
     void load(Reader& in);

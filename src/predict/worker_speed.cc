@@ -19,7 +19,8 @@ constexpr float kFactorMax = 3;      // ln: twenty times
 constexpr float kMeanStep = 0.001F;  // of the fleet's mean, a completion
 constexpr float kGainStep = 0.02F;   // memory of the check whether the factor helps: about 50 completions
 constexpr float kGainPrior = 4;      // completions' worth of no gain to start from
-constexpr float kGainShare = 0.25F;  // of the factor itself that it must bring before estimates use it
+constexpr float kGainShare = 0.5F;   // of the factor itself that it must bring before estimates use it
+constexpr float kFactorMin = 0.1F;   // a smaller one moves no estimate out of its 25 %
 constexpr float kWorthTelling = 0.02F;
 constexpr std::size_t kToldMax = 65'536;  // changes kept for a caller that never takes them
 
@@ -40,7 +41,7 @@ float WorkerSpeeds::believed(const Worker& worker) const {
 
 float WorkerSpeeds::effective(const Worker& worker) const {
     const float d = believed(worker);
-    return worker.gain > kGainShare * std::abs(d) ? d : 0.0F;
+    return std::abs(d) > kFactorMin && worker.gain > kGainShare * std::abs(d) ? d : 0.0F;
 }
 
 float WorkerSpeeds::effective(const Affinity& affinity) {
@@ -72,22 +73,32 @@ float WorkerSpeeds::factor_then(const Features& features, Instant when) {
     return 0;
 }
 
-void WorkerSpeeds::learn(const Features& features, float residual, float variance, float applied, Instant at) {
+float WorkerSpeeds::belief(const Features& features) {
+    if (features.worker.empty()) return 0;
+    const Worker* worker = workers_.find(hash_bytes(features.worker));
+    return (worker == nullptr ? 0.0F : believed(*worker)) + affinity_of(features);
+}
+
+void WorkerSpeeds::learn(const Features& features, const Lesson& lesson) {
     if (features.worker.empty()) return;
     const std::uint64_t key = hash_bytes(features.worker);
     Worker* worker = workers_.find_or_admit(key);
     if (worker == nullptr) return;
     if (worker->name.empty()) worker->name = features.worker;
-    const float with_type = affinity_of(features);
-    const float own = residual - with_type;
-
-    const float gain = std::clamp(std::abs(residual) - std::abs(residual - applied), -1.0F, 1.0F);
-    const float counterfactual = applied != 0 ? gain : std::clamp(std::abs(own) - std::abs(own - worker->belief), -1.0F, 1.0F);
-    worker->gain += std::max(kGainStep, 1 / (worker->seen + kGainPrior)) * (counterfactual - worker->gain);
-    worker->seen = std::min(worker->seen + 1, 1000.0F);
+    // Had the estimate been made without the factor, or with it, how much further off would it have been?
+    const float without = lesson.miss + lesson.applied;
+    const float with = without - (lesson.applied != 0 ? lesson.applied : believed(*worker));
+    const float gain = std::clamp(std::abs(without) - std::abs(with), -1.0F, 1.0F);
+    // A burst of one type is one witness: what slows it down may be its own.
+    const auto kind = static_cast<std::uint32_t>(hash_bytes(features.type) >> 16);
+    if (std::exchange(worker->kind, kind) != kind) {
+        worker->gain += std::max(kGainStep, 1 / (worker->seen + kGainPrior)) * (gain - worker->gain);
+        worker->seen = std::min(worker->seen + 1, 1000.0F);
+    }
 
     worker->variance = std::min(worker->variance + kProcessNoise, kPriorVariance);
-    const float noise = std::max(variance, kNoiseMin);
+    const float own = lesson.distance - affinity_of(features);
+    const float noise = std::max(lesson.variance, kNoiseMin);
     const float spread = std::sqrt(worker->variance + noise);
     const float z = (own + fleet_mean_ - worker->belief) / spread;
     const float weight = worker->variance / (worker->variance + noise);
@@ -106,7 +117,7 @@ void WorkerSpeeds::learn(const Features& features, float residual, float varianc
     Published& newest = worker->history[worker->head];
     if (std::abs(now - newest.factor) > 0.005F) {
         worker->head = static_cast<std::uint8_t>((worker->head + 1) % worker->history.size());
-        worker->history[worker->head] = {.at_us = at.us, .factor = now};
+        worker->history[worker->head] = {.at_us = lesson.at.us, .factor = now};
     }
     if (std::abs(believed(*worker) - worker->told) > kWorthTelling && !worker->changed && speeds_changed_.size() < kToldMax) {
         worker->changed = true;
@@ -123,7 +134,7 @@ void WorkerSpeeds::learn(const Features& features, float residual, float varianc
     }
     const float step = std::max(1.0F / (static_cast<float>(affinity->samples) + 2), 0.01F);
     affinity->samples = std::min<std::uint32_t>(affinity->samples + 1, 1'000'000);
-    const float rest = std::clamp(residual - now - affinity->belief, -kClip * spread, kClip * spread);
+    const float rest = std::clamp(lesson.distance - believed(*worker) - affinity->belief, -kClip * spread, kClip * spread);
     affinity->belief = std::clamp(affinity->belief + step * rest, -kFactorMax, kFactorMax);
     if (std::abs(effective(*affinity) - affinity->told) > kWorthTelling && !affinity->changed &&
         affinities_changed_.size() < kToldMax) {
@@ -160,6 +171,7 @@ std::vector<AffinityChange> WorkerSpeeds::take_affinity_changes() {
 void WorkerSpeeds::Worker::save(Writer& out) const {
     out.text(name);
     for (const float v : {belief, variance, cusum, gain, seen, told}) put_float(out, v);
+    out.u32(kind);
     out.u8(changed ? 1 : 0);
     out.u8(head);
     for (const Published& entry : history) {
@@ -171,6 +183,7 @@ void WorkerSpeeds::Worker::save(Writer& out) const {
 void WorkerSpeeds::Worker::load(Reader& in) {
     name = in.text();
     for (float* v : {&belief, &variance, &cusum, &gain, &seen, &told}) *v = get_float(in);
+    kind = in.u32();
     changed = in.u8() != 0;
     head = in.u8();
     if (head >= history.size() || variance < 0 || seen < 0) return in.set_failed();

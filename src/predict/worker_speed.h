@@ -1,5 +1,6 @@
 #pragma once
-// How much slower (> 0) or faster (< 0) than average a worker is, in ln, learned from prediction residuals.
+// How much slower (> 0) or faster (< 0) than average a worker is, in ln, learned from how far runs there are
+// from what their types take.
 //
 // One scalar Kalman filter a worker: prior variance 0.25, a little process noise with each completion, the type's residual
 // variance as observation noise, innovations clipped at 2.5 standard deviations. A CUSUM of clipped |z| reopens the filter
@@ -29,9 +30,17 @@ public:
     // ln of the factor that was applied to an estimate made at `when`.
     float factor_then(const Features& features, Instant when);
 
-    // `residual` = ln(run / estimate without any factor) less the type's own bias; `variance` of the type's residuals;
-    // `applied` = what factor_then() said.
-    void learn(const Features& features, float residual, float variance, float applied, Instant at);
+    // ln of the factor as far as it is believed, whether or not estimates use it.
+    float belief(const Features& features);
+
+    struct Lesson {
+        float distance = 0;  // ln(run) less what the type's runs take on an average worker
+        float variance = 0;  // of such distances
+        float miss = 0;      // ln(run / estimate) less the type's own bias
+        float applied = 0;   // the part of the estimate that was this worker's factor
+        Instant at;
+    };
+    void learn(const Features& features, const Lesson& lesson);
 
     std::vector<SpeedChange> take_speed_changes();
     std::vector<AffinityChange> take_affinity_changes();
@@ -50,7 +59,8 @@ private:
         float variance = 0.25F;
         float cusum = 0;
         float gain = 0;       // recent mean of |residual| without less that with the factor
-        float seen = 0;       // completions since the filter was opened
+        float seen = 0;       // completions behind `gain`
+        std::uint32_t kind = 0;  // type of its newest run
         float told = 0;       // last factor handed out as a SpeedChange
         bool changed = false;
         std::array<Published, 8> history{};  // newest at `head`

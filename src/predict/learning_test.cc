@@ -1,0 +1,195 @@
+// How fast and how well the default model learns, on generated workloads. Run with `-s` to see the figures that
+// docs/prediction.md quotes.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <string>
+
+#include "predict/generated_world.h"
+
+using namespace nexus;
+using namespace nexus::predict;
+
+namespace {
+
+struct Tally {
+    double hits = 0;
+    double runs = 0;
+    void add(bool hit) {
+        hits += hit ? 1 : 0;
+        runs += 1;
+    }
+    double share() const { return runs == 0 ? 0 : hits / runs; }
+};
+
+// Fifty warm types of one to a hundred seconds.
+void warm_up(Feed& feed, Rng& rng, double sigma) {
+    for (int i = 0; i < 2000; ++i) {
+        const std::uint64_t kind = rng.below(50);
+        const std::string type = "warm-" + std::to_string(kind);
+        const double us = 1e6 * std::exp(static_cast<double>(kind) / 10.8 + sigma * gauss(rng));
+        feed.run({.type = type, .tenant = "t"}, us);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("a stationary new type is within 25 % for most tasks after ten executions") {
+    static constexpr struct {
+        double sigma;
+        double want;  // after ten runs; the law of the workload allows 2 Phi(0.2554 / sigma) - 1
+    } rows[] = {{0.05, 0.98}, {0.10, 0.95}, {0.15, 0.84}, {0.20, 0.70}, {0.30, 0.48}};
+    for (const auto& row : rows) {
+        Predictor predictor(nullptr);
+        Feed feed(predictor);
+        Rng rng(11);
+        warm_up(feed, rng, row.sigma);
+        std::array<Tally, 4> after;  // 1-2, 3-9, 10-19, 20-59 runs known
+        for (int fresh = 0; fresh < 60; ++fresh) {
+            const std::string type = "fresh" + std::string(1, static_cast<char>('a' + fresh % 26)) + std::to_string(fresh) + "x";
+            const double scale = 1e5 * std::exp(8 * rng.unit());
+            for (int known = 0; known < 60; ++known) {
+                const bool hit = feed.run({.type = type, .tenant = "t"}, scale * std::exp(row.sigma * gauss(rng)));
+                if (known > 0) after[known < 3 ? 0 : known < 10 ? 1 : known < 20 ? 2 : 3].add(hit);
+            }
+        }
+        const double ceiling = std::erf(0.2554 / row.sigma / std::sqrt(2.0));
+        INFO("sigma " << row.sigma << ": ceiling " << ceiling << ", after 1-2 runs " << after[0].share() << ", 3-9 " << after[1].share()
+                      << ", 10-19 " << after[2].share() << ", 20-59 " << after[3].share());
+        CHECK_GT(after[2].share(), row.want);
+        CHECK_GT(after[3].share(), row.want);
+    }
+}
+
+TEST_CASE("after a sudden threefold change estimates are right again within twenty executions") {
+    for (const double factor : {3.0, 1 / 3.0, 10.0}) {
+        Tally recovered;
+        double slowest = 0;
+        for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+            Predictor predictor(nullptr);
+            Feed feed(predictor);
+            Rng rng(seed);
+            for (int i = 0; i < 200; ++i) feed.run({.type = "steady", .tenant = "t"}, 2e6 * std::exp(0.1 * gauss(rng)));
+            int last_miss = 0;
+            Tally late;
+            for (int i = 1; i <= 60; ++i) {
+                const bool hit = feed.run({.type = "steady", .tenant = "t"}, factor * 2e6 * std::exp(0.1 * gauss(rng)));
+                if (i > 20) late.add(hit);
+                // Single misses are the law of the workload; two in a row are ignorance.
+                else if (!hit && last_miss == i - 1) last_miss = i;
+            }
+            recovered.add(late.share() > 0.9);
+            slowest = std::max(slowest, static_cast<double>(last_miss));
+        }
+        INFO("factor " << factor << ": right after at most " << slowest << " executions, share recovered " << recovered.share());
+        CHECK_LE(slowest, 20);
+        CHECK_GT(recovered.share(), 0.94);
+    }
+}
+
+TEST_CASE("a run time driven by the payload is predicted for payloads never seen") {
+    for (const double slope : {0.5, 1.0}) {
+        Predictor predictor(nullptr);
+        Feed feed(predictor);
+        Rng rng(5);
+        Tally late;
+        for (int i = 0; i < 400; ++i) {
+            const auto payload = static_cast<std::uint64_t>(1e3 * std::exp(7 * rng.unit()));
+            const double us = 50 * std::pow(static_cast<double>(payload), slope) * std::exp(0.12 * gauss(rng)) + 1;
+            const bool hit = feed.run({.type = "by-size", .tenant = "t", .payload_bytes = payload}, us);
+            if (i >= 30) late.add(hit);
+        }
+        INFO("slope " << slope << ": within 25 % after 30 runs " << late.share());
+        CHECK_GT(late.share(), 0.85);
+        CHECK_EQ(predictor.type("by-size")->payload_slope, doctest::Approx(slope).epsilon(0.1));
+    }
+}
+
+TEST_CASE("hidden speeds of workers are found and used") {
+    Predictor predictor(nullptr);
+    Feed feed(predictor);
+    Rng rng(9);
+    constexpr std::array<double, 6> kSlowness = {0.5, 0.8, 1.0, 1.0, 1.3, 2.0};
+    std::array<std::uint32_t, 6> found{};
+    Tally late;
+    for (int i = 0; i < 6000; ++i) {
+        const std::uint64_t kind = rng.below(30);
+        const std::uint64_t at = rng.below(kSlowness.size());
+        const std::string type = "kind-" + std::string(1, static_cast<char>('a' + kind)) + "x";
+        const std::string worker = "worker-" + std::to_string(at);
+        const double us = 1e6 * static_cast<double>(kind + 1) * kSlowness[at] * std::exp(0.12 * gauss(rng));
+        const bool hit = feed.run({.type = type, .tenant = "t", .worker = worker}, us);
+        if (i > 3000) late.add(hit);
+        for (const SpeedChange& change : predictor.take_speed_changes()) found[static_cast<std::size_t>(change.worker.back() - '0')] = change.speed_ppm;
+    }
+    INFO("within 25 % " << late.share());
+    CHECK_GT(late.share(), 0.90);
+    // Speeds are relative to the fleet: compare with the first average worker.
+    for (std::size_t at = 0; at < kSlowness.size(); ++at) {
+        if (kSlowness[at] == 1.0) continue;
+        const double middle = 0.5 * (static_cast<double>(found[2] == 0 ? 1'000'000 : found[2]) + static_cast<double>(found[3] == 0 ? 1'000'000 : found[3]));
+        CAPTURE(at);
+        CHECK_EQ(static_cast<double>(found[at]) / middle, doctest::Approx(kSlowness[at]).epsilon(0.15));
+    }
+}
+
+TEST_CASE("P90 holds nine runs in ten, of log-normal and of two-humped types") {
+    for (const bool humps : {false, true}) {
+        Predictor predictor(nullptr);
+        Feed feed(predictor);
+        Rng rng(21);
+        Tally covered;
+        for (int i = 0; i < 20'000; ++i) {
+            const std::uint64_t kind = rng.below(10);
+            const std::string type = "kind-" + std::string(1, static_cast<char>('a' + kind)) + "x";
+            const double hump = humps && rng.one_in(3) ? 8 : 1;
+            const double us = 1e5 * static_cast<double>(kind + 1) * hump * std::exp(0.3 * gauss(rng));
+            feed.run({.type = type, .tenant = "t"}, us);
+            if (i > 2000) covered.add(us <= static_cast<double>(feed.made().p90.us));
+        }
+        INFO("humps " << humps << ": coverage " << covered.share());
+        CHECK_GT(covered.share(), 0.885);
+        CHECK_LT(covered.share(), 0.92);
+        CHECK_EQ(predictor.accuracy().p90_coverage, doctest::Approx(covered.share()).epsilon(0.03));
+    }
+}
+
+TEST_CASE("a type met for the first time is answered by hint, tenant, family, fleet, in the order of what proved right") {
+    Predictor predictor(nullptr);
+    const Estimate nothing = predictor.estimate({.type = "first"}, {});
+    CHECK_EQ(nothing.source, EstimateSource::fallback);
+    CHECK_EQ(nothing.p50.us, seconds(5).us);
+    Feed feed(predictor);
+    const auto source_of = [&](const Features& features) { return predictor.estimate(features, {}).source; };
+    for (int i = 0; i < 5; ++i) feed.run({.type = "family/one", .tenant = "acme"}, 3e6);
+    CHECK_EQ(source_of({.type = "alone", .tenant = "new", .hint = seconds(2)}), EstimateSource::hint);
+    CHECK_EQ(source_of({.type = "family/two", .tenant = "new"}), EstimateSource::prefix);
+    CHECK_EQ(source_of({.type = "alone", .tenant = "acme"}), EstimateSource::joined_mode);
+    CHECK_EQ(source_of({.type = "alone", .tenant = "new"}), EstimateSource::global);
+    CHECK_EQ(source_of({.type = "family/one", .tenant = "elsewhere"}), EstimateSource::type_mode);
+}
+
+TEST_CASE("runs that are always cut off raise the estimate to what is known at least") {
+    Predictor predictor(nullptr);
+    const Features features{.type = "hangs", .tenant = "t"};
+    for (int i = 0; i < 5; ++i) predictor.learn({.features = features, .run = seconds(1)});
+    Instant now{};
+    for (int i = 0; i < 30; ++i) {
+        const Estimate made = predictor.estimate(features, now);
+        now = now + seconds(60);
+        predictor.learn({.features = features, .end = RunEnd::censored, .run = seconds(60), .predicted = made, .at = now});
+    }
+    CHECK_GT(predictor.estimate(features, now).p50.us, seconds(40).us);
+    CHECK_EQ(predictor.type("hangs")->samples, 5);
+    CHECK_EQ(predictor.type("hangs")->failed, 30);
+}
+
+TEST_CASE("runs that fail early teach nothing about success") {
+    Predictor predictor(nullptr);
+    const Features features{.type = "flaky", .tenant = "t"};
+    for (int i = 0; i < 20; ++i) {
+        predictor.learn({.features = features, .run = seconds(30)});
+        predictor.learn({.features = features, .end = RunEnd::failed, .run = milliseconds(5)});
+    }
+    CHECK(within_25(predictor.estimate(features, {}).p50, 30e6));
+}
