@@ -204,6 +204,10 @@ void Scheduler::State::lose_run(Index r, bool crash) {
 
 void Scheduler::State::requeue(Index task, Duration delay) {
     Task& t = tasks[task];
+    // Its deadline may have passed while the attempt ran: the timer saw it running and let it be.
+    if (t.side != kNone && sides[t.side].deadline.us != 0 &&
+        sides[t.side].deadline.us <= saturating_add(now.us, wall_offset.us))
+        return end_task(task, {.state = TaskState::expired, .outcome = AttemptOutcome::cancelled});
     t.place = Place::nowhere;
     t.ticket = new_ticket();
     ++counters.requeues;

@@ -52,7 +52,7 @@ Index Scheduler::State::next_for(Index w) {
             if (!fits(group, w)) {
                 // A task that needs more room than ever becomes free by itself gets the worker emptied for it.
                 if (group.alone || now - tasks[head].since > config.overtake_max) reserve(w, head);
-                if ((ready[w / 64] & bit) == 0 && !is_open) return kNone;
+                if (((ready[w / 64] | open[w / 64]) & bit) == 0) return kNone;  // it was reserved
                 continue;
             }
             if (is_open && !open_may_take(head, w)) continue;
@@ -208,6 +208,7 @@ void Scheduler::State::update_ready(Index w) {
 
 // Keeps a worker free of other work until this task fits on it. One worker per task.
 void Scheduler::State::reserve(Index w, Index task) {
+    if (workers[w].reserved_task != kNone) return;
     for (const Index other : reserved)
         if (workers[other].reserved_task == task && workers[other].reserved_ticket == tasks[task].ticket) return;
     workers[w].reserved_task = task;

@@ -61,10 +61,15 @@ void Scheduler::State::apply(const Event& event, std::vector<Command>& commands)
     measure_idle(event.at - now);
     now = std::max(now, event.at);
     mix_event(event);
-    fire_timers();
+    // What falls due meets the world as it was, unless the fact is that somebody is gone: nothing is given to the dead.
+    const bool someone_gone =
+        std::holds_alternative<EngineStarted>(event.what) || std::holds_alternative<WorkerLeft>(event.what) ||
+        std::holds_alternative<WorkerLost>(event.what) || std::holds_alternative<WorkerSuspected>(event.what);
+    if (!someone_gone) fire_timers();
     // A lone arrival is placed at once; everything else first frees and queues, and settle() gives out by key.
     deferred = !std::holds_alternative<TaskSubmitted>(event.what);
     std::visit([this](const auto& fact) { on(fact); }, event.what);
+    if (someone_gone) fire_timers();
     settle();
     announce_wake();
     for (std::size_t i = first; i < commands.size(); ++i) mix_command(commands[i]);
