@@ -29,7 +29,6 @@ std::unique_ptr<predict::Model> champion(const EngineOptions& options) {
 
 Engine::Engine(EngineOptions options)
     : options_(std::move(options)),
-      core_(options_.config),
       predictor_(champion(options_)),
       rng_(options_.seed),
       writer_(Sequence{1}, 0, core::kCoreVersion) {}
@@ -117,7 +116,10 @@ void Engine::start(Now now) {
     begin_turn(now);
     started_ = true;
     started_wall_ = now.wall;
+    const bool fresh = sequence_ == 0;
     apply(core::EngineStarted{.seed = rng_.next(), .wall_offset = {now.wall.us - now.at.us}});
+    // The configuration is part of the journal from its first moment: a replay must not depend on what a later start says.
+    if (fresh && options_.config != core::Config{}) apply(core::ConfigChanged{.config = options_.config});
     end_turn();
 }
 

@@ -54,6 +54,9 @@ DecisionInfo readable(const DecisionNote& note);
 std::string decision_json(const DecisionInfo& info);
 Result<DecisionInfo> decision_of(const store::DecisionRow& row);
 
+// A question about ended tasks: answered by the stores, after the history of every batch up to its own is written.
+using HistoryQuestion = std::move_only_function<void(store::HistoryStore&, store::JournalStore&)>;
+
 // What becomes durable together, and what may be done only then.
 struct PendingBatch {
     using Reply = std::move_only_function<void(const Error* failed)>;  // null: durable
@@ -75,10 +78,8 @@ struct PendingBatch {
     std::vector<Notice> notices;
     store::HistoryBatch history;
     std::vector<DecisionNote> decisions;
+    std::vector<HistoryQuestion> questions;
 };
-
-// A question about ended tasks: answered by the history, after everything written before it.
-using HistoryQuestion = std::move_only_function<void(store::HistoryStore&, store::JournalStore&)>;
 
 struct EngineOptions {
     core::Config config;
@@ -116,7 +117,7 @@ public:
     // When begin_turn must come at the latest; kNever when nothing is due.
     Instant next_turn() const;
     bool has_batch() const {
-        return !writer_.empty() || !batch_.replies.empty() || !batch_.submits.empty() || !batch_.notices.empty() || !batch_.orders.empty();
+        return !writer_.empty() || !batch_.replies.empty() || !batch_.submits.empty() || !batch_.questions.empty() || !batch_.notices.empty() || !batch_.orders.empty();
     }
     std::uint64_t batch_events() const { return writer_.count(); }
     PendingBatch take_batch();
@@ -166,8 +167,7 @@ public:
     Result<void> load_nexus_snapshot(std::string_view json) { return predictor_.load_nexus_snapshot(json); }
     const core::Scheduler& core() const { return core_; }
 
-    // Where questions about ended tasks go, and how their answers come back into a turn. Set before the first turn.
-    std::function<void(HistoryQuestion)> ask_history;
+    // How the answer of a question comes back into a turn. Set before the first turn.
     std::function<void(std::move_only_function<void(Engine&)>)> post;
 
 private:
@@ -232,6 +232,7 @@ private:
     void on(core::WakeAt& wake);
 
     core::AdmissionAnswer admit(const core::TaskSpec& spec) const;
+    void ask_history(HistoryQuestion question) { batch_.questions.push_back(std::move(question)); }
     void note_submitted(const core::TaskSubmitted& fact);
     void learn(const core::AttemptEnded& ended, const Live& live);
     void publish_learned();

@@ -52,7 +52,6 @@ struct World {
     World() { open(); }
     void open() {
         engine = std::make_unique<Engine>(EngineOptions{});
-        engine->ask_history = [this](HistoryQuestion question) { question(history, journal); };
         engine->post = [this](std::move_only_function<void(Engine&)> call) { turn(call); };
         auto stored = journal.get_snapshot();
         REQUIRE(stored.has_value());
@@ -84,6 +83,7 @@ struct World {
                                                    .record = decision_json(info)});
             }
             REQUIRE(history.write(batch.history).has_value());
+            for (HistoryQuestion& question : batch.questions) question(history, journal);
         }
     }
     template <class F>

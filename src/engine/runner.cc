@@ -285,7 +285,6 @@ void RunnerThreads::go() {
             .store_bytes_max = options_.history_bytes_max,
             .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); }},
         history_store_, journal_);
-    engine_->ask_history = [this](HistoryQuestion question) { history_->ask(std::move(question)); };
     engine_->post = [this](Call call) { post(std::move(call)); };
     // The engine's clock goes on where the journal ended, by calendar time when that moved forward.
     const WallTime wall = wall_now();
@@ -387,13 +386,17 @@ void RunnerThreads::commit_loop() {
             for (const auto& put : batch.journal.puts) bytes += put.body.size();
         }
         if (failed_) {
-            for (PendingBatch& batch : batches) refuse(batch, {Fault::unavailable, "the store has failed"});
+            for (PendingBatch& batch : batches) {
+                refuse(batch, {Fault::unavailable, "the store has failed"});
+                for (HistoryQuestion& question : batch.questions) history_->ask(std::move(question));
+            }
         } else if (auto ok = append(batches); !ok) {
             die(ok.error(), batches);
         } else {
             for (PendingBatch& batch : batches) {
                 release(batch, journal_, to_engine);
                 history_->add(std::move(batch.history), std::move(batch.decisions));
+                for (HistoryQuestion& question : batch.questions) history_->ask(std::move(question));
             }
         }
         commit_bytes_ -= bytes;
@@ -426,8 +429,10 @@ void RunnerThreads::die(const Error& error, std::vector<PendingBatch>& batches) 
     failed_ = true;
     say(LogLevel::error, "store_failed",
         "the journal cannot be written, nothing is acknowledged any more: " + error.what);
-    for (PendingBatch& batch : batches)
+    for (PendingBatch& batch : batches) {
         refuse(batch, {Fault::unavailable, "the store has failed; the outcome is unknown"});
+        for (HistoryQuestion& question : batch.questions) history_->ask(std::move(question));
+    }
     if (options_.on_fatal) options_.on_fatal(error);
 }
 
