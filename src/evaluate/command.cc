@@ -38,9 +38,13 @@ struct Run {
     std::vector<LearningStep> learning;
 };
 
-void complain(const std::string& what) { fmt::print(stderr, "nexus evaluate: {}\n", what); }
+void complain(const std::string& what) {
+    fmt::print(stderr, "nexus evaluate: {}\n", what);
+}
 
-std::string file_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+std::string file_name(const std::string& path) {
+    return path.substr(path.find_last_of('/') + 1);
+}
 
 void put_score(Json& json, const Score& score) {
     json["rows"] = score.rows;
@@ -92,24 +96,25 @@ void print_json(const Options& options, const std::vector<Run>& runs) {
 void print_types(const Run& run, std::uint64_t shown) {
     fmt::print("\n{} on {}, by type ({} of {} types, most rows first)\n", run.model, run.trace,
                std::min<std::uint64_t>(shown, run.types.size()), run.types.size());
-    fmt::print("{:<44} {:>8} {:>9} {:>7} {:>7} {:>6} {:>8} {:>9} {:>8}\n", "type", "rows", "within25", "medAPE", "cov90", "sigma",
-               "ceiling", "hindsight", "of ceil");
+    fmt::print("{:<44} {:>8} {:>9} {:>7} {:>7} {:>6} {:>8} {:>9} {:>8}\n", "type", "rows", "within25", "medAPE",
+               "cov90", "sigma", "ceiling", "hindsight", "of ceil");
     for (std::size_t i = 0; i < run.types.size() && i < shown; ++i) {
         const TypeScore& type = run.types[i];
         fmt::print("{:<44.44} {:>8} {:>8.1f}% {:>6.1f}% {:>6.1f}% {:>6.2f} {:>7.1f}% {:>8.1f}% {:>7.1f}%\n", type.type,
-                   type.score.rows, 100 * type.score.within_25, 100 * type.score.median_ape, 100 * type.score.p90_coverage,
-                   type.sigma, 100 * type.ceiling, 100 * type.hindsight, 100 * type.share_of_ceiling);
+                   type.score.rows, 100 * type.score.within_25, 100 * type.score.median_ape,
+                   100 * type.score.p90_coverage, type.sigma, 100 * type.ceiling, 100 * type.hindsight,
+                   100 * type.share_of_ceiling);
     }
 }
 
 void print_tables(const Options& options, const std::vector<Run>& runs) {
     fmt::print("moment {}: share of rows predicted within 25 % of their run time\n\n", options.moment);
-    fmt::print("{:<26} {:<10} {:>8} {:>9} {:>7} {:>7} {:>7} {:>11} {:>11} {:>9}\n", "trace", "model", "rows", "within25", "medAPE",
-               "|ln r|", "cov90", "predictable", "predict ns", "learn ns");
+    fmt::print("{:<26} {:<10} {:>8} {:>9} {:>7} {:>7} {:>7} {:>11} {:>11} {:>9}\n", "trace", "model", "rows",
+               "within25", "medAPE", "|ln r|", "cov90", "predictable", "predict ns", "learn ns");
     for (const Run& run : runs)
-        fmt::print("{:<26.26} {:<10} {:>8} {:>8.2f}% {:>6.1f}% {:>7.3f} {:>6.1f}% {:>11} {:>11.0f} {:>9.0f}\n", run.trace, run.model,
-                   run.score.rows, 100 * run.score.within_25, 100 * run.score.median_ape, run.score.mean_abs_log_ratio,
-                   100 * run.score.p90_coverage,
+        fmt::print("{:<26.26} {:<10} {:>8} {:>8.2f}% {:>6.1f}% {:>7.3f} {:>6.1f}% {:>11} {:>11.0f} {:>9.0f}\n",
+                   run.trace, run.model, run.score.rows, 100 * run.score.within_25, 100 * run.score.median_ape,
+                   run.score.mean_abs_log_ratio, 100 * run.score.p90_coverage,
                    run.predictable.rows == 0 ? "-" : fmt::format("{:.1f}%", 100 * run.predictable.within_25),
                    run.replay.predict_ns_mean, run.replay.learn_ns_mean);
     fmt::print("\nwithin 25 % after so many completed runs of the type\n{:<26} {:<10}", "trace", "model");
@@ -149,7 +154,8 @@ Result<std::vector<Run>> run_all(const Options& options) {
             run.learning = learning_speed(*rows, run.replay.outcomes);
             if (options.by_type) run.types = score_by_type(*rows, run.replay.outcomes);
             if (!options.plot.empty() && runs.empty()) {
-                const std::string title = fmt::format("{} on {}: {:.1f} % within 25 %", run.model, run.trace, 100 * run.score.within_25);
+                const std::string title =
+                    fmt::format("{} on {}: {:.1f} % within 25 %", run.model, run.trace, 100 * run.score.within_25);
                 auto written = write_plot(options.plot, plot_svg(*rows, run.replay.outcomes, title));
                 if (!written) return std::unexpected(std::move(written).error());
             }
@@ -172,8 +178,10 @@ int evaluate(const Options& options) {
         complain(runs.error().what);
         return 1;
     }
-    if (options.output == "json") print_json(options, *runs);
-    else print_tables(options, *runs);
+    if (options.output == "json")
+        print_json(options, *runs);
+    else
+        print_tables(options, *runs);
     return 0;
 }
 
@@ -181,7 +189,8 @@ int evaluate(const Options& options) {
 
 void add_command(CLI::App& root, int& exit_code) {
     auto options = std::make_shared<Options>();
-    CLI::App* verb = root.add_subcommand("evaluate", "Measure how well models predict the run times of a recorded workload");
+    CLI::App* verb =
+        root.add_subcommand("evaluate", "Measure how well models predict the run times of a recorded workload");
     verb->footer(
         "Each row is predicted before anything of it is known and learned only when it completes.\n"
         "Examples:\n"
@@ -189,16 +198,20 @@ void add_command(CLI::App& root, int& exit_code) {
         "  nexus evaluate --trace jobs.csv.gz --model mixture,ema --moment submit --by-type\n"
         "  nexus evaluate --trace a.csv.gz --trace b.csv.gz -o json\n"
         "  nexus evaluate --trace jobs.csv.gz --plot jobs.svg");
-    verb->add_option("--trace", options->traces, "Trace file (CSV, may be gzip); may be given several times")->required();
+    verb->add_option("--trace", options->traces, "Trace file (CSV, may be gzip); may be given several times")
+        ->required();
     verb->add_option("--model", options->models, "Models, separated by commas")->delimiter(',')->capture_default_str();
     verb->add_option("--moment", options->moment, "When a row is predicted: dispatch or submit")
         ->check(CLI::IsMember({"dispatch", "submit"}))
         ->capture_default_str();
     verb->add_option("--limit", options->limit, "Only the first N rows of each trace; 0 = all")->capture_default_str();
-    verb->add_option("--seed", options->seed, "Echoed in the result; the replay itself draws no random numbers")->capture_default_str();
+    verb->add_option("--seed", options->seed, "Echoed in the result; the replay itself draws no random numbers")
+        ->capture_default_str();
     verb->add_flag("--by-type", options->by_type, "The same figures for each type, with what was possible for it");
     verb->add_option("--types", options->types_shown, "Types the table shows; json shows all")->capture_default_str();
-    verb->add_option("-o,--output", options->output, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+    verb->add_option("-o,--output", options->output, "table or json")
+        ->check(CLI::IsMember({"table", "json"}))
+        ->capture_default_str();
     verb->add_option("--plot", options->plot, "Write an SVG of the first trace and model to this file");
     verb->callback([options, &exit_code] { exit_code = evaluate(*options); });
 }

@@ -1,5 +1,6 @@
 #pragma once
-// The verb `nexus evaluate`: how well models predict the run times of a recorded workload. docs/prediction.md is its manual.
+// The verb `nexus evaluate`: how well models predict the run times of a recorded workload. docs/prediction.md is its
+// manual.
 
 namespace CLI {
 class App;

@@ -9,22 +9,27 @@
 namespace nexus::evaluate {
 namespace {
 
-constexpr int kCells = 64;        // of the density, each way
-constexpr double kSide = 360;     // of a panel, pixels
-constexpr double kLeft = 60;      // of the first panel
+constexpr int kCells = 64;     // of the density, each way
+constexpr double kSide = 360;  // of a panel, pixels
+constexpr double kLeft = 60;   // of the first panel
 constexpr double kTop = 50;
-constexpr double kRight = 550;    // left edge of the second panel
-constexpr int kSteps = 60;        // points of the error curve
-constexpr double kErrorTop = 1.5; // of the error curve, |ln(predicted / actual)|
+constexpr double kRight = 550;     // left edge of the second panel
+constexpr int kSteps = 60;         // points of the error curve
+constexpr double kErrorTop = 1.5;  // of the error curve, |ln(predicted / actual)|
 
-double log10_us(Duration d) { return std::log10(static_cast<double>(std::max<std::int64_t>(d.us, 1))); }
+double log10_us(Duration d) {
+    return std::log10(static_cast<double>(std::max<std::int64_t>(d.us, 1)));
+}
 
 std::string escaped(std::string_view text) {
     std::string out;
     for (const char c : text) {
-        if (c == '<') out += "&lt;";
-        else if (c == '&') out += "&amp;";
-        else if (static_cast<unsigned char>(c) >= 0x20) out += c;
+        if (c == '<')
+            out += "&lt;";
+        else if (c == '&')
+            out += "&amp;";
+        else if (static_cast<unsigned char>(c) >= 0x20)
+            out += c;
     }
     return out;
 }
@@ -54,7 +59,8 @@ void density(std::string& svg, const std::vector<TraceRow>& rows, const std::vec
     };
     std::uint32_t most = 1;
     for (std::size_t i = 0; i < rows.size(); ++i) {
-        auto& cell = cells[static_cast<std::size_t>(cell_of(log10_us(outcomes[i].p50)) * kCells + cell_of(log10_us(rows[i].run)))];
+        auto& cell = cells[static_cast<std::size_t>(cell_of(log10_us(outcomes[i].p50)) * kCells +
+                                                    cell_of(log10_us(rows[i].run)))];
         most = std::max(most, ++cell);
     }
     const double step = kSide / kCells;
@@ -63,22 +69,24 @@ void density(std::string& svg, const std::vector<TraceRow>& rows, const std::vec
             const std::uint32_t count = cells[static_cast<std::size_t>(y * kCells + x)];
             if (count == 0) continue;
             const double opacity = 0.12 + 0.88 * std::log1p(count) / std::log1p(most);
-            svg += fmt::format("<rect x='{:.1f}' y='{:.1f}' width='{:.2f}' height='{:.2f}' fill='#2a78c8' opacity='{:.2f}'/>\n",
-                               kLeft + x * step, kTop + kSide - (y + 1) * step, step, step, opacity);
+            svg += fmt::format(
+                "<rect x='{:.1f}' y='{:.1f}' width='{:.2f}' height='{:.2f}' fill='#2a78c8' opacity='{:.2f}'/>\n",
+                kLeft + x * step, kTop + kSide - (y + 1) * step, step, step, opacity);
         }
     for (int power = static_cast<int>(low); power <= static_cast<int>(high); ++power) {
         const double at = (power - low) / (high - low) * kSide;
         svg += fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='middle'>{}</text>", kLeft + at, kTop + kSide + 16,
                            power_name(power));
-        svg += fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='end'>{}</text>\n", kLeft - 5, kTop + kSide - at + 4,
-                           power_name(power));
+        svg += fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='end'>{}</text>\n", kLeft - 5,
+                           kTop + kSide - at + 4, power_name(power));
     }
     // The diagonal and the two lines that bound the estimates within 25 %.
     for (const double factor : {1.0, 0.75, 1.25}) {
         const double shift = std::log10(factor) / (high - low) * kSide;
-        svg += fmt::format("<line x1='{:.1f}' y1='{:.1f}' x2='{:.1f}' y2='{:.1f}' class='{}'/>\n", kLeft + std::max(0.0, -shift),
-                           kTop + kSide - std::max(0.0, shift), kLeft + kSide - std::max(0.0, shift),
-                           kTop + std::max(0.0, -shift), factor == 1.0 ? "axis" : "bound");
+        svg += fmt::format("<line x1='{:.1f}' y1='{:.1f}' x2='{:.1f}' y2='{:.1f}' class='{}'/>\n",
+                           kLeft + std::max(0.0, -shift), kTop + kSide - std::max(0.0, shift),
+                           kLeft + kSide - std::max(0.0, shift), kTop + std::max(0.0, -shift),
+                           factor == 1.0 ? "axis" : "bound");
     }
 }
 
@@ -106,7 +114,8 @@ void error_curve(std::string& svg, const std::vector<TraceRow>& rows, const std:
     svg += fmt::format("<polyline points='{}' fill='none' stroke='#2a9a4a' stroke-width='1.5'/>\n", hit_points);
     for (int tick = 0; tick <= 5; ++tick) {
         const double y = kTop + kSide * (1 - tick / 5.0);
-        svg += fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='end' fill='#2a9a4a'>{} %</text>", kRight - 5, y + 4, tick * 20);
+        svg += fmt::format("<text x='{:.1f}' y='{:.1f}' text-anchor='end' fill='#2a9a4a'>{} %</text>", kRight - 5,
+                           y + 4, tick * 20);
         svg += fmt::format("<text x='{:.1f}' y='{:.1f}' fill='#c8452a'>{:.1f}</text>\n", kRight + kSide + 5, y + 4,
                            tick * kErrorTop / 5);
     }
@@ -116,7 +125,8 @@ void error_curve(std::string& svg, const std::vector<TraceRow>& rows, const std:
 
 std::string plot_svg(const std::vector<TraceRow>& rows, const std::vector<Outcome>& outcomes, std::string_view title) {
     std::string svg =
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 960 460' width='960' height='460' font-family='sans-serif' "
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 960 460' width='960' height='460' "
+        "font-family='sans-serif' "
         "font-size='11'>\n<style>text{fill:#777}.axis{stroke:#777}.bound{stroke:#777;stroke-dasharray:4 3}"
         ".frame{fill:none;stroke:#999}</style>\n";
     svg += fmt::format("<text x='{}' y='22' font-size='15'>{}</text>\n", kLeft, escaped(title));
@@ -124,9 +134,11 @@ std::string plot_svg(const std::vector<TraceRow>& rows, const std::vector<Outcom
     error_curve(svg, rows, outcomes);
     for (const double left : {kLeft, kRight})
         svg += fmt::format("<rect x='{}' y='{}' width='{}' height='{}' class='frame'/>\n", left, kTop, kSide, kSide);
-    svg += fmt::format("<text x='{}' y='{}'>predicted (up) against actual (right); dashed: within 25 %</text>\n", kLeft, kTop - 8);
-    svg += fmt::format("<text x='{}' y='{}'>share within 25 % (left), mean |ln predicted/actual| (right), over the trace</text>\n",
-                       kRight, kTop - 8);
+    svg += fmt::format("<text x='{}' y='{}'>predicted (up) against actual (right); dashed: within 25 %</text>\n", kLeft,
+                       kTop - 8);
+    svg += fmt::format(
+        "<text x='{}' y='{}'>share within 25 % (left), mean |ln predicted/actual| (right), over the trace</text>\n",
+        kRight, kTop - 8);
     return svg + "</svg>\n";
 }
 

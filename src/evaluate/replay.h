@@ -1,7 +1,8 @@
 #pragma once
 // Plays a trace against a predictor the way a live system would meet it: never learning a run before it ended.
 //
-//   dispatch   the rows go first in, first out, through W = max(8, ceil(mean load / 0.7)) equal workers; each is predicted when it
+//   dispatch   the rows go first in, first out, through W = max(8, ceil(mean load / 0.7)) equal workers; each is
+//   predicted when it
 //              gets its worker and learned when it completes
 //   submit     each row is predicted when it arrives, starts at once, and is learned when it completes
 //
@@ -26,11 +27,11 @@ struct Outcome {  // of one row, in the order of the trace
 
 struct Replay {
     std::vector<Outcome> outcomes;
-    std::uint64_t workers = 0;       // 0 = unlimited
+    std::uint64_t workers = 0;  // 0 = unlimited
     double predict_ns_mean = 0;
     double learn_ns_mean = 0;
-    double elapsed_s = 0;            // whole replay
-    predict::Accuracy accuracy;      // as the predictor itself reports it at the end
+    double elapsed_s = 0;        // whole replay
+    predict::Accuracy accuracy;  // as the predictor itself reports it at the end
 };
 
 // Workers of the dispatch protocol.

@@ -18,7 +18,9 @@ double median(std::vector<double>& values) {
     return *middle;
 }
 
-double microseconds_of(Duration d) { return static_cast<double>(std::max<std::int64_t>(d.us, 1)); }
+double microseconds_of(Duration d) {
+    return static_cast<double>(std::max<std::int64_t>(d.us, 1));
+}
 
 bool hit(const TraceRow& row, const Outcome& outcome) {
     const double actual = microseconds_of(row.run);

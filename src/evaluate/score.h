@@ -21,9 +21,9 @@ struct Score {
 struct TypeScore {
     std::string type;
     Score score;
-    // What could be had at all. `sigma` is the standard deviation of ln(run) that a line in ln(payload), fitted in hindsight,
-    // leaves unexplained; a log-normal workload of that sigma allows 2 Phi(0.2554 / sigma) - 1. `hindsight` is the share of
-    // hits of the best single constant. Neither is a hard bound: history can explain more than payload.
+    // What could be had at all. `sigma` is the standard deviation of ln(run) that a line in ln(payload), fitted in
+    // hindsight, leaves unexplained; a log-normal workload of that sigma allows 2 Phi(0.2554 / sigma) - 1. `hindsight`
+    // is the share of hits of the best single constant. Neither is a hard bound: history can explain more than payload.
     double sigma = 0;
     double ceiling = 0;
     double hindsight = 0;
@@ -35,8 +35,8 @@ Score score(const std::vector<TraceRow>& rows, const std::vector<Outcome>& outco
 // Most rows first, then by name.
 std::vector<TypeScore> score_by_type(const std::vector<TraceRow>& rows, const std::vector<Outcome>& outcomes);
 
-// The same over the rows of predictable types only: at least 20 rows, of which one constant would hit 80 % in hindsight.
-// `rows` 0 when there are none.
+// The same over the rows of predictable types only: at least 20 rows, of which one constant would hit 80 % in
+// hindsight. `rows` 0 when there are none.
 Score score_predictable(const std::vector<TraceRow>& rows, const std::vector<Outcome>& outcomes);
 
 // The share of hits after so many completed runs of the type.

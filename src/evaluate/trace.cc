@@ -12,7 +12,19 @@
 namespace nexus::evaluate {
 namespace {
 
-enum Column : std::size_t { submit, duration, type, group, payload, cpu, memory, gpu, user_estimate, worker, column_count };
+enum Column : std::size_t {
+    submit,
+    duration,
+    type,
+    group,
+    payload,
+    cpu,
+    memory,
+    gpu,
+    user_estimate,
+    worker,
+    column_count
+};
 
 constexpr std::array<std::string_view, column_count> kColumns = {
     "submit_time_s", "duration_s", "type",    "group_or_user",   "payload_size",
@@ -59,7 +71,8 @@ Result<Layout> read_header(std::string_view line, std::string_view name) {
 // One line's fields, and the number reader that explains itself.
 class Line {
 public:
-    Line(std::string_view name, std::size_t number, const Layout& layout) : name_(name), number_(number), layout_(layout) {}
+    Line(std::string_view name, std::size_t number, const Layout& layout)
+        : name_(name), number_(number), layout_(layout) {}
 
     bool split(std::string_view line) {
         std::size_t count = 0;

@@ -1,21 +1,23 @@
 #pragma once
 // Mode seeking in log space: where a point estimate must stand so that most of the given weight lies within 25 % of it.
 //
-// An estimate p is within 25 % of an actual a when p/1.25 <= a <= p/0.75, so a band of log width ln(1.25/0.75) is slid over
-// the sorted values and the heaviest one wins; the estimate stands in it so that nothing falls out, between the middle of its extremes and its mean. That maximises the share of hits, which
-// neither the mean nor the median does (docs/prediction.md).
+// An estimate p is within 25 % of an actual a when p/1.25 <= a <= p/0.75, so a band of log width ln(1.25/0.75) is slid
+// over the sorted values and the heaviest one wins; the estimate stands in it so that nothing falls out, between the
+// middle of its extremes and its mean. That maximises the share of hits, which neither the mean nor the median does
+// (docs/prediction.md).
 
 #include <algorithm>
 #include <cstddef>
 
 namespace nexus::predict {
 
-inline constexpr float kBandWidth = 0.510826F;     // ln(1.25 / 0.75)
-inline constexpr float kBandSkew = -0.032269F;     // (ln 1.25 + ln 0.75) / 2: from the middle of the actuals to the estimate
-inline constexpr float kHitLow = -0.287682F;       // ln 0.75: ln(estimate / actual) of a hit lies between these two
-inline constexpr float kHitHigh = 0.223144F;       // ln 1.25
+inline constexpr float kBandWidth = 0.510826F;  // ln(1.25 / 0.75)
+inline constexpr float kBandSkew =
+    -0.032269F;                               // (ln 1.25 + ln 0.75) / 2: from the middle of the actuals to the estimate
+inline constexpr float kHitLow = -0.287682F;  // ln 0.75: ln(estimate / actual) of a hit lies between these two
+inline constexpr float kHitHigh = 0.223144F;  // ln 1.25
 
-inline constexpr float kMeanShare = 0.3F;          // how far from the middle towards the mean; flat from 0 to 0.5
+inline constexpr float kMeanShare = 0.3F;  // how far from the middle towards the mean; flat from 0 to 0.5
 
 struct Band {
     float centre = 0;  // ln of the estimate
@@ -54,7 +56,8 @@ inline Band densest_band(const float* value, const float* weight, std::size_t co
     const float middle = (first + last) * 0.5F;
     const float mean = best.weight > 0 ? value[0] + best_moment / best.weight : middle;
     // Anywhere between these two the band still holds all of it.
-    const float leaning = std::clamp(mean, std::min(last - kBandWidth * 0.5F, middle), std::max(first + kBandWidth * 0.5F, middle));
+    const float leaning =
+        std::clamp(mean, std::min(last - kBandWidth * 0.5F, middle), std::max(first + kBandWidth * 0.5F, middle));
     best.centre = middle + kMeanShare * (leaning - middle) + kBandSkew;
     return best;
 }

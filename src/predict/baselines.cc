@@ -50,7 +50,8 @@ public:
         all.load(in);
         KeyTable<State> types(kTypesMax);
         if (!in.failed()) types.load(in);
-        if (in.failed() || !in.at_end()) return fail(Fault::corrupt, std::string(name()) + " model: bytes do not parse");
+        if (in.failed() || !in.at_end())
+            return fail(Fault::corrupt, std::string(name()) + " model: bytes do not parse");
         all_ = std::move(all);
         types_ = std::move(types);
         return {};
@@ -137,8 +138,14 @@ public:
 
 }  // namespace
 
-std::unique_ptr<Model> make_ema() { return std::make_unique<Ema>(); }
-std::unique_ptr<Model> make_median10() { return std::make_unique<Median10>(); }
-std::unique_ptr<Model> make_mode50() { return std::make_unique<Mode50>(); }
+std::unique_ptr<Model> make_ema() {
+    return std::make_unique<Ema>();
+}
+std::unique_ptr<Model> make_median10() {
+    return std::make_unique<Median10>();
+}
+std::unique_ptr<Model> make_mode50() {
+    return std::make_unique<Mode50>();
+}
 
 }  // namespace nexus::predict

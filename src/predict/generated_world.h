@@ -1,5 +1,6 @@
 #pragma once
-// Generated workloads for the tests of this room: run times with a known law, so that what a predictor should reach is known.
+// Generated workloads for the tests of this room: run times with a known law, so that what a predictor should reach is
+// known.
 
 #include <cmath>
 #include <string>

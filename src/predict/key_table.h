@@ -1,10 +1,11 @@
 #pragma once
-// A bounded table from 64-bit keys to state, for things that outsiders may name without limit (types, tenants, workers).
+// A bounded table from 64-bit keys to state, for things that outsiders may name without limit (types, tenants,
+// workers).
 //
-// Full means full: a new key takes the place of one that was not used since the clock hand last passed it; when the hand
-// finds none, the newcomer is refused this time and its data belongs into the owner's common bucket. Frequent keys stay, whatever
-// flood of one-time keys passes by. Look-ups cost one probe; everything is O(1). Entries keep their order of arrival, so
-// saving needs no sorting and equal histories give equal bytes. Not thread-safe.
+// Full means full: a new key takes the place of one that was not used since the clock hand last passed it; when the
+// hand finds none, the newcomer is refused this time and its data belongs into the owner's common bucket. Frequent keys
+// stay, whatever flood of one-time keys passes by. Look-ups cost one probe; everything is O(1). Entries keep their
+// order of arrival, so saving needs no sorting and equal histories give equal bytes. Not thread-safe.
 
 #include <cstdint>
 #include <utility>

@@ -46,7 +46,8 @@ TEST_CASE("a stationary new type is within 25 % for most tasks after ten executi
         warm_up(feed, rng, row.sigma);
         std::array<Tally, 4> after;  // 1-2, 3-9, 10-19, 20-59 runs known
         for (int fresh = 0; fresh < 60; ++fresh) {
-            const std::string type = "fresh" + std::string(1, static_cast<char>('a' + fresh % 26)) + std::to_string(fresh) + "x";
+            const std::string type =
+                "fresh" + std::string(1, static_cast<char>('a' + fresh % 26)) + std::to_string(fresh) + "x";
             const double scale = 1e5 * std::exp(8 * rng.unit());
             for (int known = 0; known < 60; ++known) {
                 const bool hit = feed.run({.type = type, .tenant = "t"}, scale * std::exp(row.sigma * gauss(rng)));
@@ -54,8 +55,8 @@ TEST_CASE("a stationary new type is within 25 % for most tasks after ten executi
             }
         }
         const double ceiling = std::erf(0.2554 / row.sigma / std::sqrt(2.0));
-        INFO("sigma " << row.sigma << ": ceiling " << ceiling << ", after 1-2 runs " << after[0].share() << ", 3-9 " << after[1].share()
-                      << ", 10-19 " << after[2].share() << ", 20-59 " << after[3].share());
+        INFO("sigma " << row.sigma << ": ceiling " << ceiling << ", after 1-2 runs " << after[0].share() << ", 3-9 "
+                      << after[1].share() << ", 10-19 " << after[2].share() << ", 20-59 " << after[3].share());
         CHECK_GT(after[2].share(), row.want);
         CHECK_GT(after[3].share(), row.want);
     }
@@ -76,12 +77,14 @@ TEST_CASE("after a sudden threefold change estimates are right again within twen
                 const bool hit = feed.run({.type = "steady", .tenant = "t"}, factor * 2e6 * std::exp(0.1 * gauss(rng)));
                 if (i > 20) late.add(hit);
                 // Single misses are the law of the workload; two in a row are ignorance.
-                else if (!hit && last_miss == i - 1) last_miss = i;
+                else if (!hit && last_miss == i - 1)
+                    last_miss = i;
             }
             recovered.add(late.share() > 0.9);
             slowest = std::max(slowest, static_cast<double>(last_miss));
         }
-        INFO("factor " << factor << ": right after at most " << slowest << " executions, share recovered " << recovered.share());
+        INFO("factor " << factor << ": right after at most " << slowest << " executions, share recovered "
+                       << recovered.share());
         CHECK_LE(slowest, 20);
         CHECK_GT(recovered.share(), 0.94);
     }
@@ -120,14 +123,16 @@ TEST_CASE("hidden speeds of workers are found and used") {
         const double us = 1e6 * static_cast<double>(kind + 1) * kSlowness[at] * std::exp(0.12 * gauss(rng));
         const bool hit = feed.run({.type = type, .tenant = "t", .worker = worker}, us);
         if (i > 3000) late.add(hit);
-        for (const SpeedChange& change : predictor.take_speed_changes()) found[static_cast<std::size_t>(change.worker.back() - '0')] = change.speed_ppm;
+        for (const SpeedChange& change : predictor.take_speed_changes())
+            found[static_cast<std::size_t>(change.worker.back() - '0')] = change.speed_ppm;
     }
     INFO("within 25 % " << late.share());
     CHECK_GT(late.share(), 0.90);
     // Speeds are relative to the fleet: compare with the first average worker.
     for (std::size_t at = 0; at < kSlowness.size(); ++at) {
         if (kSlowness[at] == 1.0) continue;
-        const double middle = 0.5 * (static_cast<double>(found[2] == 0 ? 1'000'000 : found[2]) + static_cast<double>(found[3] == 0 ? 1'000'000 : found[3]));
+        const double middle = 0.5 * (static_cast<double>(found[2] == 0 ? 1'000'000 : found[2]) +
+                                     static_cast<double>(found[3] == 0 ? 1'000'000 : found[3]));
         CAPTURE(at);
         CHECK_EQ(static_cast<double>(found[at]) / middle, doctest::Approx(kSlowness[at]).epsilon(0.15));
     }
@@ -154,7 +159,8 @@ TEST_CASE("P90 holds nine runs in ten, of log-normal and of two-humped types") {
     }
 }
 
-TEST_CASE("a type met for the first time is answered by hint, tenant, family, fleet, in the order of what proved right") {
+TEST_CASE(
+    "a type met for the first time is answered by hint, tenant, family, fleet, in the order of what proved right") {
     Predictor predictor(nullptr);
     const Estimate nothing = predictor.estimate({.type = "first"}, {});
     CHECK_EQ(nothing.source, EstimateSource::fallback);
@@ -177,7 +183,8 @@ TEST_CASE("runs that are always cut off raise the estimate to what is known at l
     for (int i = 0; i < 30; ++i) {
         const Estimate made = predictor.estimate(features, now);
         now = now + seconds(60);
-        predictor.learn({.features = features, .end = RunEnd::censored, .run = seconds(60), .predicted = made, .at = now});
+        predictor.learn(
+            {.features = features, .end = RunEnd::censored, .run = seconds(60), .predicted = made, .at = now});
     }
     CHECK_GT(predictor.estimate(features, now).p50.us, seconds(40).us);
     CHECK_EQ(predictor.type("hangs")->samples, 5);

@@ -9,8 +9,8 @@
 namespace nexus::predict {
 namespace {
 
-// Memory and recency of each window. Chosen on recorded workloads of eight kinds (docs/prediction.md); all of them are flat
-// around these values.
+// Memory and recency of each window. Chosen on recorded workloads of eight kinds (docs/prediction.md); all of them are
+// flat around these values.
 constexpr std::size_t kTypeWindow = 50;
 constexpr std::size_t kCellWindow = 20;
 constexpr std::size_t kPlaceWindow = 50;
@@ -36,11 +36,11 @@ constexpr float kErrorMax = 2.0F;
 constexpr float kErrorWeight = 0.01F;
 constexpr float kPriorCount = 10;
 constexpr float kNewPriorCount = 4;
-constexpr std::uint64_t kNewRuns = 3;       // a type with fewer runs is new
-constexpr std::uint64_t kFamilyRuns = 8;    // a type tells its family of its first runs, then of each eighth
-constexpr float kLostBy = 0.08F;            // hit rate: an expert this far behind is asked only each eighth time,
-constexpr float kLostCount = 20;            // once it was scored that often
-constexpr std::uint32_t kBeyondMax = 3;     // censored runs in a row, all longer than estimated, before they are believed
+constexpr std::uint64_t kNewRuns = 3;     // a type with fewer runs is new
+constexpr std::uint64_t kFamilyRuns = 8;  // a type tells its family of its first runs, then of each eighth
+constexpr float kLostBy = 0.08F;          // hit rate: an expert this far behind is asked only each eighth time,
+constexpr float kLostCount = 20;          // once it was scored that often
+constexpr std::uint32_t kBeyondMax = 3;   // censored runs in a row, all longer than estimated, before they are believed
 constexpr double kUnknownUs = 5e6;
 
 // What experts are worth before any record: a hint is meant, a family is a guess.
@@ -67,7 +67,9 @@ std::uint32_t short_hash(std::string_view text) {
     return text.empty() ? 0 : static_cast<std::uint32_t>(hash_bytes(text) >> 16);
 }
 
-float log_of(Duration d) { return std::log(static_cast<float>(std::max<std::int64_t>(d.us, 1))); }
+float log_of(Duration d) {
+    return std::log(static_cast<float>(std::max<std::int64_t>(d.us, 1)));
+}
 
 }  // namespace
 
@@ -98,9 +100,9 @@ Mixture::Query Mixture::query_of(const Features& features) {
     query.sample.payload = features.payload_bytes == 0 ? 0.0F : std::log1p(static_cast<float>(features.payload_bytes));
     query.sample.type = static_cast<std::uint32_t>(query.type >> 16);
     query.sample.user = short_hash(features.tenant);
-    const std::uint64_t demand =
-        mix(mix(mix(1, static_cast<std::uint64_t>(features.cpu_milli)), static_cast<std::uint64_t>(features.memory_bytes)),
-            static_cast<std::uint64_t>(features.gpu_milli));
+    const std::uint64_t demand = mix(
+        mix(mix(1, static_cast<std::uint64_t>(features.cpu_milli)), static_cast<std::uint64_t>(features.memory_bytes)),
+        static_cast<std::uint64_t>(features.gpu_milli));
     query.sample.demand = static_cast<std::uint32_t>(demand >> 16);
     query.sample.worker = short_hash(features.worker);
     return query;
@@ -166,13 +168,15 @@ Mixture::Answer Mixture::ask(const Query& query, TypeState* type, Cell* cell) {
     answer.values[by_hint] = query.hint;
     const bool is_new = type == nullptr || type->seen < kNewRuns;
     if (is_new && !query.family.empty())
-        if (const Recent* family = families_.find(hash_bytes(query.family))) answer.set(by_prefix, family->recent.mode(kSlow));
+        if (const Recent* family = families_.find(hash_bytes(query.family)))
+            answer.set(by_prefix, family->recent.mode(kSlow));
     // The two that look at every past run cost most. Where they have lost for long they are asked only now and then.
     bool scaled = true;
     bool joined = true;
     if (type != nullptr && ++type->turn % 8 != 0) {
         float best = 0;
-        for (const Expert e : {type_mode, user_mode, scaled_mode, joined_mode}) best = std::max(best, standing(e, type, cell));
+        for (const Expert e : {type_mode, user_mode, scaled_mode, joined_mode})
+            best = std::max(best, standing(e, type, cell));
         const auto lost = [&](Expert e) {
             return type->score.count[e] > kLostCount && standing(e, type, cell) < best - kLostBy;
         };
@@ -183,12 +187,13 @@ Mixture::Answer Mixture::ask(const Query& query, TypeState* type, Cell* cell) {
     return answer;
 }
 
-// The share of hits expected of an expert here: its recent record with the type and with the (type, tenant), each shrunk to its
-// record with everything, less a little for far misses.
+// The share of hits expected of an expert here: its recent record with the type and with the (type, tenant), each
+// shrunk to its record with everything, less a little for far misses.
 float Mixture::standing(Expert expert, const TypeState* type, const Cell* cell) const {
     const bool is_new = type == nullptr || type->seen < kNewRuns;
     const ExpertScore& fleet = is_new ? new_score_ : score_;
-    const float base = (fleet.hits[expert] + kNewPriorCount * kPriorRate[expert]) / (fleet.count[expert] + kNewPriorCount);
+    const float base =
+        (fleet.hits[expert] + kNewPriorCount * kPriorRate[expert]) / (fleet.count[expert] + kNewPriorCount);
     const auto rate = [&](const ExpertScore& score) {
         return (score.hits[expert] + kPriorCount * base) / (score.count[expert] + kPriorCount);
     };
@@ -249,8 +254,8 @@ Result<Estimate> Mixture::estimate(const Features& features) {
     return estimate;
 }
 
-// What the experts said when `predicted` was made. Estimates carry no number to look them up by, so it is the newest answer
-// in which some expert said that value, or else the oldest kept: dispatches long ago are nearest to that one.
+// What the experts said when `predicted` was made. Estimates carry no number to look them up by, so it is the newest
+// answer in which some expert said that value, or else the oldest kept: dispatches long ago are nearest to that one.
 const ExpertValues* Mixture::said_at(const Cell& cell, const Estimate& predicted) {
     if (cell.said.empty()) return nullptr;
     if (predicted.source == EstimateSource::none) return &cell.said.back();
@@ -280,10 +285,11 @@ void Mixture::learn(const Observation& observation) {
         learn_run(query, type, cell);
         return;
     }
-    // A run that was cut off says only that its like take longer. One proves little; when nothing but such runs come, their
-    // length is the best lower bound there is.
-    const bool longer = observation.predicted.source == EstimateSource::none ? type.seen == 0
-                                                                            : observation.run > observation.predicted.p50;
+    // A run that was cut off says only that its like take longer. One proves little; when nothing but such runs come,
+    // their length is the best lower bound there is.
+    const bool longer = observation.predicted.source == EstimateSource::none
+                            ? type.seen == 0
+                            : observation.run > observation.predicted.p50;
     if (observation.end != RunEnd::censored || !longer) return;
     if (++type.beyond < kBeyondMax && type.seen > 0) return;
     learn_run(query, type, cells_.find_or_admit(query.cell));
@@ -308,7 +314,8 @@ void Mixture::learn_run(const Query& query, TypeState& type, Cell* cell) {
         }
     const bool tells = type.seen < kFamilyRuns || type.seen % kFamilyRuns == 0;
     if (tells && !query.family.empty())
-        if (Recent* family = families_.find_or_admit(hash_bytes(query.family))) family->recent.insert(value, kTypeWindow);
+        if (Recent* family = families_.find_or_admit(hash_bytes(query.family)))
+            family->recent.insert(value, kTypeWindow);
     all_.insert(value, kAllWindow);
     ++type.seen;
 }
@@ -342,9 +349,11 @@ void Mixture::describe(std::string_view name, TypeStat& stat) const {
     stat.expert = best == expert_count ? "" : kNames[best];
     for (std::size_t e = 0; e < expert_count; ++e) {
         if (std::isnan(type->said[e])) continue;
-        const double hits = type->score.count[e] > 0 ? static_cast<double>(type->score.hits[e] / type->score.count[e]) : 0.0;
+        const double hits =
+            type->score.count[e] > 0 ? static_cast<double>(type->score.hits[e] / type->score.count[e]) : 0.0;
         const double us = std::exp(std::clamp(static_cast<double>(type->said[e]), 0.0, 33.0));
-        stat.experts.push_back({.name = kNames[e], .hit_rate = hits, .weight = e == best ? 1.0 : 0.0, .estimate = {std::llround(us)}});
+        stat.experts.push_back(
+            {.name = kNames[e], .hit_rate = hits, .weight = e == best ? 1.0 : 0.0, .estimate = {std::llround(us)}});
     }
 }
 

@@ -3,15 +3,16 @@
 //
 //   type_mode     mode of the type's last 50 runs
 //   user_mode     fast mode of the last 20 runs of (type, tenant)
-//   scaled_mode   mode of the type's last 128 runs, weighted by likeness (tenant, resources, worker, payload), their durations
+//   scaled_mode   mode of the type's last 128 runs, weighted by likeness (tenant, resources, worker, payload), their
+//   durations
 //                 carried over to this payload by the type's learned slope
 //   joined_mode   the same joined with the tenant's runs of other types: serves types just met
 //   worker_mode   mode of the last 50 runs of (type, worker)
 //   hint          what the submitter says
 //   prefix        mode of types with a similar name; asked only while the type is new
 //
-// When none of them has anything to say: the mode of all runs, then 5 s. docs/prediction.md has the formulae and what they
-// achieve. Deterministic; bounded (limits below); not thread-safe.
+// When none of them has anything to say: the mode of all runs, then 5 s. docs/prediction.md has the formulae and what
+// they achieve. Deterministic; bounded (limits below); not thread-safe.
 
 #include <array>
 #include <cstdint>
@@ -34,7 +35,16 @@ struct MixtureLimits {
     std::size_t families_max = 4096;  // further families of names do not help new types
 };
 
-enum Expert : std::size_t { type_mode, user_mode, scaled_mode, joined_mode, worker_mode, by_hint, by_prefix, expert_count };
+enum Expert : std::size_t {
+    type_mode,
+    user_mode,
+    scaled_mode,
+    joined_mode,
+    worker_mode,
+    by_hint,
+    by_prefix,
+    expert_count
+};
 using ExpertValues = std::array<float, expert_count>;  // ln(microseconds); NaN = this expert has nothing to say
 inline constexpr ExpertValues kNobody = [] {
     ExpertValues values{};
@@ -77,9 +87,9 @@ private:
         std::string_view family;
     };
     struct TypeState {
-        std::uint64_t seen = 0;       // runs learned
-        std::uint8_t turn = 0;        // counts estimates, so that losing experts are asked now and then
-        std::uint32_t beyond = 0;     // censored runs since the last success that outlasted the estimate
+        std::uint64_t seen = 0;    // runs learned
+        std::uint8_t turn = 0;     // counts estimates, so that losing experts are asked now and then
+        std::uint32_t beyond = 0;  // censored runs since the last success that outlasted the estimate
         ModeWindow recent;
         SampleWindow samples;
         PayloadSlope slope;

@@ -32,9 +32,12 @@ bool ModelChain::ask_champion(const Features& features, Estimate& made) {
     std::uint64_t* failure = nullptr;
     try {
         Result<Estimate> answer = champion_->estimate(features);
-        if (!answer) failure = &failures_.errors;
-        else if (!sound(*answer)) failure = &failures_.invalid;
-        else made = *answer;
+        if (!answer)
+            failure = &failures_.errors;
+        else if (!sound(*answer))
+            failure = &failures_.invalid;
+        else
+            made = *answer;
     } catch (...) {
         failure = &failures_.exceptions;
     }
@@ -110,8 +113,9 @@ void ModelChain::save(std::string& out) const {
     bytes.clear();
     stand_in_->save(bytes);
     writer.text(bytes);
-    for (const std::uint64_t n : {failures_.errors, failures_.exceptions, failures_.invalid, failures_.slow, failures_.skipped,
-                                  failures_.unanswered, failures_.drifts, std::uint64_t{in_a_row_}, std::uint64_t{resting_}})
+    for (const std::uint64_t n :
+         {failures_.errors, failures_.exceptions, failures_.invalid, failures_.slow, failures_.skipped,
+          failures_.unanswered, failures_.drifts, std::uint64_t{in_a_row_}, std::uint64_t{resting_}})
         writer.varint(n);
 }
 
@@ -121,8 +125,8 @@ Result<void> ModelChain::load(std::string_view bytes) {
     const std::string_view champion = in.text();
     const std::string_view stand_in = in.text();
     ModelFailures failures;
-    for (std::uint64_t* n : {&failures.errors, &failures.exceptions, &failures.invalid, &failures.slow, &failures.skipped,
-                             &failures.unanswered, &failures.drifts})
+    for (std::uint64_t* n : {&failures.errors, &failures.exceptions, &failures.invalid, &failures.slow,
+                             &failures.skipped, &failures.unanswered, &failures.drifts})
         *n = in.varint();
     const std::uint64_t in_a_row = in.varint();
     const std::uint64_t resting = in.varint();

@@ -1,9 +1,10 @@
 #pragma once
 // The champion model behind a guard, and the stand-in that answers when it fails.
 //
-// A champion may be foreign code: it may throw, return an error or nonsense, or take too long. None of that leaves here. After
-// three failures in a row the champion rests for 1000 estimates, so that a hanging model does not hang every decision; then
-// one call finds out whether it is back. The stand-in (ema) answers only for types it has seen. Not thread-safe.
+// A champion may be foreign code: it may throw, return an error or nonsense, or take too long. None of that leaves
+// here. After three failures in a row the champion rests for 1000 estimates, so that a hanging model does not hang
+// every decision; then one call finds out whether it is back. The stand-in (ema) answers only for types it has seen.
+// Not thread-safe.
 
 #include <memory>
 #include <string>

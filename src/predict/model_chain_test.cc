@@ -13,7 +13,9 @@ namespace {
 enum class Illness { none, error, thrown, zero, negative, huge, nan, slow };
 
 std::int64_t clock_us = 0;  // what the injected stopwatch shows
-Instant stopwatch() { return {clock_us}; }
+Instant stopwatch() {
+    return {clock_us};
+}
 
 class IllModel final : public Model {
 public:
@@ -21,7 +23,11 @@ public:
     std::string_view name() const override { return "ill"; }
     Result<Estimate> estimate(const Features&) override {
         ++asked;
-        Estimate made{.p50 = seconds(7), .p90 = seconds(9), .mean = seconds(7), .confidence_permille = 500, .source = EstimateSource::model};
+        Estimate made{.p50 = seconds(7),
+                      .p90 = seconds(9),
+                      .mean = seconds(7),
+                      .confidence_permille = 500,
+                      .source = EstimateSource::model};
         switch (illness_) {
             case Illness::none: break;
             case Illness::error: return fail(Fault::unavailable, "no");
@@ -52,7 +58,7 @@ TEST_CASE("a failing champion is replaced for that answer, flagged and counted")
     static constexpr struct {
         const char* name;
         Illness illness;
-        std::uint64_t ModelFailures::*counted;
+        std::uint64_t ModelFailures::* counted;
     } rows[] = {
         {"returns an error", Illness::error, &ModelFailures::errors},
         {"throws", Illness::thrown, &ModelFailures::exceptions},

@@ -15,7 +15,7 @@ struct Entry {
 };
 
 constexpr std::array<Entry, 4> kModels = {{
-    {"mixture", [] () -> std::unique_ptr<Model> { return std::make_unique<Mixture>(); }},
+    {"mixture", []() -> std::unique_ptr<Model> { return std::make_unique<Mixture>(); }},
     {"ema", make_ema},
     {"median10", make_median10},
     {"mode50", make_mode50},

@@ -1,8 +1,9 @@
 #pragma once
 // How a type's run time grows with its payload: the slope of ln(run) on ln(1 + bytes), learned online with forgetting.
 //
-// Recursive least squares for one regressor, kept as exponentially weighted moments: the slope is covariance over variance with
-// a ridge that pulls it to zero while there is little evidence. Innovations are clipped so that one wild run cannot turn it.
+// Recursive least squares for one regressor, kept as exponentially weighted moments: the slope is covariance over
+// variance with a ridge that pulls it to zero while there is little evidence. Innovations are clipped so that one wild
+// run cannot turn it.
 
 #include <algorithm>
 #include <cmath>

@@ -9,14 +9,16 @@
 namespace nexus::predict {
 namespace {
 
-constexpr float kTrustStep = 0.003F;     // algorithms: about the last 300 completions
-constexpr float kTrustPrior = 0.05F;     // variance's worth of belief in slope 1 while there is little evidence
-constexpr float kNewTailStep = 0.1F;     // of a type's step: what types just met start from moves slowly
-constexpr float kTailHaste = 4;            // a type's first steps are so much longer
+constexpr float kTrustStep = 0.003F;  // algorithms: about the last 300 completions
+constexpr float kTrustPrior = 0.05F;  // variance's worth of belief in slope 1 while there is little evidence
+constexpr float kNewTailStep = 0.1F;  // of a type's step: what types just met start from moves slowly
+constexpr float kTailHaste = 4;       // a type's first steps are so much longer
 constexpr float kLongStep = 0.001F;
 constexpr float kShortStep = 0.01F;
 
-float log_of(Duration d) { return static_cast<float>(std::log(static_cast<double>(std::max<std::int64_t>(d.us, 1)))); }
+float log_of(Duration d) {
+    return static_cast<float>(std::log(static_cast<double>(std::max<std::int64_t>(d.us, 1))));
+}
 
 Duration scaled(Duration d, float log_factor) {
     const double us = static_cast<double>(d.us) * std::exp(static_cast<double>(log_factor));
@@ -52,7 +54,11 @@ Estimate Predictor::estimate(const Features& features, Instant now) {
         const auto forced = s.forced.find(features.type);
         if (forced != s.forced.end() && now < forced->second.expires) {
             const Duration p50 = forced->second.estimate;
-            return {.p50 = p50, .p90 = scaled(p50, tail), .mean = p50, .confidence_permille = 1000, .source = EstimateSource::forced};
+            return {.p50 = p50,
+                    .p90 = scaled(p50, tail),
+                    .mean = p50,
+                    .confidence_permille = 1000,
+                    .source = EstimateSource::forced};
         }
         if (forced != s.forced.end()) s.forced.erase(forced);
     }
@@ -79,8 +85,10 @@ void Predictor::learn(const Observation& observation) {
     // A run beyond its P90 was counted when it passed it, if anybody looked; the count must not be taken twice.
     const bool counted = compared && exceeded && type.overdue > 0;
     if (counted) --type.overdue;
-    if (observation.end != RunEnd::succeeded) ++type.failed;
-    else ++type.samples;
+    if (observation.end != RunEnd::succeeded)
+        ++type.failed;
+    else
+        ++type.samples;
 
     const float applied = compared ? s.speeds.factor_then(features, observation.at - observation.run) : 0.0F;
     const float now_applied = s.speeds.factor(features);
@@ -112,7 +120,11 @@ void Predictor::learn(const Observation& observation) {
     if (type.learn_residual(residual)) s.models.shorten(features.type);
     if (!std::isnan(distance)) {
         const float variance = type.line_spread.count < 5 ? 0.1F : type.line_spread.mean;
-        s.speeds.learn(features, {.distance = distance, .variance = variance, .miss = residual - bias, .applied = applied, .at = observation.at});
+        s.speeds.learn(features, {.distance = distance,
+                                  .variance = variance,
+                                  .miss = residual - bias,
+                                  .applied = applied,
+                                  .at = observation.at});
     }
 }
 
@@ -134,13 +146,27 @@ void Predictor::State::count_tail(TypeRecord& type, bool exceeded, bool unseen) 
     new_tail = std::clamp(new_tail + kNewTailStep * step, 0.0F, kTailMax);
 }
 
-void Predictor::note_eta(bool finish_within_p90) { state_->eta_covered.add(finish_within_p90 ? 1.0F : 0.0F, kLongStep); }
-void Predictor::set_stopwatch(Instant (*now)()) { state_->models.set_stopwatch(now); }
-std::vector<SpeedChange> Predictor::take_speed_changes() { return state_->speeds.take_speed_changes(); }
-std::vector<AffinityChange> Predictor::take_affinity_changes() { return state_->speeds.take_affinity_changes(); }
-double Predictor::trust() const { return state_->trust.slope(); }
-std::uint32_t Predictor::failures_in_a_row() const { return state_->models.failures_in_a_row(); }
-ModelFailures Predictor::failures() const { return state_->models.failures(); }
+void Predictor::note_eta(bool finish_within_p90) {
+    state_->eta_covered.add(finish_within_p90 ? 1.0F : 0.0F, kLongStep);
+}
+void Predictor::set_stopwatch(Instant (*now)()) {
+    state_->models.set_stopwatch(now);
+}
+std::vector<SpeedChange> Predictor::take_speed_changes() {
+    return state_->speeds.take_speed_changes();
+}
+std::vector<AffinityChange> Predictor::take_affinity_changes() {
+    return state_->speeds.take_affinity_changes();
+}
+double Predictor::trust() const {
+    return state_->trust.slope();
+}
+std::uint32_t Predictor::failures_in_a_row() const {
+    return state_->models.failures_in_a_row();
+}
+ModelFailures Predictor::failures() const {
+    return state_->models.failures();
+}
 
 std::uint64_t Predictor::memory_p95_bytes(std::string_view type) const {
     const TypeRecord* known = state_->types.peek(hash_bytes(type));
@@ -188,7 +214,8 @@ Result<TypeStat> Predictor::type(std::string_view type) const {
     if (record == nullptr) return fail(Fault::not_found, "type '" + std::string(type) + "' was never observed");
     TypeStat stat = state_->stat_of(*record);
     for (std::size_t i = 0; i < record->histogram.size(); ++i)
-        if (record->histogram[i] > 0) stat.histogram.emplace_back(microseconds(std::int64_t{1} << i), record->histogram[i]);
+        if (record->histogram[i] > 0)
+            stat.histogram.emplace_back(microseconds(std::int64_t{1} << i), record->histogram[i]);
     return stat;
 }
 

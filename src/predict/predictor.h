@@ -21,16 +21,16 @@ namespace nexus::predict {
 // What is known of a task before it runs. Views are valid during the call only.
 struct Features {
     std::string_view type;
-    std::string_view tenant;   // the trace's group_or_user
+    std::string_view tenant;  // the trace's group_or_user
     std::string_view queue;
-    std::string_view worker;   // empty = not decided yet
-    std::string_view hardware; // value of the worker's label "hw"; empty = none
+    std::string_view worker;          // empty = not decided yet
+    std::string_view hardware;        // value of the worker's label "hw"; empty = none
     std::uint64_t payload_bytes = 0;  // 0 = unknown
-    Duration hint;             // 0 = none
+    Duration hint;                    // 0 = none
     std::int64_t cpu_milli = 0;
     std::int64_t memory_bytes = 0;
     std::int64_t gpu_milli = 0;
-    std::uint8_t hour = 0;     // of day, 0..23
+    std::uint8_t hour = 0;  // of day, 0..23
     std::uint32_t attempt = 1;
     const std::vector<std::pair<std::string, double>>* numbers = nullptr;  // named features
 };
@@ -40,10 +40,10 @@ enum class RunEnd : std::uint8_t { succeeded, failed, censored };  // censored: 
 struct Observation {
     Features features;
     RunEnd end = RunEnd::succeeded;
-    Duration run;              // of a censored run: it lasted at least this long
+    Duration run;  // of a censored run: it lasted at least this long
     std::uint64_t peak_memory_bytes = 0;
-    Estimate predicted;        // as made at dispatch with features.worker set; source none = unknown
-    Instant at;                // when it ended
+    Estimate predicted;          // as made at dispatch with features.worker set; source none = unknown
+    Instant at;                  // when it ended
     bool out_of_memory = false;  // it was killed for its memory: the type's memory prediction grows
 };
 
@@ -81,16 +81,16 @@ struct TypeStat {
     std::uint64_t samples = 0;
     std::uint64_t failed = 0;
     Duration p50, p90, mean;
-    double within_25 = 0;      // rolling
-    double p90_coverage = 0;   // rolling
+    double within_25 = 0;     // rolling
+    double p90_coverage = 0;  // rolling
     double payload_slope = 0;
     std::string expert;
     bool drifting = false;
     std::uint64_t drifts = 0;
     std::uint64_t memory_p95_bytes = 0;
-    Duration forced;           // 0 = no override
-    std::vector<ExpertStat> experts;                                // detail only
-    std::vector<std::pair<Duration, std::uint64_t>> histogram;      // detail only: upper bound, count
+    Duration forced;                                            // 0 = no override
+    std::vector<ExpertStat> experts;                            // detail only
+    std::vector<std::pair<Duration, std::uint64_t>> histogram;  // detail only: upper bound, count
 };
 
 struct SpeedChange {  // worth an event: moved by more than 2 %
@@ -108,7 +108,7 @@ struct Accuracy {
     double p90_coverage = 0;
     double eta_p90_coverage = 0;
     std::uint64_t samples = 0;
-    double trend = 0;          // within_25 of the last 100 completions less that of the last 1000
+    double trend = 0;  // within_25 of the last 100 completions less that of the last 1000
 };
 
 // What went wrong with the champion so far. Whenever it does, the stand-in (ema, of types it has seen) answers.
@@ -117,7 +117,7 @@ struct ModelFailures {
     std::uint64_t exceptions = 0;  // threw, from estimate or learn
     std::uint64_t invalid = 0;     // an answer that is not positive, or beyond ten years
     std::uint64_t slow = 0;        // took more than 1 ms; needs set_stopwatch
-    std::uint64_t skipped = 0;     // not asked, because it failed three times in a row; asked again after 1000 estimates
+    std::uint64_t skipped = 0;  // not asked, because it failed three times in a row; asked again after 1000 estimates
     std::uint64_t unanswered = 0;  // the stand-in had no answer either: source none
     std::uint64_t drifts = 0;      // not a failure: alarms of the drift detectors, all types
 };
@@ -131,22 +131,23 @@ public:
     // features.worker is set; then it includes that worker's speed. <= 5 us mean.
     Estimate estimate(const Features& features, Instant now);
     void learn(const Observation& observation);
-    // A running attempt passed its P90: counted at once for the quantile tracker; later learn() does not count it again.
+    // A running attempt passed its P90: counted at once for the quantile tracker; later learn() does not count it
+    // again.
     void overdue(const Features& features, const Estimate& predicted);
     void note_eta(bool finish_within_p90);
-    // Of a monotonic clock, so that a slow model is noticed. Without one (simulation, replay) slowness is not judged, and
-    // nothing here depends on time but what the caller passes.
+    // Of a monotonic clock, so that a slow model is noticed. Without one (simulation, replay) slowness is not judged,
+    // and nothing here depends on time but what the caller passes.
     void set_stopwatch(Instant (*now)());
 
     std::vector<SpeedChange> take_speed_changes();
     std::vector<AffinityChange> take_affinity_changes();
-    double trust() const;              // slope of ln actual on ln predicted, 0..1
+    double trust() const;  // slope of ln actual on ln predicted, 0..1
     std::uint32_t failures_in_a_row() const;
     ModelFailures failures() const;
     // What the type's runs need, 0 = never observed. O(1).
     std::uint64_t memory_p95_bytes(std::string_view type) const;
 
-    std::vector<TypeStat> types() const;          // sorted by name, at most the kept types
+    std::vector<TypeStat> types() const;  // sorted by name, at most the kept types
     Result<TypeStat> type(std::string_view type) const;
     Result<void> reset(std::string_view type);
     void force(std::string_view type, Duration estimate, Instant expires);  // 0 = clear

@@ -1,9 +1,10 @@
 // Saving and restoring a Predictor.
 //
-//   u32 magic, u32 crc32c of the rest, then: version, models, types, "(other)", worker speeds, overrides, rolling figures.
+//   u32 magic, u32 crc32c of the rest, then: version, models, types, "(other)", worker speeds, overrides, rolling
+//   figures.
 //
-// The checksum refuses damage; the reader itself refuses any length that the bytes cannot hold, so that a forged checksum
-// still cannot make it allocate more than a small multiple of its input.
+// The checksum refuses damage; the reader itself refuses any length that the bytes cannot hold, so that a forged
+// checksum still cannot make it allocate more than a small multiple of its input.
 
 #include <array>
 #include <cmath>
@@ -21,9 +22,13 @@ constexpr std::uint64_t kVersion = 1;
 constexpr std::size_t kSnapshotTypesMax = 100'000;
 constexpr int kWarmRuns = 5;  // of a type restored from a mean: enough to answer, few enough to be outvoted soon
 
-Result<void> damaged(std::string_view where) { return fail(Fault::corrupt, "predictor state: " + std::string(where)); }
+Result<void> damaged(std::string_view where) {
+    return fail(Fault::corrupt, "predictor state: " + std::string(where));
+}
 
-std::array<float*, 5> parts(TrustSlope& t) { return {&t.count, &t.mean_x, &t.mean_y, &t.xx, &t.xy}; }
+std::array<float*, 5> parts(TrustSlope& t) {
+    return {&t.count, &t.mean_x, &t.mean_y, &t.xx, &t.xy};
+}
 
 }  // namespace
 
@@ -98,7 +103,8 @@ Result<void> Predictor::load(std::string_view bytes) {
 
 Result<void> Predictor::load_nexus_snapshot(std::string_view json) {
     const auto snapshot = nlohmann::json::parse(json, nullptr, false);
-    if (snapshot.is_discarded() || !snapshot.is_object()) return fail(Fault::corrupt, "scheduler:predictions: not a JSON object");
+    if (snapshot.is_discarded() || !snapshot.is_object())
+        return fail(Fault::corrupt, "scheduler:predictions: not a JSON object");
     const auto version = snapshot.find("version");
     if (version != snapshot.end() && *version != 1)
         return fail(Fault::unsupported, "scheduler:predictions: only version 1 is known");
@@ -117,15 +123,19 @@ Result<void> Predictor::load_nexus_snapshot(std::string_view json) {
     for (const auto& [type, state] : predictions->items()) {
         const auto ema = state.is_object() ? state.find("ema") : state.end();
         const auto count = state.is_object() ? state.find("sampleCount") : state.end();
-        const bool whole = state.is_object() && ema != state.end() && ema->is_number() && count != state.end() && count->is_number();
+        const bool whole =
+            state.is_object() && ema != state.end() && ema->is_number() && count != state.end() && count->is_number();
         const double us = whole ? ema->get<double>() * 1000 : -1;
         const double samples = whole ? count->get<double>() : -1;
         if (!(us >= 0) || us > static_cast<double>(kRunMax.us) || !(samples >= 0))
-            return fail(Fault::corrupt, "scheduler:predictions: type '" + type.substr(0, 128) + "' has no usable ema and sampleCount");
-        known.push_back({.type = type, .run = {std::llround(us)}, .runs = static_cast<int>(std::min<double>(samples, kWarmRuns))});
+            return fail(Fault::corrupt,
+                        "scheduler:predictions: type '" + type.substr(0, 128) + "' has no usable ema and sampleCount");
+        known.push_back(
+            {.type = type, .run = {std::llround(us)}, .runs = static_cast<int>(std::min<double>(samples, kWarmRuns))});
     }
     for (const Known& entry : known)
-        for (int i = 0; i < entry.runs; ++i) learn({.features = {.type = entry.type}, .run = std::max(entry.run, microseconds(1))});
+        for (int i = 0; i < entry.runs; ++i)
+            learn({.features = {.type = entry.type}, .run = std::max(entry.run, microseconds(1))});
     return {};
 }
 

@@ -41,8 +41,8 @@ struct Predictor::State {
     TypeRecord rest;
     WorkerSpeeds speeds;
     std::map<std::string, Forced, std::less<>> forced;
-    float unseen_tail = 1;    // ln(P90 / P50) of types without a run
-    float new_tail = 0.5F;    // what types with their first run start from
+    float unseen_tail = 1;  // ln(P90 / P50) of types without a run
+    float new_tail = 0.5F;  // what types with their first run start from
     RollingMean hits;
     RollingMean hits_lately;
     RollingMean covered;

@@ -24,14 +24,19 @@ struct World {
         const std::string type = "kind-" + std::to_string(kind);
         const std::string tenant = "tenant-" + std::to_string(rng.below(5));
         const std::string worker = "worker-" + std::to_string(rng.below(4));
-        const Features features{
-            .type = type, .tenant = tenant, .worker = worker, .hardware = "hw", .payload_bytes = 1 + rng.below(100'000)};
+        const Features features{.type = type,
+                                .tenant = tenant,
+                                .worker = worker,
+                                .hardware = "hw",
+                                .payload_bytes = 1 + rng.below(100'000)};
         const Estimate made = predictor.estimate(features, now);
         const double us = 1e5 * static_cast<double>(kind + 1) * std::exp(0.15 * gauss(rng));
         now = now + Duration{static_cast<std::int64_t>(us)};
         const std::uint64_t end = rng.below(20);
         predictor.learn({.features = features,
-                         .end = end == 0 ? RunEnd::failed : end == 1 ? RunEnd::censored : RunEnd::succeeded,
+                         .end = end == 0   ? RunEnd::failed
+                                : end == 1 ? RunEnd::censored
+                                           : RunEnd::succeeded,
                          .run = {static_cast<std::int64_t>(us)},
                          .peak_memory_bytes = 1'000'000 * (kind + 1) + rng.below(1000),
                          .predicted = made,
@@ -104,15 +109,20 @@ TEST_CASE("damaged bytes are refused and leave the predictor as it was") {
     Rng rng(13);
     for (int i = 0; i < 2000; ++i) {
         std::string bad = good;
-        if (rng.one_in(3)) bad.resize(rng.below(bad.size()));
-        else for (std::uint64_t flips = 1 + rng.below(4); flips > 0; --flips) bad[8 + rng.below(bad.size() - 8)] ^= static_cast<char>(1 + rng.below(255));
+        if (rng.one_in(3))
+            bad.resize(rng.below(bad.size()));
+        else
+            for (std::uint64_t flips = 1 + rng.below(4); flips > 0; --flips)
+                bad[8 + rng.below(bad.size() - 8)] ^= static_cast<char>(1 + rng.below(255));
         CHECK_EQ(target.load(bad).error().fault, Fault::corrupt);
         // The same damage under a right checksum: may be refused or be another valid state, but must not crash.
         if (bad.size() < 8) continue;
         Predictor victim(nullptr);
         const auto loaded = victim.load(resealed(std::move(bad)));
-        if (loaded) victim.estimate({.type = "kind-1", .tenant = "tenant-1", .worker = "worker-1"}, {});
-        else CHECK((loaded.error().fault == Fault::corrupt || loaded.error().fault == Fault::unsupported));
+        if (loaded)
+            victim.estimate({.type = "kind-1", .tenant = "tenant-1", .worker = "worker-1"}, {});
+        else
+            CHECK((loaded.error().fault == Fault::corrupt || loaded.error().fault == Fault::unsupported));
     }
     CHECK_EQ(bytes_of(target), empty);
 }
@@ -158,7 +168,8 @@ TEST_CASE("an operator's estimate holds until it expires or is cleared") {
 
 TEST_CASE("a reset type is a new type; an unknown one is not found") {
     Predictor predictor(nullptr);
-    for (int i = 0; i < 30; ++i) predictor.learn({.features = {.type = "t", .tenant = "a"}, .run = seconds(1), .peak_memory_bytes = 5});
+    for (int i = 0; i < 30; ++i)
+        predictor.learn({.features = {.type = "t", .tenant = "a"}, .run = seconds(1), .peak_memory_bytes = 5});
     CHECK_EQ(predictor.reset("other").error().fault, Fault::not_found);
     REQUIRE(predictor.reset("t"));
     CHECK_EQ(predictor.type("t")->samples, 0);
@@ -172,7 +183,11 @@ TEST_CASE("memory is the 95 % quantile of the peaks, and half more than what a r
     for (std::uint64_t i = 1; i <= 60; ++i)
         predictor.learn({.features = {.type = "t"}, .run = seconds(1), .peak_memory_bytes = i * 1'000'000});
     CHECK_EQ(static_cast<double>(predictor.memory_p95_bytes("t")), doctest::Approx(57e6).epsilon(0.01));
-    predictor.learn({.features = {.type = "t"}, .end = RunEnd::failed, .run = seconds(1), .peak_memory_bytes = 100'000'000, .out_of_memory = true});
+    predictor.learn({.features = {.type = "t"},
+                     .end = RunEnd::failed,
+                     .run = seconds(1),
+                     .peak_memory_bytes = 100'000'000,
+                     .out_of_memory = true});
     CHECK_EQ(static_cast<double>(predictor.memory_p95_bytes("t")), doctest::Approx(150e6).epsilon(0.01));
     CHECK_EQ(predictor.type("t")->memory_p95_bytes, predictor.memory_p95_bytes("t"));
 }
@@ -184,9 +199,13 @@ TEST_CASE("trust is high for good predictions and nothing for reversed ones") {
     for (int i = 0; i < 2000; ++i) {
         const double us = 1e5 * std::exp(5 * rng.unit());
         const Duration run{static_cast<std::int64_t>(us)};
-        good.learn({.features = {.type = "t"}, .run = run, .predicted = {.p50 = run, .p90 = run, .source = EstimateSource::model}});
+        good.learn({.features = {.type = "t"},
+                    .run = run,
+                    .predicted = {.p50 = run, .p90 = run, .source = EstimateSource::model}});
         const Duration opposite{static_cast<std::int64_t>(1e12 / us)};
-        reversed.learn({.features = {.type = "t"}, .run = run, .predicted = {.p50 = opposite, .p90 = opposite, .source = EstimateSource::model}});
+        reversed.learn({.features = {.type = "t"},
+                        .run = run,
+                        .predicted = {.p50 = opposite, .p90 = opposite, .source = EstimateSource::model}});
     }
     CHECK_GT(good.trust(), 0.95);
     CHECK_EQ(reversed.trust(), 0);
@@ -222,11 +241,15 @@ TEST_CASE("drift is noticed, counted and shown") {
 
 TEST_CASE("a snapshot of the old Nexus starts it warm; anything else is refused whole") {
     Predictor predictor(nullptr);
-    REQUIRE(predictor.load_nexus_snapshot(R"({"predictions":{"resize":{"ema":2500,"sampleCount":40,"lastUpdated":"2026-01-01T00:00:00Z"},
+    REQUIRE(predictor.load_nexus_snapshot(
+        R"({"predictions":{"resize":{"ema":2500,"sampleCount":40,"lastUpdated":"2026-01-01T00:00:00Z"},
         "seldom":{"ema":90.5,"sampleCount":1}},"savedAt":"2026-01-01T00:00:00Z","version":1})"));
     CHECK(within_25(predictor.estimate({.type = "resize", .tenant = "t"}, {}).p50, 2.5e6));
     CHECK(within_25(predictor.estimate({.type = "seldom", .tenant = "t"}, {}).p50, 90'500));
-    static constexpr struct { const char *name, *json; Fault fault; } rows[] = {
+    static constexpr struct {
+        const char *name, *json;
+        Fault fault;
+    } rows[] = {
         {"not JSON", "{", Fault::corrupt},
         {"no predictions", R"({"version":1})", Fault::corrupt},
         {"newer", R"({"version":2,"predictions":{}})", Fault::unsupported},

@@ -13,7 +13,7 @@ namespace {
 constexpr float kResidualStep = 0.02F;
 constexpr float kAccuracyStep = 0.01F;
 constexpr float kResidualMax = 3;
-constexpr float kSpreadMin = 0.05F;     // ln; below it everything would look like a drift
+constexpr float kSpreadMin = 0.05F;  // ln; below it everything would look like a drift
 constexpr float kDriftRest = 1.5F;
 constexpr float kDriftAlarm = 14;
 constexpr std::uint32_t kDriftShown = 20;
@@ -80,12 +80,15 @@ void TypeRecord::learn_memory(std::uint64_t peak_bytes, bool out_of_memory) {
 std::uint64_t TypeRecord::memory_p95_bytes() const {
     const float seen = peaks.empty() ? 0.0F : peaks.quantile(0.95F);
     const float wanted = std::max(seen, memory_floor);
-    return wanted <= 0 ? 0 : static_cast<std::uint64_t>(std::llround(std::exp(std::min(static_cast<double>(wanted), 43.0))));
+    return wanted <= 0
+               ? 0
+               : static_cast<std::uint64_t>(std::llround(std::exp(std::min(static_cast<double>(wanted), 43.0))));
 }
 
 void TypeRecord::save(Writer& out) const {
     out.text(name);
-    for (const std::uint64_t n : {samples, failed, std::uint64_t{overdue}, std::uint64_t{drifting}, drifts}) out.varint(n);
+    for (const std::uint64_t n : {samples, failed, std::uint64_t{overdue}, std::uint64_t{drifting}, drifts})
+        out.varint(n);
     for (const Duration d : {last.p50, last.p90, last.mean}) out.svarint(d.us);
     out.varint(last.confidence_permille);
     out.u8(static_cast<std::uint8_t>(last.source));

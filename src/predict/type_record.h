@@ -23,7 +23,7 @@ namespace nexus::predict {
 
 inline constexpr float kTailUp = 0.045F;
 inline constexpr float kTailDown = 0.0047F;  // together: balance at 90.5 % kept, for the share lost while types are new
-inline constexpr float kTailMax = 12;  // a factor of 160,000
+inline constexpr float kTailMax = 12;        // a factor of 160,000
 
 // An exponential mean that starts as a plain one.
 struct RollingMean {
@@ -46,26 +46,26 @@ struct TypeRecord {
     float tail = 0.5F;
     std::uint32_t overdue = 0;  // running attempts counted as beyond their P90 already
     RollingMean bias;
-    RollingMean spread;         // of squared residuals around the bias
-    RollingMean ratio;          // of run / estimate, clipped
+    RollingMean spread;  // of squared residuals around the bias
+    RollingMean ratio;   // of run / estimate, clipped
     RollingMean hits;
     RollingMean covered;
-    PayloadSlope line;          // ln(run on an average worker) by payload: what worker speeds are measured against
-    RollingMean line_spread;    // of squared distances to it
+    PayloadSlope line;        // ln(run on an average worker) by payload: what worker speeds are measured against
+    RollingMean line_spread;  // of squared distances to it
     float drift_up = 0;
     float drift_down = 0;
     std::uint32_t drifting = 0;  // completions until the alarm is over
     std::uint64_t drifts = 0;
-    ModeWindow peaks;            // ln bytes
-    float memory_floor = 0;      // ln bytes; after kills for memory
+    ModeWindow peaks;                           // ln bytes
+    float memory_floor = 0;                     // ln bytes; after kills for memory
     std::array<std::uint32_t, 48> histogram{};  // of successful runs: bucket i ends at 2^i us
 
     // Of a successful run with a known estimate; `residual` = ln(run / estimate). True on a drift alarm.
     bool learn_residual(float residual);
     void learn_memory(std::uint64_t peak_bytes, bool out_of_memory);
     std::uint64_t memory_p95_bytes() const;
-    // Of `value` = ln(run); `worker` = ln of its worker's believed factor. Returns the distance to the line before learning, or
-    // NaN while there is no line.
+    // Of `value` = ln(run); `worker` = ln of its worker's believed factor. Returns the distance to the line before
+    // learning, or NaN while there is no line.
     float learn_line(float payload, float value, float worker);
 
     void save(Writer& out) const;

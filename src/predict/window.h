@@ -55,8 +55,8 @@ private:
 
 // One finished run. Text is kept as 32-bit hashes: equal is what matters, and a collision only blurs a weight.
 struct Sample {
-    float value = 0;           // ln run
-    float payload = 0;         // ln(1 + bytes)
+    float value = 0;    // ln run
+    float payload = 0;  // ln(1 + bytes)
     std::uint32_t type = 0;
     std::uint32_t user = 0;
     std::uint32_t demand = 0;  // resources asked for

@@ -168,10 +168,19 @@ TEST_CASE("the payload slope is found, bounded, and not moved by one wild run") 
 }
 
 TEST_CASE("families of type names") {
-    static constexpr struct { const char *name, *family; } rows[] = {
-        {"mag:BUSCO", "mag"}, {"resize-image", "resize"}, {"repo/org/build", "repo/org"}, {"app80", "app"},
-        {"app-1", "app"},     {"plain", ""},              {"", ""},                       {"12", ""},
-        {"a_b_3", "a_b"},     {"trailing/", ""},
+    static constexpr struct {
+        const char *name, *family;
+    } rows[] = {
+        {"mag:BUSCO", "mag"},
+        {"resize-image", "resize"},
+        {"repo/org/build", "repo/org"},
+        {"app80", "app"},
+        {"app-1", "app"},
+        {"plain", ""},
+        {"", ""},
+        {"12", ""},
+        {"a_b_3", "a_b"},
+        {"trailing/", ""},
     };
     for (const auto& row : rows) {
         CAPTURE(row.name);

@@ -24,10 +24,13 @@ constexpr float kFactorMin = 0.1F;   // a smaller one moves no estimate out of i
 constexpr float kWorthTelling = 0.02F;
 constexpr std::size_t kToldMax = 65'536;  // changes kept for a caller that never takes them
 
-std::uint64_t affinity_key(const Features& features) { return hash_bytes(features.hardware, hash_bytes(features.type)); }
+std::uint64_t affinity_key(const Features& features) {
+    return hash_bytes(features.hardware, hash_bytes(features.type));
+}
 
 std::uint32_t ppm(float log_factor) {
-    return static_cast<std::uint32_t>(std::llround(1e6 * std::exp(static_cast<double>(std::clamp(log_factor, -7.0F, 7.0F)))));
+    return static_cast<std::uint32_t>(
+        std::llround(1e6 * std::exp(static_cast<double>(std::clamp(log_factor, -7.0F, 7.0F)))));
 }
 
 }  // namespace
@@ -119,7 +122,8 @@ void WorkerSpeeds::learn(const Features& features, const Lesson& lesson) {
         worker->head = static_cast<std::uint8_t>((worker->head + 1) % worker->history.size());
         worker->history[worker->head] = {.at_us = lesson.at.us, .factor = now};
     }
-    if (std::abs(believed(*worker) - worker->told) > kWorthTelling && !worker->changed && speeds_changed_.size() < kToldMax) {
+    if (std::abs(believed(*worker) - worker->told) > kWorthTelling && !worker->changed &&
+        speeds_changed_.size() < kToldMax) {
         worker->changed = true;
         speeds_changed_.push_back(key);
     }
@@ -134,7 +138,8 @@ void WorkerSpeeds::learn(const Features& features, const Lesson& lesson) {
     }
     const float step = std::max(1.0F / (static_cast<float>(affinity->samples) + 2), 0.01F);
     affinity->samples = std::min<std::uint32_t>(affinity->samples + 1, 1'000'000);
-    const float rest = std::clamp(lesson.distance - believed(*worker) - affinity->belief, -kClip * spread, kClip * spread);
+    const float rest =
+        std::clamp(lesson.distance - believed(*worker) - affinity->belief, -kClip * spread, kClip * spread);
     affinity->belief = std::clamp(affinity->belief + step * rest, -kFactorMax, kFactorMax);
     if (std::abs(effective(*affinity) - affinity->told) > kWorthTelling && !affinity->changed &&
         affinities_changed_.size() < kToldMax) {

@@ -2,11 +2,11 @@
 // How much slower (> 0) or faster (< 0) than average a worker is, in ln, learned from how far runs there are
 // from what their types take.
 //
-// One scalar Kalman filter a worker: prior variance 0.25, a little process noise with each completion, the type's residual
-// variance as observation noise, innovations clipped at 2.5 standard deviations. A CUSUM of clipped |z| reopens the filter
-// when the worker changed. The belief is shrunk to 0 by its own uncertainty before anyone hears of it; estimates use it only
-// while it has been making them clearly better, because a worker that gets other work than its fellows looks slow without
-// being so. The fleet's mean is kept at 0, so a lone worker is average.
+// One scalar Kalman filter a worker: prior variance 0.25, a little process noise with each completion, the type's
+// residual variance as observation noise, innovations clipped at 2.5 standard deviations. A CUSUM of clipped |z|
+// reopens the filter when the worker changed. The belief is shrunk to 0 by its own uncertainty before anyone hears of
+// it; estimates use it only while it has been making them clearly better, because a worker that gets other work than
+// its fellows looks slow without being so. The fleet's mean is kept at 0, so a lone worker is average.
 //
 //   worker speed  by worker name
 //   affinity      by (type, hardware class): what remains after the worker's own speed
@@ -58,10 +58,10 @@ private:
         float belief = 0;
         float variance = 0.25F;
         float cusum = 0;
-        float gain = 0;       // recent mean of |residual| without less that with the factor
-        float seen = 0;       // completions behind `gain`
+        float gain = 0;          // recent mean of |residual| without less that with the factor
+        float seen = 0;          // completions behind `gain`
         std::uint32_t kind = 0;  // type of its newest run
-        float told = 0;       // last factor handed out as a SpeedChange
+        float told = 0;          // last factor handed out as a SpeedChange
         bool changed = false;
         std::array<Published, 8> history{};  // newest at `head`
         std::uint8_t head = 0;
@@ -88,7 +88,7 @@ private:
     KeyTable<Worker> workers_{20'000};
     KeyTable<Affinity> affinities_{8192};
     float fleet_mean_ = 0;
-    std::vector<std::uint64_t> speeds_changed_;      // keys, in order of first change
+    std::vector<std::uint64_t> speeds_changed_;  // keys, in order of first change
     std::vector<std::uint64_t> affinities_changed_;
 };
 
