@@ -156,8 +156,10 @@ bool drain(int fd, ChildOutput& output, std::size_t bytes_max) {
 // Follows one child from its start to its end.
 class Follower {
 public:
-    Follower(const ChildSpec& spec, pid_t pid, Descriptor process, Descriptor in, Descriptor out, Descriptor err)
-        : spec_(spec), pid_(pid), process_(std::move(process)), in_(std::move(in)), out_(std::move(out)), err_(std::move(err)) {
+    Follower(const ChildSpec& spec, pid_t pid, std::int64_t own_peak_kib, Descriptor process, Descriptor in, Descriptor out,
+             Descriptor err)
+        : spec_(spec), pid_(pid), own_peak_kib_(own_peak_kib), process_(std::move(process)), in_(std::move(in)), out_(std::move(out)),
+          err_(std::move(err)) {
         for (const int fd : {in_.get(), out_.get(), err_.get()})
             if (fd >= 0) set_nonblocking(fd);
     }
@@ -228,11 +230,12 @@ private:
         if (WIFSIGNALED(status)) end_.signal = WTERMSIG(status);
         end_.user_us = usage.ru_utime.tv_sec * 1'000'000 + usage.ru_utime.tv_usec;
         end_.system_us = usage.ru_stime.tv_sec * 1'000'000 + usage.ru_stime.tv_usec;
-        end_.peak_memory_bytes = usage.ru_maxrss * 1024;
+        if (usage.ru_maxrss > own_peak_kib_) end_.peak_memory_bytes = usage.ru_maxrss * 1024;
     }
 
     const ChildSpec& spec_;
     const pid_t pid_;
+    const std::int64_t own_peak_kib_;
     Descriptor process_, in_, out_, err_;
     ChildEnd end_;
     std::size_t fed_ = 0;
@@ -271,6 +274,9 @@ Result<ChildEnd> run_child(const ChildSpec& spec, ChildStop& stop, Guard* guard)
                   .output = out->write.get(),
                   .error = err->write.get(),
                   .parent = getpid()};
+    rusage own{};
+    getrusage(RUSAGE_SELF, &own);
+    const std::int64_t own_peak_kib = own.ru_maxrss;
     const pid_t pid = start(launch);
     if (pid < 0) return fail(Fault::exhausted, std::string("no process: ") + std::strerror(errno));
     if (launch.failed_at != Stage::none) {
@@ -290,7 +296,7 @@ Result<ChildEnd> run_child(const ChildSpec& spec, ChildStop& stop, Guard* guard)
     out->write.close();
     err->write.close();
     if (in) in->read.close();
-    Follower follower(spec, pid, std::move(process), in ? std::move(in->write) : Descriptor(), std::move(out->read),
+    Follower follower(spec, pid, own_peak_kib, std::move(process), in ? std::move(in->write) : Descriptor(), std::move(out->read),
                       std::move(err->read));
     ChildEnd end = follower.follow(stop.descriptor());
     if (guard != nullptr) guard->forget(pid);

@@ -59,7 +59,9 @@ struct ChildEnd {
     bool stopped = false;     // ChildStop was used before it ended by itself
     ChildOutput out, err;
     std::int64_t user_us = 0, system_us = 0;
-    std::int64_t peak_memory_bytes = 0;  // the largest of the child and its waited-for descendants
+    // The largest of the child and its waited-for descendants; 0 = less than this process ever used itself. The kernel
+    // counts our memory as the child's, from before it became another program, so less cannot be told apart.
+    std::int64_t peak_memory_bytes = 0;
 };
 
 // Faults: not_found (no such program or directory), denied (may not be executed or entered), exhausted (no process or

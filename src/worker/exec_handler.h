@@ -3,7 +3,7 @@
 //
 // The result is JSON: {"exit_code": 0, "signal": 0, "stdout": "...", "stderr": "...", "stdout_bytes": 12,
 // "stderr_bytes": 0, "truncated": false, "user_us": 900, "sys_us": 400, "max_rss_bytes": 1234944}. exit_code is null when a
-// signal ended the program. Bytes that are not UTF-8 become U+FFFD.
+// signal ended the program; max_rss_bytes is 0 when it used less than the worker itself. Bytes that are not UTF-8 become U+FFFD.
 //
 //   exit code 0        success
 //   64 to 78 but 75    failed for good: by sysexits.h a retry cannot help (75 is "temporary failure")

@@ -77,9 +77,11 @@ TEST_CASE("output, exit code and usage come back as JSON") {
     CHECK_EQ(json["stdout"], "out\n");
     CHECK_EQ(json["stderr"], "err\n");
     CHECK_EQ(json["truncated"], false);
-    CHECK_GT(json["max_rss_bytes"].get<std::int64_t>(), 0);
-    CHECK_EQ(outcome.peak_memory_bytes(), json["max_rss_bytes"].get<std::int64_t>());
     CHECK_GE(json["user_us"].get<std::int64_t>() + json["sys_us"].get<std::int64_t>(), 0);
+    const Outcome greedy = run(shell("x=$(head -c 60000000 /dev/zero | tr '\\0' x); echo ${#x}"));
+    CHECK_EQ(Json::parse(greedy.result())["stdout"], "60000000\n");
+    CHECK_GT(greedy.peak_memory_bytes(), 60'000'000);
+    CHECK_EQ(Json::parse(greedy.result())["max_rss_bytes"], greedy.peak_memory_bytes());
 }
 
 TEST_CASE("how an end is judged") {

@@ -254,7 +254,9 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
             (again ? ", still holding " + std::to_string(state_.attempts_held()) : ""));
     }
     for (v1::FinishedAck& ack : *message.mutable_finished_acks()) {
-        if (!ack.accepted()) log("report of attempt " + ack.attempt_id() + " came too late: " + ack.reason());
+        const auto attempt = attempts_.find(ack.attempt_id());
+        const bool unasked = attempt != attempts_.end() && attempt->second->cancel_reason() == CancelReason::none;
+        if (!ack.accepted() && unasked) log("report of attempt " + ack.attempt_id() + " came too late: " + ack.reason());
         state_.report_acknowledged(now, ack.attempt_id());
     }
     if (message.has_heartbeat_ack()) state_.heartbeat_acknowledged(now, message.heartbeat_ack().sequence());
