@@ -29,7 +29,9 @@ constexpr std::array<Unit, 9> kSizeUnits{{{.name = "TiB", .factor = 1LL << 40},
                                           {.name = "kB", .factor = 1'000},
                                           {.name = "B", .factor = 1}}};
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 // Takes leading digits off `text`. False when there are none or they exceed int64.
 bool take_digits(std::string_view& text, std::int64_t& value) {
@@ -93,9 +95,11 @@ Result<Duration> parse_duration(std::string_view text) {
         const std::string_view unit = take_letters(after);
         std::size_t found = unit_min;
         while (found < kDurationUnits.size() && kDurationUnits[found].name != unit) ++found;
-        if (found == kDurationUnits.size()) return bad_duration(text, "the units are us, ms, s, m, h and d, largest first");
+        if (found == kDurationUnits.size())
+            return bad_duration(text, "the units are us, ms, s, m, h and d, largest first");
         std::int64_t fraction_us = 0;
-        if (!take_fraction(rest, kDurationUnits[found].factor, fraction_us) || rest.size() != from_fraction.size() - digits)
+        if (!take_fraction(rest, kDurationUnits[found].factor, fraction_us) ||
+            rest.size() != from_fraction.size() - digits)
             return bad_duration(text, "the decimals cannot be kept exactly in microseconds");
         std::int64_t us = 0;
         if (__builtin_mul_overflow(whole, kDurationUnits[found].factor, &us))
@@ -127,8 +131,9 @@ Result<std::uint64_t> parse_size(std::string_view text) {
         }
         if (rest.empty() && whole == 0) return std::uint64_t{0};
     }
-    return fail(Fault::invalid, std::string("\"").append(text.substr(0, 40)).append(
-                                    "\" is not a size: write a whole number and a unit, e.g. 64MiB or 10GB"));
+    return fail(Fault::invalid, std::string("\"")
+                                    .append(text.substr(0, 40))
+                                    .append("\" is not a size: write a whole number and a unit, e.g. 64MiB or 10GB"));
 }
 
 std::string size_text(std::uint64_t bytes) {

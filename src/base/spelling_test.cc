@@ -1,7 +1,7 @@
 #include "base/spelling.h"
 
-#include <array>
 #include <doctest/doctest.h>
+#include <array>
 
 using namespace nexus;
 
@@ -9,8 +9,14 @@ TEST_CASE("nearest_word forgives a slip and no more") {
     static constexpr std::array<std::string_view, 5> known{"lease", "policy", "ttl", "tasks_max", "hold_max"};
     static constexpr struct {
         std::string_view word, want;
-    } rows[] = {{"leese", "lease"}, {"laese", "lease"},   {"plicy", "policy"}, {"tl", "ttl"},
-                {"task_max", "tasks_max"}, {"banana", ""}, {"", ""},           {"x", ""}};
+    } rows[] = {{"leese", "lease"},
+                {"laese", "lease"},
+                {"plicy", "policy"},
+                {"tl", "ttl"},
+                {"task_max", "tasks_max"},
+                {"banana", ""},
+                {"", ""},
+                {"x", ""}};
     for (const auto& row : rows) {
         CAPTURE(row.word);
         CHECK_EQ(nearest_word(row.word, known), row.want);

@@ -1,12 +1,12 @@
 #include <fmt/format.h>
 
+#include <sys/stat.h>
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iostream>
 #include <mutex>
-#include <sys/stat.h>
 #include <thread>
 
 #include "base/hash.h"
@@ -26,12 +26,17 @@ public:
 
     Answer<void> open() {
         if (flags_.file == "-") return {};
-        struct stat about {};
-        if (stat(flags_.file.c_str(), &about) != 0) return failure(kExitUsage, fmt::format("cannot read {}: {}", safe_text(flags_.file, 120), std::strerror(errno)));
-        if (S_ISDIR(about.st_mode)) return failure(kExitUsage, fmt::format("cannot read {}: it is a directory", safe_text(flags_.file, 120)));
+        struct stat about{};
+        if (stat(flags_.file.c_str(), &about) != 0)
+            return failure(kExitUsage,
+                           fmt::format("cannot read {}: {}", safe_text(flags_.file, 120), std::strerror(errno)));
+        if (S_ISDIR(about.st_mode))
+            return failure(kExitUsage, fmt::format("cannot read {}: it is a directory", safe_text(flags_.file, 120)));
         if (S_ISREG(about.st_mode)) bytes_total_ = static_cast<std::uint64_t>(about.st_size);
         file_.open(flags_.file, std::ios::binary);
-        if (!file_) return failure(kExitUsage, fmt::format("cannot read {}: {}", safe_text(flags_.file, 120), std::strerror(errno)));
+        if (!file_)
+            return failure(kExitUsage,
+                           fmt::format("cannot read {}: {}", safe_text(flags_.file, 120), std::strerror(errno)));
         return {};
     }
 
@@ -45,7 +50,10 @@ public:
             if (ended_) break;
             if (line->find_first_not_of(" \t\r") == std::string::npos) continue;
             auto spec = spec_from_json(*line);
-            if (!spec) return failure(kExitUsage, fmt::format("{} line {}: {}", safe_text(flags_.file, 120), line_, spec.error().what), "nothing of this line or after it was submitted");
+            if (!spec)
+                return failure(kExitUsage,
+                               fmt::format("{} line {}: {}", safe_text(flags_.file, 120), line_, spec.error().what),
+                               "nothing of this line or after it was submitted");
             if (spec->idempotency_key().empty()) spec->set_idempotency_key(fmt::format("{}-{}", key_prefix(), line_));
             bytes += spec->ByteSizeLong();
             *batch.add_tasks() = std::move(*spec);
@@ -54,7 +62,9 @@ public:
     }
 
     // 0..1 by bytes read; negative when the size is not known.
-    double share() const { return bytes_total_ == 0 ? -1 : static_cast<double>(bytes_read_) / static_cast<double>(bytes_total_); }
+    double share() const {
+        return bytes_total_ == 0 ? -1 : static_cast<double>(bytes_read_) / static_cast<double>(bytes_total_);
+    }
     const std::string& key_prefix() {
         if (prefix_.empty()) prefix_ = flags_.key_prefix.empty() ? random_key() : flags_.key_prefix;
         return prefix_;
@@ -70,7 +80,8 @@ private:
                 break;
             }
             if (line.size() == kLineBytesMax)
-                return failure(kExitUsage, fmt::format("{} line {}: longer than 1 MiB", safe_text(flags_.file, 120), line_ + 1));
+                return failure(kExitUsage,
+                               fmt::format("{} line {}: longer than 1 MiB", safe_text(flags_.file, 120), line_ + 1));
             line.push_back(static_cast<char>(c));
         }
         ++line_;
@@ -99,9 +110,11 @@ public:
         if (shell_.quiet || !shell_.terminal.err_is_tty || now - shown_us_ < 100'000) return;
         shown_us_ = now;
         const double seconds = static_cast<double>(now - begin_us_) / 1e6;
-        std::string line = fmt::format("{} stored, {:.0f}/s", count_text(tally.stored), static_cast<double>(tally.stored) / seconds);
-        if (share > 0) line = fmt::format("{} {} {}, {} left", bar_text(share, 30, shell_.terminal.unicode), percent_text(share), line,
-                                          span_text(static_cast<std::int64_t>(seconds * 1e6 * (1 - share) / share)));
+        std::string line =
+            fmt::format("{} stored, {:.0f}/s", count_text(tally.stored), static_cast<double>(tally.stored) / seconds);
+        if (share > 0)
+            line = fmt::format("{} {} {}, {} left", bar_text(share, 30, shell_.terminal.unicode), percent_text(share),
+                               line, span_text(static_cast<std::int64_t>(seconds * 1e6 * (1 - share) / share)));
         std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
     }
     void clear() const {
@@ -128,8 +141,10 @@ Answer<int> submit_file(Shell& shell, const BulkFlags& flags) {
         pb::SubmitBatchResponse answers;
         while (stream->receive(answers)) {
             for (const auto& answer : answers.results())
-                if (shell.format == Format::name) put(answer.id() + "\n");
-                else if (shell.wants_json()) put(json_text(answer, false));
+                if (shell.format == Format::name)
+                    put(answer.id() + "\n");
+                else if (shell.wants_json())
+                    put(json_text(answer, false));
             const std::lock_guard lock(mutex);
             tally.stored += static_cast<std::uint64_t>(answers.results_size());
             for (const auto& answer : answers.results()) tally.duplicates += answer.duplicate() ? 1 : 0;
@@ -161,11 +176,14 @@ Answer<int> submit_file(Shell& shell, const BulkFlags& flags) {
     shell.interrupt.on_raise({});
     const auto finished = stream->finish();
     progress.clear();
-    const std::string so_far = fmt::format("{} tasks stored{} in {:.1f} s", count_text(tally.stored),
-                                           tally.duplicates > 0 ? fmt::format(" ({} had been before)", count_text(tally.duplicates)) : "", progress.seconds());
+    const std::string so_far =
+        fmt::format("{} tasks stored{} in {:.1f} s", count_text(tally.stored),
+                    tally.duplicates > 0 ? fmt::format(" ({} had been before)", count_text(tally.duplicates)) : "",
+                    progress.seconds());
     if (!finished) {
         Failure failure = finished.error();
-        failure.what += fmt::format("; {}, the outcome of {} is unknown", so_far, count_text(tally.sent - tally.stored));
+        failure.what +=
+            fmt::format("; {}, the outcome of {} is unknown", so_far, count_text(tally.sent - tally.stored));
         failure.next = fmt::format("run it again with --key-prefix {}: nothing is submitted twice", file.key_prefix());
         return std::unexpected(std::move(failure));
     }

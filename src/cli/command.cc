@@ -6,9 +6,13 @@ namespace nexus::cli {
 
 void add_command(CLI::App& root, int& exit_code) {
     add_status_verbs(root, exit_code);
+    add_top(root, exit_code);
+    add_doctor(root, exit_code);
     add_task_verbs(root, exit_code);
     add_worker_verbs(root, exit_code);
     add_type_verbs(root, exit_code);
+    add_operator_verbs(root, exit_code);
+    add_completion(root, exit_code);
 }
 
 }  // namespace nexus::cli

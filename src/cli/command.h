@@ -1,6 +1,6 @@
 #pragma once
-// The verbs that talk to a running server: task, worker, type, queue, policy, decision, override, config, audit, status,
-// top, doctor, completion and version. docs/cli.md is their manual.
+// The verbs that talk to a running server: task, worker, type, queue, policy, decision, override, config, audit,
+// status, top, doctor, completion and version. docs/cli.md is their manual.
 
 namespace CLI {
 class App;

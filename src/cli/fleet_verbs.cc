@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cctype>
 
+#include "cli/fleet_view.h"
 #include "cli/shell.h"
 #include "cli/text.h"
-#include "cli/fleet_view.h"
 #include "cli/verbs.h"
 
 namespace nexus::cli {
@@ -35,8 +35,10 @@ Answer<int> list_workers(Shell& shell) {
         if (shell.format == Format::name && !put(worker.name() + "\n")) return kExitOk;
     }
     if (shell.format != Format::table && shell.format != Format::wide) return kExitOk;
-    if (all->workers().empty()) shell.say("no workers; start one with `nexus worker --allow exec`");
-    else shell.put_table(worker_table(*all, shell.format == Format::wide, shell.terminal, now_unix_us()));
+    if (all->workers().empty())
+        shell.say("no workers; start one with `nexus worker --allow exec`");
+    else
+        shell.put_table(worker_table(*all, shell.format == Format::wide, shell.terminal, now_unix_us()));
     return kExitOk;
 }
 
@@ -44,10 +46,15 @@ Answer<int> get_worker(Shell& shell, const std::string& name) {
     auto all = shell.session.list_workers();
     if (!all) return std::unexpected(all.error());
     const auto found = std::ranges::find(all->workers(), name, [](const pb::Worker& worker) { return worker.name(); });
-    if (found == all->workers().end()) return failure(kExitNotFound, fmt::format("no worker is called {}", safe_text(name, 60)), "see `nexus worker list`");
-    if (shell.wants_json()) shell.put_json(*found);
-    else if (shell.format == Format::name) put(name + "\n");
-    else put(worker_page(*found, now_unix_us()));
+    if (found == all->workers().end())
+        return failure(kExitNotFound, fmt::format("no worker is called {}", safe_text(name, 60)),
+                       "see `nexus worker list`");
+    if (shell.wants_json())
+        shell.put_json(*found);
+    else if (shell.format == Format::name)
+        put(name + "\n");
+    else
+        put(worker_page(*found, now_unix_us()));
     return kExitOk;
 }
 
@@ -61,8 +68,10 @@ void add_order(CLI::App& worker, int& exit_code, const Verb& verb_text, pb::Work
         request.set_author(flags->author);
         const auto answer = shell.session.control_worker(request);
         if (!answer) return std::unexpected(answer.error());
-        if (shell.wants_json()) shell.put_json(*answer);
-        else put(fmt::format("{}  {}\n", safe_text(answer->name(), 60), worker_state_text(answer->state())));
+        if (shell.wants_json())
+            shell.put_json(*answer);
+        else
+            put(fmt::format("{}  {}\n", safe_text(answer->name(), 60), worker_state_text(answer->state())));
         return kExitOk;
     });
     verb->add_option("name", flags->name, "The worker")->required();
@@ -81,23 +90,31 @@ Answer<int> list_types(Shell& shell) {
         if (shell.format == Format::name && !put(type.type() + "\n")) return kExitOk;
     }
     if (shell.format != Format::table && shell.format != Format::wide) return kExitOk;
-    if (all->types().empty()) shell.say("no types: nothing was submitted yet");
-    else shell.put_table(type_table(*all, shell.terminal.colour));
-    shell.say(fmt::format("all: {} of recent predictions within 25 %, p90 held for {}", percent_text(all->within_25()), percent_text(all->p90_coverage())));
+    if (all->types().empty())
+        shell.say("no types: nothing was submitted yet");
+    else
+        shell.put_table(type_table(*all, shell.terminal.colour));
+    shell.say(fmt::format("all: {} of recent predictions within 25 %, p90 held for {}", percent_text(all->within_25()),
+                          percent_text(all->p90_coverage())));
     return kExitOk;
 }
 
 Answer<int> put_type(const Shell& shell, const Answer<pb::TypeStat>& type) {
     if (!type) return std::unexpected(type.error());
-    if (shell.wants_json()) shell.put_json(*type);
-    else put(type_page(*type, shell.terminal));
+    if (shell.wants_json())
+        shell.put_json(*type);
+    else
+        put(type_page(*type, shell.terminal));
     return kExitOk;
 }
 
 void add_type_changes(CLI::App& type, int& exit_code) {
     const auto reset = std::make_shared<Named>();
-    CLI::App* verb = add_verb(type, {.name = "reset", .help = "Forget what was learned of a type", .examples = "  nexus type reset thumb --reason 'new encoder'"}, exit_code,
-                              [reset](Shell& shell) {
+    CLI::App* verb = add_verb(type,
+                              {.name = "reset",
+                               .help = "Forget what was learned of a type",
+                               .examples = "  nexus type reset thumb --reason 'new encoder'"},
+                              exit_code, [reset](Shell& shell) {
                                   pb::ResetTypeRequest request;
                                   request.set_type(reset->name);
                                   request.set_reason(reset->reason);
@@ -108,9 +125,14 @@ void add_type_changes(CLI::App& type, int& exit_code) {
     add_reason(*verb, *reset);
 
     const auto force = std::make_shared<Named>();
-    verb = add_verb(type, {.name = "force", .help = "Predict this for a type whatever was learned", .examples = "  nexus type force thumb --estimate 2s --for 1h --reason 'known slow disk'\n  nexus type force thumb --clear"},
+    verb = add_verb(type,
+                    {.name = "force",
+                     .help = "Predict this for a type whatever was learned",
+                     .examples = "  nexus type force thumb --estimate 2s --for 1h --reason 'known slow disk'\n  nexus "
+                                 "type force thumb --clear"},
                     exit_code, [force](Shell& shell) -> Answer<int> {
-                        if (force->clear == (force->estimate_us > 0)) return failure(kExitUsage, "force: say either --estimate or --clear");
+                        if (force->clear == (force->estimate_us > 0))
+                            return failure(kExitUsage, "force: say either --estimate or --clear");
                         pb::OverrideEstimateRequest request;
                         request.set_type(force->name);
                         request.set_estimate_us(force->estimate_us);
@@ -132,33 +154,58 @@ void add_worker_verbs(CLI::App& root, int& exit_code) {
     // `nexus worker --allow ...` is the worker itself; its verb may be there already.
     const auto found = root.get_subcommands([](const CLI::App* verb) { return verb->get_name() == "worker"; });
     CLI::App* worker = found.empty() ? add_noun(root, "worker", "See and direct workers") : found.front();
-    add_watched_verb(*worker, {.name = "list", .help = "All workers", .examples = "  nexus worker list\n  nexus worker list --watch\n  nexus worker list -o json"}, exit_code, list_workers);
+    add_watched_verb(*worker,
+                     {.name = "list",
+                      .help = "All workers",
+                      .examples = "  nexus worker list\n  nexus worker list --watch\n  nexus worker list -o json"},
+                     exit_code, list_workers);
     const auto name = std::make_shared<std::string>();
-    CLI::App* get = add_watched_verb(*worker, {.name = "get", .help = "One worker", .examples = "  nexus worker get w1"}, exit_code, [name](Shell& shell) { return get_worker(shell, *name); });
+    CLI::App* get =
+        add_watched_verb(*worker, {.name = "get", .help = "One worker", .examples = "  nexus worker get w1"}, exit_code,
+                         [name](Shell& shell) { return get_worker(shell, *name); });
     get->add_option("name", *name, "The worker")->required();
-    add_order(*worker, exit_code, {.name = "drain", .help = "Let it finish what runs and start nothing new", .examples = "  nexus worker drain w1 --reason 'new kernel'"}, pb::WORKER_ACTION_DRAIN);
-    add_order(*worker, exit_code, {.name = "cordon", .help = "Give it no new work", .examples = "  nexus worker cordon w1"}, pb::WORKER_ACTION_CORDON);
-    add_order(*worker, exit_code, {.name = "uncordon", .help = "Give it work again", .examples = "  nexus worker uncordon w1"}, pb::WORKER_ACTION_UNCORDON);
+    add_order(*worker, exit_code,
+              {.name = "drain",
+               .help = "Let it finish what runs and start nothing new",
+               .examples = "  nexus worker drain w1 --reason 'new kernel'"},
+              pb::WORKER_ACTION_DRAIN);
+    add_order(*worker, exit_code,
+              {.name = "cordon", .help = "Give it no new work", .examples = "  nexus worker cordon w1"},
+              pb::WORKER_ACTION_CORDON);
+    add_order(*worker, exit_code,
+              {.name = "uncordon", .help = "Give it work again", .examples = "  nexus worker uncordon w1"},
+              pb::WORKER_ACTION_UNCORDON);
 }
 
 void add_type_verbs(CLI::App& root, int& exit_code) {
     CLI::App* type = add_noun(root, "type", "What was learned of each type of task");
-    add_watched_verb(*type, {.name = "list", .help = "All types", .examples = "  nexus type list"}, exit_code, list_types);
-    add_watched_verb(*type, {.name = "stats", .help = "All types, the same as list", .examples = "  nexus type stats --watch\n  nexus type stats -o json"}, exit_code, list_types);
+    add_watched_verb(*type, {.name = "list", .help = "All types", .examples = "  nexus type list"}, exit_code,
+                     list_types);
+    add_watched_verb(*type,
+                     {.name = "stats",
+                      .help = "All types, the same as list",
+                      .examples = "  nexus type stats --watch\n  nexus type stats -o json"},
+                     exit_code, list_types);
     const auto name = std::make_shared<std::string>();
-    CLI::App* get = add_watched_verb(*type, {.name = "get", .help = "One type with its histogram and models", .examples = "  nexus type get thumb"}, exit_code,
-                                     [name](Shell& shell) { return put_type(shell, shell.session.get_type(*name)); });
+    CLI::App* get = add_watched_verb(
+        *type, {.name = "get", .help = "One type with its histogram and models", .examples = "  nexus type get thumb"},
+        exit_code, [name](Shell& shell) { return put_type(shell, shell.session.get_type(*name)); });
     get->add_option("type", *name, "The type")->required();
     add_type_changes(*type, exit_code);
 }
 
 void add_status_verbs(CLI::App& root, int& exit_code) {
-    add_watched_verb(root, {.name = "status", .help = "How the server does, in a few lines", .examples = "  nexus status\n  nexus status --watch\n  nexus status -o json"}, exit_code,
-                     [](Shell& shell) -> Answer<int> {
+    add_watched_verb(root,
+                     {.name = "status",
+                      .help = "How the server does, in a few lines",
+                      .examples = "  nexus status\n  nexus status --watch\n  nexus status -o json"},
+                     exit_code, [](Shell& shell) -> Answer<int> {
                          const auto status = shell.session.status();
                          if (!status) return std::unexpected(status.error());
-                         if (shell.wants_json()) shell.put_json(*status);
-                         else put(status_page(*status, shell.session.server(), now_unix_us()));
+                         if (shell.wants_json())
+                             shell.put_json(*status);
+                         else
+                             put(status_page(*status, shell.session.server(), now_unix_us()));
                          return kExitOk;
                      });
 }

@@ -18,7 +18,8 @@ double share_busy(const pb::Worker& worker) {
 
 std::string labels_text(const pb::Worker& worker) {
     std::vector<std::string> labels;
-    for (const auto& [name, value] : worker.labels()) labels.push_back(safe_text(name, 32) + "=" + safe_text(value, 32));
+    for (const auto& [name, value] : worker.labels())
+        labels.push_back(safe_text(name, 32) + "=" + safe_text(value, 32));
     std::ranges::sort(labels);
     return labels.empty() ? "-" : fmt::format("{}", fmt::join(labels, ","));
 }
@@ -36,11 +37,14 @@ std::string worker_state_text(pb::WorkerState state) {
 }
 
 Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Terminal& terminal, std::int64_t now) {
-    std::vector<std::string> headers{"NAME", "STATE", "BUSY", ">RUNNING", ">SPEED", ">USED", "BREAKER", ">SUCCEEDED", ">FAILED", "HEARD"};
+    std::vector<std::string> headers{"NAME",  "STATE",   "BUSY",       ">RUNNING", ">SPEED",
+                                     ">USED", "BREAKER", ">SUCCEEDED", ">FAILED",  "HEARD"};
     if (wide) headers.insert(headers.end(), {"LABELS", "HOST", "VERSION"});
     Table table(headers);
     for (const pb::Worker& worker : workers.workers()) {
-        const Tone tone = worker.state() == pb::WORKER_STATE_READY ? Tone::good : worker.state() == pb::WORKER_STATE_GONE ? Tone::bad : Tone::warn;
+        const Tone tone = worker.state() == pb::WORKER_STATE_READY  ? Tone::good
+                          : worker.state() == pb::WORKER_STATE_GONE ? Tone::bad
+                                                                    : Tone::warn;
         std::vector<std::string> cells{safe_text(worker.name(), 40),
                                        toned(worker_state_text(worker.state()), tone, terminal.colour),
                                        bar_text(share_busy(worker), kBarWidth, terminal.unicode),
@@ -51,22 +55,30 @@ Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Term
                                        count_text(worker.succeeded()),
                                        count_text(worker.failed()),
                                        moment_text(worker.last_heard_unix_us(), now)};
-        if (wide) cells.insert(cells.end(), {labels_text(worker), safe_text(worker.hostname(), 40), safe_text(worker.version(), 20)});
+        if (wide)
+            cells.insert(cells.end(),
+                         {labels_text(worker), safe_text(worker.hostname(), 40), safe_text(worker.version(), 20)});
         table.add(std::move(cells));
     }
     return table;
 }
 
 std::string worker_page(const pb::Worker& worker, std::int64_t now) {
-    std::string page = fmt::format("name         {}\nstate        {}\nrunning      {} of {} slots, {} used lately\nspeed        x{:.2f} of the average run time\n",
-                                   safe_text(worker.name(), 128), worker_state_text(worker.state()), worker.running(), worker.slots(),
-                                   percent_text(worker.utilization()), worker.speed());
-    page += fmt::format("tasks        {} succeeded, {} failed\n", count_text(worker.succeeded()), count_text(worker.failed()));
+    std::string page = fmt::format(
+        "name         {}\nstate        {}\nrunning      {} of {} slots, {} used lately\nspeed        x{:.2f} of the "
+        "average run time\n",
+        safe_text(worker.name(), 128), worker_state_text(worker.state()), worker.running(), worker.slots(),
+        percent_text(worker.utilization()), worker.speed());
+    page += fmt::format("tasks        {} succeeded, {} failed\n", count_text(worker.succeeded()),
+                        count_text(worker.failed()));
     if (worker.breaker() != "closed" && !worker.breaker().empty())
         page += fmt::format("breaker      {}: {}\n", worker.breaker(), safe_text(worker.breaker_reason(), 300));
-    page += fmt::format("labels       {}\nhost         {}, version {}\n", labels_text(worker), safe_text(worker.hostname(), 80), safe_text(worker.version(), 40));
-    page += fmt::format("connected    {}, heard {}\n", moment_text(worker.connected_unix_us(), now), moment_text(worker.last_heard_unix_us(), now));
-    page += fmt::format("load         cpu {}, memory {}\n", percent_text(worker.cpu_usage()), percent_text(worker.memory_usage()));
+    page += fmt::format("labels       {}\nhost         {}, version {}\n", labels_text(worker),
+                        safe_text(worker.hostname(), 80), safe_text(worker.version(), 40));
+    page += fmt::format("connected    {}, heard {}\n", moment_text(worker.connected_unix_us(), now),
+                        moment_text(worker.last_heard_unix_us(), now));
+    page += fmt::format("load         cpu {}, memory {}\n", percent_text(worker.cpu_usage()),
+                        percent_text(worker.memory_usage()));
     return page;
 }
 
@@ -75,24 +87,29 @@ Table type_table(const pb::ListTypesResponse& types, bool colour) {
     for (const pb::TypeStat& type : types.types()) {
         std::string note = type.override_us() > 0 ? "forced to " + span_text(type.override_us()) : "";
         if (type.drifting()) note += toned("drifting", Tone::warn, colour);
-        table.add({safe_text(type.type(), 40), count_text(type.samples()), span_text(type.p50_us()), span_text(type.p90_us()), span_text(type.mean_us()),
-                   percent_text(type.within_25()), percent_text(type.p90_coverage()), safe_text(type.expert(), 24), count_text(type.failed()), note});
+        table.add({safe_text(type.type(), 40), count_text(type.samples()), span_text(type.p50_us()),
+                   span_text(type.p90_us()), span_text(type.mean_us()), percent_text(type.within_25()),
+                   percent_text(type.p90_coverage()), safe_text(type.expert(), 24), count_text(type.failed()), note});
     }
     return table;
 }
 
 std::string type_page(const pb::TypeStat& type, const Terminal& terminal) {
-    std::string page = fmt::format("type         {}\nruns         {} learned, {} succeeded, {} failed\nrun time     p50 {}, p90 {}, mean {}\n",
-                                   safe_text(type.type(), 128), count_text(type.samples()), count_text(type.succeeded()), count_text(type.failed()),
-                                   span_text(type.p50_us()), span_text(type.p90_us()), span_text(type.mean_us()));
-    page += fmt::format("accuracy     {} within 25 %, p90 held for {}\nmodel        {}{}, {} drifts seen\n", percent_text(type.within_25()),
-                        percent_text(type.p90_coverage()), safe_text(type.expert(), 40), type.drifting() ? ", drifting" : "", type.drifts());
+    std::string page = fmt::format(
+        "type         {}\nruns         {} learned, {} succeeded, {} failed\nrun time     p50 {}, p90 {}, mean {}\n",
+        safe_text(type.type(), 128), count_text(type.samples()), count_text(type.succeeded()),
+        count_text(type.failed()), span_text(type.p50_us()), span_text(type.p90_us()), span_text(type.mean_us()));
+    page += fmt::format("accuracy     {} within 25 %, p90 held for {}\nmodel        {}{}, {} drifts seen\n",
+                        percent_text(type.within_25()), percent_text(type.p90_coverage()), safe_text(type.expert(), 40),
+                        type.drifting() ? ", drifting" : "", type.drifts());
     if (type.override_us() > 0) page += "forced       " + span_text(type.override_us()) + "\n";
-    if (type.memory_p95_bytes() > 0) page += "memory p95   " + bytes_text(static_cast<std::uint64_t>(type.memory_p95_bytes())) + "\n";
+    if (type.memory_p95_bytes() > 0)
+        page += "memory p95   " + bytes_text(static_cast<std::uint64_t>(type.memory_p95_bytes())) + "\n";
     if (!type.experts().empty()) {
         Table experts({"MODEL", ">WEIGHT", ">HITS", ">ESTIMATE"});
         for (const pb::ExpertStat& expert : type.experts())
-            experts.add({safe_text(expert.name(), 40), fmt::format("{:.3f}", expert.weight()), percent_text(expert.hit_rate()), span_text(expert.estimate_us())});
+            experts.add({safe_text(expert.name(), 40), fmt::format("{:.3f}", expert.weight()),
+                         percent_text(expert.hit_rate()), span_text(expert.estimate_us())});
         page += "\n" + experts.text(terminal.colour);
     }
     const int buckets = std::min(type.histogram_us_size(), type.histogram_count_size());
@@ -101,26 +118,36 @@ std::string type_page(const pb::TypeStat& type, const Terminal& terminal) {
     if (most > 0) page += "\n";
     for (int i = 0; i < buckets; ++i) {
         if (type.histogram_count(i) == 0) continue;
-        page += fmt::format("up to {:>8} {} {}\n", span_text(type.histogram_us(i)), bar_text(static_cast<double>(type.histogram_count(i)) / static_cast<double>(most), 40, terminal.unicode),
-                            count_text(type.histogram_count(i)));
+        page += fmt::format(
+            "up to {:>8} {} {}\n", span_text(type.histogram_us(i)),
+            bar_text(static_cast<double>(type.histogram_count(i)) / static_cast<double>(most), 40, terminal.unicode),
+            count_text(type.histogram_count(i)));
     }
     return page;
 }
 
 std::string status_page(const pb::Status& status, const std::string& server, std::int64_t now) {
-    std::string page = fmt::format("server       {} version {}, up {}, policy {}{}, durability {}\n", server, safe_text(status.version(), 20), span_text(status.uptime_us()),
-                                   status.policy(), status.fallback() ? " (fallback: predictions fail)" : "", status.durability());
-    page += fmt::format("tasks        {} waiting, {} running; {} submitted, {} succeeded, {} dead, {} cancelled, {} expired\n", count_text(status.waiting()),
-                        count_text(status.running()), count_text(status.submitted()), count_text(status.succeeded()), count_text(status.dead()),
-                        count_text(status.cancelled()), count_text(status.expired()));
-    page += fmt::format("workers      {} of {} ready, {} slots, {} used\n", status.workers_ready(), status.workers_total(), status.slots(), percent_text(status.utilization()));
-    page += fmt::format("backlog      {} of predicted work, done {}\n", span_text(status.backlog_work_us()), moment_text(status.drain_eta_unix_us(), now));
-    page += fmt::format("predictions  {} within 25 %, p90 held for {}, ETA p90 held for {}\n", percent_text(status.within_25()), percent_text(status.p90_coverage()),
+    std::string page = fmt::format("server       {} version {}, up {}, policy {}{}, durability {}\n", server,
+                                   safe_text(status.version(), 20), span_text(status.uptime_us()), status.policy(),
+                                   status.fallback() ? " (fallback: predictions fail)" : "", status.durability());
+    page += fmt::format(
+        "tasks        {} waiting, {} running; {} submitted, {} succeeded, {} dead, {} cancelled, {} expired\n",
+        count_text(status.waiting()), count_text(status.running()), count_text(status.submitted()),
+        count_text(status.succeeded()), count_text(status.dead()), count_text(status.cancelled()),
+        count_text(status.expired()));
+    page += fmt::format("workers      {} of {} ready, {} slots, {} used\n", status.workers_ready(),
+                        status.workers_total(), status.slots(), percent_text(status.utilization()));
+    page += fmt::format("backlog      {} of predicted work, done {}\n", span_text(status.backlog_work_us()),
+                        moment_text(status.drain_eta_unix_us(), now));
+    page += fmt::format("predictions  {} within 25 %, p90 held for {}, ETA p90 held for {}\n",
+                        percent_text(status.within_25()), percent_text(status.p90_coverage()),
                         percent_text(status.eta_p90_coverage()));
-    page += fmt::format("decisions    {}, p50 {:.0f} us, p99 {:.0f} us; commit p50 {:.0f} us, p99 {:.0f} us\n", count_text(status.decisions()), status.decision_p50_us(),
-                        status.decision_p99_us(), status.commit_p50_us(), status.commit_p99_us());
+    page += fmt::format("decisions    {}, p50 {:.0f} us, p99 {:.0f} us; commit p50 {:.0f} us, p99 {:.0f} us\n",
+                        count_text(status.decisions()), status.decision_p50_us(), status.decision_p99_us(),
+                        status.commit_p50_us(), status.commit_p99_us());
     page += fmt::format("journal      event {}, digest {}\n", count_text(status.journal_position()), status.digest());
-    page += fmt::format("memory       {}; {} stale reports refused, {} history rows dropped\n", bytes_text(status.rss_bytes()), status.stale_reports(), status.history_dropped());
+    page += fmt::format("memory       {}; {} stale reports refused, {} history rows dropped\n",
+                        bytes_text(status.rss_bytes()), status.stale_reports(), status.history_dropped());
     return page;
 }
 

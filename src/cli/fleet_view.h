@@ -11,7 +11,8 @@ namespace nexus::cli {
 namespace pb = ::nexus::v1;
 
 std::string worker_state_text(pb::WorkerState state);
-Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Terminal& terminal, std::int64_t now_unix_us);
+Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Terminal& terminal,
+                   std::int64_t now_unix_us);
 std::string worker_page(const pb::Worker& worker, std::int64_t now_unix_us);
 Table type_table(const pb::ListTypesResponse& types, bool colour);
 std::string type_page(const pb::TypeStat& type, const Terminal& terminal);

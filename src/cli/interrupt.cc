@@ -44,8 +44,8 @@ void Interrupt::listen() {
     const int signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
     MUST(signal_fd >= 0);
     while (true) {
-        std::array<pollfd, 2> fds{{{.fd = signal_fd, .events = POLLIN, .revents = 0},
-                                   {.fd = stop_fd_, .events = POLLIN, .revents = 0}}};
+        std::array<pollfd, 2> fds{
+            {{.fd = signal_fd, .events = POLLIN, .revents = 0}, {.fd = stop_fd_, .events = POLLIN, .revents = 0}}};
         if (poll(fds.data(), fds.size(), -1) < 0) continue;
         if (fds[1].revents != 0) break;
         signalfd_siginfo info{};

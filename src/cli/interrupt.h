@@ -25,8 +25,8 @@ public:
 
     bool raised() const { return signal_.load() != 0; }
     int signal() const { return signal_.load(); }
-    // `act` runs on the signal's thread at the first signal, or at once when it has come already. It replaces the action
-    // before it; an empty one forgets it. When this returns, the earlier action is not running any more.
+    // `act` runs on the signal's thread at the first signal, or at once when it has come already. It replaces the
+    // action before it; an empty one forgets it. When this returns, the earlier action is not running any more.
     void on_raise(std::function<void()> act);
     // Waits that long, or until the signal: true when it has come.
     bool wait(Duration limit);

@@ -126,7 +126,8 @@ bool put(std::string_view text) {
     static bool told = false;
     const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
     if (written && std::fflush(stdout) == 0) return true;
-    if (errno != EPIPE && !told) std::fprintf(stderr, "nexus: cannot write to standard output: %s\n", std::strerror(errno));
+    if (errno != EPIPE && !told)
+        std::fprintf(stderr, "nexus: cannot write to standard output: %s\n", std::strerror(errno));
     told = true;
     return false;
 }

@@ -47,12 +47,15 @@ public:
     Answer<pb::Task> get_task(const std::string& id, bool with_result);
     Answer<pb::ListTasksResponse> list_tasks(const pb::ListTasksRequest& request);
     // Calls `on_event` until it returns false (then the answer is fine), the stream ends or Ctrl-C.
-    Answer<void> watch_tasks(const pb::WatchTasksRequest& request, const std::function<bool(const pb::TaskEvent&)>& on_event);
+    Answer<void> watch_tasks(const pb::WatchTasksRequest& request,
+                             const std::function<bool(const pb::TaskEvent&)>& on_event);
     Answer<pb::Task> cancel_task(const std::string& id, const std::string& reason);
     Answer<pb::SubmitResponse> retry_task(const std::string& id);
     Answer<pb::Explanation> explain_task(const std::string& id);
 
     Answer<pb::Status> status();
+    // What the health service says of the server as a whole: does it take new tasks?
+    Answer<bool> ready();
     Answer<pb::ListWorkersResponse> list_workers();
     Answer<pb::Worker> control_worker(const pb::ControlWorkerRequest& request);
     Answer<pb::ListTypesResponse> list_types();

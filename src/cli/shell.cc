@@ -37,7 +37,9 @@ void add_shared_flags(CLI::App& verb, Flags& flags) {
         ->envname("NEXUS_SERVER")
         ->default_str(std::string(kServerDefault))
         ->group("Shared");
-    add_duration(verb, "--timeout", flags.timeout_us, "Longest wait for an answer, e.g. 500ms (default 10s; with --wait no limit)")->group("Shared");
+    add_duration(verb, "--timeout", flags.timeout_us,
+                 "Longest wait for an answer, e.g. 500ms (default 10s; with --wait no limit)")
+        ->group("Shared");
     verb.add_option("-o,--output", flags.format, "table, wide, json, jsonl or name")
         ->check(CLI::IsMember({"table", "wide", "json", "jsonl", "name"}))
         ->default_str("table")
@@ -60,7 +62,8 @@ int run_verb(const Flags& flags, const std::function<Answer<int>(Shell&)>& run) 
     const std::string server = flags.server.empty() ? std::string(kServerDefault) : flags.server;
     if (const auto fine = check_address(server); !fine) return report(fine.error());
     Interrupt interrupt;
-    Session session({.server = server, .timeout = flags.timeout_us > 0 ? microseconds(flags.timeout_us) : seconds(10)}, interrupt);
+    Session session({.server = server, .timeout = flags.timeout_us > 0 ? microseconds(flags.timeout_us) : seconds(10)},
+                    interrupt);
     Shell shell{.session = session,
                 .interrupt = interrupt,
                 .terminal = look_at_terminal(flags.no_colour),
@@ -71,7 +74,8 @@ int run_verb(const Flags& flags, const std::function<Answer<int>(Shell&)>& run) 
     return done ? *done : report(done.error());
 }
 
-CLI::App* add(CLI::App& parent, const Verb& verb, int& exit_code, std::function<Answer<int>(Shell&)> run, bool watched) {
+CLI::App* add(CLI::App& parent, const Verb& verb, int& exit_code, std::function<Answer<int>(Shell&)> run,
+              bool watched) {
     const auto flags = std::make_shared<Flags>();
     CLI::App* app = parent.add_subcommand(verb.name, verb.help);
     app->footer("Examples:\n" + std::string(verb.examples));
@@ -96,7 +100,8 @@ CLI::App* add_verb(CLI::App& parent, const Verb& verb, int& exit_code, std::func
     return add(parent, verb, exit_code, std::move(run), false);
 }
 
-CLI::App* add_watched_verb(CLI::App& parent, const Verb& verb, int& exit_code, std::function<Answer<int>(Shell&)> show) {
+CLI::App* add_watched_verb(CLI::App& parent, const Verb& verb, int& exit_code,
+                           std::function<Answer<int>(Shell&)> show) {
     return add(parent, verb, exit_code, std::move(show), true);
 }
 
@@ -112,18 +117,21 @@ std::string default_author() {
 }
 
 CLI::Option* add_duration(CLI::App& verb, const std::string& flags, std::int64_t& us, const std::string& help) {
-    return verb.add_option_function<std::string>(
-        flags,
-        [&us, flags](const std::string& text) {
-            const auto parsed = parse_duration(text);
-            if (!parsed) throw CLI::ValidationError(flags, parsed.error().what);
-            us = parsed->us;
-        },
-        help)->type_name("DURATION");
+    return verb
+        .add_option_function<std::string>(
+            flags,
+            [&us, flags](const std::string& text) {
+                const auto parsed = parse_duration(text);
+                if (!parsed) throw CLI::ValidationError(flags, parsed.error().what);
+                us = parsed->us;
+            },
+            help)
+        ->type_name("DURATION");
 }
 
 std::int64_t now_unix_us() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
 }
 
 }  // namespace nexus::cli

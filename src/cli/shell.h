@@ -1,6 +1,6 @@
 #pragma once
-// What every verb of the command line shares: the flags --server, --timeout, -o, --quiet and --no-color, the session, the
-// terminal, and the loop behind --watch.
+// What every verb of the command line shares: the flags --server, --timeout, -o, --quiet and --no-color, the session,
+// the terminal, and the loop behind --watch.
 
 #include <CLI/CLI.hpp>
 #include <functional>
@@ -26,7 +26,9 @@ struct Shell {
 
     bool wants_json() const { return format == Format::json || format == Format::jsonl; }
     // One message as JSON, spread over lines or on one line as --output asks.
-    bool put_json(const google::protobuf::Message& message) const { return put(json_text(message, format == Format::json)); }
+    bool put_json(const google::protobuf::Message& message) const {
+        return put(json_text(message, format == Format::json));
+    }
     // A line for the person at the terminal, on standard error; --quiet swallows it.
     void say(std::string_view line) const;
     // Cut to the width of a terminal, whole when piped or --output wide.

@@ -21,10 +21,12 @@ Answer<pb::SubmitResponse> submit_once(Shell& shell, const pb::TaskSpec& spec) {
     auto answer = shell.session.submit(spec);
     if (answer) return answer;
     Failure& failure = answer.error();
-    const bool unknown = failure.exit_code == kExitUnavailable || failure.exit_code == kExitTimedOut || failure.exit_code == kExitInterrupted;
+    const bool unknown = failure.exit_code == kExitUnavailable || failure.exit_code == kExitTimedOut ||
+                         failure.exit_code == kExitInterrupted;
     if (!unknown || failure.what.find("connection refused") != std::string::npos) return answer;
     failure.what += "; the outcome is unknown";
-    failure.next = fmt::format("submit it again with --key {}: it will be the same task, not a second one", spec.idempotency_key());
+    failure.next = fmt::format("submit it again with --key {}: it will be the same task, not a second one",
+                               spec.idempotency_key());
     return answer;
 }
 
@@ -38,7 +40,9 @@ void put_submitted(const Shell& shell, const pb::SubmitResponse& answer, const p
     if (shell.format == Format::name || shell.quiet) return;
     const std::int64_t now = now_unix_us();
     std::string line = "submitted " + safe_text(spec.type(), 64);
-    if (answer.estimate().p50_us() > 0) line += fmt::format(", predicted {} (p90 {})", span_text(answer.estimate().p50_us()), span_text(answer.estimate().p90_us()));
+    if (answer.estimate().p50_us() > 0)
+        line += fmt::format(", predicted {} (p90 {})", span_text(answer.estimate().p50_us()),
+                            span_text(answer.estimate().p90_us()));
     if (answer.eta().finish_p50_unix_us() > 0) line += ", done " + moment_text(answer.eta().finish_p50_unix_us(), now);
     shell.say(line);
 }
@@ -60,7 +64,8 @@ std::string state_line(const pb::Task& task) {
     const std::int64_t now = now_unix_us();
     std::string line = state_text(task.state()) + ": " + where_text(task, now);
     if (!is_terminal(task.state()) && task.estimate().p50_us() > 0)
-        line += fmt::format(", predicted {} (p90 {})", span_text(task.estimate().p50_us()), span_text(task.estimate().p90_us()));
+        line += fmt::format(", predicted {} (p90 {})", span_text(task.estimate().p50_us()),
+                            span_text(task.estimate().p90_us()));
     return line;
 }
 
@@ -99,7 +104,8 @@ Answer<int> ended(const Shell& shell, const pb::Task& task) {
     if (!program.err.empty()) std::fwrite(program.err.data(), 1, program.err.size(), stderr);
     if (program.truncated) shell.say("nexus: the output was longer than what is kept; this is its beginning");
     if (task.state() == pb::TASK_STATE_SUCCEEDED) return kExitOk;
-    const std::string what = fmt::format("task {} is {}: {}", task.id(), state_text(task.state()), safe_text(task.error(), 500));
+    const std::string what =
+        fmt::format("task {} is {}: {}", task.id(), state_text(task.state()), safe_text(task.error(), 500));
     if (!program.is_program) return failure(kExitFailure, what, fmt::format("see `nexus task get {}`", task.id()));
     shell.say("nexus: " + what);
     if (program.signal != 0) return 128 + program.signal;
@@ -121,9 +127,11 @@ Answer<int> wait_for_task(Shell& shell, const std::string& id, Duration limit) {
             return ended(shell, *task);
         }
         if (shell.interrupt.raised() || shell.interrupt.wait(pause))
-            return failure(kExitInterrupted, fmt::format("stopped waiting; task {} goes on", id), fmt::format("stop it with `nexus task cancel {}`", id));
+            return failure(kExitInterrupted, fmt::format("stopped waiting; task {} goes on", id),
+                           fmt::format("stop it with `nexus task cancel {}`", id));
         if (end > 0 && now_unix_us() >= end)
-            return failure(kExitTimedOut, fmt::format("task {} has not ended within {}; it goes on", id, duration_text(limit)),
+            return failure(kExitTimedOut,
+                           fmt::format("task {} has not ended within {}; it goes on", id, duration_text(limit)),
                            fmt::format("see `nexus task explain {}`", id));
         live.show(task ? state_line(*task) : "the server does not answer; waiting for it");
         pause = std::min(Duration{pause.us * 3 / 2}, milliseconds(500));
@@ -132,27 +140,32 @@ Answer<int> wait_for_task(Shell& shell, const std::string& id, Duration limit) {
 
 void add_submit(CLI::App& task, int& exit_code) {
     const auto flags = std::make_shared<SubmitFlags>();
-    CLI::App* verb = add_verb(task,
-                              {.name = "submit",
-                               .help = "Submit one task, or a file of them",
-                               .examples = "  nexus task submit -- convert in.png out.png\n"
-                                           "  nexus task submit --type thumb --priority 8 --wait -- convert in.png -resize 64 out.png\n"
-                                           "  nexus task submit --type report --payload '{\"month\": 3}' --run-at +10m --deadline +1h\n"
-                                           "  nexus task submit --file tasks.jsonl --key-prefix march\n"
-                                           "  generate | nexus task submit --file -"},
-                              exit_code, [flags](Shell& shell) -> Answer<int> {
-                                  if (flags->bulk.file.empty()) return submit_one(shell, *flags);
-                                  if (!flags->spec.argv.empty() || !flags->spec.payload.empty() || !flags->spec.type.empty() || flags->wait)
-                                      return failure(kExitUsage, "submit: --file takes no --type, --payload, --wait or program",
-                                                     "each line of the file says its own");
-                                  return submit_file(shell, flags->bulk);
-                              });
+    CLI::App* verb = add_verb(
+        task,
+        {.name = "submit",
+         .help = "Submit one task, or a file of them",
+         .examples = "  nexus task submit -- convert in.png out.png\n"
+                     "  nexus task submit --type thumb --priority 8 --wait -- convert in.png -resize 64 out.png\n"
+                     "  nexus task submit --type report --payload '{\"month\": 3}' --run-at +10m --deadline +1h\n"
+                     "  nexus task submit --file tasks.jsonl --key-prefix march\n"
+                     "  generate | nexus task submit --file -"},
+        exit_code, [flags](Shell& shell) -> Answer<int> {
+            if (flags->bulk.file.empty()) return submit_one(shell, *flags);
+            if (!flags->spec.argv.empty() || !flags->spec.payload.empty() || !flags->spec.type.empty() || flags->wait)
+                return failure(kExitUsage, "submit: --file takes no --type, --payload, --wait or program",
+                               "each line of the file says its own");
+            return submit_file(shell, flags->bulk);
+        });
     add_spec_flags(*verb, flags->spec);
     verb->add_flag("--wait", flags->wait, "Until it has ended; exits as its program did");
-    verb->add_option("-f,--file", flags->bulk.file, "One task a line, JSON with the fields of TaskSpec; payload_text is a text payload");
-    verb->add_option("--key-prefix", flags->bulk.key_prefix, "With --file: keys of tasks without one, prefix-<line>; the same prefix and file again submits nothing twice");
+    verb->add_option("-f,--file", flags->bulk.file,
+                     "One task a line, JSON with the fields of TaskSpec; payload_text is a text payload");
+    verb->add_option(
+        "--key-prefix", flags->bulk.key_prefix,
+        "With --file: keys of tasks without one, prefix-<line>; the same prefix and file again submits nothing twice");
     verb->add_option("--batch", flags->bulk.batch, "With --file: tasks of one message")->check(CLI::Range(1, 1000));
-    verb->add_option("--in-flight", flags->bulk.in_flight, "With --file: messages not yet answered")->check(CLI::Range(1, 64));
+    verb->add_option("--in-flight", flags->bulk.in_flight, "With --file: messages not yet answered")
+        ->check(CLI::Range(1, 64));
 }
 
 }  // namespace nexus::cli

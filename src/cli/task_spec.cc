@@ -33,7 +33,8 @@ Answer<Pair> split_pair(const std::string& text, std::string_view flag) {
     return Pair{.name = text.substr(0, equals), .value = text.substr(equals + 1)};
 }
 
-Answer<void> put_pairs(const std::vector<std::string>& texts, std::string_view flag, google::protobuf::Map<std::string, std::string>& out) {
+Answer<void> put_pairs(const std::vector<std::string>& texts, std::string_view flag,
+                       google::protobuf::Map<std::string, std::string>& out) {
     for (const std::string& text : texts) {
         auto pair = split_pair(text, flag);
         if (!pair) return std::unexpected(std::move(pair).error());
@@ -44,7 +45,8 @@ Answer<void> put_pairs(const std::vector<std::string>& texts, std::string_view f
 }
 
 template <class Value>
-Answer<void> put_numbers(const std::vector<std::string>& texts, std::string_view flag, google::protobuf::Map<std::string, Value>& out) {
+Answer<void> put_numbers(const std::vector<std::string>& texts, std::string_view flag,
+                         google::protobuf::Map<std::string, Value>& out) {
     for (const std::string& text : texts) {
         auto pair = split_pair(text, flag);
         if (!pair) return std::unexpected(std::move(pair).error());
@@ -57,7 +59,8 @@ Answer<void> put_numbers(const std::vector<std::string>& texts, std::string_view
 }
 
 Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
-    const int given = (flags.payload.empty() ? 0 : 1) + (flags.payload_file.empty() ? 0 : 1) + (flags.argv.empty() ? 0 : 1);
+    const int given =
+        (flags.payload.empty() ? 0 : 1) + (flags.payload_file.empty() ? 0 : 1) + (flags.argv.empty() ? 0 : 1);
     if (given > 1) return failure(kExitUsage, "submit: --payload, --payload-file and a program exclude each other");
     spec.set_payload(flags.payload);
     if (!flags.payload_file.empty()) {
@@ -65,6 +68,11 @@ Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
         if (!bytes) return std::unexpected(std::move(bytes).error());
         spec.set_payload(std::move(*bytes));
     }
+    for (const std::string& word : flags.argv)
+        if (!is_utf8(word))
+            return failure(kExitUsage,
+                           fmt::format("submit: the argument \"{}\" is not UTF-8 text", safe_text(word, 60)),
+                           "the request is JSON; rename the file, or pass the name inside a script");
     if (!flags.argv.empty()) {
         std::error_code fault;
         Json request;
@@ -75,7 +83,9 @@ Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
         if (spec.type().empty()) spec.set_type(std::filesystem::path(flags.argv.front()).filename().string());
     }
     if (spec.payload().size() > kPayloadBytesMax)
-        return failure(kExitUsage, fmt::format("submit: the payload has {} bytes; at most {} are taken", spec.payload().size(), kPayloadBytesMax),
+        return failure(kExitUsage,
+                       fmt::format("submit: the payload has {} bytes; at most {} are taken", spec.payload().size(),
+                                   kPayloadBytesMax),
                        "store it elsewhere and submit its address");
     return {};
 }
@@ -118,7 +128,8 @@ Answer<void> put_times(const SpecFlags& flags, std::int64_t now, pb::TaskSpec& s
 }  // namespace
 
 void add_spec_flags(CLI::App& verb, SpecFlags& flags) {
-    verb.add_option("-t,--type", flags.type, "What kind of work it is: predictions are learned per type (default: the program's name)");
+    verb.add_option("-t,--type", flags.type,
+                    "What kind of work it is: predictions are learned per type (default: the program's name)");
     verb.add_option("--payload", flags.payload, "The payload as text");
     verb.add_option("--payload-file", flags.payload_file, "The payload from a file; - is standard input");
     verb.add_option("--priority", flags.priority, "0 (lowest) to 9; default 5")->check(CLI::Range(0, 9));
@@ -182,7 +193,8 @@ Answer<pb::TaskSpec> make_spec(const SpecFlags& flags, std::int64_t now_unix_us)
     if (done) done = put_times(flags, now_unix_us, spec);
     if (done) done = put_payload(flags, spec);
     if (!done) return std::unexpected(std::move(done).error());
-    if (spec.type().empty()) return failure(kExitUsage, "submit: no type", "say --type NAME, or give a program after --");
+    if (spec.type().empty())
+        return failure(kExitUsage, "submit: no type", "say --type NAME, or give a program after --");
     return spec;
 }
 
@@ -203,7 +215,8 @@ Answer<pb::TaskSpec> spec_from_json(std::string_view line) {
     if (!parsed.ok()) return failure(kExitUsage, safe_text(std::string(parsed.message()), 200));
     if (has_text) spec.set_payload(std::move(payload));
     if (spec.payload().size() > kPayloadBytesMax)
-        return failure(kExitUsage, fmt::format("the payload has {} bytes; at most {} are taken", spec.payload().size(), kPayloadBytesMax));
+        return failure(kExitUsage, fmt::format("the payload has {} bytes; at most {} are taken", spec.payload().size(),
+                                               kPayloadBytesMax));
     if (spec.type().empty()) return failure(kExitUsage, "type: missing");
     return spec;
 }
@@ -218,7 +231,8 @@ Answer<std::int64_t> parse_moment(std::string_view text, std::int64_t now_unix_u
     const std::string copy(text);
     const char* end = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
     if (end == nullptr || std::string_view(end) != "Z")
-        return failure(kExitUsage, fmt::format("\"{}\" is not a time", safe_text(text, 40)), "e.g. 2026-03-01T12:00:00Z, or +10m from now");
+        return failure(kExitUsage, fmt::format("\"{}\" is not a time", safe_text(text, 40)),
+                       "e.g. 2026-03-01T12:00:00Z, or +10m from now");
     return static_cast<std::int64_t>(timegm(&parts)) * 1'000'000;
 }
 
@@ -231,11 +245,14 @@ std::string random_key() {
 }
 
 Answer<std::string> read_whole(const std::string& path, std::size_t bytes_max) {
-    std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(nullptr, [](std::FILE* file) { return file == stdin ? 0 : std::fclose(file); });
+    std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(
+        nullptr, [](std::FILE* file) { return file == stdin ? 0 : std::fclose(file); });
     opened.reset(path == "-" ? stdin : std::fopen(path.c_str(), "rbe"));
-    const auto refuse = [&](const std::string& why) { return failure(kExitUsage, fmt::format("cannot read {}: {}", safe_text(path, 120), why)); };
+    const auto refuse = [&](const std::string& why) {
+        return failure(kExitUsage, fmt::format("cannot read {}: {}", safe_text(path, 120), why));
+    };
     if (!opened) return refuse(std::strerror(errno));
-    struct stat about {};
+    struct stat about{};
     if (fstat(fileno(opened.get()), &about) == 0 && S_ISDIR(about.st_mode)) return refuse("it is a directory");
     std::string bytes(bytes_max + 1, '\0');
     bytes.resize(std::fread(bytes.data(), 1, bytes.size(), opened.get()));

@@ -38,13 +38,14 @@ void add_get(CLI::App& task, int& exit_code) {
         put_task(shell, *answer);
         return kExitOk;
     };
-    CLI::App* verb = add_watched_verb(task, {.name = "get",
-                                     .help = "One task: its state, prediction and attempts",
-                                     .examples = "  nexus task get 0190c1d2-...\n"
-                                                 "  nexus task get 0190c1d2-... --result > out.bin\n"
-                                                 "  nexus task get 0190c1d2-... --wait --timeout 5m\n"
-                                                 "  nexus task get 0190c1d2-... -o json"},
-                              exit_code, show);
+    CLI::App* verb = add_watched_verb(task,
+                                      {.name = "get",
+                                       .help = "One task: its state, prediction and attempts",
+                                       .examples = "  nexus task get 0190c1d2-...\n"
+                                                   "  nexus task get 0190c1d2-... --result > out.bin\n"
+                                                   "  nexus task get 0190c1d2-... --wait --timeout 5m\n"
+                                                   "  nexus task get 0190c1d2-... -o json"},
+                                      exit_code, show);
     verb->add_option("id", flags->id, "The task")->required();
     verb->add_flag("--result", flags->result, "What it gave back: its output, on standard output");
     verb->add_flag("--wait", flags->wait, "Until it has ended; then as submit --wait");
@@ -105,20 +106,23 @@ Answer<int> list(Shell& shell, const ListFlags& flags) {
         add_task(table, task, wide, shell.terminal.colour, now);
     }
     if (shell.format != Format::table && !wide) return kExitOk;
-    if (table.empty()) shell.say("no tasks");
-    else shell.put_table(table);
+    if (table.empty())
+        shell.say("no tasks");
+    else
+        shell.put_table(table);
     if (!all->next_page_token().empty()) shell.say(fmt::format("more with --page {}", all->next_page_token()));
     return kExitOk;
 }
 
 void add_list(CLI::App& task, int& exit_code) {
     const auto flags = std::make_shared<ListFlags>();
-    CLI::App* verb = add_watched_verb(task, {.name = "list",
-                                     .help = "Tasks, newest first",
-                                     .examples = "  nexus task list\n"
-                                                 "  nexus task list --state waiting --state running --watch\n"
-                                                 "  nexus task list --type thumb --limit 1000 -o jsonl"},
-                              exit_code, [flags](Shell& shell) { return list(shell, *flags); });
+    CLI::App* verb = add_watched_verb(task,
+                                      {.name = "list",
+                                       .help = "Tasks, newest first",
+                                       .examples = "  nexus task list\n"
+                                                   "  nexus task list --state waiting --state running --watch\n"
+                                                   "  nexus task list --type thumb --limit 1000 -o jsonl"},
+                                      exit_code, [flags](Shell& shell) { return list(shell, *flags); });
     verb->add_option("--state", flags->states, "Only in this state; may be given several times")->delimiter(',');
     verb->add_option("--type", flags->type, "Only of this type");
     verb->add_option("--tenant", flags->tenant, "Only of this tenant");
@@ -141,10 +145,13 @@ Answer<int> watch(Shell& shell, const WatchFlags& flags) {
     std::vector<std::string> open = flags.ids;
     const auto done = shell.session.watch_tasks(request, [&](const pb::TaskEvent& event) {
         const pb::Task& task = event.task();
-        const std::string line = shell.wants_json() ? json_text(event, false)
-                                                    : fmt::format("{}  {}  {}  {}  {}\n", calendar_text(event.at_unix_us()), task.id(),
-                                                                  safe_text(task.type(), 32), toned(state_text(task.state()), tone_of(task.state()), shell.terminal.colour),
-                                                                  where_text(task, now_unix_us()));
+        const std::string line =
+            shell.wants_json()
+                ? json_text(event, false)
+                : fmt::format("{}  {}  {}  {}  {}\n", calendar_text(event.at_unix_us()), task.id(),
+                              safe_text(task.type(), 32),
+                              toned(state_text(task.state()), tone_of(task.state()), shell.terminal.colour),
+                              where_text(task, now_unix_us()));
         if (!put(line)) return false;
         if (is_terminal(task.state())) std::erase(open, task.id());
         return flags.ids.empty() || !open.empty();
@@ -155,12 +162,13 @@ Answer<int> watch(Shell& shell, const WatchFlags& flags) {
 
 void add_watch(CLI::App& task, int& exit_code) {
     const auto flags = std::make_shared<WatchFlags>();
-    CLI::App* verb = add_verb(task, {.name = "watch",
-                             .help = "Changes of tasks as they happen; with ids until those have ended",
-                             .examples = "  nexus task watch\n"
-                                         "  nexus task watch 0190c1d2-... 0190c1d3-...\n"
-                                         "  nexus task watch --type thumb -o jsonl"},
-                      exit_code, [flags](Shell& shell) { return watch(shell, *flags); });
+    CLI::App* verb = add_verb(task,
+                              {.name = "watch",
+                               .help = "Changes of tasks as they happen; with ids until those have ended",
+                               .examples = "  nexus task watch\n"
+                                           "  nexus task watch 0190c1d2-... 0190c1d3-...\n"
+                                           "  nexus task watch --type thumb -o jsonl"},
+                              exit_code, [flags](Shell& shell) { return watch(shell, *flags); });
     verb->add_option("ids", flags->ids, "These tasks; none = all");
     verb->add_option("--type", flags->type, "Only of this type");
     verb->add_option("--tenant", flags->tenant, "Only of this tenant");
@@ -172,7 +180,8 @@ struct ChangeFlags {
 };
 
 // Each id by itself; the exit code is the first failure's.
-Answer<int> for_each_id(const std::vector<std::string>& ids, const std::function<Answer<void>(const std::string&)>& change) {
+Answer<int> for_each_id(const std::vector<std::string>& ids,
+                        const std::function<Answer<void>(const std::string&)>& change) {
     int exit_code = kExitOk;
     for (const std::string& id : ids) {
         const auto done = change(id);
@@ -186,53 +195,65 @@ Answer<int> for_each_id(const std::vector<std::string>& ids, const std::function
 
 void add_cancel(CLI::App& task, int& exit_code) {
     const auto flags = std::make_shared<ChangeFlags>();
-    CLI::App* verb = add_verb(task, {.name = "cancel",
-                             .help = "Stop tasks: waiting ones at once, running ones by their worker",
-                             .examples = "  nexus task cancel 0190c1d2-...\n"
-                                         "  nexus task list --type thumb --state waiting -o name | xargs nexus task cancel --reason 'wrong input'"},
-                      exit_code, [flags](Shell& shell) {
-                          return for_each_id(flags->ids, [&](const std::string& id) -> Answer<void> {
-                              const auto done = shell.session.cancel_task(id, flags->reason);
-                              if (!done) return std::unexpected(done.error());
-                              if (shell.wants_json()) shell.put_json(*done);
-                              else put(fmt::format("{}  {}\n", done->id(), state_text(done->state())));
-                              return {};
-                          });
-                      });
+    CLI::App* verb = add_verb(
+        task,
+        {.name = "cancel",
+         .help = "Stop tasks: waiting ones at once, running ones by their worker",
+         .examples =
+             "  nexus task cancel 0190c1d2-...\n"
+             "  nexus task list --type thumb --state waiting -o name | xargs nexus task cancel --reason 'wrong input'"},
+        exit_code, [flags](Shell& shell) {
+            return for_each_id(flags->ids, [&](const std::string& id) -> Answer<void> {
+                const auto done = shell.session.cancel_task(id, flags->reason);
+                if (!done) return std::unexpected(done.error());
+                if (shell.wants_json())
+                    shell.put_json(*done);
+                else
+                    put(fmt::format("{}  {}\n", done->id(), state_text(done->state())));
+                return {};
+            });
+        });
     verb->add_option("ids", flags->ids, "The tasks")->required();
     verb->add_option("--reason", flags->reason, "Kept with the task");
 }
 
 void add_retry(CLI::App& task, int& exit_code) {
     const auto flags = std::make_shared<ChangeFlags>();
-    CLI::App* verb = add_verb(task, {.name = "retry",
-                             .help = "Submit ended tasks that did not succeed again, as new ones",
-                             .examples = "  nexus task retry 0190c1d2-...\n"
-                                         "  nexus task list --state dead -o name | xargs nexus task retry"},
-                      exit_code, [flags](Shell& shell) {
-                          return for_each_id(flags->ids, [&](const std::string& id) -> Answer<void> {
-                              const auto done = shell.session.retry_task(id);
-                              if (!done) return std::unexpected(done.error());
-                              if (shell.wants_json()) shell.put_json(*done);
-                              else put(done->id() + "\n");
-                              return {};
-                          });
-                      });
+    CLI::App* verb = add_verb(task,
+                              {.name = "retry",
+                               .help = "Submit ended tasks that did not succeed again, as new ones",
+                               .examples = "  nexus task retry 0190c1d2-...\n"
+                                           "  nexus task list --state dead -o name | xargs nexus task retry"},
+                              exit_code, [flags](Shell& shell) {
+                                  return for_each_id(flags->ids, [&](const std::string& id) -> Answer<void> {
+                                      const auto done = shell.session.retry_task(id);
+                                      if (!done) return std::unexpected(done.error());
+                                      if (shell.wants_json())
+                                          shell.put_json(*done);
+                                      else
+                                          put(done->id() + "\n");
+                                      return {};
+                                  });
+                              });
     verb->add_option("ids", flags->ids, "The tasks")->required();
 }
 
 void add_explain(CLI::App& task, int& exit_code) {
     const auto id = std::make_shared<std::string>();
-    CLI::App* verb = add_watched_verb(task, {.name = "explain",
-                                     .help = "Why a task is where it is, or still waits",
-                                     .examples = "  nexus task explain 0190c1d2-...\n  nexus task explain 0190c1d2-... --watch"},
-                              exit_code, [id](Shell& shell) -> Answer<int> {
-                                  const auto answer = shell.session.explain_task(*id);
-                                  if (!answer) return std::unexpected(answer.error());
-                                  if (shell.wants_json()) shell.put_json(*answer);
-                                  else put(explanation_page(*answer, shell.terminal.colour, now_unix_us()));
-                                  return kExitOk;
-                              });
+    CLI::App* verb =
+        add_watched_verb(task,
+                         {.name = "explain",
+                          .help = "Why a task is where it is, or still waits",
+                          .examples = "  nexus task explain 0190c1d2-...\n  nexus task explain 0190c1d2-... --watch"},
+                         exit_code, [id](Shell& shell) -> Answer<int> {
+                             const auto answer = shell.session.explain_task(*id);
+                             if (!answer) return std::unexpected(answer.error());
+                             if (shell.wants_json())
+                                 shell.put_json(*answer);
+                             else
+                                 put(explanation_page(*answer, shell.terminal.colour, now_unix_us()));
+                             return kExitOk;
+                         });
     verb->add_option("id", *id, "The task")->required();
 }
 

@@ -26,18 +26,21 @@ std::string band_text(std::int64_t p50_us, std::int64_t p90_us) {
 
 std::string progress_text(const pb::Attempt& attempt) {
     if (attempt.progress() <= 0) return {};
-    return " " + percent_text(attempt.progress()) + (attempt.progress_note().empty() ? "" : " " + safe_text(attempt.progress_note(), 40));
+    return " " + percent_text(attempt.progress()) +
+           (attempt.progress_note().empty() ? "" : " " + safe_text(attempt.progress_note(), 40));
 }
 
 std::string attempt_line(const pb::Attempt& attempt, std::int64_t now) {
     std::string line = fmt::format("  {}. on {}: ", attempt.number(), safe_text(attempt.worker(), 60));
     if (attempt.ended_unix_us() == 0)
-        line += attempt.started_unix_us() == 0 ? "assigned " + moment_text(attempt.assigned_unix_us(), now)
-                                               : "running since " + moment_text(attempt.started_unix_us(), now) + progress_text(attempt);
+        line += attempt.started_unix_us() == 0
+                    ? "assigned " + moment_text(attempt.assigned_unix_us(), now)
+                    : "running since " + moment_text(attempt.started_unix_us(), now) + progress_text(attempt);
     else
         line += attempt.outcome() + " after " + span_text(attempt.run_us());
     if (attempt.predicted_us() > 0) line += ", predicted " + span_text(attempt.predicted_us());
-    if (attempt.peak_memory_bytes() > 0) line += ", peak memory " + bytes_text(static_cast<std::uint64_t>(attempt.peak_memory_bytes()));
+    if (attempt.peak_memory_bytes() > 0)
+        line += ", peak memory " + bytes_text(static_cast<std::uint64_t>(attempt.peak_memory_bytes()));
     if (!attempt.error().empty()) line += ": " + safe_text(attempt.error(), 300);
     return line + "\n";
 }
@@ -48,11 +51,17 @@ void add_line(std::string& page, std::string_view name, const std::string& value
 
 }  // namespace
 
-bool is_terminal(pb::TaskState state) { return state >= pb::TASK_STATE_SUCCEEDED; }
+bool is_terminal(pb::TaskState state) {
+    return state >= pb::TASK_STATE_SUCCEEDED;
+}
 
-std::string state_text(pb::TaskState state) { return lower_without(pb::TaskState_Name(state), kStatePrefix); }
+std::string state_text(pb::TaskState state) {
+    return lower_without(pb::TaskState_Name(state), kStatePrefix);
+}
 
-std::string reason_text(pb::WaitReason reason) { return lower_without(pb::WaitReason_Name(reason), "WAIT_REASON_"); }
+std::string reason_text(pb::WaitReason reason) {
+    return lower_without(pb::WaitReason_Name(reason), "WAIT_REASON_");
+}
 
 pb::TaskState state_from_text(std::string_view name) {
     for (int n = pb::TASK_STATE_WAITING; n <= pb::TASK_STATE_EXPIRED; ++n)
@@ -91,17 +100,20 @@ std::string where_text(const pb::Task& task, std::int64_t now) {
 
 Table task_table(bool wide) {
     if (!wide) return Table({"ID", "TYPE", "STATE", ">AGE", ">WAITED", ">RAN", "WHERE"});
-    return Table({"ID", "TYPE", "STATE", ">AGE", ">WAITED", ">RAN", ">PREDICTED", ">ATTEMPTS", ">PRIO", "TENANT", "QUEUE", "WHERE"});
+    return Table({"ID", "TYPE", "STATE", ">AGE", ">WAITED", ">RAN", ">PREDICTED", ">ATTEMPTS", ">PRIO", "TENANT",
+                  "QUEUE", "WHERE"});
 }
 
 void add_task(Table& table, const pb::Task& task, bool wide, bool colour, std::int64_t now) {
     const bool ended = is_terminal(task.state());
-    std::vector<std::string> cells{task.id(),
-                                   safe_text(task.type(), 32),
-                                   toned(state_text(task.state()), tone_of(task.state()), colour),
-                                   span_text(std::max<std::int64_t>(now - task.submitted_unix_us(), 0)),
-                                   span_text(task.wait_us() == 0 && task.state() == pb::TASK_STATE_WAITING ? now - task.submitted_unix_us() : task.wait_us()),
-                                   ended ? span_text(task.run_us()) : "-"};
+    std::vector<std::string> cells{
+        task.id(),
+        safe_text(task.type(), 32),
+        toned(state_text(task.state()), tone_of(task.state()), colour),
+        span_text(std::max<std::int64_t>(now - task.submitted_unix_us(), 0)),
+        span_text(task.wait_us() == 0 && task.state() == pb::TASK_STATE_WAITING ? now - task.submitted_unix_us()
+                                                                                : task.wait_us()),
+        ended ? span_text(task.run_us()) : "-"};
     if (wide) {
         cells.push_back(task.estimate().p50_us() > 0 ? span_text(task.estimate().p50_us()) : "-");
         cells.push_back(std::to_string(task.attempts_size()));
@@ -119,18 +131,29 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
     add_line(page, "type", safe_text(task.type(), 128));
     add_line(page, "state", toned(state_text(task.state()), tone_of(task.state()), colour));
     if (task.state() == pb::TASK_STATE_WAITING) {
-        add_line(page, "waits for", reason_text(task.waiting().reason()) + (task.waiting().culprit().empty() ? "" : ": " + safe_text(task.waiting().culprit())));
-        if (task.waiting().until_unix_us() > 0) add_line(page, "until", moment_text(task.waiting().until_unix_us(), now));
+        add_line(page, "waits for",
+                 reason_text(task.waiting().reason()) +
+                     (task.waiting().culprit().empty() ? "" : ": " + safe_text(task.waiting().culprit())));
+        if (task.waiting().until_unix_us() > 0)
+            add_line(page, "until", moment_text(task.waiting().until_unix_us(), now));
         add_line(page, "remedy", safe_text(task.waiting().remedy(), 300));
     }
-    add_line(page, "submitted", calendar_text(task.submitted_unix_us()) + " UTC, " + moment_text(task.submitted_unix_us(), now));
-    add_line(page, "tenant", fmt::format("{}, queue {}, priority {}", safe_text(task.tenant(), 64), safe_text(task.queue(), 64), task.priority()));
+    add_line(page, "submitted",
+             calendar_text(task.submitted_unix_us()) + " UTC, " + moment_text(task.submitted_unix_us(), now));
+    add_line(page, "tenant",
+             fmt::format("{}, queue {}, priority {}", safe_text(task.tenant(), 64), safe_text(task.queue(), 64),
+                         task.priority()));
     if (task.estimate().p50_us() > 0)
-        add_line(page, "predicted", band_text(task.estimate().p50_us(), task.estimate().p90_us()) + fmt::format(" by {}", task.estimate().source()));
+        add_line(page, "predicted",
+                 band_text(task.estimate().p50_us(), task.estimate().p90_us()) +
+                     fmt::format(" by {}", task.estimate().source()));
     if (!is_terminal(task.state()) && task.eta().finish_p50_unix_us() > 0)
-        add_line(page, "finishes", moment_text(task.eta().finish_p50_unix_us(), now) + " (p90 " + moment_text(task.eta().finish_p90_unix_us(), now) + ")");
+        add_line(page, "finishes",
+                 moment_text(task.eta().finish_p50_unix_us(), now) + " (p90 " +
+                     moment_text(task.eta().finish_p90_unix_us(), now) + ")");
     if (is_terminal(task.state())) {
-        add_line(page, "finished", calendar_text(task.finished_unix_us()) + " UTC, " + moment_text(task.finished_unix_us(), now));
+        add_line(page, "finished",
+                 calendar_text(task.finished_unix_us()) + " UTC, " + moment_text(task.finished_unix_us(), now));
         add_line(page, "ran", span_text(task.run_us()) + " after waiting " + span_text(task.wait_us()));
     }
     add_line(page, "error", safe_text(task.error(), 1000));
@@ -141,22 +164,39 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
 }
 
 std::string explanation_page(const pb::Explanation& explanation, bool colour, std::int64_t now) {
-    std::string page = toned(safe_text(explanation.summary(), 1000), Tone::strong, colour) + "\n\n" + task_page(explanation.task(), colour, now);
+    std::string page = toned(safe_text(explanation.summary(), 1000), Tone::strong, colour) + "\n\n" +
+                       task_page(explanation.task(), colour, now);
     if (explanation.task().state() == pb::TASK_STATE_WAITING) {
-        add_line(page, "ahead of it", fmt::format("{} tasks, {} of predicted work", count_text(explanation.tasks_ahead()), span_text(explanation.work_ahead_us())));
-        add_line(page, "workers", fmt::format("{} of {} may run it", explanation.workers_eligible(), explanation.workers_total()));
-        for (const auto& [reason, workers] : explanation.workers_excluded()) page += fmt::format("  {} cannot: {}\n", workers, safe_text(reason, 120));
+        add_line(page, "ahead of it",
+                 fmt::format("{} tasks, {} of predicted work", count_text(explanation.tasks_ahead()),
+                             span_text(explanation.work_ahead_us())));
+        add_line(page, "workers",
+                 fmt::format("{} of {} may run it", explanation.workers_eligible(), explanation.workers_total()));
+        for (const auto& [reason, workers] : explanation.workers_excluded())
+            page += fmt::format("  {} cannot: {}\n", workers, safe_text(reason, 120));
     }
-    const pb::Decision& decision = explanation.decision();
-    if (decision.number() == 0) return page;
-    page += fmt::format("\ndecision {} by {}{}: {}\n", decision.number(), decision.policy(), decision.fallback() ? " (fallback)" : "", safe_text(decision.reason(), 300));
-    if (!decision.baseline_worker().empty()) page += fmt::format("round-robin would have chosen {}\n", safe_text(decision.baseline_worker(), 60));
+    if (explanation.decision().number() == 0) return page;
+    return page + "\n" + decision_page(explanation.decision(), colour);
+}
+
+std::string decision_page(const pb::Decision& decision, bool colour) {
+    std::string page =
+        fmt::format("decision {} at {} UTC by {}{}: {}\n", decision.number(), calendar_text(decision.at_unix_us()),
+                    decision.policy(), decision.fallback() ? " (fallback)" : "", safe_text(decision.reason(), 300));
+    page += fmt::format("{} free workers might run it, {} tasks waited, predicted {} by {}\n", decision.eligible_free(),
+                        count_text(decision.waiting()),
+                        band_text(decision.estimate().p50_us(), decision.estimate().p90_us()),
+                        safe_text(decision.estimate().source(), 30));
+    if (!decision.baseline_worker().empty())
+        page += fmt::format("round-robin would have chosen {}\n", safe_text(decision.baseline_worker(), 60));
     Table table({"WORKER", ">SCORE", "FACTORS"});
     for (const pb::Candidate& candidate : decision.candidates()) {
         std::vector<std::string> factors;
-        for (const auto& [name, value] : candidate.factors()) factors.push_back(fmt::format("{} {:.4g}", safe_text(name, 32), value));
+        for (const auto& [name, value] : candidate.factors())
+            factors.push_back(fmt::format("{} {:.4g}", safe_text(name, 32), value));
         std::ranges::sort(factors);
-        table.add({safe_text(candidate.worker(), 60), fmt::format("{:.4g}", candidate.score()), fmt::format("{}", fmt::join(factors, ", "))});
+        table.add({safe_text(candidate.worker(), 60), fmt::format("{:.4g}", candidate.score()),
+                   fmt::format("{}", fmt::join(factors, ", "))});
     }
     return page + table.text(colour);
 }
@@ -164,13 +204,18 @@ std::string explanation_page(const pb::Explanation& explanation, bool colour, st
 ProgramResult program_result(std::string_view result) {
     const auto object = nlohmann::json::parse(result, nullptr, false);
     if (!object.is_object() || !object.contains("exit_code") || !object.contains("stdout")) return {};
-    const auto number = [&](const char* name) { return object.contains(name) && object[name].is_number_integer() ? object[name].get<int>() : 0; };
-    const auto text = [&](const char* name) { return object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : std::string(); };
+    const auto number = [&](const char* name) {
+        return object.contains(name) && object[name].is_number_integer() ? object[name].get<int>() : 0;
+    };
+    const auto text = [&](const char* name) {
+        return object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : std::string();
+    };
     const auto cut = object.find("truncated");
     return {.is_program = true,
             .exit_code = number("exit_code"),
             .signal = number("signal"),
-            .truncated = cut != object.end() && ((cut->is_boolean() && cut->get<bool>()) || (cut->is_number() && cut->get<double>() != 0)),
+            .truncated = cut != object.end() &&
+                         ((cut->is_boolean() && cut->get<bool>()) || (cut->is_number() && cut->get<double>() != 0)),
             .out = text("stdout"),
             .err = text("stderr")};
 }

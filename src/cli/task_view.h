@@ -25,6 +25,7 @@ Table task_table(bool wide);
 void add_task(Table& table, const pb::Task& task, bool wide, bool colour, std::int64_t now_unix_us);
 // Many lines about one task.
 std::string task_page(const pb::Task& task, bool colour, std::int64_t now_unix_us);
+std::string decision_page(const pb::Decision& decision, bool colour);
 std::string explanation_page(const pb::Explanation& explanation, bool colour, std::int64_t now_unix_us);
 
 // What the exec handler of nexus worker stored as the result of a program.

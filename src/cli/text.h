@@ -24,6 +24,7 @@ std::string bar_text(double share, std::size_t width, bool unicode);
 // The text cut to `columns` with ".." at its end; control characters and invalid UTF-8 become '?', so that what a task
 // or a worker says can never move the cursor or colour the terminal.
 std::string safe_text(std::string_view text, std::size_t columns = 200);
+bool is_utf8(std::string_view text);
 // Columns the text takes on a terminal: code points, escape sequences not counted.
 std::size_t columns_of(std::string_view text);
 

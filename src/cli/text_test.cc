@@ -12,9 +12,21 @@ TEST_CASE("span_text") {
     static constexpr struct {
         std::int64_t us;
         std::string_view want;
-    } rows[] = {{-1, "-"},           {0, "0"},          {850, "850 us"},       {1'000, "1.0 ms"},        {9'949, "9.9 ms"},
-                {9'950, "10 ms"},    {12'400, "12 ms"}, {999'499, "999 ms"},   {999'500, "1.0 s"},       {3'440'000, "3.4 s"},
-                {9'950'000, "10 s"}, {59'499'999, "59 s"}, {59'500'000, "1m00s"}, {125'000'000, "2m05s"}, {4'320'000'000, "1h12m"},
+    } rows[] = {{-1, "-"},
+                {0, "0"},
+                {850, "850 us"},
+                {1'000, "1.0 ms"},
+                {9'949, "9.9 ms"},
+                {9'950, "10 ms"},
+                {12'400, "12 ms"},
+                {999'499, "999 ms"},
+                {999'500, "1.0 s"},
+                {3'440'000, "3.4 s"},
+                {9'950'000, "10 s"},
+                {59'499'999, "59 s"},
+                {59'500'000, "1m00s"},
+                {125'000'000, "2m05s"},
+                {4'320'000'000, "1h12m"},
                 {273'600'000'000, "3d04h"}};
     for (const auto& row : rows) CHECK_EQ(span_text(row.us), row.want);
     CHECK_FALSE(span_text(std::numeric_limits<std::int64_t>::max()).empty());
@@ -53,12 +65,21 @@ TEST_CASE("safe_text lets nothing move the cursor") {
     CHECK_EQ(safe_text("a\x1b[2Jb"), "a?[2Jb");
     CHECK_EQ(safe_text("a\nb\tc"), "a?b?c");
     CHECK_EQ(safe_text("\xff\xfe"), "??");
-    CHECK_EQ(safe_text("\xc2\x9b" "1m"), "?1m");
-    CHECK_EQ(safe_text("a\xe2\x80\xae" "b"), "a?b");
+    CHECK_EQ(safe_text("\xc2\x9b"
+                       "1m"),
+             "?1m");
+    CHECK_EQ(safe_text("a\xe2\x80\xae"
+                       "b"),
+             "a?b");
     CHECK_EQ(safe_text("größe"), "größe");
     CHECK_EQ(safe_text("abcdefgh", 5), "abc..");
     CHECK_EQ(safe_text("größenwahn", 6), "größ..");
     CHECK_EQ(safe_text("abc", 3), "abc");
+}
+
+TEST_CASE("is_utf8") {
+    for (const char* fine : {"", "plain", "größe", "€", "𝄞"}) CHECK(is_utf8(fine));
+    for (const char* bad : {"\xff", "a\xc3", "\xc0\xaf", "\xf5\x80\x80\x80", "\x80"}) CHECK_FALSE(is_utf8(bad));
 }
 
 TEST_CASE("a table lines up, cuts and colours only when told") {

@@ -1,0 +1,193 @@
+// nexus doctor: what is wrong, and what to do about it.
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/version.h"
+#include "cli/shell.h"
+#include "cli/task_view.h"
+#include "cli/text.h"
+#include "cli/verbs.h"
+
+namespace nexus::cli {
+namespace {
+
+constexpr std::int64_t kSkewMaxUs = 2'000'000;      // of contract C11: larger jumps are told as such
+constexpr std::uint64_t kDiskFreeMin = 1ULL << 30;  // chosen: hours of warning at 100 tasks a second
+constexpr rlim_t kFilesMin = 1024;                  // one per worker and client, and a few dozen
+constexpr std::uint32_t kWaitingLookedAt = 1000;
+
+struct Problem {
+    std::string check, what, next;
+};
+
+class Findings {
+public:
+    void add(std::string check, std::string what, std::string next) {
+        problems_.push_back({.check = std::move(check), .what = std::move(what), .next = std::move(next)});
+    }
+    void looked() { ++checks_; }
+    const std::vector<Problem>& problems() const { return problems_; }
+    int checks() const { return checks_; }
+
+private:
+    std::vector<Problem> problems_;
+    int checks_ = 0;
+};
+
+void check_server(const pb::Status& status, std::int64_t half_way_us, Findings& findings) {
+    findings.looked();
+    if (status.version() != kVersion)
+        findings.add("version",
+                     fmt::format("the server is version {}, this is {}", safe_text(status.version(), 30), kVersion),
+                     "use the same version for both");
+    findings.looked();
+    const std::int64_t skew = status.now_unix_us() - half_way_us;
+    if (std::abs(skew) > kSkewMaxUs)
+        findings.add("clock",
+                     fmt::format("the server's clock is {} {} of this machine's", span_text(std::abs(skew)),
+                                 skew > 0 ? "ahead" : "behind"),
+                     "let both follow a time server; run_at and deadline are calendar times");
+    findings.looked();
+    if (status.fallback())
+        findings.add("prediction", "predictions fail; tasks are placed round-robin",
+                     "see the server's log, and `nexus type list`");
+    if (status.history_dropped() > 0)
+        findings.add("history", fmt::format("{} rows of history were dropped", count_text(status.history_dropped())),
+                     "the history store is too slow or its disk is full");
+}
+
+void check_ready(Session& session, Findings& findings) {
+    findings.looked();
+    const auto ready = session.ready();
+    if (ready && !*ready)
+        findings.add("ready", "the server takes no new tasks now", "see its log: it is stopping, or its disk is full");
+}
+
+void check_workers(const pb::ListWorkersResponse& all, Findings& findings) {
+    findings.looked();
+    std::uint32_t ready = 0;
+    for (const pb::Worker& worker : all.workers()) {
+        const std::string name = safe_text(worker.name(), 60);
+        if (worker.state() == pb::WORKER_STATE_READY) ++ready;
+        if (worker.state() == pb::WORKER_STATE_SUSPECT)
+            findings.add("worker", fmt::format("{} is silent", name),
+                         "is its machine or network in trouble? it gets no new work");
+        if (worker.breaker() == "open")
+            findings.add(
+                "worker",
+                fmt::format("the circuit breaker of {} is open: {}", name, safe_text(worker.breaker_reason(), 120)),
+                fmt::format("see `nexus worker get {}`; it is tried again by itself", name));
+    }
+    if (ready == 0)
+        findings.add("worker", all.workers().empty() ? "no worker was ever connected" : "no worker is ready",
+                     "start one: nexus worker --allow exec");
+}
+
+Answer<void> check_waiting(Session& session, Findings& findings) {
+    findings.looked();
+    pb::ListTasksRequest request;
+    request.add_states(pb::TASK_STATE_WAITING);
+    request.set_page_size(kWaitingLookedAt);
+    const auto page = session.list_tasks(request);
+    if (!page) return std::unexpected(page.error());
+    std::map<std::string, std::pair<int, std::string>> stuck;  // culprit -> how many, one of them
+    for (const pb::Task& task : page->tasks()) {
+        if (task.waiting().reason() != pb::WAIT_REASON_NO_ELIGIBLE_WORKER) continue;
+        auto& [tasks, example] = stuck[task.waiting().culprit()];
+        ++tasks;
+        example = task.id();
+    }
+    for (const auto& [culprit, found] : stuck)
+        findings.add("waiting",
+                     fmt::format("{}{} tasks can run on no connected worker: {}", found.first,
+                                 page->next_page_token().empty() ? "" : " or more", safe_text(culprit, 120)),
+                     fmt::format("see `nexus task explain {}`", found.second));
+    return {};
+}
+
+void check_disk(const std::string& folder, Findings& findings) {
+    struct statvfs disk{};
+    if (statvfs(folder.c_str(), &disk) != 0) return;  // the data is not on this machine, or elsewhere
+    findings.looked();
+    const std::uint64_t free = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+    if (free < kDiskFreeMin)
+        findings.add("disk", fmt::format("{} has {} free", safe_text(folder, 120), bytes_text(free)),
+                     "make room: without it submissions are refused");
+    if (access(folder.c_str(), W_OK) != 0)
+        findings.add("disk", fmt::format("{} cannot be written: {}", safe_text(folder, 120), std::strerror(errno)),
+                     "run as its owner");
+}
+
+void check_limits(Findings& findings) {
+    findings.looked();
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_max >= kFilesMin) return;
+    findings.add("limits", fmt::format("a process may open {} files here", files.rlim_max),
+                 "raise it: ulimit -Hn 4096, or LimitNOFILE= in systemd");
+}
+
+void put_findings(const Shell& shell, const Findings& findings) {
+    if (shell.wants_json()) {
+        nlohmann::ordered_json out;
+        out["ok"] = findings.problems().empty();
+        out["checks"] = findings.checks();
+        out["problems"] = nlohmann::ordered_json::array();
+        for (const Problem& problem : findings.problems())
+            out["problems"].push_back({{"check", problem.check}, {"what", problem.what}, {"next", problem.next}});
+        put(out.dump(shell.format == Format::json ? 1 : -1, ' ', false,
+                     nlohmann::ordered_json::error_handler_t::replace) +
+            "\n");
+        return;
+    }
+    for (const Problem& problem : findings.problems())
+        put(fmt::format("{}: {}; {}\n", toned(problem.check, Tone::bad, shell.terminal.colour), problem.what,
+                        problem.next));
+    if (findings.problems().empty())
+        shell.say(fmt::format("{}: {} checks, all fine", shell.session.server(), findings.checks()));
+}
+
+Answer<int> examine(Shell& shell, const std::string& folder) {
+    Findings findings;
+    check_limits(findings);
+    check_disk(folder, findings);
+    const std::int64_t before = now_unix_us();
+    const auto status = shell.session.status();
+    findings.looked();
+    if (!status) {
+        findings.add("server", status.error().what, status.error().next);
+        put_findings(shell, findings);
+        return status.error().exit_code;
+    }
+    check_server(*status, before + (now_unix_us() - before) / 2, findings);
+    check_ready(shell.session, findings);
+    const auto workers = shell.session.list_workers();
+    if (!workers) return std::unexpected(workers.error());
+    check_workers(*workers, findings);
+    if (const auto done = check_waiting(shell.session, findings); !done) return std::unexpected(done.error());
+    put_findings(shell, findings);
+    return findings.problems().empty() ? kExitOk : kExitFailure;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& root, int& exit_code) {
+    const auto folder = std::make_shared<std::string>("./nexus-data");
+    CLI::App* verb = add_verb(root,
+                              {.name = "doctor",
+                               .help = "Look for what is wrong: server, clock, workers, stuck tasks, disk, limits",
+                               .examples = "  nexus doctor\n  nexus doctor --quiet || systemctl restart nexus\n  nexus "
+                                           "doctor --data /var/lib/nexus -o json"},
+                              exit_code, [folder](Shell& shell) { return examine(shell, *folder); });
+    verb->add_option("--data", *folder,
+                     "The server's data directory, when it is on this machine (default ./nexus-data)");
+}
+
+}  // namespace nexus::cli

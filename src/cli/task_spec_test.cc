@@ -1,0 +1,154 @@
+#include "cli/task_spec.h"
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+using namespace nexus::cli;
+
+namespace {
+
+constexpr std::int64_t kNow = 1'700'000'000'000'000;
+
+// A temporary file that is gone with the object.
+class File {
+public:
+    explicit File(const std::string& bytes) {
+        const int fd = mkstemp(path_);
+        REQUIRE(fd >= 0);
+        REQUIRE(write(fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+        close(fd);
+    }
+    ~File() { unlink(path_); }
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+    const char* path() const { return path_; }
+
+private:
+    char path_[32] = "/tmp/nexus-spec-XXXXXX";
+};
+
+}  // namespace
+
+TEST_CASE("lines of a file of tasks") {
+    const auto plain = spec_from_json(
+        R"({"type": "thumb", "payload": "aGk=", "priority": 0, "timeout_us": "5000", "labels_required": {"zone": "a"}})");
+    REQUIRE_MESSAGE(plain.has_value(), (plain ? "" : plain.error().what));
+    CHECK_EQ(plain->type(), "thumb");
+    CHECK_EQ(plain->payload(), "hi");
+    CHECK(plain->has_priority());
+    CHECK_EQ(plain->priority(), 0);
+    CHECK_EQ(plain->timeout_us(), 5000);
+    CHECK_EQ(plain->labels_required().at("zone"), "a");
+    const auto text = spec_from_json(R"({"type": "thumb", "payload_text": "größe", "durationHintUs": 7})");
+    REQUIRE(text.has_value());
+    CHECK_EQ(text->payload(), "größe");
+    CHECK_EQ(text->duration_hint_us(), 7);
+    CHECK_FALSE(text->has_priority());
+}
+
+TEST_CASE("lines that are refused say why") {
+    static constexpr struct {
+        const char* line;
+        const char* says;
+    } rows[] = {{"", "not a JSON object"},
+                {"[]", "not a JSON object"},
+                {"{", "not a JSON object"},
+                {"nonsense", "not a JSON object"},
+                {"{}", "type: missing"},
+                {R"({"type": "a", "prioirty": 5})", "prioirty"},
+                {R"({"type": "a", "priority": "high"})", "priority"},
+                {R"({"type": "a", "priority": -1})", "priority"},
+                {R"({"type": "a", "priority": 1e400})", ""},
+                {R"({"type": 5, "payload_text": 5})", "payload_text: not a string"},
+                {R"({"type": "a", "payload": "aGk=", "payload_text": "x"})", "exclude each other"},
+                {R"({"type": "a", "payload": "%%%"})", ""},
+                {"{\"type\": \"a\xff\"}", "not a JSON object"}};
+    for (const auto& row : rows) {
+        CAPTURE(row.line);
+        const auto spec = spec_from_json(row.line);
+        REQUIRE_FALSE(spec.has_value());
+        CHECK_EQ(spec.error().exit_code, kExitUsage);
+        CHECK_MESSAGE(spec.error().what.find(row.says) != std::string::npos, spec.error().what);
+    }
+    CHECK_FALSE(spec_from_json(std::string(100'000, '[')).has_value());
+    const std::string large = R"({"type": "a", "payload_text": ")" + std::string(kPayloadBytesMax + 1, 'x') + "\"}";
+    CHECK_FALSE(spec_from_json(large).has_value());
+}
+
+TEST_CASE("flags become a task") {
+    SpecFlags flags;
+    flags.type = "thumb";
+    flags.payload = "hello";
+    flags.priority = 8;
+    flags.labels_required = {"zone=a", "disk=ssd=fast"};
+    flags.features = {"pixels=1.5e6"};
+    flags.memory = "512MiB";
+    flags.custom = {"licence=2"};
+    flags.run_at = "+10m";
+    flags.deadline = "2023-11-14T22:13:20Z";
+    flags.metadata = {"user=me"};
+    const auto spec = make_spec(flags, kNow);
+    REQUIRE_MESSAGE(spec.has_value(), (spec ? "" : spec.error().what));
+    CHECK_EQ(spec->payload(), "hello");
+    CHECK_EQ(spec->priority(), 8);
+    CHECK_EQ(spec->labels_required().at("disk"), "ssd=fast");
+    CHECK_EQ(spec->features().at("pixels"), 1.5e6);
+    CHECK_EQ(spec->resources().memory_bytes(), 512LL << 20);
+    CHECK_EQ(spec->resources().custom().at("licence"), 2);
+    CHECK_EQ(spec->run_at_unix_us(), kNow + 600'000'000);
+    CHECK_EQ(spec->deadline_unix_us(), kNow);
+    CHECK_EQ(spec->idempotency_key().size(), 36);
+    CHECK_NE(make_spec(flags, kNow)->idempotency_key(), spec->idempotency_key());
+    flags.key = "mine";
+    CHECK_EQ(make_spec(flags, kNow)->idempotency_key(), "mine");
+}
+
+TEST_CASE("a program becomes an exec request with its name as the type") {
+    SpecFlags flags;
+    flags.argv = {"/usr/bin/convert", "in.png", "-resize", "a \"b\"\n", "größe"};
+    const auto spec = make_spec(flags, kNow);
+    REQUIRE(spec.has_value());
+    CHECK_EQ(spec->type(), "convert");
+    CHECK_EQ(spec->metadata().at("handler"), "exec");
+    const auto request = nlohmann::json::parse(spec->payload());
+    CHECK_EQ(request["argv"][3], "a \"b\"\n");
+    CHECK(request["cwd"].is_string());
+}
+
+TEST_CASE("flags that do not fit together are usage failures") {
+    const auto refused = [](SpecFlags flags) {
+        const auto spec = make_spec(flags, kNow);
+        REQUIRE_FALSE(spec.has_value());
+        CHECK_EQ(spec.error().exit_code, kExitUsage);
+    };
+    refused({});
+    refused({.type = "a", .payload = "x", .argv = {"ls"}});
+    refused({.argv = {"ls", "\xff"}});
+    refused({.type = "a", .memory = "5"});
+    refused({.type = "a", .labels_required = {"zone"}});
+    refused({.type = "a", .labels_required = {"zone=a", "zone=b"}});
+    refused({.type = "a", .features = {"pixels=many"}});
+    refused({.type = "a", .run_at = "tomorrow"});
+    refused({.type = "a", .payload = std::string(kPayloadBytesMax + 1, 'x')});
+    refused({.type = "a", .payload_file = "/nowhere/at/all"});
+    refused({.type = "a", .payload_file = "/tmp"});
+    refused({.type = "a", .payload_file = "/dev/zero"});
+}
+
+TEST_CASE("read_whole and parse_moment") {
+    const File file("some bytes");
+    CHECK_EQ(*read_whole(file.path(), 100), "some bytes");
+    CHECK_EQ(*read_whole(file.path(), 10), "some bytes");
+    CHECK_FALSE(read_whole(file.path(), 9).has_value());
+    CHECK_EQ(*parse_moment("+1h", kNow), kNow + 3'600'000'000);
+    CHECK_EQ(*parse_moment("1970-01-01T00:00:01Z", kNow), 1'000'000);
+    for (const char* bad : {"", "+", "+5", "-5m", "2026-03-01", "2026-03-01T12:00:00", "2026-13-01T12:00:00Z",
+                            "2026-03-01T12:00:00+01:00"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(parse_moment(bad, kNow).has_value());
+    }
+}
