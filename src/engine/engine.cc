@@ -63,15 +63,12 @@ Result<void> Engine::restore(const journal::Snapshot& snapshot) {
         live.p90_us = view->estimate.p90.us;
         live.dispatched = view->estimate;
     }
-    Reader reader(snapshot.engine);
-    for (std::uint64_t n = snapshot.engine.empty() ? 0 : reader.count(17); n > 0; --n) {
-        TaskId id;
-        id.hi = reader.u64();
-        id.lo = reader.u64();
-        const std::uint64_t bytes = reader.varint();
+    auto section = decode_engine_section(snapshot.engine);
+    if (!section) return std::unexpected(std::move(section).error().during("snapshot"));
+    for (const auto& [id, bytes] : section->payload_bytes)
         if (const auto found = live_.find(id); found != live_.end())
             found->second.payload_bytes = static_cast<std::uint32_t>(bytes);
-    }
+    abandoned_ = std::move(section->abandoned);
     return {};
 }
 

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "engine/engine_section.h"
 #include "engine/latency.h"
 #include "engine/messages.h"
 #include "engine/runner.h"
@@ -35,9 +36,6 @@ struct Now {
     Instant at;  // never earlier than in the turn before
     WallTime wall;
 };
-
-// The reason of the cancel that an abandoned task gets; recovery knows such tasks by it.
-inline constexpr const char* kAbandoned = "its body could not be stored";
 
 // A decision as the loop saw it; made readable later, off the loop.
 struct DecisionNote {

@@ -221,7 +221,7 @@ TEST_CASE("a snapshot and the journal after it give the same state as the journa
     const SessionId session = world.connect(a_worker("w1"), link);
     for (int i = 0; i < 20; ++i) world.submitted(a_task());
     for (int i = 0; i < 5; ++i) world.finish(session, link->assigned().back());
-    REQUIRE(make_snapshot(world.journal, world.engine->save_predictor()).has_value());
+    REQUIRE(make_snapshot(world.journal, world.engine->save_predictor(), world.engine->last_sequence()).has_value());
     for (int i = 0; i < 5; ++i) world.finish(session, link->assigned().back());
     const std::uint64_t before = world.engine->core().counters().succeeded;
     const std::uint64_t digest = world.engine->core().digest();

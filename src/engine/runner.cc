@@ -222,6 +222,7 @@ private:
     bool commits_end_ = false;
     std::atomic<std::uint64_t> commit_bytes_ = 0;
     std::atomic<std::int64_t> last_commit_ns_ = 0;
+    std::atomic<std::uint64_t> released_ = 0;  // the last event whose batch is released and whose history is given away
 
     std::mutex snapshot_mutex_;  // guards the four below
     std::condition_variable snapshot_wake_;
@@ -394,9 +395,11 @@ void RunnerThreads::commit_loop() {
             die(ok.error(), batches);
         } else {
             for (PendingBatch& batch : batches) {
+                const std::uint64_t last = batch.journal.first.n + batch.journal.count - 1;
                 release(batch, journal_, to_engine);
                 history_->add(std::move(batch.history), std::move(batch.decisions));
                 for (HistoryQuestion& question : batch.questions) history_->ask(std::move(question));
+                released_ = last;
             }
         }
         commit_bytes_ -= bytes;
@@ -447,10 +450,10 @@ void RunnerThreads::snapshot_loop() {
             predictor = std::move(snapshot_predictor_);
         }
         if (failed_) continue;
-        // What is trimmed must have reached the history first: a replay could not fill it in any more.
-        history_->flush();
+        const Sequence upto{released_};
+        history_->flush();  // everything released so far has been given to it
         const std::int64_t begin = steady_ns();
-        if (auto at = make_snapshot(journal_, predictor); !at)
+        if (auto at = make_snapshot(journal_, predictor, upto); !at)
             say(LogLevel::error, "snapshot_failed", at.error().what);
         else
             say(LogLevel::debug, "snapshot",

@@ -9,8 +9,6 @@
 namespace nexus::engine {
 namespace {
 
-constexpr std::size_t kAbandonedMax = 100'000;
-
 Error at_item(Error error, std::size_t item, std::size_t items) {
     return items == 1 ? error : Error{error.fault, "tasks[" + std::to_string(item) + "]." + error.what};
 }
@@ -134,7 +132,7 @@ void Engine::cancel(TaskId task, std::string reason, Done<TaskInfo> done) {
 
 void Engine::abandon_task(TaskId task) {
     if (!live_.contains(task)) return;
-    if (abandoned_.size() >= kAbandonedMax) abandoned_.clear();
+    if (abandoned_.size() >= EngineSection::kAbandonedMax) abandoned_.clear();
     abandoned_.insert(task);
     cancel_reason_ = kAbandoned;
     apply(core::CancelRequested{.task = task, .reason = kAbandoned});

@@ -60,7 +60,7 @@ Result<void> House::start_server() {
 
 Result<Child> House::start_worker(std::size_t index) const {
     const std::string name = "dev-" + std::to_string(index + 1);
-    return Child::start({options_.self, "worker", "--server", grpc_, "--name", name, "--slots", "1", "--allow", "exec=" + options_.self},
+    return Child::start({options_.self, "worker", "--server", grpc_, "--name", name, "--slots", "1", "--allow", "exec"},
                         options_.data + "/" + name + ".log", false);
 }
 

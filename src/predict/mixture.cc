@@ -38,7 +38,7 @@ constexpr float kPriorCount = 10;
 constexpr float kNewPriorCount = 4;
 constexpr std::uint64_t kNewRuns = 3;     // a type with fewer runs is new
 constexpr std::uint64_t kFamilyRuns = 8;  // a type tells its family of its first runs, then of each eighth
-constexpr float kLostBy = 0.08F;          // hit rate: an expert this far behind is asked only each eighth time,
+constexpr float kLostBy = 0.15F;          // hit rate: an expert this far behind is asked only each eighth run,
 constexpr float kLostCount = 20;          // once it was scored that often
 constexpr std::uint32_t kBeyondMax = 3;   // censored runs in a row, all longer than estimated, before they are believed
 constexpr double kUnknownUs = 5e6;
@@ -69,6 +69,16 @@ std::uint32_t short_hash(std::string_view text) {
 
 float log_of(Duration d) {
     return std::log(static_cast<float>(std::max<std::int64_t>(d.us, 1)));
+}
+
+// The two experts that look at every past run cost most. Where one has lost to another for long it is asked only after
+// each eighth run. Depends on the type's own record alone, so that an answer stays good until the type learns.
+bool worth_asking(const ExpertScore& score, std::uint64_t seen, Expert expert) {
+    if (seen % 8 == 0 || score.count[expert] <= kLostCount) return true;
+    float best = 0;
+    for (const Expert e : {type_mode, user_mode, scaled_mode, joined_mode})
+        if (score.count[e] > kLostCount) best = std::max(best, score.hits[e] / score.count[e]);
+    return score.hits[expert] / score.count[expert] >= best - kLostBy;
 }
 
 }  // namespace
@@ -109,10 +119,13 @@ Mixture::Query Mixture::query_of(const Features& features) {
 }
 
 // scaled_mode, and joined_mode by merging the type's runs (already in order, shifted as a whole) with the tenant's.
-void Mixture::ask_similar(const Query& query, const TypeState* type, bool scaled, bool joined, Answer& answer) {
+void Mixture::ask_similar(const Query& query, const TypeState* type, const UserState* user, Answer& answer) {
     std::array<float, 2 * kWindowMax> value;
     std::array<float, 2 * kWindowMax> weight;
     const Sample& asked = query.sample;
+    const bool scaled = type != nullptr && worth_asking(type->score, type->seen, scaled_mode);
+    const bool joined = user != nullptr && (type == nullptr || worth_asking(type->score, type->seen, joined_mode));
+    if (!scaled && !joined) return;
     const auto likeness = [&asked](const Sample& past, float reach) {
         float w = kernel(std::abs(past.payload - asked.payload) * reach);
         w *= past.user == asked.user ? kSameUser : 1.0F;
@@ -134,8 +147,6 @@ void Mixture::ask_similar(const Query& query, const TypeState* type, bool scaled
         if (scaled && count > 0) answer.set(scaled_mode, densest_band(value.data(), weight.data(), count));
     }
     if (!joined) return;
-    const UserState* user = users_.find(asked.user);
-    if (user == nullptr) return;
     std::array<float, 2 * kWindowMax> both;
     std::array<float, 2 * kWindowMax> both_weight;
     std::size_t n = 0;
@@ -158,10 +169,28 @@ void Mixture::ask_similar(const Query& query, const TypeState* type, bool scaled
     if (n > 0) answer.set(joined_mode, densest_band(both.data(), both_weight.data(), n));
 }
 
-Mixture::Answer Mixture::ask(const Query& query, TypeState* type, Cell* cell) {
-    Answer answer;
+void Mixture::ask_history(const Query& query, const TypeState* type, Cell* cell, Answer& answer) {
+    const UserState* user = users_.find(query.sample.user);
+    const std::uint64_t user_version = user == nullptr ? UINT64_MAX : user->version;
+    const bool keeps = cell != nullptr && type != nullptr;
+    if (keeps && cell->type_version == type->version && cell->user_version == user_version &&
+        cell->asked == query.sample) {
+        answer = cell->answered;
+        return;
+    }
     if (type != nullptr && !type->recent.empty()) answer.set(type_mode, type->recent.mode(kSlow));
     if (cell != nullptr && !cell->recent.empty()) answer.set(user_mode, cell->recent.mode(kFast));
+    ask_similar(query, type, user, answer);
+    if (!keeps) return;
+    cell->answered = answer;
+    cell->asked = query.sample;
+    cell->type_version = type->version;
+    cell->user_version = user_version;
+}
+
+Mixture::Answer Mixture::ask(const Query& query, TypeState* type, Cell* cell) {
+    Answer answer;
+    ask_history(query, type, cell, answer);
     if (query.place != 0)
         if (const Recent* place = places_.find(query.place))
             if (!place->recent.empty()) answer.set(worker_mode, place->recent.mode(kSlow));
@@ -170,20 +199,6 @@ Mixture::Answer Mixture::ask(const Query& query, TypeState* type, Cell* cell) {
     if (is_new && !query.family.empty())
         if (const Recent* family = families_.find(hash_bytes(query.family)))
             answer.set(by_prefix, family->recent.mode(kSlow));
-    // The two that look at every past run cost most. Where they have lost for long they are asked only now and then.
-    bool scaled = true;
-    bool joined = true;
-    if (type != nullptr && ++type->turn % 8 != 0) {
-        float best = 0;
-        for (const Expert e : {type_mode, user_mode, scaled_mode, joined_mode})
-            best = std::max(best, standing(e, type, cell));
-        const auto lost = [&](Expert e) {
-            return type->score.count[e] > kLostCount && standing(e, type, cell) < best - kLostBy;
-        };
-        scaled = !lost(scaled_mode);
-        joined = !lost(joined_mode);
-    }
-    if (scaled || joined) ask_similar(query, type, scaled, joined, answer);
     return answer;
 }
 
@@ -306,7 +321,10 @@ void Mixture::learn_run(const Query& query, TypeState& type, Cell* cell) {
     type.recent.insert(value, kTypeWindow);
     type.samples.insert(query.sample, kSampleWindow, type.sorted_slope);
     if (cell != nullptr) cell->recent.insert(value, kCellWindow);
-    if (UserState* user = users_.find_or_admit(query.sample.user)) user->samples.insert(query.sample, kUserWindow, 0);
+    if (UserState* user = users_.find_or_admit(query.sample.user)) {
+        user->samples.insert(query.sample, kUserWindow, 0);
+        user->version = ++stamp_;
+    }
     if (query.place != 0)
         if (Recent* place = places_.find_or_admit(query.place)) {
             place->type = query.type;
@@ -318,11 +336,12 @@ void Mixture::learn_run(const Query& query, TypeState& type, Cell* cell) {
             family->recent.insert(value, kTypeWindow);
     all_.insert(value, kAllWindow);
     ++type.seen;
+    type.version = ++stamp_;
 }
 
 void Mixture::forget(std::string_view name) {
     const std::uint64_t key = hash_bytes(name);
-    if (TypeState* type = types_.find(key)) *type = TypeState();
+    if (TypeState* type = types_.find(key)) *type = TypeState{.version = ++stamp_};
     for (auto& entry : cells_.entries())
         if (entry.value.type == key) entry.value = Cell{.type = key};
     for (auto& entry : places_.entries())
@@ -333,6 +352,7 @@ void Mixture::shorten(std::string_view name) {
     const std::uint64_t key = hash_bytes(name);
     TypeState* type = types_.find(key);
     if (type == nullptr) return;
+    type->version = ++stamp_;
     type->recent.keep_newest(kAfterDrift);
     type->samples.keep_newest(kAfterDrift);
     for (auto& entry : cells_.entries())

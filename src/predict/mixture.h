@@ -86,9 +86,16 @@ private:
         float hint = std::numeric_limits<float>::quiet_NaN();
         std::string_view family;
     };
+    struct Answer {
+        ExpertValues values = kNobody;
+        std::array<Band, expert_count> bands;
+        void set(Expert expert, const Band& band) {
+            bands[expert] = band;
+            values[expert] = band.centre;
+        }
+    };
     struct TypeState {
         std::uint64_t seen = 0;    // runs learned
-        std::uint8_t turn = 0;     // counts estimates, so that losing experts are asked now and then
         std::uint32_t beyond = 0;  // censored runs since the last success that outlasted the estimate
         ModeWindow recent;
         SampleWindow samples;
@@ -96,10 +103,12 @@ private:
         float sorted_slope = 0;
         ExpertScore score;
         ExpertValues said = kNobody;  // lately, for describe()
+        std::uint64_t version = 0;    // of what experts answer from: see Cell::answered
         void save(Writer& out) const;
         void load(Reader& in);
     };
     struct UserState {
+        std::uint64_t version = 0;
         SampleWindow samples;
         void save(Writer& out) const { samples.save(out); }
         void load(Reader& in) { samples.load(in, 0); }
@@ -110,6 +119,12 @@ private:
         ExpertScore score;
         // What the experts said lately, newest last: a completion is scored with what was said at its dispatch.
         std::vector<ExpertValues> said;
+        // The answer to the last question, good while neither the type nor the tenant learned: tasks often come in
+        // bursts of their like. Not saved; a restored cell finds the same answer anew.
+        Answer answered;
+        Sample asked;
+        std::uint64_t type_version = UINT64_MAX;
+        std::uint64_t user_version = 0;
         void save(Writer& out) const;
         void load(Reader& in);
     };
@@ -119,24 +134,18 @@ private:
         void save(Writer& out) const;
         void load(Reader& in);
     };
-    struct Answer {
-        ExpertValues values = kNobody;
-        std::array<Band, expert_count> bands;
-        void set(Expert expert, const Band& band) {
-            bands[expert] = band;
-            values[expert] = band.centre;
-        }
-    };
 
     static Query query_of(const Features& features);
     Answer ask(const Query& query, TypeState* type, Cell* cell);
-    void ask_similar(const Query& query, const TypeState* type, bool scaled, bool joined, Answer& answer);
+    void ask_similar(const Query& query, const TypeState* type, const UserState* user, Answer& answer);
+    void ask_history(const Query& query, const TypeState* type, Cell* cell, Answer& answer);
     float standing(Expert expert, const TypeState* type, const Cell* cell) const;
     Expert choose(const ExpertValues& values, const TypeState* type, const Cell* cell) const;
     static const ExpertValues* said_at(const Cell& cell, const Estimate& predicted);
     void learn_run(const Query& query, TypeState& type, Cell* cell);
 
     MixtureLimits limits_;
+    std::uint64_t stamp_ = 0;  // the newest version given out
     KeyTable<TypeState> types_;
     KeyTable<UserState> users_;
     KeyTable<Cell> cells_;

@@ -37,7 +37,6 @@ void ExpertScore::load(Reader& in) {
 
 void Mixture::TypeState::save(Writer& out) const {
     out.varint(seen);
-    out.u8(turn);
     out.varint(beyond);
     recent.save(out);
     put_float(out, sorted_slope);
@@ -49,7 +48,6 @@ void Mixture::TypeState::save(Writer& out) const {
 
 void Mixture::TypeState::load(Reader& in) {
     seen = in.varint();
-    turn = in.u8();
     beyond = static_cast<std::uint32_t>(std::min<std::uint64_t>(in.varint(), UINT32_MAX));
     recent.load(in);
     sorted_slope = get_float(in);

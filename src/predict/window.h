@@ -61,6 +61,7 @@ struct Sample {
     std::uint32_t user = 0;
     std::uint32_t demand = 0;  // resources asked for
     std::uint32_t worker = 0;  // 0 = unknown
+    bool operator==(const Sample&) const = default;
 };
 
 class SampleWindow {

@@ -47,16 +47,18 @@ class House:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait()
+            if process.stdout:
+                process.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_server(self, *flags):
         """Starts the server (again on the same ports) and waits for its ready line. Returns the seconds that took."""
         begin = time.monotonic()
-        log = open(self.folder / "server.log", "a")
-        self.server = subprocess.Popen(
-            [NEXUS, "serve", "--listen", self.grpc or "127.0.0.1:0", "--http", self.http or "127.0.0.1:0",
-             "--data", str(self.folder / "data"), *flags],
-            stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.folder)
+        with open(self.folder / "server.log", "a") as log:
+            self.server = subprocess.Popen(
+                [NEXUS, "serve", "--listen", self.grpc or "127.0.0.1:0", "--http", self.http or "127.0.0.1:0",
+                 "--data", str(self.folder / "data"), *flags],
+                stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.folder)
         self.processes.append(self.server)
         ready, _, _ = select.select([self.server.stdout], [], [], 30)
         line = self.server.stdout.readline() if ready else ""
@@ -71,9 +73,9 @@ class House:
         self.server.wait()
 
     def start_worker(self, name, *flags, slots=4):
-        log = open(self.folder / f"{name}.log", "a")
-        worker = subprocess.Popen([NEXUS, "worker", "--server", self.grpc, "--name", name, "--slots", str(slots), "--allow", "exec", *flags],
-                                  stdout=log, stderr=log, cwd=self.folder)
+        with open(self.folder / f"{name}.log", "a") as log:
+            worker = subprocess.Popen([NEXUS, "worker", "--server", self.grpc, "--name", name, "--slots", str(slots), "--allow", "exec",
+                                       *flags], stdout=log, stderr=log, cwd=self.folder)
         self.processes.append(worker)
         return worker
 

@@ -1,0 +1,384 @@
+#include "sim/machine.h"
+
+#include <algorithm>
+
+namespace nexus::sim {
+namespace {
+
+AttemptId attempt_of(const std::string& text) { return parse_id<AttemptId>(text).value_or(AttemptId{}); }
+TaskId task_of(const std::string& text) { return parse_id<TaskId>(text).value_or(TaskId{}); }
+
+}  // namespace
+
+// The server's view of the stream: orders travel to the worker as long as the lane is open.
+struct Machine::Link final : engine::WorkerLink {
+    Link(Machine& m, std::weak_ptr<Stream> s) : machine(m), stream(std::move(s)) {}
+    void send(engine::WorkerOrders orders) override {
+        const auto alive = stream.lock();
+        if (!alive || alive->dead) return;
+        // Shared by the closure alone: orders hold what cannot be copied cheaply.
+        alive->to_worker->send([this_machine = &machine, alive, orders = std::move(orders)]() mutable {
+            this_machine->deliver(alive, std::move(orders));
+        });
+    }
+    Machine& machine;
+    std::weak_ptr<Stream> stream;
+};
+
+Machine::Machine(const Plan& plan, Net& net, Server& server, Checker& checker, MachineShape shape, std::uint64_t seed)
+    : plan_(plan), net_(net), server_(server), checker_(checker), shape_(std::move(shape)), rng_(seed) {}
+
+void Machine::later(Duration delay, Timeline::Step step) {
+    net_.timeline().after(delay, [this, process = process_, step = std::move(step)]() mutable {
+        if (!state_ || process != process_) return;
+        const Instant present = net_.timeline().now();
+        if (present < paused_until_) return later(paused_until_ - present, std::move(step));
+        step();
+    });
+}
+
+void Machine::boot() {
+    if (state_ || retired_) return;
+    process_ = checker_.new_process();
+    if (shape_.liar) checker_.process_disobeys(process_);
+    sdk::WorkerRules rules;
+    rules.slots = shape_.slots;
+    rules.cancel_grace = Micros{2'000'000};
+    state_ = std::make_unique<sdk::WorkerState>(rules, rng_.next());
+    state_->start(now());
+    pump();
+}
+
+void Machine::crash(bool silent) {
+    if (!state_) return;
+    ++checker_.seen()[silent ? "worker vanished without a sign" : "worker crashed"];
+    for (const auto& [attempt, handler] : handlers_) checker_.run_ended(attempt_of(attempt));
+    handlers_.clear();
+    assignments_.clear();
+    state_.reset();
+    paused_until_ = {};
+    const std::shared_ptr<Stream> stream = std::exchange(stream_, nullptr);
+    if (!stream) return;
+    stream->to_worker->close();
+    if (silent) {
+        stream->to_server->close();
+    } else {
+        stream->to_server->send([this, stream] { server_lost(stream); });
+    }
+}
+
+void Machine::restart_after(Duration delay) {
+    net_.timeline().after(delay, [this] { boot(); });
+}
+
+void Machine::retire() {
+    retired_ = true;
+    crash(false);
+}
+
+void Machine::pause(Duration length) {
+    if (!state_) return;
+    ++checker_.seen()["worker paused"];
+    checker_.process_paused(process_);
+    paused_until_ = std::max(paused_until_, net_.timeline().now() + length);
+}
+
+void Machine::reset_stream() {
+    if (!stream_) return;
+    ++checker_.seen()["stream reset"];
+    const std::shared_ptr<Stream> stream = stream_;
+    stream->to_worker->close();
+    stream->to_server->send([this, stream] { server_lost(stream); });
+    later(net_.delay(), [this, stream] {
+        if (stream_ != stream) return;
+        stream_.reset();
+        state_->stream_lost(now());
+        pump();
+    });
+}
+
+void Machine::cut_silently() {
+    if (!stream_) return;
+    ++checker_.seen()["stream half-open"];
+    stream_->to_worker->close();
+    stream_->to_server->close();
+    // The server's keepalive notices some of these before its heartbeat limit does.
+    if (!rng_.one_in(2)) return;
+    net_.timeline().after(milliseconds(rng_.between(1500, 2500)), [this, stream = stream_] { server_lost(stream); });
+}
+
+void Machine::server_down() {
+    if (!stream_) return;
+    const std::shared_ptr<Stream> stream = stream_;
+    stream->dead = true;
+    stream->to_server->close();
+    stream->to_worker->close();
+    later(net_.delay(), [this, stream] {
+        if (stream_ != stream) return;
+        stream_.reset();
+        state_->stream_lost(now());
+        pump();
+    });
+}
+
+void Machine::server_lost(const std::shared_ptr<Stream>& stream) {
+    if (stream->dead) return;
+    stream->dead = true;
+    stream->to_worker->close();
+    if (!server_.up() || server_.process() != stream->server_process || !stream->session) return;
+    server_.call([session = stream->session](engine::Engine& engine) { engine.disconnected(session); });
+}
+
+// ------------------------------------------------------------------------------------------------------------- outward
+
+void Machine::pump() {
+    for (;;) {
+        const std::vector<sdk::Action> actions = state_->take_actions();
+        for (const sdk::Action& action : actions) {
+            act(action);
+            if (!state_) return;
+        }
+        if (!actions.empty()) continue;
+        if (!stream_ || !state_->has_outbound()) break;
+        write(state_->take_outbound(now()));
+    }
+    const Micros wake = state_->wake_at();
+    if (wake == sdk::WorkerState::kNever) return;
+    const std::uint64_t number = ++timer_number_;
+    later(Duration{std::max<std::int64_t>(0, (wake - now()).count())}, [this, number] {
+        if (number != timer_number_) return;
+        state_->time_passed(now());
+        pump();
+    });
+}
+
+void Machine::act(const sdk::Action& action) {
+    switch (action.what) {
+        case sdk::Action::What::open_stream: return open_stream();
+        case sdk::Action::What::close_stream: return close_stream();
+        case sdk::Action::What::start: return start_handler(action.attempt_id);
+        case sdk::Action::What::cancel: {
+            const auto found = handlers_.find(action.attempt_id);
+            if (found == handlers_.end() || found->second.cancelled) return;
+            if (shape_.liar && !healed_ && rng_.one_in(2)) return;  // pays no attention
+            found->second.cancelled = true;
+            later(milliseconds(rng_.between(0, 20)), [this, attempt = action.attempt_id, number = found->second.number] {
+                end_handler(attempt, number, Outcome::cancelled(), net_.timeline().now());
+            });
+            return;
+        }
+        case sdk::Action::What::drop: assignments_.erase(action.attempt_id); return;
+        case sdk::Action::What::stop: return crash(false);
+    }
+}
+
+void Machine::open_stream() {
+    stream_ = std::make_shared<Stream>();
+    stream_->to_server = std::make_shared<Lane>(net_);
+    stream_->to_worker = std::make_shared<Lane>(net_);
+    stream_->server_process = server_.process();
+    if (!server_.up()) {
+        // Refused at once, or after the connect limit.
+        later(net_.delay(), [this, stream = stream_] {
+            if (stream_ != stream) return;
+            stream_.reset();
+            state_->stream_lost(now());
+            pump();
+        });
+        return;
+    }
+    write(state_->take_outbound(now()));
+}
+
+void Machine::close_stream() {
+    const std::shared_ptr<Stream> stream = std::exchange(stream_, nullptr);
+    if (!stream) return;
+    stream->to_worker->close();
+    stream->to_server->send([this, stream] { server_lost(stream); });
+}
+
+void Machine::write(const sdk::Outbound& out) {
+    const std::shared_ptr<Stream> stream = stream_;
+    if (out.hello) {
+        engine::WorkerHello hello;
+        hello.joined = {.name = shape_.name, .labels = shape_.labels, .slots = out.hello->slots, .offered = shape_.offered, .types = shape_.types};
+        for (const sdk::HeldEntry& held : out.hello->held)
+            hello.joined.held.push_back({.task = task_of(held.task_id), .attempt = attempt_of(held.attempt_id)});
+        stream->to_server->send([this, stream, hello = std::move(hello)]() mutable {
+            if (server_.process() != stream->server_process) return;
+            server_.call([this, stream, hello = std::move(hello)](engine::Engine& engine) mutable {
+                engine.connect(std::move(hello), std::make_shared<Link>(*this, stream), [this, stream](Result<SessionId> session) {
+                    if (!session) return server_lost(stream);
+                    stream->session = *session;
+                    const bool gone = std::exchange(stream->dead, false);
+                    for (engine::WorkerReport& early : std::exchange(stream->early, {})) report(stream, std::move(early));
+                    if (gone) server_lost(stream);
+                });
+            });
+        });
+        return;
+    }
+    engine::WorkerReport report;
+    for (const sdk::StartedEntry& entry : out.started) report.started.emplace_back(task_of(entry.task_id), attempt_of(entry.attempt_id));
+    for (const sdk::ProgressEntry& entry : out.progress)
+        report.progress.push_back({.task = task_of(entry.task_id), .attempt = attempt_of(entry.attempt_id), .fraction = entry.fraction, .note = entry.note});
+    for (const sdk::Report* entry : out.finished)
+        report.finished.push_back({.task = task_of(entry->task_id), .attempt = attempt_of(entry->attempt_id),
+                                   .outcome = static_cast<core::AttemptOutcome>(entry->ending), .retryable = entry->retryable,
+                                   .run = {entry->run.count()}, .result = entry->result, .error = entry->error});
+    if (out.capacity) report.capacity = {.slots = out.capacity->slots, .offered = shape_.offered, .draining = out.capacity->draining};
+    report.goodbye = out.goodbye;
+    const std::uint64_t heartbeat = out.heartbeat;
+    if (heartbeat != 0) report.load = engine::WorkerReport::Load{};
+    stream->to_server->send([this, stream, heartbeat, report = std::move(report)]() mutable {
+        if (!server_.up() || server_.process() != stream->server_process || stream->dead) return;
+        if (heartbeat != 0)  // the transport acknowledges by itself
+            stream->to_worker->send([this, stream, heartbeat] {
+                if (stream_ != stream) return;
+                later({}, [this, stream, heartbeat] {
+                    if (stream_ != stream) return;
+                    state_->heartbeat_acknowledged(now(), heartbeat);
+                    pump();
+                });
+            });
+        this->report(stream, std::move(report));
+    });
+}
+
+void Machine::report(const std::shared_ptr<Stream>& stream, engine::WorkerReport report) {
+    if (!stream->session) {
+        stream->early.push_back(std::move(report));
+        return;
+    }
+    server_.call([session = stream->session, report = std::move(report)](engine::Engine& engine) mutable {
+        engine.report(session, std::move(report));
+    });
+}
+
+// -------------------------------------------------------------------------------------------------------------- inward
+
+void Machine::deliver(const std::shared_ptr<Stream>& stream, engine::WorkerOrders orders) {
+    if (stream_ != stream || !state_) return;
+    if (net_.timeline().now() < paused_until_) {
+        later({}, [this, stream, orders = std::move(orders)]() mutable { deliver(stream, std::move(orders)); });
+        return;
+    }
+    if (orders.welcome) {
+        sdk::Welcomed welcome{.lease = Micros{orders.lease.us}, .heartbeat = Micros{orders.heartbeat.us}, .abandon = {}};
+        for (const AttemptId attempt : orders.welcome->abandon) welcome.abandon.push_back(to_text(attempt));
+        state_->welcomed(now(), welcome);
+    }
+    for (const core::RevokeAttempt& revoke : orders.revoke)
+        state_->revoked(now(), to_text(revoke.attempt), static_cast<sdk::Revocation>(revoke.reason), Micros{500'000});
+    for (const core::AnswerReport& answer : orders.answers) state_->report_acknowledged(now(), to_text(answer.attempt));
+    for (engine::Assignment& assignment : orders.assign) {
+        const std::string attempt = to_text(assignment.order.attempt);
+        const std::string task = to_text(assignment.order.task);
+        const sdk::Assigned assigned{.task_id = task, .attempt_id = attempt, .timeout = Micros{assignment.order.timeout.us},
+                                     .exclusive = assignment.order.exclusive};
+        assignments_.insert_or_assign(attempt, std::move(assignment));
+        state_->assigned(now(), assigned);
+    }
+    if (orders.drain) state_->drain_asked(now());
+    if (!orders.reconnect.empty()) state_->reconnect_asked(now());
+    pump();
+    if (orders.close && state_ && stream_ == stream) {
+        stream_.reset();
+        stream->to_server->close();
+        state_->stream_lost(now());
+        pump();
+    }
+}
+
+void Machine::start_handler(const std::string& attempt) {
+    const auto found = assignments_.find(attempt);
+    demand(found != assignments_.end(), "S17", "a worker started what it was not given");
+    const engine::Assignment& assignment = found->second;
+    const std::uint64_t number = number_of(assignment.body->payload);
+    demand(number != UINT64_MAX, "S2", "an attempt carries a payload that nobody submitted");
+    const Work& work = checker_.work(number);
+    demand(assignment.type == work.submission.spec.type, "S2", "an attempt carries another task's type");
+    checker_.run_started(assignment.order.task, assignment.order.attempt, assignment.order.fence, process_);
+    past_.emplace_back(assignment.order.task, assignment.order.attempt);
+    const std::uint64_t handler = ++handler_number_;
+    handlers_[attempt] = {.task = assignment.order.task, .number = handler, .work = number, .cancelled = false};
+    if (work.poison && !healed_) {
+        later(milliseconds(rng_.between(1, 50)), [this] {
+            ++checker_.seen()["poison task killed its worker"];
+            crash(false);
+            restart_after(milliseconds(rng_.between(50, 500)));
+        });
+        return;
+    }
+    if (chance(plan_.hang_one_in)) {
+        ++checker_.seen()["handler hung"];
+        return;
+    }
+    Duration run = work.run;
+    if (chance(20)) run.us = run.us * rng_.between(2, 20);
+    const bool fails = chance(plan_.fail_one_in);
+    const bool rejects = chance(100);
+    later(run, [this, attempt, handler, fails, rejects, since = net_.timeline().now()] {
+        end_handler(attempt, handler,
+                    rejects ? Outcome::rejected("no") : fails ? Outcome::failure("it failed") : Outcome::success("done"), since);
+    });
+}
+
+void Machine::end_handler(const std::string& attempt, std::uint64_t number, Outcome outcome, Instant since) {
+    const auto found = handlers_.find(attempt);
+    if (found == handlers_.end() || found->second.number != number) return;
+    handlers_.erase(found);
+    checker_.run_ended(attempt_of(attempt));
+    state_->handler_ended(now(), attempt, outcome, Micros{(net_.timeline().now() - since).us});
+    pump();
+}
+
+// What hung goes on when the world heals: the liveness phase wants healthy workers.
+void Machine::heal_if_hung() {
+    if (!state_) return;
+    std::vector<std::pair<std::string, std::uint64_t>> all;
+    for (const auto& [attempt, handler] : handlers_) all.emplace_back(attempt, handler.number);
+    for (const auto& [attempt, number] : all)
+        later(seconds(rng_.between(1, 3)), [this, attempt = attempt, number = number] {
+            end_handler(attempt, number, Outcome::success("done"), net_.timeline().now());
+        });
+}
+
+void Machine::lie() {
+    if (!stream_ || !state_ || !stream_->session || net_.timeline().now() < paused_until_) return;
+    engine::WorkerReport report;
+    const auto one_of = [this](const std::vector<std::pair<TaskId, AttemptId>>& list) { return list[rng_.below(list.size())]; };
+    const std::uint64_t kind = rng_.below(6);
+    if (kind == 0 && !past_.empty()) {
+        const auto [task, attempt] = one_of(past_);
+        if (handlers_.contains(to_text(attempt))) return;
+        report.finished.push_back({.task = task, .attempt = attempt, .outcome = core::AttemptOutcome::succeeded, .run = {1}});
+        report.finished.push_back(report.finished.front());
+        ++checker_.seen()["late or double report"];
+    } else if (kind == 1) {
+        const TaskId nobody{.hi = rng_.next(), .lo = rng_.next()};
+        const AttemptId never{.hi = rng_.next(), .lo = rng_.next()};
+        report.finished.push_back({.task = nobody, .attempt = never});
+        report.started.emplace_back(nobody, never);
+        ++checker_.seen()["report of an unknown attempt"];
+    } else if (kind == 2 && !past_.empty()) {
+        const auto [task, attempt] = one_of(past_);
+        report.finished.push_back({.task = task, .attempt = {.hi = rng_.next(), .lo = rng_.next()}, .outcome = core::AttemptOutcome::failed});
+        ++checker_.seen()["report with a false attempt id"];
+    } else if (kind == 3) {
+        report.capacity = engine::WorkerReport::Capacity{.slots = static_cast<std::uint32_t>(rng_.between(1, std::int64_t{shape_.slots} * 100)), .offered = shape_.offered};
+        ++checker_.seen()["capacity lie"];
+    } else if (kind == 4 && !checker_.attempts().empty()) {
+        const auto [task, attempt] = one_of(checker_.attempts());
+        report.started.emplace_back(task, attempt);
+        report.progress.push_back({.task = task, .attempt = attempt, .fraction = 2.5, .note = "lie"});
+        ++checker_.seen()["progress of another's attempt"];
+    } else {
+        report.capacity = engine::WorkerReport::Capacity{.slots = shape_.slots, .offered = shape_.offered};
+    }
+    stream_->to_server->send([this, stream = stream_, report = std::move(report)]() mutable {
+        if (server_.up() && server_.process() == stream->server_process && !stream->dead) this->report(stream, std::move(report));
+    });
+}
+
+}  // namespace nexus::sim

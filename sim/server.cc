@@ -1,0 +1,222 @@
+#include "sim/server.h"
+
+#include <algorithm>
+
+#include "engine/snapshotter.h"
+#include "sim/moody_model.h"
+
+namespace nexus::sim {
+namespace {
+
+constexpr WallTime kEpoch{1'800'000'000'000'000};
+constexpr Duration kSpaceRetry = milliseconds(200);
+
+}  // namespace
+
+Server::Server(const Plan& plan, Timeline& timeline, Checker& checker)
+    : plan_(plan), timeline_(timeline), checker_(checker), rng_(plan.seed ^ 0x5E77E7), journal_(plan.seed ^ 0xD15C, {.sync_failure_one_in = plan.sync_failure_one_in}) {}
+
+WallTime Server::wall() const { return kEpoch + wall_skew_ + (timeline_.now() - Instant{}); }
+
+engine::Now Server::now() const { return {.at = base_ + (timeline_.now() - base_sim_), .wall = wall()}; }
+
+void Server::later(Duration delay, Timeline::Step step) {
+    timeline_.after(delay, [this, process = process_, step = std::move(step)]() mutable {
+        if (!up() || process != process_) return;
+        if (timeline_.now() < paused_until_) return later(paused_until_ - timeline_.now(), std::move(step));
+        step();
+    });
+}
+
+void Server::start() {
+    ++process_;
+    recover();
+    engine_->post = [this](std::move_only_function<void(engine::Engine&)> answer) { call(std::move(answer)); };
+    const bool fresh = engine_->last_sequence().n == 0;
+    const WallTime last{engine_->last_instant().us + engine_->core().wall_offset().us};
+    const Duration away{std::max<std::int64_t>(0, wall().us - last.us)};
+    base_ = fresh ? Instant{1'000'000} : engine_->last_instant() + away;
+    base_sim_ = timeline_.now();
+    engine_->start(now());
+    take_batches();
+    wake(timeline_.now());
+}
+
+void Server::recover() {
+    engine::EngineOptions options{.config = plan_.config, .seed = rng_.next()};
+    options.make_champion = [this] {
+        return std::make_unique<MoodyModel>(plan_.seed ^ process_, [this] { return healed_ ? 0U : plan_.model_failure_one_in; });
+    };
+    engine_ = std::make_unique<engine::Engine>(std::move(options));
+    if (process_ > 1) {
+        const auto seen = journal_.read(Sequence{checker_.events()}, [&](Sequence first, std::string_view bytes) -> Result<void> {
+            checker_.found(first, bytes, journal_);
+            return {};
+        });
+        demand(seen.has_value(), "C17", "the journal cannot be read");
+    }
+    const auto stored = journal_.get_snapshot();
+    demand(stored.has_value(), "C17", "the snapshot cannot be read");
+    if (*stored) {
+        const auto snapshot = journal::decode_snapshot((*stored)->bytes);
+        demand(snapshot.has_value(), "C17", "the snapshot cannot be decoded");
+        const auto restored = engine_->restore(*snapshot);
+        demand(restored.has_value(), "C17", "the snapshot cannot be restored: " + (restored ? "" : restored.error().what));
+    }
+    const auto replayed =
+        journal_.read(engine_->last_sequence(), [&](Sequence, std::string_view bytes) { return engine_->replay(bytes, {}); });
+    demand(replayed.has_value(), "C17", "the journal cannot be replayed: " + (replayed ? "" : replayed.error().what));
+    if (process_ > 1) checker_.recovered(engine_->core(), engine_->last_sequence());
+}
+
+void Server::heal() {
+    healed_ = true;
+    journal_.set_faults({});
+    journal_.full(false);
+    paused_until_ = timeline_.now();
+}
+
+void Server::call(Call call) {
+    if (!up()) return;
+    inbox_.push_back(std::move(call));
+    wake(timeline_.now());
+}
+
+void Server::pause(Duration length) {
+    if (up()) paused_until_ = std::max(paused_until_, timeline_.now() + length);
+    ++checker_.seen()["server paused"];
+}
+
+void Server::wake(Instant at) {
+    at = std::max({at, timeline_.now(), paused_until_});
+    if (at >= wake_at_) return;
+    wake_at_ = at;
+    const std::uint64_t number = ++wake_number_;
+    later(at - timeline_.now(), [this, number] {
+        if (number != wake_number_) return;
+        wake_at_ = kNever;
+        turn();
+    });
+}
+
+void Server::turn() {
+    engine_->begin_turn(now());
+    for (Call& each : std::exchange(inbox_, {})) each(*engine_);
+    engine_->end_turn();
+    take_batches();
+    const Instant next = engine_->next_turn();
+    if (next != kNever) wake(base_sim_ + (next - base_));
+}
+
+void Server::take_batches() {
+    while (engine_->has_batch()) queue_.push_back(engine_->take_batch());
+    if (!committing_ && !queue_.empty()) commit();
+}
+
+void Server::commit() {
+    committing_ = true;
+    const Duration delay = chance(plan_.commit_stall_one_in) ? milliseconds(rng_.between(500, 3000))
+                                                             : Duration{rng_.between(plan_.commit_min.us, plan_.commit_max.us)};
+    later(delay, [this] { stored(std::exchange(queue_, {})); });
+}
+
+void Server::stored(std::vector<engine::PendingBatch> group) {
+    std::optional<CrashPoint> point;
+    if (chance(plan_.crash_one_in)) point = static_cast<CrashPoint>(rng_.below(4));
+    if (point == CrashPoint::before_append) return crash();
+    if (point == CrashPoint::during_append) {
+        ++checker_.seen()["crash while appending"];
+        std::vector<store::JournalBatch> batches;
+        for (engine::PendingBatch& batch : group) {
+            engine::keep_bodies(batch, journal_);
+            if (batch.journal.count > 0) batches.push_back(batch.journal);
+        }
+        journal_.crash_during(batches);
+        return end_process();
+    }
+    const auto done = engine::store_batches(group, journal_);
+    if (!done && done.error().fault == Fault::no_space) {
+        // Not even the reserve is left: wait, the order must not change.
+        later(kSpaceRetry, [this, group = std::move(group)]() mutable { stored(std::move(group)); });
+        return;
+    }
+    if (!done) {
+        ++checker_.seen()["store failed for good"];
+        return crash();
+    }
+    if (!done->empty()) {
+        ++checker_.seen()["disk full entered"];
+        refusing_ = true;
+        call([lost = *done](engine::Engine& engine) {
+            engine.refuse_submissions(Error{Fault::exhausted, "the disk is full"});
+            for (const TaskId task : lost) engine.abandon_task(task);
+        });
+        later(seconds(1), [this] {
+            call([this](engine::Engine& engine) {
+                engine.refuse_submissions(std::nullopt);
+                refusing_ = false;
+            });
+        });
+    }
+    for (const engine::PendingBatch& batch : group) checker_.committed(batch.journal);
+    if (point == CrashPoint::after_append) {
+        ++checker_.seen()["crash between append and release"];
+        return crash();
+    }
+    for (std::size_t i = 0; i < group.size(); ++i) {
+        if (point == CrashPoint::during_release && i == group.size() / 2) {
+            ++checker_.seen()["crash in the middle of a release"];
+            return crash();
+        }
+        const std::uint64_t process = process_;
+        engine::release(group[i], journal_, engine_->post);
+        if (process != process_) return;
+        write_history(group[i]);
+        released_ = Sequence{group[i].journal.first.n + group[i].journal.count - 1};
+    }
+    if (chance(plan_.snapshot_one_in)) snapshot();
+    committing_ = false;
+    if (!queue_.empty()) commit();
+}
+
+void Server::write_history(engine::PendingBatch& batch) {
+    for (const engine::DecisionNote& note : batch.decisions) {
+        const engine::DecisionInfo info = engine::readable(note);
+        batch.history.decisions.push_back({.number = info.number, .task = info.task, .at = info.at, .worker = info.worker,
+                                           .policy = info.policy, .record = engine::decision_json(info)});
+    }
+    demand(history_.write(batch.history).has_value(), "C22", "the history cannot be written");
+    for (engine::HistoryQuestion& question : batch.questions) ask(std::move(question));
+}
+
+void Server::snapshot() {
+    const auto at = engine::make_snapshot(journal_, engine_->save_predictor(), released_);
+    demand(at.has_value(), "S18", "no snapshot: " + (at ? "" : at.error().what));
+    ++checker_.seen()["snapshot"];
+}
+
+void Server::ask(engine::HistoryQuestion question) {
+    later(microseconds(rng_.between(10, 2000)), [this, question = std::move(question)]() mutable { question(history_, journal_); });
+}
+
+void Server::crash() {
+    if (!up()) return;
+    journal_.crash(rng_.one_in(2));
+    end_process();
+}
+
+void Server::end_process() {
+    ++checker_.seen()["server crashed"];
+    engine_.reset();
+    inbox_.clear();
+    queue_.clear();
+    committing_ = refusing_ = false;
+    wake_at_ = kNever;
+    ++wake_number_;
+    paused_until_ = timeline_.now();
+    if (on_down) on_down();
+    const Duration down = healed_ ? milliseconds(100) : Duration{rng_.between(100'000, plan_.down_max.us)};
+    timeline_.after(down, [this] { start(); });
+}
+
+}  // namespace nexus::sim

@@ -1,0 +1,86 @@
+#pragma once
+// The server process on simulated time: the production engine, its recovery, its commits and its snapshots, over a journal
+// that fails on purpose. What the Runner does with threads happens here in steps of the timeline, so that a crash can
+// come between any two of them.
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/rng.h"
+#include "engine/engine.h"
+#include "sim/checker.h"
+#include "sim/plan.h"
+#include "sim/timeline.h"
+#include "store/memory/faulty_journal.h"
+#include "store/memory/memory_history.h"
+
+namespace nexus::sim {
+
+class Server {
+public:
+    using Call = std::move_only_function<void(engine::Engine&)>;
+
+    Server(const Plan& plan, Timeline& timeline, Checker& checker);
+
+    void start();
+    // From now on nothing fails any more.
+    void heal();
+    // Something arrived. Dropped when the process is down; else carried out in the next turn.
+    void call(Call call);
+    bool up() const { return engine_ != nullptr; }
+    // Grows with each process; a stream belongs to one.
+    std::uint64_t process() const { return process_; }
+    // Told when the process ends: all connections are gone.
+    std::function<void()> on_down;
+
+    void jump_clock(Duration by) { wall_skew_ = wall_skew_ + by; }
+    void pause(Duration length);
+    void crash();
+    void fill_disk(bool full) { journal_.full(full); }
+    WallTime wall() const;
+
+private:
+    enum class CrashPoint : std::uint8_t { before_append, during_append, after_append, during_release };
+
+    void recover();
+    void snapshot();
+    void wake(Instant at);
+    void turn();
+    void take_batches();
+    void commit();
+    void stored(std::vector<engine::PendingBatch> group);
+    void end_process();
+    void ask(engine::HistoryQuestion question);
+    void write_history(engine::PendingBatch& batch);
+    engine::Now now() const;
+    Rng& rng() { return rng_; }
+    bool chance(std::uint64_t one_in) { return !healed_ && one_in != 0 && rng_.one_in(one_in); }
+    // Runs the step unless the process has ended meanwhile.
+    void later(Duration delay, Timeline::Step step);
+
+    const Plan& plan_;
+    Timeline& timeline_;
+    Checker& checker_;
+    Rng rng_;
+    store::FaultyJournal journal_;
+    store::MemoryHistory history_;
+    std::unique_ptr<engine::Engine> engine_;
+    std::uint64_t process_ = 0;
+    bool healed_ = false;
+    Duration wall_skew_;
+    Instant base_;       // of the engine's clock
+    Instant base_sim_;   // the same moment on the timeline
+    Instant paused_until_;
+    Instant wake_at_ = kNever;
+    std::uint64_t wake_number_ = 0;
+    std::vector<Call> inbox_;
+    std::vector<engine::PendingBatch> queue_;
+    Sequence released_;
+    bool committing_ = false;
+    bool refusing_ = false;
+};
+
+}  // namespace nexus::sim

@@ -1,0 +1,82 @@
+#pragma once
+// One world: a server, workers, clients and operators, made from one seed. First faults happen (safety), then everything
+// heals but what is broken for ever, and all accepted work must end (liveness).
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/checker.h"
+#include "sim/machine.h"
+#include "sim/net.h"
+#include "sim/plan.h"
+#include "sim/server.h"
+#include "sim/timeline.h"
+
+namespace nexus::sim {
+
+struct Verdict {
+    bool kept = true;             // all promises
+    std::string promise, what;    // the first that was broken
+    std::uint64_t digest = 0;     // of everything that became durable, in order
+    std::uint64_t events = 0;
+    std::uint64_t steps = 0;
+    Duration simulated;
+    std::map<std::string, std::uint64_t> seen;  // what happened, how often
+};
+
+class World {
+public:
+    explicit World(const Plan& plan);
+    Verdict run();
+
+private:
+    // One call of a client, repeated until its outcome is known.
+    struct Submit {
+        std::vector<std::uint64_t> works;
+        bool keyed = true;
+        bool repeat = false;     // a duplicate on purpose, after the first was acknowledged
+        bool unknown = false;    // an earlier try may have been stored
+        bool settled = false;
+        std::uint32_t tries = 0;
+    };
+    using SubmitRef = std::shared_ptr<Submit>;  // shared by the tries under way; the last step is the last owner
+
+    void build_machines();
+    void plan_submissions();
+    void plan_each_second(Instant at);
+    void plan_lies();
+    void heal();
+
+    Work draw_work(bool other_body_of_last);
+    void make_special(core::TaskSpec& spec, Work& work);
+    void submit_new();
+    void send(const SubmitRef& submit);
+    void answered(const SubmitRef& submit, Result<std::vector<engine::Submitted>> answer);
+    void acked(const SubmitRef& submit, const std::vector<engine::Submitted>& answer);
+    void again(const SubmitRef& submit, Duration delay);
+    void cancel(std::uint64_t work);
+    void look(std::uint64_t work);
+    void redrive(std::uint64_t work);
+    void operate();
+    void watch_all();
+    bool chance(std::uint64_t one_in) { return !healed_ && one_in != 0 && rng_.one_in(one_in); }
+    // Sends a call to the server over the net and runs `reply` with its answer, unless one of them is lost.
+    template <class T, class Ask>
+    void ask(Ask ask, std::move_only_function<void(Result<T>)> reply);
+
+    Plan plan_;
+    Timeline timeline_;
+    Checker checker_;
+    Net net_;
+    Server server_;
+    Rng rng_;
+    std::vector<std::unique_ptr<Machine>> machines_;
+    std::vector<TaskId> known_;
+    std::uint64_t submits_open_ = 0;
+    bool healed_ = false;
+};
+
+}  // namespace nexus::sim

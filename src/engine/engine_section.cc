@@ -1,0 +1,73 @@
+#include "engine/engine_section.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace nexus::engine {
+namespace {
+
+void put_id(Writer& writer, TaskId id) {
+    writer.u64(id.hi);
+    writer.u64(id.lo);
+}
+
+TaskId take_id(Reader& reader) {
+    TaskId id;
+    id.hi = reader.u64();
+    id.lo = reader.u64();
+    return id;
+}
+
+}  // namespace
+
+void EngineSection::follow(const core::Event& event) {
+    if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) {
+        if (submitted->spec.payload_bytes > 0) payload_bytes[submitted->task] = submitted->spec.payload_bytes;
+    } else if (const auto* cancel = std::get_if<core::CancelRequested>(&event.what)) {
+        if (cancel->reason != kAbandoned) return;
+        if (abandoned.size() >= kAbandonedMax) abandoned.clear();
+        abandoned.insert(cancel->task);
+    }
+}
+
+void EngineSection::follow(const core::Command& command) {
+    if (const auto* ended = std::get_if<core::TaskEnded>(&command)) payload_bytes.erase(ended->task);
+}
+
+std::string EngineSection::encode() const {
+    std::string out;
+    Writer writer(out);
+    std::vector<std::pair<TaskId, std::uint64_t>> sizes(payload_bytes.begin(), payload_bytes.end());
+    std::sort(sizes.begin(), sizes.end());
+    writer.varint(sizes.size());
+    for (const auto& [id, bytes] : sizes) {
+        put_id(writer, id);
+        writer.varint(bytes);
+    }
+    std::vector<TaskId> ids(abandoned.begin(), abandoned.end());
+    std::sort(ids.begin(), ids.end());
+    writer.varint(ids.size());
+    for (const TaskId id : ids) put_id(writer, id);
+    return out;
+}
+
+Result<EngineSection> decode_engine_section(std::string_view bytes) {
+    EngineSection section;
+    if (bytes.empty()) return section;
+    Reader reader(bytes);
+    const std::uint64_t sizes = reader.count(17);
+    section.payload_bytes.reserve(sizes);
+    for (std::uint64_t n = 0; n < sizes; ++n) {
+        const TaskId id = take_id(reader);
+        section.payload_bytes[id] = reader.varint();
+    }
+    for (std::uint64_t n = reader.count(16); n > 0; --n) section.abandoned.insert(take_id(reader));
+    if (reader.failed() || !reader.at_end())
+        return fail(Fault::corrupt, "the engine's section ends at byte " + std::to_string(reader.position()));
+    return section;
+}
+
+}  // namespace nexus::engine

@@ -1,0 +1,35 @@
+#pragma once
+// What a snapshot holds of the engine itself: what the core does not keep and a replay after the snapshot cannot find
+// again. Followed event by event, by the engine and by the snapshotter alike.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "core/command.h"
+#include "core/event.h"
+
+namespace nexus::engine {
+
+// The reason of the cancel that an abandoned task gets; a replay knows such tasks by it.
+inline constexpr const char* kAbandoned = "its body could not be stored";
+
+struct EngineSection {
+    static constexpr std::size_t kAbandonedMax = 100'000;
+
+    std::unordered_map<TaskId, std::uint64_t, IdHash> payload_bytes;  // of live tasks that have a payload: for learning
+    std::unordered_set<TaskId, IdHash> abandoned;                     // tasks whose idempotency keys are free
+
+    void follow(const core::Event& event);
+    void follow(const core::Command& command);
+    // In order of ids, so that equal states give equal bytes.
+    std::string encode() const;
+};
+// Empty bytes are an empty section. Faults: corrupt.
+Result<EngineSection> decode_engine_section(std::string_view bytes);
+
+}  // namespace nexus::engine
