@@ -133,7 +133,9 @@ TEST_CASE("how an end is judged") {
         CHECK_EQ(outcome.retryable(), row.retryable);
         CHECK_EQ(outcome.error(), row.error);
     }
-    CHECK_EQ(run(shell("true"), kAnything, "resize").kind(), Outcome::Kind::rejected);
+    CHECK_EQ(run(shell("true"), kAnything, "resize").kind(), Kind::rejected);
+    CHECK_EQ(run("meant for someone else", kAnything, "").kind(), Kind::rejected);
+    CHECK_EQ(run(shell("true"), kAnything, "").kind(), Kind::succeeded);
 }
 
 TEST_CASE("only what --allow names is run") {
