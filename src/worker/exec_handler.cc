@@ -63,7 +63,8 @@ Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions
     if (!task.handler.empty() && task.handler != "exec")
         return Outcome::rejected("this worker runs programs only, not the handler " + std::string(task.handler));
     Result<ExecRequest> request = parse_exec_request(task.payload);
-    if (!request) return refusal_of(request.error());
+    // A task that does not say exec may be meant for a handler of another worker.
+    if (!request) return task.handler.empty() ? Outcome::rejected(request.error().what) : refusal_of(request.error());
     Result<std::string> program = rules.resolve(*request);
     if (!program) return refusal_of(program.error());
     Result<std::vector<std::string>> environment = rules.environment(*request);

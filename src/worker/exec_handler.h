@@ -10,6 +10,7 @@
 //   any other          failed, tried again while the task has attempts left
 //   a signal           failed, tried again; SIGKILL that nobody here sent is told as a lack of memory
 //   could not start    failed for good, with the reason; for lack of processes or descriptors: rejected
+//   not for us         another `handler`, or none and no request in the payload: rejected, for another worker to take
 //   asked to stop      SIGTERM to the process group, SIGKILL after the grace; at once when fenced. Cancelled, unless the
 //                      program still ended with 0
 
