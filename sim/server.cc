@@ -180,11 +180,7 @@ void Server::stored(std::vector<engine::PendingBatch> group) {
 }
 
 void Server::write_history(engine::PendingBatch& batch) {
-    for (const engine::DecisionNote& note : batch.decisions) {
-        const engine::DecisionInfo info = engine::readable(note);
-        batch.history.decisions.push_back({.number = info.number, .task = info.task, .at = info.at, .worker = info.worker,
-                                           .policy = info.policy, .record = engine::decision_json(info)});
-    }
+    for (engine::DecisionNote& note : batch.decisions) batch.history.decisions.push_back(engine::row_of(std::move(note)));
     demand(history_.write(batch.history).has_value(), "C22", "the history cannot be written");
     for (engine::HistoryQuestion& question : batch.questions) ask(std::move(question));
 }

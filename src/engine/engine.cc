@@ -12,7 +12,8 @@ namespace {
 constexpr Duration kSessionCheck = milliseconds(200);
 constexpr Duration kWallJump = seconds(2);  // C11: larger ones are logged and told to the core
 constexpr Duration kStall = seconds(1);     // a turn this late says nothing about workers
-constexpr std::size_t kReviseMax = 64;      // waiting tasks looked at again per turn
+// Waiting tasks whose estimates are looked at again each time: the next ones, and some of all.
+constexpr std::size_t kReviseNext = 64, kReviseRound = 1000;
 
 bool moved(Duration before, Duration after) {
     return std::llabs(after.us - before.us) * 10 > std::max<std::int64_t>(before.us, 1);
@@ -66,8 +67,8 @@ Result<void> Engine::restore(const journal::Snapshot& snapshot) {
     auto section = decode_engine_section(snapshot.engine);
     if (!section) return std::unexpected(std::move(section).error().during("snapshot"));
     for (const auto& [id, bytes] : section->payload_bytes)
-        if (const auto found = live_.find(id); found != live_.end())
-            found->second.payload_bytes = static_cast<std::uint32_t>(bytes);
+        if (Live* live = live_.find(id))
+            live->payload_bytes = static_cast<std::uint32_t>(bytes);
     abandoned_ = std::move(section->abandoned);
     return {};
 }
@@ -202,9 +203,9 @@ WorkerOrders& Engine::orders_for(SessionId session) {
 }
 
 void Engine::on(core::AssignAttempt& order) {
-    const auto found = live_.find(order.task);
-    MUST(found != live_.end());
-    Live& live = found->second;
+    Live* const found = live_.find(order.task);
+    MUST(found != nullptr);
+    Live& live = *found;
     const core::WorkerView worker = core_.worker(order.worker);
     live.overdue = false;
     live.dispatched = order.decision.estimate;
@@ -257,9 +258,9 @@ void Engine::on(core::AnswerReport& answer) {
 }
 
 void Engine::on(core::AttemptEnded& ended) {
-    const auto found = live_.find(ended.task);
-    if (found == live_.end()) return;
-    Live& live = found->second;
+    Live* const found = live_.find(ended.task);
+    if (found == nullptr) return;
+    Live& live = *found;
     learn(ended, live);
     const std::string_view worker = core_.worker(ended.worker).name;
     const bool reported = current_report_ != nullptr && current_report_->attempt == ended.attempt;
@@ -301,9 +302,9 @@ void Engine::on(core::AttemptEnded& ended) {
 }
 
 void Engine::on(core::TaskEnded& ended) {
-    const auto found = live_.find(ended.task);
-    if (found == live_.end()) return;
-    Live& live = found->second;
+    Live* const found = live_.find(ended.task);
+    if (found == nullptr) return;
+    Live& live = *found;
     ++finished_[static_cast<std::size_t>(ended.state)];
     const bool good = ended.state == core::TaskState::succeeded;
     std::string error;
@@ -374,7 +375,7 @@ void Engine::on(core::TaskEnded& ended) {
             !current_report_->result.empty())
             batch_.journal.results.push_back({.task = ended.task, .body = std::move(current_report_->result)});
     }
-    live_.erase(found);
+    live_.erase(ended.task);
 }
 
 void Engine::on(core::TaskRequeued& requeued) {
@@ -456,16 +457,23 @@ void Engine::publish_learned() {
     }
 }
 
+// The next tasks are looked at again at once, all others in turn: ETAs and the time to drain rest on every one of them.
 void Engine::revise_waiting() {
-    for (const TaskId id : core_.next_waiting(kReviseMax)) {
-        const auto found = live_.find(id);
-        const auto view = core_.task(id);
-        if (found == live_.end() || !view) continue;
-        const Estimate estimate = predictor_.estimate(features_of(found->second, {}, {}), now_.at);
-        if (estimate.source == EstimateSource::none) continue;
-        if (moved(view->estimate.p50, estimate.p50) || moved(view->estimate.mean, estimate.mean))
-            apply(core::EstimateRevised{.task = id, .estimate = estimate});
+    for (const TaskId id : core_.next_waiting(kReviseNext)) revise(id);
+    for (std::size_t n = std::min(kReviseRound, live_.slots()); n > 0; --n) {
+        if (revised_slot_ >= live_.slots()) revised_slot_ = 0;
+        if (const TaskId id = live_.task_at(revised_slot_++)) revise(id);
     }
+}
+
+void Engine::revise(TaskId task) {
+    const Live* const live = live_.find(task);
+    const auto view = core_.task(task);
+    if (live == nullptr || !view || view->state != core::TaskState::waiting) return;
+    const Estimate estimate = predictor_.estimate(features_of(*live, {}, {}), now_.at);
+    if (estimate.source == EstimateSource::none) return;
+    if (moved(view->estimate.p50, estimate.p50) || moved(view->estimate.mean, estimate.mean))
+        apply(core::EstimateRevised{.task = task, .estimate = estimate});
 }
 
 // A running attempt that passed its P90 is counted at once: waiting for its end would bias the tracker.
@@ -473,12 +481,12 @@ void Engine::check_overdue() {
     while (!due_.empty() && due_.top().at <= now_.at) {
         const Due due = due_.top();
         due_.pop();
-        const auto found = live_.find(due.task);
+        Live* const found = live_.find(due.task);
         const auto view = core_.task(due.task);
-        if (found == live_.end() || !view || view->attempt != due.attempt || found->second.overdue) continue;
-        found->second.overdue = true;
-        predictor_.overdue(features_of(found->second, core_.worker(view->worker).name, hardware_of(view->worker)),
-                           found->second.dispatched);
+        if (found == nullptr || !view || view->attempt != due.attempt || found->overdue) continue;
+        found->overdue = true;
+        predictor_.overdue(features_of(*found, core_.worker(view->worker).name, hardware_of(view->worker)),
+                           found->dispatched);
     }
 }
 
@@ -552,17 +560,17 @@ void Engine::report(SessionId id, WorkerReport report) {
                                           .draining = report.capacity->draining});
     for (const auto& [task, attempt] : report.started) {
         apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id});
-        const auto live = live_.find(task);
-        if (live == live_.end()) continue;
-        if (live->second.dispatched.source != EstimateSource::none)
-            due_.push({now_.at + live->second.dispatched.p90, task, attempt});
+        Live* const live = live_.find(task);
+        if (live == nullptr) continue;
+        if (live->dispatched.source != EstimateSource::none)
+            due_.push({now_.at + live->dispatched.p90, task, attempt});
         notify(task);
     }
     for (AttemptProgress& progress : report.progress) {
-        const auto live = live_.find(progress.task);
+        Live* const live = live_.find(progress.task);
         const auto view = core_.task(progress.task);
-        if (live == live_.end() || !view || view->attempt != progress.attempt) continue;
-        Live::Rare& rare = live->second.more();
+        if (live == nullptr || !view || view->attempt != progress.attempt) continue;
+        Live::Rare& rare = live->more();
         rare.progress = std::clamp(progress.fraction, 0.0, 1.0);
         rare.progress_note = std::move(progress.note);
         notify(progress.task);

@@ -26,6 +26,7 @@
 #include "engine/messages.h"
 #include "engine/runner.h"
 #include "engine/service.h"
+#include "engine/task_table.h"
 #include "journal/codec.h"
 #include "predict/predictor.h"
 #include "store/journal_store.h"
@@ -48,8 +49,7 @@ struct DecisionNote {
     std::string baseline;
     std::string others[2];
 };
-DecisionInfo readable(const DecisionNote& note);
-std::string decision_json(const DecisionInfo& info);
+store::DecisionRow row_of(DecisionNote note);  // as history keeps it; decision_of reads it back
 Result<DecisionInfo> decision_of(const store::DecisionRow& row);
 
 // A question about ended tasks: answered by the stores, after the history of every batch up to its own is written.
@@ -235,6 +235,7 @@ private:
     void learn(const core::AttemptEnded& ended, const Live& live);
     void publish_learned();
     void revise_waiting();
+    void revise(TaskId task);
     void check_sessions();
     void check_overdue();
     void notify(TaskId task);
@@ -271,7 +272,7 @@ private:
     std::vector<core::Command> commands_;
 
     PendingBatch batch_;
-    std::unordered_map<TaskId, Live, IdHash> live_;
+    TaskTable<Live> live_;
     std::vector<std::string> names_;
     std::unordered_map<std::string, std::uint32_t> name_numbers_;
     std::map<SessionId, Session> sessions_;
@@ -291,6 +292,7 @@ private:
     Instant wake_ = kNever;
     Instant next_check_;
     bool learned_ = false;
+    std::size_t revised_slot_ = 0;  // how far revise_waiting() came in live_
     double told_trust_ = 1;
     std::string audit_hash_;
     Latency decide_ns_, commit_ns_, wait_ns_;

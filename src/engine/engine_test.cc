@@ -74,14 +74,7 @@ struct World {
             keep_bodies(batch, journal);
             if (batch.journal.count > 0) REQUIRE(journal.append(std::span(&batch.journal, 1)).has_value());
             release(batch, journal, engine->post);
-            for (const DecisionNote& note : batch.decisions) {
-                const DecisionInfo info = readable(note);
-                batch.history.decisions.push_back({.number = info.number,
-                                                   .task = info.task,
-                                                   .at = info.at,
-                                                   .worker = info.worker,
-                                                   .record = decision_json(info)});
-            }
+            for (DecisionNote& note : batch.decisions) batch.history.decisions.push_back(row_of(std::move(note)));
             REQUIRE(history.write(batch.history).has_value());
             for (HistoryQuestion& question : batch.questions) question(history, journal);
         }

@@ -1,5 +1,9 @@
 #include "engine/history_writer.h"
 
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <future>
 
@@ -7,25 +11,16 @@ namespace nexus::engine {
 namespace {
 
 constexpr std::size_t kRowsPerWrite = 20'000;
+// How long rows are gathered before they are written: each transaction writes whole pages, so few large ones cost less.
+constexpr std::chrono::milliseconds kGather{100};
+constexpr int kNice = 5;
+constexpr std::uint64_t kGatherBytes = 16ULL << 20;  // then it is enough at once
 // What a row costs while it waits: measured sizes of the structs with their texts, rounded up.
 constexpr std::uint64_t kTaskBytes = 360, kAttemptBytes = 330, kDecisionBytes = 640, kAuditBytes = 1024;
 
 std::int64_t wall_us() {
     return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
         .count();
-}
-
-store::DecisionRow row_of(const DecisionNote& note) {
-    const DecisionInfo info = readable(note);
-    return {.number = info.number,
-            .task = info.task,
-            .at = info.at,
-            .type = note.type,
-            .worker = info.worker,
-            .policy = info.policy,
-            .fallback = info.fallback,
-            .predicted = note.decision.predicted_run,
-            .record = decision_json(info)};
 }
 
 template <class Row>
@@ -64,12 +59,13 @@ void HistoryWriter::add(store::HistoryBatch batch, std::vector<DecisionNote> dec
                                 decisions.size() * kDecisionBytes + batch.audit.size() * kAuditBytes;
     bytes_ += bytes;
     items_.push_back(Rows{.batch = std::move(batch), .decisions = std::move(decisions), .bytes = bytes});
-    wake_.notify_one();
+    if (items_.size() == 1 || bytes_ > kGatherBytes) wake_.notify_one();
 }
 
 void HistoryWriter::ask(HistoryQuestion question) {
     const std::lock_guard lock(mutex_);
     items_.push_back(std::move(question));
+    asked_ = true;
     wake_.notify_one();
 }
 
@@ -102,12 +98,17 @@ void HistoryWriter::expire_when_due() {
 }
 
 void HistoryWriter::run() {
+    pthread_setname_np(pthread_self(), "nexus-history");
+    // Behind the loop and the committer when the machine is busy. Failing to yield is no failure.
+    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
     store::HistoryBatch gathered;
     for (;;) {
         std::deque<Item> items;
         {
             std::unique_lock lock(mutex_);
             wake_.wait(lock, [this] { return stop_ || !items_.empty(); });
+            wake_.wait_for(lock, kGather, [this] { return stop_ || asked_ || bytes_ > kGatherBytes; });
+            asked_ = false;
             if (items_.empty()) return;
             items.swap(items_);
         }
@@ -121,7 +122,7 @@ void HistoryWriter::run() {
             move_rows(rows.batch.tasks, gathered.tasks);
             move_rows(rows.batch.attempts, gathered.attempts);
             move_rows(rows.batch.audit, gathered.audit);
-            for (const DecisionNote& note : rows.decisions) gathered.decisions.push_back(row_of(note));
+            for (DecisionNote& note : rows.decisions) gathered.decisions.push_back(row_of(std::move(note)));
             if (gathered.size() >= kRowsPerWrite) write(gathered);
             const std::lock_guard lock(mutex_);
             bytes_ -= rows.bytes;

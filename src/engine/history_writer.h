@@ -46,11 +46,12 @@ private:
     Options options_;
     store::HistoryStore& history_;
     store::JournalStore& journal_;
-    std::mutex mutex_;  // guards items_, bytes_, stop_
+    std::mutex mutex_;  // guards items_, bytes_, stop_, asked_
     std::condition_variable wake_;
     std::deque<Item> items_;
     std::uint64_t bytes_ = 0;
     bool stop_ = false;
+    bool asked_ = false;  // a question waits among the items
     std::atomic<std::uint64_t> dropped_ = 0;
     bool complained_ = false;
     std::int64_t next_expiry_us_ = 0;

@@ -1,5 +1,6 @@
 #include "engine/runner.h"
 
+#include <pthread.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -296,7 +297,9 @@ void RunnerThreads::go() {
     base_ = recovery_.fresh ? Instant{1'000'000} : engine_->last_instant() + Duration{away};
     steady_base_ns_ = steady_ns();
     committer_ = std::thread([this] { commit_loop(); });
+    pthread_setname_np(committer_.native_handle(), "nexus-commit");
     snapshots_ = std::thread([this] { snapshot_loop(); });
+    pthread_setname_np(snapshots_.native_handle(), "nexus-snapshot");
     engine_->start(now());
     if (options_.config_wins && !recovery_.fresh) {
         engine_->configure(
@@ -311,6 +314,7 @@ void RunnerThreads::go() {
     }
     hand_over(engine_->take_batch());
     loop_ = std::thread([this] { loop(); });
+    pthread_setname_np(loop_.native_handle(), "nexus-loop");
 }
 
 void RunnerThreads::loop() {

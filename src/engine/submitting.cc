@@ -97,9 +97,9 @@ void Engine::submit_one(Submission& item, Submitted& out) {
         out.start_p90 = wall_of(eta->start_p90);
         out.finish_p50 = wall_of(eta->finish_p50);
         out.finish_p90 = wall_of(eta->finish_p90);
-        if (const auto again = live_.find(id); again != live_.end()) {
-            again->second.eta_p50_us = out.finish_p50.us;
-            again->second.eta_p90_us = out.finish_p90.us;
+        if (Live* const again = live_.find(id)) {
+            again->eta_p50_us = out.finish_p50.us;
+            again->eta_p90_us = out.finish_p90.us;
         }
     }
     notify(id);

@@ -98,50 +98,42 @@ std::string summary_of(const Explanation& e) {
 
 }  // namespace
 
-DecisionInfo readable(const DecisionNote& note) {
+namespace {
+
+std::string decision_json(const DecisionNote& note) {
+    // Names need no escaping: they match [A-Za-z0-9._:-]. Written by hand because it is written for every attempt.
     const core::Decision& d = note.decision;
-    DecisionInfo info{.number = note.number,
-                      .task = note.task,
-                      .at = note.at,
-                      .policy = core::name_of(static_cast<core::PolicyKind>(d.policy)),
-                      .model = "default",
-                      .worker = note.worker,
-                      .reason = reason_of(d.reason),
-                      .baseline_worker = note.baseline,
-                      .estimate = d.estimate,
-                      .fallback = d.fallback,
-                      .eligible_free = d.eligible_free,
-                      .waiting = d.waiting};
+    fmt::memory_buffer out;
+    fmt::format_to(std::back_inserter(out),
+                   R"({{"reason":"{}","model":"default","baseline_worker":"{}","p50_us":{},"p90_us":{},"mean_us":{},)"
+                   R"("source":{},"confidence":{},"eligible_free":{},"waiting":{},"candidates":[)",
+                   reason_of(d.reason), note.baseline, d.estimate.p50.us, d.estimate.p90.us, d.estimate.mean.us,
+                   static_cast<int>(d.estimate.source), d.estimate.confidence_permille, d.eligible_free, d.waiting);
     for (int i = 0; i < d.candidates_count && i < 3; ++i) {
         const core::Candidate& c = d.candidates[i];
-        info.candidates.push_back(
-            {.worker = i == 0 ? note.worker : note.others[i - 1],
-             .score = static_cast<double>(c.score),
-             .factors = {
-                 {"band", c.band}, {"utilization", c.utilization}, {"speed", c.speed}, {"preference", c.preference}}});
+        fmt::format_to(
+            std::back_inserter(out),
+            R"({}{{"worker":"{}","score":{},"factors":{{"band":{},"utilization":{},"speed":{},"preference":{}}}}})",
+            i == 0 ? "" : ",", i == 0 ? note.worker : note.others[i - 1], c.score, c.band, c.utilization, c.speed,
+            c.preference);
     }
-    return info;
+    out.append(std::string_view("]}"));
+    return fmt::to_string(out);
 }
 
-std::string decision_json(const DecisionInfo& info) {
-    nlohmann::json candidates = nlohmann::json::array();
-    for (const CandidateInfo& c : info.candidates) {
-        nlohmann::json factors;
-        for (const auto& [name, value] : c.factors) factors[name] = value;
-        candidates.push_back({{"worker", c.worker}, {"score", c.score}, {"factors", factors}});
-    }
-    const nlohmann::json record = {{"reason", info.reason},
-                                   {"model", info.model},
-                                   {"baseline_worker", info.baseline_worker},
-                                   {"candidates", candidates},
-                                   {"p50_us", info.estimate.p50.us},
-                                   {"p90_us", info.estimate.p90.us},
-                                   {"mean_us", info.estimate.mean.us},
-                                   {"source", static_cast<int>(info.estimate.source)},
-                                   {"confidence", info.estimate.confidence_permille},
-                                   {"eligible_free", info.eligible_free},
-                                   {"waiting", info.waiting}};
-    return record.dump();
+}  // namespace
+
+store::DecisionRow row_of(DecisionNote note) {
+    store::DecisionRow row{.number = note.number,
+                           .task = note.task,
+                           .at = note.at,
+                           .policy = core::name_of(static_cast<core::PolicyKind>(note.decision.policy)),
+                           .fallback = note.decision.fallback,
+                           .predicted = note.decision.predicted_run,
+                           .record = decision_json(note)};
+    row.type = std::move(note.type);
+    row.worker = std::move(note.worker);
+    return row;
 }
 
 Result<DecisionInfo> decision_of(const store::DecisionRow& row) {
@@ -175,9 +167,9 @@ Result<DecisionInfo> decision_of(const store::DecisionRow& row) {
 
 TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     TaskInfo info{.task = task};
-    const auto found = live_.find(task);
-    if (found == live_.end()) return info;
-    const Live& live = found->second;
+    const Live* const found = live_.find(task);
+    if (found == nullptr) return info;
+    const Live& live = *found;
     info.type = names_[live.type];
     info.tenant = names_[live.tenant];
     info.queue = names_[live.queue];
@@ -230,13 +222,13 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
 
 void Engine::notify(TaskId task) {
     if (watches_.empty() || replaying_) return;
-    const auto found = live_.find(task);
-    if (found == live_.end()) return;
+    const Live* const found = live_.find(task);
+    if (found == nullptr) return;
     std::optional<TaskInfo> info;
     for (auto& [id, watch] : watches_) {
         if (watch.tasks.empty()) {
-            if (!watch.filter.type.empty() && watch.filter.type != names_[found->second.type]) continue;
-            if (!watch.filter.tenant.empty() && watch.filter.tenant != names_[found->second.tenant]) continue;
+            if (!watch.filter.type.empty() && watch.filter.type != names_[found->type]) continue;
+            if (!watch.filter.tenant.empty() && watch.filter.tenant != names_[found->tenant]) continue;
         } else if (std::find(watch.tasks.begin(), watch.tasks.end(), task) == watch.tasks.end()) {
             continue;
         }
@@ -293,9 +285,9 @@ void Engine::list(TaskFilter filter, std::size_t limit, std::string page, Done<T
         const bool all = filter.states.empty() && filter.type.empty() && filter.tenant.empty() &&
                          filter.queue.empty() && filter.worker.empty();
         for (const TaskId id : core_.tasks_after(after, all ? limit : kScanMax)) {
-            const auto live = live_.find(id);
+            const Live* const live = live_.find(id);
             const auto view = core_.task(id);
-            if (live == live_.end() || !view || !matches(filter, live->second, *view)) continue;
+            if (live == nullptr || !view || !matches(filter, *live, *view)) continue;
             out.tasks.push_back(info_of(id, true));
             if (out.tasks.size() == limit) break;
         }

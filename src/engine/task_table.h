@@ -1,0 +1,67 @@
+#pragma once
+// What is kept of each live task, by its id: an open-addressing index over slots in chunks, so that a look-up costs
+// about two cache misses and an entry stays where it is until it is erased. Look-up only: it has no order. Not
+// thread-safe.
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "base/ids.h"
+#include "core/index_table.h"
+
+namespace nexus::engine {
+
+template <class Value>
+class TaskTable {
+public:
+    std::size_t size() const { return index_.size(); }
+    // For going round all of them bit by bit: slots 0 to slots() - 1, the task of each; a zero id where none is.
+    std::size_t slots() const { return slots_.size(); }
+    TaskId task_at(std::size_t slot) const { return slots_[slot].task; }
+    bool contains(TaskId task) const { return slot_of(task) != core::kNone; }
+    Value* find(TaskId task) {
+        const std::uint32_t slot = slot_of(task);
+        return slot == core::kNone ? nullptr : &slots_[slot].value;
+    }
+    const Value* find(TaskId task) const {
+        const std::uint32_t slot = slot_of(task);
+        return slot == core::kNone ? nullptr : &slots_[slot].value;
+    }
+    // The entry of the task, made when it has none.
+    Value& operator[](TaskId task) {
+        if (Value* known = find(task)) return *known;
+        std::uint32_t slot = 0;
+        if (free_.empty()) {
+            slot = static_cast<std::uint32_t>(slots_.size());
+            slots_.emplace_back();
+        } else {
+            slot = free_.back();
+            free_.pop_back();
+        }
+        slots_[slot].task = task;
+        index_.insert(IdHash{}(task), slot);
+        return slots_[slot].value;
+    }
+    void erase(TaskId task) {
+        const std::uint32_t slot = slot_of(task);
+        if (slot == core::kNone) return;
+        index_.erase(IdHash{}(task), slot);
+        slots_[slot] = {};
+        free_.push_back(slot);
+    }
+
+private:
+    struct Slot {
+        TaskId task;
+        Value value;
+    };
+    std::uint32_t slot_of(TaskId task) const {
+        return index_.find(IdHash{}(task), [&](std::uint32_t slot) { return slots_[slot].task == task; });
+    }
+    core::IndexTable index_;
+    std::deque<Slot> slots_;
+    std::vector<std::uint32_t> free_;
+};
+
+}  // namespace nexus::engine
