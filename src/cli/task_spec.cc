@@ -137,7 +137,7 @@ void add_spec_flags(CLI::App& verb, SpecFlags& flags) {
     verb.add_option("--queue", flags.queue, "Which queue it waits in");
     verb.add_option("--key", flags.key, "Idempotency key: the same key and body is the same task (default: random)");
     verb.add_option("--worker", flags.worker, "Only this worker, by name");
-    verb.add_option("--label", flags.labels_required, "Worker must carry name=value");
+    verb.add_option("--require", flags.labels_required, "Worker must carry name=value");
     verb.add_option("--prefer", flags.labels_preferred, "Better on a worker with name=value");
     verb.add_option("--avoid", flags.labels_forbidden, "Never on a worker with name=value");
     verb.add_option("--cpu", flags.cpu_milli, "Thousandths of a core");
@@ -185,7 +185,7 @@ Answer<pb::TaskSpec> make_spec(const SpecFlags& flags, std::int64_t now_unix_us)
     spec.set_preemptible(flags.preemptible);
     spec.set_traceparent(flags.traceparent);
     for (const std::string& id : flags.after) spec.add_after(id);
-    Answer<void> done = put_pairs(flags.labels_required, "--label", *spec.mutable_labels_required());
+    Answer<void> done = put_pairs(flags.labels_required, "--require", *spec.mutable_labels_required());
     if (done) done = put_pairs(flags.labels_preferred, "--prefer", *spec.mutable_labels_preferred());
     if (done) done = put_pairs(flags.labels_forbidden, "--avoid", *spec.mutable_labels_forbidden());
     if (done) done = put_pairs(flags.metadata, "--metadata", *spec.mutable_metadata());

@@ -93,7 +93,8 @@ std::string where_text(const pb::Task& task, std::int64_t now) {
     std::string text = safe_text(last.worker(), 60);
     if (!is_terminal(task.state())) {
         text += progress_text(last);
-        if (task.eta().finish_p50_unix_us() > 0) text += ", done " + moment_text(task.eta().finish_p50_unix_us(), now);
+        const std::int64_t finish = task.eta().finish_p50_unix_us();
+        if (finish > 0) text += finish > now ? ", done " + moment_text(finish, now) : ", longer than predicted";
     }
     return text;
 }
@@ -146,7 +147,8 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
     if (task.estimate().p50_us() > 0)
         add_line(page, "predicted",
                  band_text(task.estimate().p50_us(), task.estimate().p90_us()) +
-                     fmt::format(" by {}", task.estimate().source()));
+                     (task.estimate().source() == "none" ? ", a guess: nothing like it has run yet"
+                                                         : fmt::format(" by {}", task.estimate().source())));
     if (!is_terminal(task.state()) && task.eta().finish_p50_unix_us() > 0)
         add_line(page, "finishes",
                  moment_text(task.eta().finish_p50_unix_us(), now) + " (p90 " +

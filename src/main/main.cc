@@ -10,6 +10,7 @@
 #include "cli/failure.h"
 #include "main/dev.h"
 #include "main/serve.h"
+#include "main/usage.h"
 #if defined(NEXUS_HAS_WORKER)
 #include "worker/command.h"
 #endif
@@ -29,9 +30,7 @@ int run(int argc, char** argv) {
     CLI::App root("Nexus Scheduler: decides which task runs where and when, from what it predicts and learns", "nexus");
     root.footer("Start here: `nexus dev` runs a server, four workers and a real job in this directory.\nEach verb has examples: nexus VERB --help");
     root.require_subcommand(1);
-    root.failure_message([](const CLI::App* app, const CLI::Error& error) {
-        return "nexus: " + std::string(error.what()) + "\n  see `" + app->get_display_name() + " --help`\n";
-    });
+    root.failure_message([](const CLI::App* app, const CLI::Error& error) { return nexus::usage_text(*app, error); });
     int exit_code = 0;
 #if defined(NEXUS_HAS_WORKER)
     nexus::worker::add_command(root, exit_code);

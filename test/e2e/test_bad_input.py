@@ -193,7 +193,7 @@ class CommandLine(Case):
     def test_K2_values(self):
         for args in (["status", "--server"], ["task", "submit", "--type"], ["status", "-o", "xml"], ["status", "--timeout", "-1s"],
                      ["status", "--timeout", "5"], ["status", "--server", "nowhere"], ["status", "--server", "a:0"], ["status", "--server", "a:70000"],
-                     ["task", "submit", "--type", "a", "--label", "zone"], ["task", "submit", "--type", "a", "--memory", "5"],
+                     ["task", "submit", "--type", "a", "--require", "zone"], ["task", "submit", "--type", "a", "--memory", "5"],
                      ["task", "submit", "--type", "a", "--run-at", "soon"]):
             with self.subTest(args=args):
                 self.assert_refused(nexus(*args), USAGE)
@@ -354,7 +354,7 @@ class Doctor(Case):
             wait_until("the worker is ready", lambda: house.status()["workers_ready"] == 1)
             done = house.run("doctor", "--quiet", check=False)
             self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
-            house.run("task", "submit", "--type", "a", "--label", "zone=nowhere", "--payload", "x")
+            house.run("task", "submit", "--type", "a", "--require", "zone=nowhere", "--payload", "x")
             done = house.run("doctor", "-o", "json", check=False)
             self.assertEqual(done.returncode, 1)
             self.assertEqual([problem["check"] for problem in json.loads(done.stdout)["problems"]], ["waiting"])

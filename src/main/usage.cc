@@ -1,0 +1,75 @@
+#include "main/usage.h"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+namespace nexus {
+namespace {
+
+const CLI::App& deepest(const CLI::App& root) {
+    const CLI::App* app = &root;
+    while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+    return *app;
+}
+
+std::string path_of(const CLI::App& app) {
+    const CLI::App* parent = app.get_parent();
+    return (parent == nullptr ? std::string() : path_of(*parent) + " ") + app.get_name();
+}
+
+std::string nearest(std::string_view wrong, const std::vector<std::string>& names) {
+    std::string best;
+    std::size_t best_distance = std::max<std::size_t>(wrong.size() / 3, 1) + 1;  // farther than a third is another word
+    for (const std::string& name : names) {
+        const std::size_t distance = edit_distance(wrong, name);
+        if (distance >= best_distance) continue;
+        best_distance = distance;
+        best = name;
+    }
+    return best;
+}
+
+std::string unexpected_text(const CLI::App& root, const CLI::App& app) {
+    const std::vector<std::string> extras = root.remaining(true);
+    if (extras.empty()) return "too many arguments";
+    const auto option = std::find_if(extras.begin(), extras.end(), [](const std::string& text) { return text.size() > 1 && text[0] == '-'; });
+    const bool is_option = option != extras.end();
+    const std::string wrong = is_option ? option->substr(0, option->find('=')) : extras.front();
+    std::vector<std::string> names;
+    if (is_option) {
+        for (const CLI::Option* known : app.get_options())
+            for (const std::string& name : known->get_lnames()) names.push_back("--" + name);
+    } else {
+        for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(known->get_name());
+    }
+    const char* kind = is_option ? "option" : names.empty() ? "argument" : "command";
+    const std::string near = nearest(wrong, names);
+    return std::string("unknown ") + kind + " " + wrong + (near.empty() ? "" : ", did you mean " + near + "?");
+}
+
+}  // namespace
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        std::size_t diagonal = row[0]++;
+        for (std::size_t j = 0; j < b.size(); ++j) {
+            const std::size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = std::min({changed, row[j] + 1, diagonal + 1});
+        }
+    }
+    return row.back();
+}
+
+std::string usage_text(const CLI::App& root, const CLI::Error& error) {
+    const CLI::App& app = deepest(root);
+    // A mistyped command is first of all a missing one.
+    const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !root.remaining(true).empty();
+    const bool unexpected = missing || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+    return "nexus: " + (unexpected ? unexpected_text(root, app) : std::string(error.what())) + "\n  see `" + path_of(app) + " --help`\n";
+}
+
+}  // namespace nexus

@@ -1,0 +1,16 @@
+#pragma once
+// What a mistaken command line is told: what is wrong, the nearest thing that exists, and where to read on.
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace nexus {
+
+// `error` was thrown by root.parse().
+std::string usage_text(const CLI::App& root, const CLI::Error& error);
+
+// Levenshtein distance: characters to insert, remove or change.
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
+}  // namespace nexus
