@@ -59,6 +59,8 @@ void Scheduler::State::report_taken(Index r, const AttemptFinished& report) {
     vacate(r);
     if (report.outcome != AttemptOutcome::succeeded) return after_failure(task, r, report);
     ++workers[run.worker].succeeded;
+    if (report.run.us >= 0 && tasks[task].source != EstimateSource::none)
+        judge_lateness(run, usual_run(run.cls, tasks[task].p50.us, run.worker), report.run.us);
     judge_failure(run.worker, classes[run.cls].type, false);
     if (report.run.us >= 0) settle_tenant(run.cls, run.predicted.us, report.run.us);
     const Index other = tasks[task].run;

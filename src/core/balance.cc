@@ -8,7 +8,7 @@
 namespace nexus::core {
 
 namespace {
-constexpr std::int64_t kHorizonMeans = 60;         // utilisation is measured over this many mean tasks
+constexpr std::int64_t kHorizonMeans = 200;        // utilisation is measured over this many mean tasks
 constexpr std::int64_t kSpeedStep = kQ16One / 20;  // workers within 5 % of each other share a band
 constexpr std::int64_t kSmallShare =
     kQ16One / 20;  // the smallest types, up to 5 % of the work, go to the fastest first
@@ -35,6 +35,16 @@ void Scheduler::State::refresh_balance() {
     if (passed < interval) return;
     balanced_at = now;
     const std::int64_t kept = kQ16One - std::min(scale(passed, kQ16One, saturating_add(passed, horizon)), kQ16One);
+    // A long run counts as it goes on: charged beforehand, it would keep its worker's other slots idle now for work of
+    // later.
+    for (Run& run : runs) {
+        if (run.ticket == 0) continue;
+        const std::int64_t done = now.us - run.assigned.us;
+        if (done <= run.charged) continue;
+        Worker& worker = workers[run.worker];
+        worker.work_us = saturating_add(worker.work_us, done - run.charged);
+        run.charged = done;
+    }
     for (Index w = 0; w < workers.size(); ++w) {
         workers[w].work_us = scale(workers[w].work_us, kept, kQ16One);
         charge(w, 0);
@@ -50,7 +60,10 @@ void Scheduler::State::refresh_bands() {
     for (Index w = 0; w < workers.size(); ++w)
         if (workers[w].connected && workers[w].slots > 0) order.emplace_back(workers[w].speed_ln, w);
     std::sort(order.begin(), order.end());
-    if (!order.empty()) median_speed_ln = order[order.size() / 2].first;
+    if (!order.empty()) {
+        median_speed_ln = order[order.size() / 2].first;
+        median_speed_ppm = workers[order[order.size() / 2].second].speed_ppm;
+    }
     bands_differ = !order.empty() && order.back().first - order.front().first >= kSpeedStep;
     std::int64_t slots = 0, passed = 0;
     for (const auto& [speed, w] : order) slots += workers[w].slots;

@@ -12,6 +12,17 @@ namespace {
 constexpr std::int64_t kDoubtOpens = 3 * kQ16One;  // odds of 20 to 1 that the worker is to blame
 constexpr std::uint32_t kFailuresMin = 3;
 constexpr std::uint64_t kTypeMemory = 1024;  // outcomes of a type after which old ones count half
+constexpr std::int64_t kLateOpens =
+    15 * kQ16One / 2;  // 7.5 nats: a healthy worker gets there once in thousands of runs
+constexpr std::int64_t kLateMost = 12 * kQ16One;
+constexpr std::uint64_t kLateSeldom = 40;  // no type is taken to be late more seldom than one time in so many
+
+// Counts an outcome of a type; old ones fade.
+void count_outcome(std::uint64_t& counter, std::uint64_t& other) {
+    if (++counter + other <= kTypeMemory) return;
+    counter /= 2;
+    other /= 2;
+}
 }  // namespace
 
 void Scheduler::State::judge_speed(Index w) {
@@ -19,7 +30,7 @@ void Scheduler::State::judge_speed(Index w) {
     if (worker.failing) return;
     const std::int64_t sure = worker.speed_ln - scale(worker.deviation_ppm, kQ16One, 1'000'000);
     const std::int64_t limit = median_speed_ln + ln_ratio_q16(config.breaker_ratio_permille, 1000);
-    if (config.breaker && sure > limit) {
+    if (config.breaker && (worker.late || sure > limit)) {
         if (worker.breaker == Breaker::closed) set_breaker(w, Breaker::open);
     } else if (worker.breaker != Breaker::closed) {
         set_breaker(w, Breaker::closed);
@@ -30,11 +41,7 @@ void Scheduler::State::judge_speed(Index w) {
 void Scheduler::State::judge_failure(Index w, Index type_index, bool failed) {
     Worker& worker = workers[w];
     TypeRecord& type = types[type_index];
-    ++(failed ? type.failed : type.succeeded);
-    if (type.failed + type.succeeded > kTypeMemory) {
-        type.failed /= 2;
-        type.succeeded /= 2;
-    }
+    count_outcome(failed ? type.failed : type.succeeded, failed ? type.succeeded : type.failed);
     if (!failed) {
         worker.failures_in_row = 0;
         worker.doubt = 0;
@@ -55,6 +62,29 @@ void Scheduler::State::judge_failure(Index w, Index type_index, bool failed) {
     if (!config.breaker || worker.failures_in_row < kFailuresMin || worker.doubt < kDoubtOpens) return;
     worker.failing = true;
     set_breaker(w, Breaker::open);
+}
+
+// A run is late when it took `breaker_ratio` times what its type takes on a worker of median speed. The evidence of
+// each run: how much likelier it is from a slow worker (late 9 times in 10) than from this type as seen everywhere.
+void Scheduler::State::judge_lateness(const Run& run, std::int64_t usual_us, std::int64_t ran_us) {
+    Worker& worker = workers[run.worker];
+    TypeRecord& type = types[classes[run.cls].type];
+    const bool is_late = ran_us > scale(usual_us, config.breaker_ratio_permille, 1000);
+    const std::uint64_t seen = type.late + type.in_time;
+    const std::uint64_t late = std::max(type.late + 1, (seen + 10) / kLateSeldom);
+    const std::int64_t evidence =
+        is_late ? ln_ratio_q16(9 * (seen + 10), 10 * late) : ln_ratio_q16(seen + 10, 10 * (seen + 10 - late));
+    worker.lateness = std::clamp<std::int64_t>(worker.lateness + evidence, 0, kLateMost);
+    // What a worker does that is known to be slow says nothing of the type.
+    if (worker.breaker == Breaker::closed)
+        count_outcome(is_late ? type.late : type.in_time, is_late ? type.in_time : type.late);
+    if (!worker.late && worker.lateness > kLateOpens && config.breaker) {
+        worker.late = true;
+        judge_speed(run.worker);
+    } else if (worker.late && (worker.lateness < kLateOpens / 2 || !config.breaker)) {
+        worker.late = false;
+        judge_speed(run.worker);
+    }
 }
 
 void Scheduler::State::set_breaker(Index w, Breaker breaker) {

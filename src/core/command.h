@@ -27,41 +27,41 @@ struct Candidate {
 };
 
 enum class DecisionReason : std::uint8_t {
-    arrival = 1,   // the task arrived and a slot was free
-    slot_freed,    // the worker asked for work; this task had the smallest key among those it may run
-    bound,         // a push policy had bound it at arrival
-    speculation,   // a second copy of a straggler
-    probe,         // probation of a worker whose breaker is open
+    arrival = 1,  // the task arrived and a slot was free
+    slot_freed,   // the worker asked for work; this task had the smallest key among those it may run
+    bound,        // a push policy had bound it at arrival
+    speculation,  // a second copy of a straggler
+    probe,        // probation of a worker whose breaker is open
     pinned,
-    fallback,      // round-robin, because prediction failed
+    fallback,  // round-robin, because prediction failed
 };
 const char* name_of(DecisionReason reason);
 
 struct Decision {
     DecisionReason reason = DecisionReason::arrival;
     bool fallback = false;
-    std::uint32_t policy = 0;       // PolicyKind
+    std::uint32_t policy = 0;  // PolicyKind
     std::uint32_t config_version = 0;
-    std::int64_t key_us = 0;        // the ordering key, in microseconds of virtual arrival time
+    std::int64_t key_us = 0;  // the ordering key, in microseconds of virtual arrival time
     Estimate estimate;
-    Duration predicted_run;         // estimate x worker speed x affinity
+    Duration predicted_run;  // estimate x worker speed x affinity
     std::uint32_t eligible_free = 0;
     std::uint64_t waiting = 0;
-    WorkerNo baseline;              // what round-robin would have chosen
+    WorkerNo baseline;  // what round-robin would have chosen
     std::uint8_t candidates_count = 0;
-    Candidate candidates[3];        // chosen first, then runner-ups
+    Candidate candidates[3];  // chosen first, then runner-ups
 };
 
 // Start this attempt on this session. Everything a worker must know that is not in the stored body.
 struct AssignAttempt {
     TaskId task;
     AttemptId attempt;
-    std::uint32_t number = 0;    // 1, 2, ...
+    std::uint32_t number = 0;  // 1, 2, ...
     std::uint64_t fence = 0;
     WorkerNo worker;
     SessionId session;
-    Duration timeout;            // 0 = none
-    WallTime deadline;           // 0 = none
+    Duration timeout;   // 0 = none
+    WallTime deadline;  // 0 = none
     bool exclusive = false;
     Decision decision;
 };
@@ -117,11 +117,11 @@ struct TaskEnded {
     std::uint32_t failures = 0;
     std::uint32_t crashes = 0;
     Instant submitted_at;
-    Instant started_at;   // of the deciding attempt; kNever when none
-    Duration run;         // of the deciding attempt; < 0 = unknown
-    WorkerNo worker;      // of the deciding attempt
+    Instant started_at;  // of the deciding attempt; kNever when none
+    Duration run;        // of the deciding attempt; < 0 = unknown
+    WorkerNo worker;     // of the deciding attempt
     std::uint64_t result_bytes = 0;
-    TaskId cause;         // the `after` task whose end cancelled this one; 0 = none
+    TaskId cause;  // the `after` task whose end cancelled this one; 0 = none
 };
 
 // A task went back to waiting after an attempt (for watchers and logs).

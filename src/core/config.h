@@ -10,13 +10,13 @@
 namespace nexus::core {
 
 enum class PolicyKind : std::uint8_t {
-    predictive = 1,    // algorithms of docs/scheduling.md; late binding
-    fcfs,              // late binding, arrival order, least-used free worker
-    least_loaded,      // binds at arrival to the worker with the least predicted work per slot (JSQ push)
-    power_of_two,      // binds at arrival to the shorter of two sampled queues
-    random,            // binds at arrival to a sampled worker
-    round_robin,       // binds at arrival in turn: the old Nexus
-    nexus_ema,         // binds at arrival by the old Nexus score
+    predictive = 1,  // algorithms of docs/scheduling.md; late binding
+    fcfs,            // late binding, arrival order, least-used free worker
+    least_loaded,    // binds at arrival to the worker with the least predicted work per slot (JSQ push)
+    power_of_two,    // binds at arrival to the shorter of two sampled queues
+    random,          // binds at arrival to a sampled worker
+    round_robin,     // binds at arrival in turn: the old Nexus
+    nexus_ema,       // binds at arrival by the old Nexus score
 };
 const char* name_of(PolicyKind kind);
 // False when the name is unknown.
@@ -27,13 +27,13 @@ enum class Placement : std::uint8_t { balanced = 1, fastest };
 struct QueueLimits {
     std::string name;
     bool paused = false;
-    bool count_fair = false;       // charge tenants per task instead of predicted work
-    std::uint32_t running_max = 0; // 0 = no limit
+    bool count_fair = false;        // charge tenants per task instead of predicted work
+    std::uint32_t running_max = 0;  // 0 = no limit
     bool operator==(const QueueLimits&) const = default;
 };
 struct TenantLimits {
     std::string name;
-    std::uint32_t share = 1;       // weight in fair sharing, >= 1
+    std::uint32_t share = 1;  // weight in fair sharing, >= 1
     std::uint32_t running_max = 0;
     std::uint32_t waiting_max = 0;
     bool operator==(const TenantLimits&) const = default;
@@ -59,14 +59,14 @@ struct Config {
     Duration backoff_first = seconds(1);
     Duration backoff_max = minutes(5);
     Duration ttl = hours(24 * 7);
-    Duration timeout_grace = seconds(5);    // past an attempt's timeout the server ends it itself
+    Duration timeout_grace = seconds(5);  // past an attempt's timeout the server ends it itself
     Duration idempotency_window = hours(24);
 
     // Order (docs/scheduling.md): key = start + c * tau * b * ln(size / mean) - credit * (priority - 5)
-    std::uint32_t size_weight_permille = 1000;    // c: 250 protects the tail in overload, 4000 is nearly shortest-first
+    std::uint32_t size_weight_permille = 1000;  // c: 250 protects the tail in overload, 4000 is nearly shortest-first
     std::uint32_t priority_credit_permille = 15'000;  // seconds of credit per level = this x mean task
-    std::uint32_t overtake_cap_means = 60;        // tau is capped at this many mean tasks
-    Duration overtake_max = seconds(60);          // C8: hard bound on being overtaken by lower or equal priority
+    std::uint32_t overtake_cap_means = 60;            // tau is capped at this many mean tasks
+    Duration overtake_max = seconds(60);              // C8: hard bound on being overtaken by lower or equal priority
 
     // Placement
     Placement placement = Placement::balanced;

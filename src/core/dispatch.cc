@@ -151,7 +151,7 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     ++busy_slots;
     if (groups[cls.group].needs_resources) take_resources(worker.used, cls.spec.resources, 1);
     if (cls.alone) ++worker.alone;
-    runs[r].charged = runs[r].predicted.us;
+    runs[r].charged = std::min(runs[r].predicted.us, mean_us);  // the rest as it goes on
     charge(w, runs[r].charged);
     update_ready(w);
     decision.policy = static_cast<std::uint32_t>(config.policy);
@@ -200,7 +200,8 @@ void Scheduler::State::update_ready(Index w) {
     open[w / 64] &= ~bit;
     // A worker on probation is offered one task like any other: if probes had to wait for a full house, a breaker that
     // opened by mistake would never close in a quiet system.
-    const bool trusted = worker.breaker == Breaker::closed || (worker.breaker == Breaker::probing && worker.runs.empty());
+    const bool trusted =
+        worker.breaker == Breaker::closed || (worker.breaker == Breaker::probing && worker.runs.empty());
     if (able) (trusted ? ready : open)[w / 64] |= bit;
     const bool is_ready = able && trusted;
     hot.free_utilization[w] = is_ready ? hot.utilization[w] / 2 : kNotReady;

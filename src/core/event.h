@@ -17,8 +17,8 @@ namespace nexus::core {
 
 // A server process took over this journal. Every session of before is gone; workers have reconnect_grace to return.
 struct EngineStarted {
-    std::uint64_t seed = 0;   // feeds attempt ids and jitter from here on
-    Duration wall_offset;     // calendar time = Instant + wall_offset
+    std::uint64_t seed = 0;  // feeds attempt ids and jitter from here on
+    Duration wall_offset;    // calendar time = Instant + wall_offset
 };
 
 // The calendar moved against the engine's clock by more than was worth ignoring.
@@ -71,17 +71,17 @@ struct WorkerCapacityChanged {
     bool draining = false;  // the worker asks for nothing more
 };
 
-struct WorkerSuspected {   // silent for the suspect time: gets no new work
+struct WorkerSuspected {  // silent for the suspect time: gets no new work
     SessionId session;
 };
-struct WorkerRecovered {   // heard again in the same session
+struct WorkerRecovered {  // heard again in the same session
     SessionId session;
 };
-struct WorkerLeft {        // the stream closed; `planned` when it said goodbye and holds nothing
+struct WorkerLeft {  // the stream closed; `planned` when it said goodbye and holds nothing
     SessionId session;
     bool planned = false;
 };
-struct WorkerLost {        // silent beyond the limit; attempts may go elsewhere at last_contact + lease
+struct WorkerLost {  // silent beyond the limit; attempts may go elsewhere at last_contact + lease
     SessionId session;
     Instant last_contact;
 };
@@ -120,7 +120,7 @@ struct AttemptFinished {
     SessionId session;
     AttemptOutcome outcome = AttemptOutcome::succeeded;
     bool retryable = true;
-    Duration run;                     // measured by the worker; < 0 = unknown
+    Duration run;  // measured by the worker; < 0 = unknown
     std::uint64_t result_bytes = 0;
     std::uint64_t peak_memory_bytes = 0;
 };
@@ -129,10 +129,10 @@ enum class OverrideKind : std::uint8_t { pin = 1, hold, boost, exclude };
 struct OverrideSet {
     std::uint64_t number = 0;  // issued by the engine
     OverrideKind kind = OverrideKind::pin;
-    TaskId task;               // pin, hold, boost
-    std::string type;          // exclude; or hold/boost of a whole type
-    std::string worker;        // pin, exclude
-    Duration boost;            // boost: credit on the ordering key
+    TaskId task;         // pin, hold, boost
+    std::string type;    // exclude; or hold/boost of a whole type
+    std::string worker;  // pin, exclude
+    Duration boost;      // boost: credit on the ordering key
     Instant expires = kNever;
 };
 struct OverrideCleared {

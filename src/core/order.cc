@@ -9,7 +9,9 @@ namespace nexus::core {
 
 namespace {
 constexpr std::uint32_t kMemory = 2048;  // arrivals over which the mean task and the mean wait are averaged
-}
+constexpr std::int64_t kLnMost =
+    kQ16One;  // beyond e mean tasks nothing is put off further: the few large ones are the tail
+}  // namespace
 
 // Predicted time to work off what waits, were it spread evenly.
 Duration Scheduler::State::virtual_wait() const {
@@ -59,8 +61,8 @@ void Scheduler::State::settle_tenant(Index cls, std::int64_t predicted_us, std::
 std::int64_t Scheduler::State::size_term(Index task) const {
     if (config.policy != PolicyKind::predictive || tasks[task].source == EstimateSource::none) return 0;
     const std::int64_t tau = std::min(tau_us, saturating_add(0, mean_us * config.overtake_cap_means));
-    const std::int64_t ln =
-        ln_ratio_q16(static_cast<std::uint64_t>(tasks[task].mean.us), static_cast<std::uint64_t>(mean_us));
+    const std::int64_t ln = std::min(
+        kLnMost, ln_ratio_q16(static_cast<std::uint64_t>(tasks[task].mean.us), static_cast<std::uint64_t>(mean_us)));
     const std::int64_t weighted = scale(scale(tau, config.size_weight_permille, 1000), trust_ppm, 1'000'000);
     const std::int64_t half = config.overtake_max.us / 2;  // of two tasks of one tenant: together overtake_max (C8)
     return std::clamp(scale(weighted, ln, kQ16One), -half, half);
@@ -100,7 +102,14 @@ std::int64_t Scheduler::State::slowness_ln(Index cls, Index worker) const {
 
 // The exact product of estimate, speed and affinity would need exp(); the factors themselves are integers already.
 std::int64_t Scheduler::State::run_on(Index cls, std::int64_t mean, Index worker) const {
-    std::int64_t run = scale(mean, workers[worker].speed_ppm, 1'000'000);
+    return on_hardware(cls, scale(mean, workers[worker].speed_ppm, 1'000'000), worker);
+}
+
+std::int64_t Scheduler::State::usual_run(Index cls, std::int64_t time, Index worker) const {
+    return on_hardware(cls, scale(time, median_speed_ppm, 1'000'000), worker);
+}
+
+std::int64_t Scheduler::State::on_hardware(Index cls, std::int64_t run, Index worker) const {
     if (!affinity_known || workers[worker].hardware == kNone) return run;
     for (const AffinityFactor& factor : types[classes[cls].type].affinity)
         if (factor.hardware == workers[worker].hardware) run = scale(run, factor.factor_ppm, 1'000'000);

@@ -145,6 +145,7 @@ struct TypeRecord : Named {
     std::int64_t work_us = 0;                      // predicted work arriving, decaying
     std::int64_t band_low = 0, band_high = kNone;  // Q16 quantiles of capacity
     std::uint64_t succeeded = 0, failed = 0;
+    std::uint64_t in_time = 0, late = 0;  // of the successful ones
     std::int64_t boost_us = 0;
     std::uint32_t holds = 0;
     std::uint32_t copies = 0, copies_won = 0;
@@ -182,7 +183,7 @@ struct Run {
     Instant started = kNever;
     Instant ends_at = kNever;  // lease of a lost session, or when a ghost is given up
     Duration predicted;
-    std::int64_t charged = 0;  // utilisation charged to the worker
+    std::int64_t charged = 0;  // utilisation charged to the worker so far
     std::uint32_t ticket = 0;  // 0 = vacant
     Index task = kNone;
     Index cls = kNone;
@@ -211,13 +212,15 @@ struct Worker {
     std::vector<Index> runs;  // all that occupy a slot
     std::uint32_t speed_ppm = 1'000'000, deviation_ppm = 0;
     std::int64_t speed_ln = 0;                 // Q16
-    std::int64_t work_us = 0;                  // predicted work assigned, decaying: the utilisation
+    std::int64_t work_us = 0;                  // slot time used, decaying: the utilisation
     std::int64_t band_low = 0, band_high = 0;  // Q16 place among the workers, fastest first
     Breaker breaker = Breaker::closed;
-    bool failing = false;  // opened by failures rather than by slowness
+    bool failing = false;  // opened by failures
+    bool late = false;     // opened by runs that were late one after the other
     Instant breaker_next;  // when the next probe may go
     std::uint32_t failures_in_row = 0;
-    std::int64_t doubt = 0;  // evidence in Q16 nats that this worker, not its tasks, fails
+    std::int64_t doubt = 0;     // evidence in Q16 nats that this worker, not its tasks, fails
+    std::int64_t lateness = 0;  // the same, that it is slow
     std::uint64_t succeeded = 0, failed = 0;
     std::deque<std::pair<Index, std::uint32_t>> line;  // push policies: task, ticket
     std::int64_t bound_work_us = 0;

@@ -25,15 +25,15 @@
 namespace nexus::core {
 
 // Releases whose cores decide differently have different numbers: replay never crosses them silently.
-inline constexpr std::uint32_t kCoreVersion = 1;
+inline constexpr std::uint32_t kCoreVersion = 2;
 
 enum class Admission : std::uint8_t {
-    accepted,        // journal it
-    duplicate,       // this idempotency key made `existing`
-    key_conflict,    // the key is taken by another body: `existing`
-    tasks_full,      // Config::tasks_max
-    tenant_full,     // TenantLimits::waiting_max
-    unknown_after,   // an `after` id was never accepted (finished ones are remembered for a bounded time)
+    accepted,       // journal it
+    duplicate,      // this idempotency key made `existing`
+    key_conflict,   // the key is taken by another body: `existing`
+    tasks_full,     // Config::tasks_max
+    tenant_full,    // TenantLimits::waiting_max
+    unknown_after,  // an `after` id was never accepted (finished ones are remembered for a bounded time)
 };
 struct AdmissionAnswer {
     Admission admission = Admission::accepted;
@@ -42,7 +42,7 @@ struct AdmissionAnswer {
 
 struct WaitingWhy {
     WaitReason reason = WaitReason::none;
-    std::string culprit;     // in words: which limit, label, worker, task
+    std::string culprit;  // in words: which limit, label, worker, task
     Instant since;
     Instant until = kNever;  // predicted end of this reason; kNever = unknown
     std::string remedy;
@@ -55,7 +55,7 @@ struct EtaView {
 
 struct TaskView {
     TaskId task;
-    const TaskSpec* spec = nullptr;   // valid until the next apply(); type, tenant, queue, priority, flags are exact
+    const TaskSpec* spec = nullptr;  // valid until the next apply(); type, tenant, queue, priority, flags are exact
     TaskState state = TaskState::waiting;
     Estimate estimate;
     Instant submitted_at;
@@ -97,7 +97,7 @@ struct Counters {
     std::uint64_t waiting = 0, assigned = 0, running = 0;
     std::uint64_t decisions = 0, fallback_decisions = 0;
     std::uint64_t stale_reports = 0, requeues = 0, workers_lost = 0, speculations = 0, preemptions = 0;
-    Duration backlog;      // predicted work waiting, at average speed
+    Duration backlog;             // predicted work waiting, at average speed
     Duration idle_while_waiting;  // summed slot time, logged holds and open breakers excepted; must stay 0
 };
 
@@ -134,10 +134,10 @@ public:
     const Config& config() const;
     const Counters& counters() const;
     std::optional<TaskView> task(TaskId task) const;
-    WaitingWhy why_waiting(TaskId task) const;          // reason none when it does not wait
-    std::optional<EtaView> eta(TaskId task) const;      // of a live task; O(log) by work-ahead sums
-    ExplainView explain(TaskId task) const;             // O(workers)
-    std::uint32_t worker_count() const;                 // WorkerNo are 0 .. worker_count()-1
+    WaitingWhy why_waiting(TaskId task) const;      // reason none when it does not wait
+    std::optional<EtaView> eta(TaskId task) const;  // of a live task; O(log) by work-ahead sums
+    ExplainView explain(TaskId task) const;         // O(workers)
+    std::uint32_t worker_count() const;             // WorkerNo are 0 .. worker_count()-1
     WorkerView worker(WorkerNo worker) const;
     WorkerNo find_worker(std::string_view name) const;  // none when unknown
     WorkerNo worker_of(SessionId session) const;        // none when the session is over

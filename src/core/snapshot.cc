@@ -102,8 +102,8 @@ void named(A& a, Named& x) {
 template <class A>
 void fields(A& a, TypeRecord& x) {
     named(a, x);
-    a(x.limit, x.signature, x.mean_us, x.work_us, x.band_low, x.band_high, x.succeeded, x.failed, x.boost_us, x.holds,
-      x.copies, x.copies_won, x.affinity, x.excluded);
+    a(x.limit, x.signature, x.mean_us, x.work_us, x.band_low, x.band_high, x.succeeded, x.failed, x.in_time, x.late,
+      x.boost_us, x.holds, x.copies, x.copies_won, x.affinity, x.excluded);
 }
 template <class A>
 void fields(A& a, TenantRecord& x) {
@@ -129,8 +129,8 @@ template <class A>
 void fields(A& a, Worker& x) {
     a(x.name, x.session, x.labels, x.offered, x.used, x.types, x.typeset, x.hardware, x.connected, x.suspect,
       x.cordoned, x.draining, x.can_pause, x.leaving, x.slots, x.alone, x.runs, x.speed_ppm, x.deviation_ppm,
-      x.speed_ln, x.work_us, x.breaker, x.failing, x.breaker_next, x.failures_in_row, x.doubt, x.succeeded, x.failed,
-      x.line, x.bound_work_us, x.bound, x.reserved_task, x.reserved_ticket);
+      x.speed_ln, x.work_us, x.breaker, x.failing, x.late, x.breaker_next, x.failures_in_row, x.doubt, x.lateness,
+      x.succeeded, x.failed, x.line, x.bound_work_us, x.bound, x.reserved_task, x.reserved_ticket);
 }
 template <class A>
 void fields(A& a, IdempotencyEntry& x) {
@@ -171,7 +171,8 @@ void Scheduler::State::archive(A& a) {
     a(runs, free_runs, copies_running, timers, wall_timers);
     a(timers_stale, wall_timers_stale, timer_order, announced, overrides);
     a(mean_us, mean_count, tau_us, tau_count, trust_ppm, ready_work_us, capacity_q16, total_slots, busy_slots,
-      active_shares, clock_epoch, balanced_at, bands_at, bands_stale, median_speed_ln, prediction_failures);
+      active_shares, clock_epoch, balanced_at, bands_at, bands_stale, median_speed_ln, median_speed_ppm,
+      prediction_failures);
     ahead.archive(a);
 }
 

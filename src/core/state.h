@@ -118,6 +118,7 @@ struct Scheduler::State {
     Instant bands_at;     // bands stand at
     bool bands_stale = true;
     std::int64_t median_speed_ln = 0;
+    std::uint32_t median_speed_ppm = 1'000'000;
     std::uint32_t prediction_failures = 0;  // in a row
     WorkAhead ahead;
 
@@ -236,7 +237,10 @@ struct Scheduler::State {
     void settle_tenant(Index cls, std::int64_t predicted_us, std::int64_t actual_us);
     Duration virtual_wait() const;
     std::int64_t run_on(Index cls, std::int64_t mean, Index worker) const;  // predicted microseconds there
-    std::int64_t slowness_ln(Index cls, Index worker) const;                // Q16, speed and affinity
+    std::int64_t on_hardware(Index cls, std::int64_t run, Index worker) const;
+    std::int64_t usual_run(Index cls, std::int64_t time,
+                           Index worker) const;               // on a worker of median speed, this hardware
+    std::int64_t slowness_ln(Index cls, Index worker) const;  // Q16, speed and affinity
 
     // placement.cc: which worker
     bool fits(const Group& group, Index worker) const;
@@ -305,6 +309,7 @@ struct Scheduler::State {
     // breaker.cc
     void judge_speed(Index worker);
     void judge_failure(Index worker, Index type, bool failed);
+    void judge_lateness(const Run& run, std::int64_t usual_us, std::int64_t ran_us);
     void breaker_due(Index worker);
     void set_breaker(Index worker, Breaker breaker);
     bool open_may_take(Index task, Index worker) const;

@@ -11,8 +11,8 @@ namespace nexus::core {
 
 namespace {
 constexpr std::uint32_t kTrustMin = 500'000;  // ppm of the trust slope
-constexpr std::uint64_t kExploreOneIn = 33;  // copies tried although the win rate speaks against them
-}
+constexpr std::uint64_t kExploreOneIn = 33;   // copies tried although the win rate speaks against them
+}  // namespace
 
 void Scheduler::State::watch_straggler(Index r) {
     const Run& run = runs[r];

@@ -44,10 +44,10 @@ struct TaskSpec {
     bool idempotent = false;
     bool exclusive = false;
     bool preemptible = false;
-    WallTime run_at;      // 0 = at once
-    WallTime deadline;    // 0 = none; not started after
-    Duration timeout;     // 0 = none; of one attempt
-    Duration ttl;         // 0 = Config::ttl
+    WallTime run_at;    // 0 = at once
+    WallTime deadline;  // 0 = none; not started after
+    Duration timeout;   // 0 = none; of one attempt
+    Duration ttl;       // 0 = Config::ttl
     RetryPolicy retry;
     Labels labels_required;
     Labels labels_preferred;
@@ -71,7 +71,9 @@ struct TaskSpec {
 
 enum class TaskState : std::uint8_t { waiting = 1, assigned, running, succeeded, dead, cancelled, expired };
 
-constexpr bool is_terminal(TaskState state) { return state >= TaskState::succeeded; }
+constexpr bool is_terminal(TaskState state) {
+    return state >= TaskState::succeeded;
+}
 
 // Why a waiting task waits: always exactly one. Numbers equal nexus.v1.WaitReason.
 enum class WaitReason : std::uint8_t {
@@ -100,7 +102,7 @@ enum class AttemptOutcome : std::uint8_t {
     rejected,     // the worker never started it
     worker_lost,  // silent or gone beyond its lease
     preempted,
-    superseded,   // a speculative copy finished first
+    superseded,  // a speculative copy finished first
 };
 
 const char* name_of(TaskState state);

@@ -220,7 +220,9 @@ WorkerView Scheduler::worker(WorkerNo number) const {
     view.breaker_reason =
         worker.failing
             ? std::to_string(worker.failures_in_row) + " failures in a row that its task types do not have elsewhere"
-            : "runs take " + std::to_string(worker.speed_ppm / 10'000) + " % of the usual time";
+        : worker.late ? "its last runs took over " + std::to_string(state_->config.breaker_ratio_permille / 10) +
+                            " % of the usual time"
+                      : "runs take " + std::to_string(worker.speed_ppm / 10'000) + " % of the usual time";
     return view;
 }
 

@@ -9,10 +9,11 @@
 namespace nexus::predict {
 namespace {
 
-constexpr float kTrustStep = 0.003F;  // algorithms: about the last 300 completions
-constexpr float kTrustPrior = 0.05F;  // variance's worth of belief in slope 1 while there is little evidence
-constexpr float kNewTailStep = 0.1F;  // of a type's step: what types just met start from moves slowly
-constexpr float kTailHaste = 4;       // a type's first steps are so much longer
+constexpr float kTrustStep = 0.003F;     // algorithms: about the last 300 completions
+constexpr float kTrustPrior = 0.05F;     // variance's worth of belief in slope 1 while there is little evidence
+constexpr float kNewTailStep = 0.1F;     // of a type's step: what types just met start from moves slowly
+constexpr std::uint64_t kKnownRuns = 5;  // before so many, a type's estimates lean on other types
+constexpr float kTailHaste = 4;          // a type's first steps are so much longer
 constexpr float kLongStep = 0.001F;
 constexpr float kShortStep = 0.01F;
 
@@ -117,7 +118,9 @@ void Predictor::learn(const Observation& observation) {
     s.hits_lately.add(hit ? 1.0F : 0.0F, kShortStep);
     s.trust.add(expected, actual);
     const float bias = type.bias.mean;
-    if (type.learn_residual(residual)) s.models.shorten(features.type);
+    const bool own = observation.at - observation.run >= type.known_since;
+    if (type.known_since == kNever && type.samples >= kKnownRuns) type.known_since = observation.at;
+    if (type.learn_residual(residual, own)) s.models.shorten(features.type);
     if (!std::isnan(distance)) {
         const float variance = type.line_spread.count < 5 ? 0.1F : type.line_spread.mean;
         s.speeds.learn(features, {.distance = distance,

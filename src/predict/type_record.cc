@@ -32,9 +32,9 @@ void RollingMean::load(Reader& in) {
     if (count < 0) in.set_failed();
 }
 
-bool TypeRecord::learn_residual(float residual) {
+bool TypeRecord::learn_residual(float residual, bool own) {
     hits.add(within_band(-residual, 0) ? 1.0F : 0.0F, kAccuracyStep);
-    ratio.add(std::exp(std::clamp(residual, -kResidualMax, kResidualMax)), kResidualStep);
+    if (own) ratio.add(std::exp(std::clamp(residual, -kResidualMax, kResidualMax)), kResidualStep);
     const float off = std::clamp(residual - bias.mean, -kResidualMax, kResidualMax);
     const float deviation = std::max(std::sqrt(spread.mean), kSpreadMin);
     const float z = std::clamp(off / deviation, -3.0F, 3.0F);
@@ -90,6 +90,7 @@ void TypeRecord::save(Writer& out) const {
     for (const std::uint64_t n : {samples, failed, std::uint64_t{overdue}, std::uint64_t{drifting}, drifts})
         out.varint(n);
     for (const Duration d : {last.p50, last.p90, last.mean}) out.svarint(d.us);
+    out.svarint(known_since.us);
     out.varint(last.confidence_permille);
     out.u8(static_cast<std::uint8_t>(last.source));
     for (const RollingMean* mean : {&bias, &spread, &ratio, &hits, &covered, &line_spread}) mean->save(out);
@@ -105,6 +106,7 @@ void TypeRecord::load(Reader& in) {
     std::uint64_t left = 0;
     for (std::uint64_t* n : {&samples, &failed, &beyond, &left, &drifts}) *n = in.varint();
     for (Duration* d : {&last.p50, &last.p90, &last.mean}) d->us = in.svarint();
+    known_since.us = in.svarint();
     const std::uint64_t confidence = in.varint();
     const std::uint8_t source = in.u8();
     if (beyond > UINT32_MAX || left > kDriftShown || confidence > 1000 ||

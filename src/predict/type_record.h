@@ -46,8 +46,9 @@ struct TypeRecord {
     float tail = 0.5F;
     std::uint32_t overdue = 0;  // running attempts counted as beyond their P90 already
     RollingMean bias;
-    RollingMean spread;  // of squared residuals around the bias
-    RollingMean ratio;   // of run / estimate, clipped
+    RollingMean spread;            // of squared residuals around the bias
+    RollingMean ratio;             // of run / estimate, clipped; of attempts that began after `known_since`
+    Instant known_since = kNever;  // earlier estimates came from elsewhere
     RollingMean hits;
     RollingMean covered;
     PayloadSlope line;        // ln(run on an average worker) by payload: what worker speeds are measured against
@@ -60,8 +61,9 @@ struct TypeRecord {
     float memory_floor = 0;                     // ln bytes; after kills for memory
     std::array<std::uint32_t, 48> histogram{};  // of successful runs: bucket i ends at 2^i us
 
-    // Of a successful run with a known estimate; `residual` = ln(run / estimate). True on a drift alarm.
-    bool learn_residual(float residual);
+    // Of a successful run with a known estimate; `residual` = ln(run / estimate), `own`: the estimate was made when the
+    // type was known. True on a drift alarm.
+    bool learn_residual(float residual, bool own);
     void learn_memory(std::uint64_t peak_bytes, bool out_of_memory);
     std::uint64_t memory_p95_bytes() const;
     // Of `value` = ln(run); `worker` = ln of its worker's believed factor. Returns the distance to the line before

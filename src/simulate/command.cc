@@ -28,6 +28,7 @@ struct Options {
     double noise_sigma = 0;
     bool reverse = false, overload = false, grid = false, check = false;
     std::uint32_t tasks = 0;
+    std::uint32_t seeds = 1;
     unsigned threads = 2;
 };
 
@@ -64,6 +65,7 @@ void add_contender_options(CLI::App& verb, Options& o) {
     verb.add_flag("--reverse", o.reverse, "Mirror predictions: long looks short");
     verb.add_option("--kill-predictor", o.kill, "FROM:TO, shares of the run without predictions")->expected(0, 1);
     verb.add_flag("--grid", o.grid, "The whole grid of workloads, clusters, arrivals, loads and sizes");
+    verb.add_option("--seeds", o.seeds, "Worlds per cell of the grid, seeds counting up")->capture_default_str();
     verb.add_option("--threads", o.threads, "Threads of the grid")->capture_default_str();
     verb.add_flag("--check", o.check, "Check every invariant of the core after every event (slow)");
     verb.add_option("-o,--output", o.output, "table or json")->check(CLI::IsMember({"table", "json"}));
@@ -217,7 +219,7 @@ std::string grid_plot(const GridSpec& spec, const std::vector<Cell>& cells) {
 }
 
 nlohmann::ordered_json verdict_json(const std::string& name, const GridVerdict& v) {
-    return {{"name", name}, {"cells", v.cells}, {"stable_cells", v.stable_cells},
+    return {{"name", name}, {"cells", v.cells}, {"worlds", v.worlds}, {"stable_worlds", v.stable_worlds},
             {"mean_vs_least_loaded", v.mean_vs_least_loaded}, {"p99_vs_least_loaded", v.p99_vs_least_loaded},
             {"p99_slowdown_vs_least_loaded", v.p99_slowdown_vs_least_loaded},
             {"mean_vs_round_robin", v.mean_vs_round_robin}, {"p99_vs_round_robin", v.p99_vs_round_robin},
@@ -233,14 +235,14 @@ nlohmann::ordered_json verdict_json(const std::string& name, const GridVerdict& 
 
 std::string verdict_table(const GridVerdict& v) {
     std::string out = fmt::format(
-        "cells {} (round-robin stable in {})\n"
+        "cells {}, worlds {} (round-robin stable in {})\n"
         "vs least-loaded   mean {:.2f}x   p99 {:.2f}x   p99 slowdown {:.1f}x\n"
         "vs round-robin    mean {:.2f}x   p99 {:.2f}x   variance {:.1f}x, at least {:.1f}x (where stable)\n"
         "vs fcfs           mean {:.2f}x   p99 {:.2f}x\n"
         "oracle gap        mean {:.1f} %  p99 {:.1f} %\n"
         "utilization spread of healthy workers: median {:.1f} %, within 15 % in {:.1f} % of cells\n"
         "idle while waiting {:.3f} s, unfinished {:.0f}\n",
-        v.cells, v.stable_cells, v.mean_vs_least_loaded, v.p99_vs_least_loaded, v.p99_slowdown_vs_least_loaded,
+        v.cells, v.worlds, v.stable_worlds, v.mean_vs_least_loaded, v.p99_vs_least_loaded, v.p99_slowdown_vs_least_loaded,
         v.mean_vs_round_robin, v.p99_vs_round_robin, v.variance_vs_round_robin, v.variance_vs_round_robin_min,
         v.mean_vs_fcfs, v.p99_vs_fcfs, 100 * v.oracle_gap_mean, 100 * v.oracle_gap_p99, 100 * v.spread_median,
         100 * v.spread_within_15, v.idle_while_waiting_s, v.unfinished);
@@ -249,8 +251,37 @@ std::string verdict_table(const GridVerdict& v) {
     return out;
 }
 
+// One line per part of the grid, in Markdown: what docs/simulate.md shows.
+std::string parts_table(const GridSpec& spec, const std::vector<Cell>& cells) {
+    std::string out = "\n| part | worlds | vs least-loaded: mean / p99 / p99 slowdown | vs round-robin, stable: mean / p99 / variance "
+                      "| vs fcfs: mean / p99 | oracle gap: mean / p99 | spread: median / within 15 % |\n|---|---|---|---|---|---|---|\n";
+    const auto line = [&](const std::string& name, const auto& belongs) {
+        std::vector<Cell> part;
+        for (const Cell& cell : cells)
+            if (belongs(cell.spec)) part.push_back(cell);
+        const GridVerdict v = judge(part, 0);
+        out += fmt::format("| {} | {} | {:.2f} / {:.2f} / {:.1f} | {}: {:.2f} / {:.2f} / {:.1f} | {:.2f} / {:.2f} | {:.1f} % / {:.1f} % | "
+                           "{:.1f} % / {:.0f} % |\n", name, v.worlds, v.mean_vs_least_loaded, v.p99_vs_least_loaded,
+                           v.p99_slowdown_vs_least_loaded, v.stable_worlds, v.mean_vs_round_robin, v.p99_vs_round_robin,
+                           v.variance_vs_round_robin, v.mean_vs_fcfs, v.p99_vs_fcfs, 100 * v.oracle_gap_mean,
+                           100 * v.oracle_gap_p99, 100 * v.spread_median, 100 * v.spread_within_15);
+    };
+    line("all", [](const WorldSpec&) { return true; });
+    for (const std::string& name : spec.workloads)
+        line(name, [&](const WorldSpec& w) { return w.workload == name; });
+    for (const char cluster : spec.clusters)
+        line(std::string(1, cluster), [&](const WorldSpec& w) { return w.cluster == cluster; });
+    line("poisson", [](const WorldSpec& w) { return w.arrivals == Arrivals::poisson; });
+    line("bursts", [](const WorldSpec& w) { return w.arrivals == Arrivals::bursts; });
+    for (const double load : spec.loads)
+        line(fmt::format("load {}", load), [&](const WorldSpec& w) { return w.load == load; });
+    line("20 slots", [](const WorldSpec& w) { return w.workers == 20; });
+    line("200 slots", [](const WorldSpec& w) { return w.workers == 50; });
+    return out;
+}
+
 Result<void> run_whole_grid(const Options& o) {
-    GridSpec spec{.tasks = o.tasks, .seed = o.world.seed, .threads = o.threads};
+    GridSpec spec{.tasks = o.tasks, .seed = o.world.seed, .seeds = o.seeds, .threads = o.threads};
     if (o.policies.size() > 1 && o.policies != Options{}.policies) spec.policies = o.policies;
     for (const std::string& text : o.settings) {
         const auto setting = split(text, '=', "--set");
@@ -266,15 +297,16 @@ Result<void> run_whole_grid(const Options& o) {
     if (!cells) return std::unexpected(cells.error());
     const GridVerdict verdict = judge(*cells, 0);
     if (o.output == "json") {
-        nlohmann::ordered_json root{{"command", "simulate --grid"}, {"args", {{"seed", spec.seed}, {"tasks", spec.tasks}}}};
+        nlohmann::ordered_json root{{"command", "simulate --grid"}, {"args", {{"seed", spec.seed}, {"seeds", spec.seeds}, {"tasks", spec.tasks}}}};
         root["results"] = {verdict_json(spec.policies[0], verdict)};
         for (const Cell& cell : *cells) {
             auto row = nlohmann::ordered_json::parse(to_json("", {}, cell.results));
-            root["cells"].push_back({{"name", cell_name(cell.spec)}, {"results", row["results"]}});
+            root["cells"].push_back({{"name", cell_name(cell.spec)}, {"seed", cell.spec.seed},
+                                     {"equal_split_load", cell.equal_split_load}, {"results", row["results"]}});
         }
         fmt::print("{}\n", root.dump());
     } else {
-        fmt::print("{}", verdict_table(verdict));
+        fmt::print("{}{}", verdict_table(verdict), parts_table(spec, *cells));
     }
     if (!o.plot.empty()) return write_file(o.plot, grid_plot(spec, *cells));
     return {};

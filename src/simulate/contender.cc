@@ -53,6 +53,15 @@ Result<Contender> make_contender(std::string_view name) {
     return made;
 }
 
+bool Contender::uses_estimates() const {
+    switch (config.policy) {
+    case core::PolicyKind::random:
+    case core::PolicyKind::round_robin:
+    case core::PolicyKind::power_of_two: return false;
+    default: return true;
+    }
+}
+
 Result<Foresight> Foresight::make(const Contender& contender, const World& world) {
     if (contender.oracle) return Foresight(contender, world, nullptr);
     Result<std::unique_ptr<predict::Model>> model = predict::make_model(contender.model);

@@ -28,6 +28,9 @@ struct Contender {
     double noise_sigma = 0;              // estimates are multiplied by exp(N(0, sigma)), drawn per task
     bool reverse = false;                // estimates are mirrored in ln around their running mean: long looks short
     double kill_from = 2, kill_to = 2;   // no estimates in this part of the run (shares of the arrivals' span)
+
+    // False when no decision of the policy rests on an estimate, so that any model gives the same run.
+    bool uses_estimates() const;
 };
 
 // "predictive", "fcfs", ..., "oracle-predictive", ..., "oracle-srpt". Unknown names: invalid, listing the known.

@@ -24,10 +24,11 @@ std::vector<Cell> lay_out(const GridSpec& spec) {
                 for (const double load : spec.loads)
                     for (const std::uint32_t slots : {20U, 200U}) {
                         const std::uint32_t tasks = spec.tasks > 0 ? spec.tasks : slots == 20 ? 15'000 : 40'000;
-                        cells.push_back({.spec = {.workload = workload, .tasks = tasks,
-                                                  .workers = slots == 20 ? 20U : 50U, .slots = slots == 20 ? 1U : 4U,
-                                                  .cluster = cluster, .load = load, .arrivals = arrivals,
-                                                  .seed = spec.seed}, .results = {}});
+                        for (std::uint32_t n = 0; n < spec.seeds; ++n)
+                            cells.push_back({.spec = {.workload = workload, .tasks = tasks,
+                                                      .workers = slots == 20 ? 20U : 50U, .slots = slots == 20 ? 1U : 4U,
+                                                      .cluster = cluster, .load = load, .arrivals = arrivals,
+                                                      .seed = spec.seed + n}, .results = {}});
                     }
     return cells;
 }
@@ -38,6 +39,7 @@ Result<void> run_cell(const GridSpec& spec, Cell& cell) {
     for (const std::string& policy : spec.policies) {
         Result<Contender> contender = make_contender(policy);
         if (!contender) return std::unexpected(std::move(contender).error());
+        if (!contender->uses_estimates()) contender->model = "ema";
         for (const auto& [name, value] : spec.settings)
             if (Result<void> ok = set_config(contender->config, name, value); !ok)
                 return std::unexpected(std::move(ok).error());
@@ -46,6 +48,7 @@ Result<void> run_cell(const GridSpec& spec, Cell& cell) {
         cell.results.push_back(measure(policy, *world, *record));
     }
     compare(cell.results);
+    cell.equal_split_load = world->equal_split_load();
     return {};
 }
 
@@ -97,23 +100,36 @@ Result<std::vector<Cell>> run_grid(const GridSpec& spec, const std::function<voi
 }
 
 GridVerdict judge(const std::vector<Cell>& cells, std::size_t of) {
-    GridVerdict verdict{.cells = cells.size()};
+    GridVerdict verdict;
     Geometric ll_mean, ll_p99, ll_slow, rr_mean, rr_p99, rr_variance, fcfs_mean, fcfs_p99, gap_mean, gap_p99;
     std::vector<double> spreads;
     verdict.variance_vs_round_robin_min = 1e300;
+    verdict.worlds = cells.size();
+    for (std::size_t at = 0; at < cells.size();) {
+        const std::string name = cell_name(cells[at].spec);
+        Geometric own_ll_mean, own_ll_p99, own_rr_mean, own_rr_p99;
+        for (; at < cells.size() && cell_name(cells[at].spec) == name; ++at) {
+            const Metrics& one = cells[at].results[of];
+            own_ll_mean.add(one.mean_vs_least_loaded);
+            own_ll_p99.add(one.p99_vs_least_loaded);
+            own_rr_mean.add(one.mean_vs_round_robin);
+            own_rr_p99.add(one.p99_vs_round_robin);
+        }
+        ++verdict.cells;
+        const auto note = [&](const Geometric& mean, const Geometric& p99, std::vector<std::string>& worse) {
+            if (mean.count > 0 && std::min(mean.value(), p99.value()) < kTie)
+                worse.push_back(fmt::format("{} ({:.2f}x mean, {:.2f}x p99)", name, mean.value(), p99.value()));
+        };
+        note(own_ll_mean, own_ll_p99, verdict.worse_than_least_loaded);
+        note(own_rr_mean, own_rr_p99, verdict.worse_than_round_robin);
+    }
     for (const Cell& cell : cells) {
         const Metrics& one = cell.results[of];
         ll_mean.add(one.mean_vs_least_loaded);
         ll_p99.add(one.p99_vs_least_loaded);
         ll_slow.add(one.p99_slowdown_vs_least_loaded);
-        if (one.mean_vs_least_loaded > 0 && std::min(one.mean_vs_least_loaded, one.p99_vs_least_loaded) < kTie)
-            verdict.worse_than_least_loaded.push_back(fmt::format("{} ({:.2f}x mean, {:.2f}x p99)", cell_name(cell.spec),
-                                                                  one.mean_vs_least_loaded, one.p99_vs_least_loaded));
-        if (one.mean_vs_round_robin > 0 && std::min(one.mean_vs_round_robin, one.p99_vs_round_robin) < kTie)
-            verdict.worse_than_round_robin.push_back(fmt::format("{} ({:.2f}x mean, {:.2f}x p99)", cell_name(cell.spec),
-                                                                 one.mean_vs_round_robin, one.p99_vs_round_robin));
         if (const Metrics* rr = find(cell, "round-robin"); rr != nullptr && rr->stable) {
-            ++verdict.stable_cells;
+            ++verdict.stable_worlds;
             rr_mean.add(one.mean_vs_round_robin);
             rr_p99.add(one.p99_vs_round_robin);
             rr_variance.add(one.variance_vs_round_robin);
@@ -137,7 +153,7 @@ GridVerdict judge(const std::vector<Cell>& cells, std::size_t of) {
     verdict.mean_vs_round_robin = rr_mean.value();
     verdict.p99_vs_round_robin = rr_p99.value();
     verdict.variance_vs_round_robin = rr_variance.value();
-    if (verdict.stable_cells == 0) verdict.variance_vs_round_robin_min = 0;
+    if (verdict.stable_worlds == 0) verdict.variance_vs_round_robin_min = 0;
     verdict.mean_vs_fcfs = fcfs_mean.value();
     verdict.p99_vs_fcfs = fcfs_p99.value();
     verdict.oracle_gap_mean = gap_mean.count > 0 ? gap_mean.value() - 1 : 0;

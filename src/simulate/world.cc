@@ -250,6 +250,19 @@ double World::speed_of(std::uint32_t worker, Instant at) const {
     return cluster.workers[worker].multiplier * (slow == nullptr ? 1.0 : slow->factor);
 }
 
+double World::equal_split_load() const {
+    const double span = static_cast<double>(std::max<std::int64_t>(1, workload.last_arrival().us));
+    const double work = static_cast<double>(workload.mean_work.us) * static_cast<double>(workload.tasks.size());
+    const double offered = work / span / static_cast<double>(cluster.workers.size());
+    double most = 0;
+    for (const SimWorker& worker : cluster.workers) most = std::max(most, offered * worker.multiplier / worker.slots);
+    for (const Trouble& trouble : cluster.troubles) {
+        const SimWorker& worker = cluster.workers[trouble.worker];
+        if (trouble.kind == TroubleKind::slow) most = std::max(most, offered * worker.multiplier * trouble.factor / worker.slots);
+    }
+    return most;
+}
+
 double World::affinity_of(std::uint32_t type, std::uint32_t worker) const {
     return cluster.affinity.empty() ? 1.0 : cluster.affinity[type][cluster.workers[worker].hardware];
 }

@@ -83,6 +83,9 @@ struct World {
     // The expected multiplier of a worker at a time: what an oracle knows.
     double speed_of(std::uint32_t worker, Instant at) const;
     double affinity_of(std::uint32_t type, std::uint32_t worker) const;
+    // The load of the worker that has most of it when every worker gets an equal number of the tasks, as under
+    // round-robin: its queue grows for ever at 1 or more. Troubles count at their worst, hardware and zones not at all.
+    double equal_split_load() const;
     // The trouble of that kind a worker is in, if any.
     const Trouble* trouble_of(std::uint32_t worker, TroubleKind kind, Instant at) const;
 };
