@@ -162,7 +162,9 @@ Instant Engine::next_turn() const {
 PendingBatch Engine::take_batch() {
     PendingBatch out = std::move(batch_);
     batch_ = PendingBatch{};
-    for (auto& [id, session] : sessions_) session.out = SIZE_MAX;
+    for (const SessionId id : ordered_)
+        if (const auto found = sessions_.find(id); found != sessions_.end()) found->second.out = SIZE_MAX;
+    ordered_.clear();
     out.journal.first = writer_.first();
     out.journal.count = writer_.count();
     if (!writer_.empty()) out.journal.bytes = writer_.finish(core_.digest());
@@ -198,6 +200,7 @@ WorkerOrders& Engine::orders_for(SessionId session) {
     if (to.out == SIZE_MAX) {
         to.out = batch_.orders.size();
         batch_.orders.push_back({.link = to.link, .orders = {}});
+        ordered_.push_back(session);
     }
     return batch_.orders[to.out].orders;
 }

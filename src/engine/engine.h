@@ -272,6 +272,7 @@ private:
     std::vector<core::Command> commands_;
 
     PendingBatch batch_;
+    std::vector<SessionId> ordered_;  // the sessions with a place in batch_.orders
     TaskTable<Live> live_;
     std::vector<std::string> names_;
     std::unordered_map<std::string, std::uint32_t> name_numbers_;

@@ -103,7 +103,10 @@ public:
         });
     }
     void report(SessionId session, WorkerReport report) override {
-        post([session, report = std::move(report)](Engine& e) mutable { e.report(session, std::move(report)); });
+        const bool alive_only = report.started.empty() && report.progress.empty() && report.finished.empty() &&
+                                !report.capacity && !report.goodbye;
+        post([session, report = std::move(report)](Engine& e) mutable { e.report(session, std::move(report)); },
+             alive_only ? Urgency::next_turn : Urgency::now);
     }
     void disconnected(SessionId session) override {
         post([session](Engine& e) { e.disconnected(session); });
@@ -175,13 +178,16 @@ public:
     }
 
 private:
+    // A sign of life may wait for the next turn, at most 200 ms away while workers are connected: a thousand idle workers
+    // do not wake the loop a thousand times a second.
+    enum class Urgency { now, next_turn };
     // Puts a call into the inbox; false when the engine has stopped.
-    bool post(Call call) {
+    bool post(Call call, Urgency urgency = Urgency::now) {
         const std::lock_guard lock(inbox_mutex_);
         if (closed_) return false;
-        const bool idle = inbox_.empty();
         inbox_.push_back(std::move(call));
-        if (idle) inbox_wake_.notify_one();
+        if (urgency == Urgency::next_turn || std::exchange(inbox_urgent_, true)) return true;
+        inbox_wake_.notify_one();
         return true;
     }
     template <class T, class F>
@@ -212,9 +218,10 @@ private:
     std::int64_t steady_base_ns_ = 0;
     std::atomic<WatchId> watches_ = 0;
 
-    std::mutex inbox_mutex_;  // guards inbox_, closed_
+    std::mutex inbox_mutex_;  // guards inbox_, inbox_urgent_, closed_
     std::condition_variable inbox_wake_;
     std::vector<Call> inbox_;
+    bool inbox_urgent_ = false;  // something in it wants its turn now
     bool closed_ = false;
 
     std::mutex commit_mutex_;  // guards commits_, commits_end_
@@ -322,7 +329,7 @@ void RunnerThreads::loop() {
     for (;;) {
         {
             std::unique_lock lock(inbox_mutex_);
-            while (inbox_.empty() && !closed_) {
+            while (!inbox_urgent_ && !closed_) {
                 const Instant next = engine_->next_turn();
                 const Now present = now();
                 if (next != kNever && next <= present.at) break;
@@ -332,6 +339,7 @@ void RunnerThreads::loop() {
                     inbox_wake_.wait_for(lock, std::chrono::microseconds(next.us - present.at.us));
             }
             calls.swap(inbox_);
+            inbox_urgent_ = false;
             if (closed_ && calls.empty()) break;
         }
         engine_->begin_turn(now());
