@@ -343,6 +343,7 @@ struct Scheduler::State {
     TaskView view(Index task) const;
     WaitingWhy why(Index task) const;
     WaitingWhy why_ready(Index task) const;
+    bool reachable(const Group& group) const;
     std::optional<EtaView> eta(Index task) const;
     ExplainView explain(Index task) const;
 

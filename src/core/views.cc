@@ -162,6 +162,14 @@ std::optional<EtaView> Scheduler::eta(TaskId id) const {
     return state_->eta(task);
 }
 
+// Whether any connected worker may ever run it: without one nobody can say when.
+bool Scheduler::State::reachable(const Group& group) const {
+    for (std::size_t word = 0; word < group.eligible.size(); ++word)
+        for (std::uint64_t bits = group.eligible[word]; bits != 0; bits &= bits - 1)
+            if (workers[word * 64 + static_cast<std::size_t>(std::countr_zero(bits))].connected) return true;
+    return false;
+}
+
 // The work that waits before it, worked off by the whole capacity; then its own run. The 90 % bounds widen the wait by
 // a quarter and take the run's own p90.
 std::optional<EtaView> Scheduler::State::eta(Index task) const {
@@ -182,7 +190,7 @@ std::optional<EtaView> Scheduler::State::eta(Index task) const {
         case Place::rate: from = why(task).until; break;
         default: return std::nullopt;
     }
-    if (capacity_q16 == 0 || from == kNever) return std::nullopt;
+    if (capacity_q16 == 0 || from == kNever || !reachable(groups[classes[t.cls].group])) return std::nullopt;
     // Running work ends on average half way; it stands before everything that waits.
     const std::int64_t running = scale(static_cast<std::int64_t>(busy_slots), mean_us / 2, 1);
     const bool queued = t.place == Place::ready || t.place == Place::bound;

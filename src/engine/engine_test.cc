@@ -253,6 +253,36 @@ TEST_CASE("C12: a silent worker is suspected, then lost, and its task runs elsew
     CHECK(world.get(task)->state == core::TaskState::succeeded);
 }
 
+TEST_CASE("nobody is told when a task ends that no worker may run") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    world.connect(a_worker("w1"), link);
+    Submission item = a_task();
+    item.spec.labels_required = {{"zone", "b"}};
+    const auto told = world.submit(item);
+    REQUIRE(told.has_value());
+    CHECK_EQ(told->front().finish_p50.us, 0);
+    CHECK_EQ(told->front().start_p50.us, 0);
+    CHECK_NE(world.submit(a_task())->front().finish_p50.us, 0);
+}
+
+TEST_CASE("what was submitted before anything was learned is estimated again, however far back it waits") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    std::vector<TaskId> tasks;
+    for (int i = 0; i < 300; ++i) tasks.push_back(world.submitted(a_task()));
+    const Duration guess = world.get(tasks.back())->estimate.p50;
+    CHECK(guess > seconds(1));
+    for (std::size_t i = 0; i < 20; ++i) {
+        world.pass(milliseconds(300));
+        world.finish(session, link->assigned().back());
+    }
+    world.pass(milliseconds(300));
+    CHECK_EQ(world.get(tasks.back())->state, core::TaskState::waiting);
+    CHECK(world.get(tasks.back())->estimate.p50 < milliseconds(50));
+}
+
 TEST_CASE("a dead task can be driven again as a new one") {
     World world;
     auto link = std::make_shared<RecordingLink>();
