@@ -4,15 +4,15 @@
 #   NEXUS=path/to/nexus examples/run.sh               starts a server of its own on free ports, and stops it
 #   NEXUS=path/to/nexus examples/run.sh HOST:PORT     uses the server there
 #
-# BUILD (default: a new temporary folder) keeps the built examples. PREFIX: an installed SDK to build against instead of
-# this checkout. Ends with 0 when both examples did what they should.
+# BUILD (default: a new temporary folder) keeps the built examples; BUILT: a folder where they already are, nothing is built.
+# PREFIX: an installed SDK to build against instead of this checkout. Ends with 0 when both examples did what they should.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 checkout=$(dirname "$here")
 NEXUS=${NEXUS:-$checkout/bin/nexus}
 scratch=$(mktemp -d)
-BUILD=${BUILD:-$scratch/build}
+BUILD=${BUILT:-${BUILD:-$scratch/build}}
 server=
 worker=
 stop() {
@@ -24,6 +24,7 @@ trap stop EXIT INT TERM
 where="-DNEXUS_SOURCE=$checkout"
 [ -z "${PREFIX:-}" ] || where="-DCMAKE_PREFIX_PATH=$PREFIX"
 for example in cpp-worker cpp-submit; do
+    [ -z "${BUILT:-}" ] || break
     cmake -S "$here/$example" -B "$BUILD/$example" -DCMAKE_BUILD_TYPE=Release "$where" >"$scratch/cmake.log" 2>&1 ||
         { cat "$scratch/cmake.log" >&2; exit 1; }
     cmake --build "$BUILD/$example" -j2 >"$scratch/build.log" 2>&1 || { tail -40 "$scratch/build.log" >&2; exit 1; }
