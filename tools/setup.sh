@@ -33,6 +33,7 @@ python3                        end-to-end tests and checks of the tree
 sqlite3                        tests look into the store from outside
 binutils                       the purity check reads symbols
 chromium                       the page is tested in a real browser
+chromium-driver                drives that browser
 '
 lint='
 clang-19                       second compiler, fuzzing
