@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <exception>
 
+#include <absl/synchronization/mutex.h>
+
 #include <CLI/CLI.hpp>
 
 #include "cli/command.h"
@@ -59,6 +61,8 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);
+    // Debian builds Abseil with its lock-order detector on, which takes a stack trace at gRPC's locks.
+    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     try {
         return run(argc, argv);
     } catch (const std::exception& error) {
