@@ -69,6 +69,7 @@ void Scheduler::State::report_taken(Index r, const AttemptFinished& report) {
         attempt_over(other, AttemptOutcome::superseded, {-1}, 0);
         make_ghost(other, RevokeReason::superseded, config.close_grace);
     }
+    judge_eta(tasks[task]);
     end_task(task, {.state = TaskState::succeeded,
                     .outcome = report.outcome,
                     .started = run.started,

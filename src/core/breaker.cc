@@ -64,7 +64,8 @@ void Scheduler::State::judge_failure(Index w, Index type_index, bool failed) {
     set_breaker(w, Breaker::open);
 }
 
-// A run is late when it took `breaker_ratio` times what its type takes on a worker of median speed. The evidence of
+// A run is late when it took `breaker_ratio` times what its type takes here, or on a worker of median speed if that is
+// slower. The evidence of
 // each run: how much likelier it is from a slow worker (late 9 times in 10) than from this type as seen everywhere.
 void Scheduler::State::judge_lateness(const Run& run, std::int64_t usual_us, std::int64_t ran_us) {
     Worker& worker = workers[run.worker];

@@ -9,6 +9,8 @@ namespace nexus::core {
 
 namespace {
 constexpr std::uint32_t kMemory = 2048;  // arrivals over which the mean task and the mean wait are averaged
+constexpr std::int64_t kBoundMeans =
+    10;  // overtaking is bounded by so many mean tasks where that is more than overtake_max
 constexpr std::int64_t kLnMost =
     kQ16One;  // beyond e mean tasks nothing is put off further: the few large ones are the tail
 }  // namespace
@@ -64,7 +66,8 @@ std::int64_t Scheduler::State::size_term(Index task) const {
     const std::int64_t ln = std::min(
         kLnMost, ln_ratio_q16(static_cast<std::uint64_t>(tasks[task].mean.us), static_cast<std::uint64_t>(mean_us)));
     const std::int64_t weighted = scale(scale(tau, config.size_weight_permille, 1000), trust_ppm, 1'000'000);
-    const std::int64_t half = config.overtake_max.us / 2;  // of two tasks of one tenant: together overtake_max (C8)
+    // Of two tasks of one tenant, together the bound of C8. A minute means nothing where runs take hours.
+    const std::int64_t half = std::max(config.overtake_max.us, scale(mean_us, kBoundMeans, 1)) / 2;
     return std::clamp(scale(weighted, ln, kQ16One), -half, half);
 }
 
@@ -106,7 +109,7 @@ std::int64_t Scheduler::State::run_on(Index cls, std::int64_t mean, Index worker
 }
 
 std::int64_t Scheduler::State::usual_run(Index cls, std::int64_t time, Index worker) const {
-    return on_hardware(cls, scale(time, median_speed_ppm, 1'000'000), worker);
+    return on_hardware(cls, scale(time, std::max(median_speed_ppm, workers[worker].speed_ppm), 1'000'000), worker);
 }
 
 std::int64_t Scheduler::State::on_hardware(Index cls, std::int64_t run, Index worker) const {

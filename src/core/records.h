@@ -46,6 +46,7 @@ struct Task {
     Instant submitted;
     Instant since;  // of its present place
     Duration p50, p90, mean;
+    Instant told = kNever;     // when it would end with 90 %, as said at its submission
     std::uint32_t serial = 0;  // 0 = vacant record
     std::uint32_t ticket = 0;
     Index cls = kNone;
@@ -65,6 +66,7 @@ struct Task {
     EstimateSource source = EstimateSource::none;
     Place place = Place::nowhere;
     bool keyed = false;            // `base` is set
+    bool told_queued = false;      // `told` when it had to wait
     bool several_workers = false;  // crashed on two different ones
     bool concurrency_token = false;
     bool rate_turn = false;

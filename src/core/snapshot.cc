@@ -52,9 +52,9 @@ template <class A>
 void fields(A& a, Task& x) {
     a(x.serial);
     if (x.serial == 0) return;
-    a(x.key, x.base, x.submitted, x.since, x.p50, x.p90, x.mean, x.ticket, x.cls, x.run, x.copy, x.side, x.idempotency,
-      x.older, x.newer, x.worker, x.confidence_permille, x.attempts, x.failures, x.crashes, x.rejections, x.preemptions,
-      x.source, x.place, x.keyed, x.several_workers, x.concurrency_token, x.rate_turn);
+    a(x.key, x.base, x.submitted, x.since, x.p50, x.p90, x.mean, x.told, x.ticket, x.cls, x.run, x.copy, x.side,
+      x.idempotency, x.older, x.newer, x.worker, x.confidence_permille, x.attempts, x.failures, x.crashes, x.rejections,
+      x.preemptions, x.source, x.place, x.keyed, x.told_queued, x.several_workers, x.concurrency_token, x.rate_turn);
 }
 template <class A>
 void fields(A& a, Side& x) {
@@ -173,6 +173,7 @@ void Scheduler::State::archive(A& a) {
     a(mean_us, mean_count, tau_us, tau_count, trust_ppm, ready_work_us, capacity_q16, total_slots, busy_slots,
       active_shares, clock_epoch, balanced_at, bands_at, bands_stale, median_speed_ln, median_speed_ppm,
       prediction_failures);
+    a(eta_wide_placed, eta_wide_queued);
     ahead.archive(a);
 }
 

@@ -120,6 +120,9 @@ struct Scheduler::State {
     std::int64_t median_speed_ln = 0;
     std::uint32_t median_speed_ppm = 1'000'000;
     std::uint32_t prediction_failures = 0;  // in a row
+    std::int64_t eta_wide_placed =
+        65'536;  // factors on the 90 % bound of the finish, Q16: told when a worker was free,
+    std::int64_t eta_wide_queued = 65'536;  // and when the task had to wait
     WorkAhead ahead;
 
     // Alive during one event only.
@@ -239,7 +242,7 @@ struct Scheduler::State {
     std::int64_t run_on(Index cls, std::int64_t mean, Index worker) const;  // predicted microseconds there
     std::int64_t on_hardware(Index cls, std::int64_t run, Index worker) const;
     std::int64_t usual_run(Index cls, std::int64_t time,
-                           Index worker) const;               // on a worker of median speed, this hardware
+                           Index worker) const;               // at its speed or the median
     std::int64_t slowness_ln(Index cls, Index worker) const;  // Q16, speed and affinity
 
     // placement.cc: which worker
@@ -345,6 +348,8 @@ struct Scheduler::State {
     WaitingWhy why_ready(Index task) const;
     bool reachable(const Group& group) const;
     std::optional<EtaView> eta(Index task) const;
+    void tell_eta(Index task);
+    void judge_eta(const Task& task);
     ExplainView explain(Index task) const;
 
     // check.cc, snapshot.cc

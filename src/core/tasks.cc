@@ -62,6 +62,7 @@ void Scheduler::State::on(const TaskSubmitted& fact) {
     join_keys(task, fact.spec);
     if (past) return stop_task(task, TaskState::expired, RevokeReason::timed_out, {});
     advance(task);
+    tell_eta(task);
 }
 
 // A dependency that is no longer remembered counts as met: admission saw it live or ended a moment ago.

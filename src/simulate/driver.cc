@@ -447,6 +447,11 @@ RunRecord Driver::run() {
         if (next >= give_up) break;
         turn(next);
     }
+    for (std::uint32_t worker = 0; worker < breaker_.size(); ++worker) {
+        if (breaker_[worker] == 0) continue;
+        const Instant from = std::max(breaker_since_[worker], record_.window_from);
+        if (from < record_.window_to) record_.workers[worker].open = record_.workers[worker].open + (record_.window_to - from);
+    }
     record_.unfinished = live_;
     record_.counters = core_.counters();
     record_.digest = core_.digest();
