@@ -34,8 +34,9 @@ test: ## install, build and pass all tests
 bench: ## measure: decisions, end to end, recovery, stores
 	@TOOLS="build test" tools/setup.sh
 	@$(MAKE) --no-print-directory build
-	@tools/build.sh $(BUILD) $(BUILD_TYPE) all
-	@tools/bench.sh $(NEXUS) $(BUILD)
+	@tools/build.sh $(BUILD) $(BUILD_TYPE) store_bench
+	@python3 tools/bench.py $(NEXUS)
+	@$(BUILD)/test/bench/store_bench
 
 lint: ## rooms, purity, clang-tidy on what changed, clang as second compiler
 	@TOOLS="build test lint" tools/setup.sh
