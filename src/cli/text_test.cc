@@ -87,6 +87,7 @@ TEST_CASE("a table lines up, cuts and colours only when told") {
     table.add({"a", "5"});
     table.add({"longer", "12,000"});
     CHECK_EQ(table.text(false), "NAME      RUNS\na            5\nlonger  12,000\n");
+    CHECK_EQ(table.text(false, 6), "NAME\na\nlonger\n");
     CHECK_NE(table.text(true).find("\x1b[2m"), std::string::npos);
     CHECK_EQ(toned("x", Tone::bad, false), "x");
     CHECK_EQ(toned("x", Tone::bad, true), "\x1b[31mx\x1b[0m");

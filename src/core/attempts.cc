@@ -11,7 +11,6 @@ namespace nexus::core {
 namespace {
 constexpr std::uint32_t kCrashFactorAlone =
     2;  // a task seen to crash one worker only is given this many times the tries
-constexpr std::uint8_t kUnstartedLossesMax = 3;  // after these, a loss before the start counts as a crash too
 }  // namespace
 
 Index Scheduler::State::find_run(TaskId id, AttemptId attempt) const {
@@ -173,17 +172,15 @@ void Scheduler::State::orphan(Index r, Instant until) {
     set_timer(until, TimerKind::lease, r, runs[r].ticket);
 }
 
-// The worker is gone, or says it does not hold the attempt. A death while the task ran counts against the task.
+// The worker is gone (crash), or says it does not hold the attempt. A death counts against every task it was given:
+// one that kills its worker at once may do so before its start is heard of. Suspected, and run alone from then on, is
+// a task that had the dead worker to itself, or was there at two deaths.
 void Scheduler::State::lose_run(Index r, bool crash) {
     const Run run = runs[r];
     const Index task = run.task;
     attempt_over(r, AttemptOutcome::worker_lost, {-1}, 0);
     vacate(r);
     Task& t = tasks[task];
-    if (crash && run.started == kNever) {
-        t.rejections = static_cast<std::uint8_t>(std::min(t.rejections + 1, 255));
-        crash = t.rejections >= kUnstartedLossesMax;
-    }
     if (!crash) {
         if (t.run == kNone) requeue(task, {});
         return;
@@ -198,7 +195,7 @@ void Scheduler::State::lose_run(Index r, bool crash) {
                                .outcome = AttemptOutcome::worker_lost,
                                .started = run.started,
                                .worker = run.worker});
-    if (!classes[t.cls].alone) {
+    if (!classes[t.cls].alone && (!run.company || t.crashes > 1)) {
         const TaskSpec spec = classes[t.cls].spec;
         move_class(task, class_of(spec, true));
     }

@@ -195,6 +195,7 @@ struct Run {
     bool speculative = false;
     bool orphan = false;   // its session is over, its lease not yet
     bool flagged = false;  // found to be a straggler
+    bool company = false;  // others ran beside it when its session was lost: the death points at none in particular
 };
 
 enum class Breaker : std::uint8_t { closed = 0, open, probing };

@@ -123,7 +123,7 @@ void fields(A& a, KeyRecord& x) {
 template <class A>
 void fields(A& a, Run& x) {
     a(x.attempt, x.fence, x.assigned, x.started, x.ends_at, x.predicted, x.charged, x.ticket, x.task, x.cls, x.worker,
-      x.at, x.number, x.speculative, x.orphan, x.flagged);
+      x.at, x.number, x.speculative, x.orphan, x.flagged, x.company);
 }
 template <class A>
 void fields(A& a, Worker& x) {

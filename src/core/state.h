@@ -299,6 +299,7 @@ struct Scheduler::State {
     void on(const WorkerControlled&);
     Index session_worker(SessionId session) const;
     Index worker_named(const std::string& name);
+    bool lost_too_often(Index task);
     void welcome(Index worker, const std::vector<AttemptId>& kept);
     void end_session(Index worker);
     void count_capacity(Index worker, int sign);

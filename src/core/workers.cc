@@ -7,6 +7,10 @@
 
 namespace nexus::core {
 
+namespace {
+constexpr std::uint8_t kLostAssignmentsMax = 3;
+}
+
 Index Scheduler::State::session_worker(SessionId session) const {
     const auto found = sessions.find(session.n);
     return found == sessions.end() ? kNone : found->second;
@@ -76,6 +80,13 @@ void Scheduler::State::on(const WorkerJoined& fact) {
     dispatch_everything = true;
 }
 
+// An assignment that never arrived is no death of the worker; one that never arrives again and again is taken for one.
+bool Scheduler::State::lost_too_often(Index task) {
+    Task& t = tasks[task];
+    t.rejections = static_cast<std::uint8_t>(std::min(t.rejections + 1, 255));
+    return t.rejections >= kLostAssignmentsMax;
+}
+
 // What the worker had and does not hold any more goes elsewhere: at once, or, when it must never run twice at the same
 // time, after the whole lease (an older process of that name may still be at it).
 void Scheduler::State::welcome(Index w, const std::vector<AttemptId>& kept) {
@@ -84,7 +95,7 @@ void Scheduler::State::welcome(Index w, const std::vector<AttemptId>& kept) {
         if (runs[r].task == kNone) {
             vacate(r);
         } else if (!classes[runs[r].cls].spec.exclusive) {
-            lose_run(r, runs[r].started != kNever);
+            lose_run(r, runs[r].started != kNever || lost_too_often(runs[r].task));
         } else if (!runs[r].orphan) {
             orphan(r, now + config.lease);
         }
@@ -102,6 +113,7 @@ void Scheduler::State::end_session(Index w) {
     unbind_line(w);
     for (const Index r : std::vector<Index>(worker.runs))
         if (runs[r].task == kNone) vacate(r);
+    for (const Index r : worker.runs) runs[r].company = worker.runs.size() > 1;
 }
 
 void Scheduler::State::on(const WorkerCapacityChanged& fact) {

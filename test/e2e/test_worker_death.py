@@ -25,6 +25,18 @@ class WorkerDies(unittest.TestCase):
                 attempts = house.json("task", "get", task)["attempts"]
                 self.assertEqual([a["outcome"] for a in attempts], ["worker_lost", "succeeded"])
 
+    def test_C14_a_task_that_kills_its_workers_ends_after_three_deaths(self):
+        with House() as house:
+            house.start_server()
+            workers = [house.start_worker(f"w{i}", slots=2) for i in range(4)]
+            wait_until("all are there", lambda: int(house.status().get("workers_ready", 0)) == 4)
+            poison = house.submit_exec("/bin/sh", "-c", "kill -9 $PPID")
+            wait_until("the task is dead", lambda: house.json("task", "get", poison)["state"] == "TASK_STATE_DEAD", 30)
+            dead = house.json("task", "get", poison)
+            self.assertEqual([a["outcome"] for a in dead["attempts"]], ["worker_lost"] * 3)
+            self.assertEqual(len({a["worker"] for a in dead["attempts"]}), 3)
+            self.assertEqual(sum(w.poll() is None for w in workers), 1, "the fourth worker lives")
+
     def test_T5_a_stopped_worker_comes_back_too_late(self):
         with House() as house:
             house.start_server()
