@@ -103,8 +103,9 @@ std::string Table::text(bool colour, std::size_t columns_max) const {
             line.append(row[i]);
             if (!right[i]) line.append(blanks);
         }
+        line = cut_line(std::move(line), columns_max);
         line.erase(line.find_last_not_of(' ') + 1);
-        out.append(toned(cut_line(std::move(line), columns_max), tone, colour)).push_back('\n');
+        out.append(toned(line, tone, colour)).push_back('\n');
     };
     put_row(titles, Tone::faint);
     for (const auto& row : rows_) put_row(row, Tone::plain);

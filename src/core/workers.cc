@@ -69,6 +69,7 @@ void Scheduler::State::on(const WorkerJoined& fact) {
         const Index r = find_run(held.task, held.attempt);
         const bool ours = r != kNone && runs[r].worker == w;
         (ours ? keep : abandon).push_back(held.attempt);
+        if (!ours && !was_settled(held.attempt)) ++counters.stale_reports;  // it would report a superseded attempt
         if (!ours) continue;
         runs[r].orphan = false;
         runs[r].ends_at = kNever;

@@ -10,7 +10,12 @@ import subprocess
 import tempfile
 import time
 
+from checker import Checker
+
 NEXUS = os.path.abspath(os.environ["NEXUS"])
+# Clients and workers with journals of their own, and the shim that makes a disk sick: test/load.
+NEXUS_LOAD = os.environ.get("NEXUS_LOAD", "")
+DISK_SHIM = os.environ.get("DISK_SHIM", "")
 
 
 class TimedOut(AssertionError):
@@ -49,17 +54,21 @@ class House:
             process.wait()
             if process.stdout:
                 process.stdout.close()
+        if os.environ.get("NEXUS_KEEP"):
+            print("kept:", self.folder)
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start_server(self, *flags):
-        """Starts the server (again on the same ports) and waits for its ready line. Returns the seconds that took."""
+    def start_server(self, *flags, env=None, prefix=()):
+        """Starts the server (again on the same ports) and waits for its ready line. Returns the seconds that took. `prefix`
+        are words before the program, e.g. of nice; `env` is added to the environment."""
         begin = time.monotonic()
         with open(self.folder / "server.log", "a") as log:
             self.server = subprocess.Popen(
-                [NEXUS, "serve", "--listen", self.grpc or "127.0.0.1:0", "--http", self.http or "127.0.0.1:0",
+                [*prefix, NEXUS, "serve", "--listen", self.grpc or "127.0.0.1:0", "--http", self.http or "127.0.0.1:0",
                  "--data", str(self.folder / "data"), *flags],
-                stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.folder)
-        self.processes.append(self.server)
+                stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.folder, env={**os.environ, **(env or {})})
+        self.processes = [p for p in self.processes if p.poll() is None] + [self.server]
         ready, _, _ = select.select([self.server.stdout], [], [], 30)
         line = self.server.stdout.readline() if ready else ""
         found = re.search(r"ready on ([\d.]+:\d+).*http://([\d.]+:\d+)", line)
@@ -71,6 +80,42 @@ class House:
     def kill_server(self):
         self.server.kill()
         self.server.wait()
+        self.server.stdout.close()
+
+    def load(self, verb, name, *flags, server=None):
+        """Starts nexus_load; its journal is NAME.journal in the folder."""
+        with open(self.folder / f"{name}.log", "a") as log:
+            process = subprocess.Popen([NEXUS_LOAD, verb, "--server", server or self.grpc, "--journal",
+                                        str(self.folder / f"{name}.journal"), *map(str, flags)], stdout=log, stderr=log, cwd=self.folder)
+        self.processes.append(process)
+        return process
+
+    def load_worker(self, name, slots=4, server=None):
+        return self.load("work", name, "--name", name, "--slots", slots, server=server)
+
+    def await_load(self, process, limit_s=120):
+        """Waits for a submitter to end."""
+        if process.wait(timeout=limit_s) != 0:
+            raise AssertionError(f"nexus_load exited {process.returncode}")
+
+    def await_idle(self, limit_s=120, parked=0):
+        """Waits until at most `parked` tasks have not ended."""
+        def idle():
+            status = self.status()
+            return int(status.get("waiting", 0)) + int(status.get("running", 0)) <= parked
+        wait_until("all tasks have ended", idle, limit_s)
+
+    def checked(self, type_name="load"):
+        """Writes down the outcomes and lets the checker judge. Returns the checker; raises on a broken promise."""
+        self.await_load(self.load("collect", "outcomes", "--type", type_name))
+        checker = Checker(self.folder)
+        problems = checker.problems()
+        if problems:
+            raise AssertionError(f"{len(problems)} broken promises:\n" + "\n".join(problems[:20]))
+        return checker
+
+    def worker_ready(self, count):
+        wait_until(f"{count} workers are ready", lambda: int(self.status().get("workers_ready", 0)) == count)
 
     def start_worker(self, name, *flags, slots=4):
         with open(self.folder / f"{name}.log", "a") as log:
