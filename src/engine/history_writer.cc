@@ -14,6 +14,7 @@ constexpr std::size_t kRowsPerWrite = 20'000;
 // How long rows are gathered before they are written: each transaction writes whole pages, so few large ones cost less.
 constexpr std::chrono::milliseconds kGather{100};
 constexpr int kNice = 5;
+constexpr std::chrono::seconds kSpaceRetry{1};       // after a full disk
 constexpr std::uint64_t kGatherBytes = 16ULL << 20;  // then it is enough at once
 // What a row costs while it waits: measured sizes of the structs with their texts, rounded up.
 constexpr std::uint64_t kTaskBytes = 360, kAttemptBytes = 330, kDecisionBytes = 640, kAuditBytes = 1024;
@@ -76,17 +77,21 @@ void HistoryWriter::flush() {
     ready.wait();
 }
 
-void HistoryWriter::write(store::HistoryBatch& batch) {
-    if (batch.size() == 0) return;
-    if (auto ok = history_.write(batch); !ok) {
-        dropped_ += batch.size();
-        if (!complained_ && options_.log)
-            options_.log(LogLevel::error, "history_failed", "history is not written: " + ok.error().what);
-        complained_ = true;
-    } else {
-        complained_ = false;
+// What finds the disk full stays, counted against the buffer, and is tried again.
+void HistoryWriter::write(Gathered& gathered) {
+    if (gathered.rows.size() == 0 || std::chrono::steady_clock::now() < gathered.retry_at) return;
+    auto ok = history_.write(gathered.rows);
+    if (!ok && !complained_ && options_.log)
+        options_.log(LogLevel::error, "history_failed", "history is not written: " + ok.error().what);
+    complained_ = !ok;
+    if (!ok && ok.error().fault == Fault::no_space) {
+        gathered.retry_at = std::chrono::steady_clock::now() + kSpaceRetry;
+        return;
     }
-    batch = {};
+    if (!ok) dropped_ += gathered.rows.size();
+    const std::lock_guard lock(mutex_);
+    bytes_ -= gathered.bytes;
+    gathered = {};
 }
 
 void HistoryWriter::expire_when_due() {
@@ -101,15 +106,20 @@ void HistoryWriter::run() {
     pthread_setname_np(pthread_self(), "nexus-history");
     // Behind the loop and the committer when the machine is busy. Failing to yield is no failure.
     (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
-    store::HistoryBatch gathered;
+    Gathered gathered;
     for (;;) {
         std::deque<Item> items;
         {
             std::unique_lock lock(mutex_);
-            wake_.wait(lock, [this] { return stop_ || !items_.empty(); });
+            const auto something = [this] { return stop_ || !items_.empty(); };
+            if (gathered.rows.size() == 0) {
+                wake_.wait(lock, something);
+            } else {
+                wake_.wait_until(lock, gathered.retry_at, something);
+            }
             wake_.wait_for(lock, kGather, [this] { return stop_ || asked_ || bytes_ > kGatherBytes; });
             asked_ = false;
-            if (items_.empty()) return;
+            if (stop_ && items_.empty()) break;
             items.swap(items_);
         }
         for (Item& item : items) {
@@ -119,17 +129,19 @@ void HistoryWriter::run() {
                 continue;
             }
             Rows& rows = std::get<Rows>(item);
-            move_rows(rows.batch.tasks, gathered.tasks);
-            move_rows(rows.batch.attempts, gathered.attempts);
-            move_rows(rows.batch.audit, gathered.audit);
-            for (DecisionNote& note : rows.decisions) gathered.decisions.push_back(row_of(std::move(note)));
-            if (gathered.size() >= kRowsPerWrite) write(gathered);
-            const std::lock_guard lock(mutex_);
-            bytes_ -= rows.bytes;
+            move_rows(rows.batch.tasks, gathered.rows.tasks);
+            move_rows(rows.batch.attempts, gathered.rows.attempts);
+            move_rows(rows.batch.audit, gathered.rows.audit);
+            for (DecisionNote& note : rows.decisions) gathered.rows.decisions.push_back(row_of(std::move(note)));
+            gathered.bytes += rows.bytes;
+            if (gathered.rows.size() >= kRowsPerWrite) write(gathered);
         }
         write(gathered);
         expire_when_due();
     }
+    gathered.retry_at = {};
+    write(gathered);  // the last chance
+    dropped_ += gathered.rows.size();
 }
 
 }  // namespace nexus::engine

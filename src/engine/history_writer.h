@@ -1,9 +1,10 @@
 #pragma once
 // The thread that writes history and answers questions about it. Rows are written in batches; a question is answered
 // after all rows given before it, so that a caller reads what was just written. Bounded: when the buffer is full rows
-// are dropped and counted, decisions first (C22). Thread-safe; nothing blocks but stop() and flush().
+// are dropped and counted, decisions first (C22). What finds the disk full waits in the buffer for space. Thread-safe; nothing blocks but stop() and flush().
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -38,9 +39,14 @@ private:
         std::vector<DecisionNote> decisions;
         std::uint64_t bytes = 0;
     };
+    struct Gathered {  // taken from items_, not yet written; of the thread
+        store::HistoryBatch rows;
+        std::uint64_t bytes = 0;  // as counted in bytes_
+        std::chrono::steady_clock::time_point retry_at{};
+    };
     using Item = std::variant<Rows, HistoryQuestion>;
     void run();
-    void write(store::HistoryBatch& batch);
+    void write(Gathered& gathered);
     void expire_when_due();
 
     Options options_;

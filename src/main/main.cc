@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/failure.h"
 #include "main/dev.h"
+#include "main/journal_verbs.h"
 #include "main/serve.h"
 #include "main/usage.h"
 #if defined(NEXUS_HAS_WORKER)
@@ -40,6 +41,7 @@ int run(int argc, char** argv) {
     nexus::cli::add_command(root, exit_code);
     nexus::dev::add_command(root, exit_code);
     nexus::serve::add_command(root, exit_code);
+    nexus::journal_verbs::add_command(root, exit_code);
 #if defined(NEXUS_HAS_EVALUATE)
     nexus::evaluate::add_command(root, exit_code);
 #endif

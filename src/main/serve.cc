@@ -36,18 +36,6 @@ struct Flags {
     bool no_reflection = false;
 };
 
-int exit_code_of(Fault fault) {
-    switch (fault) {
-        case Fault::invalid: return cli::kExitUsage;
-        case Fault::not_found: return cli::kExitNotFound;
-        case Fault::conflict:
-        case Fault::denied: return cli::kExitRefused;
-        case Fault::corrupt:
-        case Fault::no_space: return kExitStoreFailed;
-        default: return cli::kExitFailure;
-    }
-}
-
 std::unexpected<cli::Failure> failed(const Error& error, std::string_view doing, std::string next = {}) {
     return failure(exit_code_of(error.fault), doing.empty() ? error.what : fmt::format("{}: {}", doing, error.what), std::move(next));
 }
@@ -229,6 +217,18 @@ void add_config_verbs(CLI::App& config, int& exit_code) {
 }
 
 }  // namespace
+
+int exit_code_of(Fault fault) {
+    switch (fault) {
+        case Fault::invalid: return cli::kExitUsage;
+        case Fault::not_found: return cli::kExitNotFound;
+        case Fault::conflict:
+        case Fault::denied: return cli::kExitRefused;
+        case Fault::corrupt:
+        case Fault::no_space: return kExitStoreFailed;
+        default: return cli::kExitFailure;
+    }
+}
 
 void add_command(CLI::App& root, int& exit_code) {
     const auto flags = std::make_shared<Flags>();

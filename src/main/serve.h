@@ -3,10 +3,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/result.h"
+
 namespace nexus::serve {
 
 inline constexpr int kExitStoreFailed = 74;  // EX_IOERR: the store failed, nothing more is acknowledged
 
+// What a verb that works on the stores itself ends with.
+int exit_code_of(Fault fault);
 // Adds serve, and `config validate` and `config show` to the noun config. Their callbacks set `exit_code`.
 void add_command(CLI::App& root, int& exit_code);
 

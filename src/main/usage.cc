@@ -4,8 +4,13 @@
 #include <numeric>
 #include <vector>
 
+#include "cli/text.h"
+
 namespace nexus {
 namespace {
+
+constexpr std::size_t kQuotedMax = 80;  // of what was typed
+constexpr std::size_t kSentenceMax = 400;
 
 const CLI::App& deepest(const CLI::App& root) {
     const CLI::App* app = &root;
@@ -20,6 +25,7 @@ std::string path_of(const CLI::App& app) {
 
 std::string nearest(std::string_view wrong, const std::vector<std::string>& names) {
     std::string best;
+    if (wrong.size() > kQuotedMax) return best;
     std::size_t best_distance = std::max<std::size_t>(wrong.size() / 3, 1) + 1;  // farther than a third is another word
     for (const std::string& name : names) {
         const std::size_t distance = edit_distance(wrong, name);
@@ -33,7 +39,8 @@ std::string nearest(std::string_view wrong, const std::vector<std::string>& name
 std::string unexpected_text(const CLI::App& root, const CLI::App& app) {
     const std::vector<std::string> extras = root.remaining(true);
     if (extras.empty()) return "too many arguments";
-    const auto option = std::find_if(extras.begin(), extras.end(), [](const std::string& text) { return text.size() > 1 && text[0] == '-'; });
+    const auto option = std::find_if(extras.begin(), extras.end(),
+                                     [](const std::string& text) { return text.size() > 1 && text[0] == '-'; });
     const bool is_option = option != extras.end();
     const std::string wrong = is_option ? option->substr(0, option->find('=')) : extras.front();
     std::vector<std::string> names;
@@ -41,11 +48,13 @@ std::string unexpected_text(const CLI::App& root, const CLI::App& app) {
         for (const CLI::Option* known : app.get_options())
             for (const std::string& name : known->get_lnames()) names.push_back("--" + name);
     } else {
-        for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(known->get_name());
+        for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; }))
+            names.push_back(known->get_name());
     }
     const char* kind = is_option ? "option" : names.empty() ? "argument" : "command";
     const std::string near = nearest(wrong, names);
-    return std::string("unknown ") + kind + " " + wrong + (near.empty() ? "" : ", did you mean " + near + "?");
+    return std::string("unknown ") + kind + " " + cli::safe_text(wrong, kQuotedMax) +
+           (near.empty() ? "" : ", did you mean " + near + "?");
 }
 
 }  // namespace
@@ -69,7 +78,8 @@ std::string usage_text(const CLI::App& root, const CLI::Error& error) {
     // A mistyped command is first of all a missing one.
     const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !root.remaining(true).empty();
     const bool unexpected = missing || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
-    return "nexus: " + (unexpected ? unexpected_text(root, app) : std::string(error.what())) + "\n  see `" + path_of(app) + " --help`\n";
+    return "nexus: " + (unexpected ? unexpected_text(root, app) : cli::safe_text(error.what(), kSentenceMax)) +
+           "\n  see `" + path_of(app) + " --help`\n";
 }
 
 }  // namespace nexus

@@ -74,9 +74,8 @@ bool full(int fd, long long end) {
     if (quota < 0) return false;
     struct stat about{};
     if (fstat(fd, &about) != 0) return false;
-    const long long held = about.st_blocks * 512LL > about.st_size ? about.st_blocks * 512LL : about.st_size;
-    if (end <= held) return false;
-    return bytes_below(getenv("NEXUS_SHIM_FOLDER"), 1) + end - held > quota;
+    if (end <= about.st_size) return false;
+    return bytes_below(getenv("NEXUS_SHIM_FOLDER"), 1) + end - about.st_size > quota;
 }
 
 int sync_as(const char* name, int fd) {

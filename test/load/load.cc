@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -68,7 +69,7 @@ struct Flags {
     std::string server, journal, prefix = "load", name, type = "load";
     std::uint64_t count = 1000;
     double rate = 0;  // per second; 0 = as fast as it goes
-    unsigned threads = 8, batch = 1, slots = 4;
+    unsigned threads = 8, batch = 1, slots = 4, copies = 1;
     long run_us = 1000;
     std::size_t payload = 0;  // bytes at least
     double call_timeout_s = 120;
@@ -127,22 +128,31 @@ int submit(const Flags& flags) {
     return 0;
 }
 
-int work(const Flags& flags) {
-    Journal journal(flags.journal);
+int work_as(const std::string& name, const Flags& flags, Journal& journal, bool alone) {
     nexus::Worker worker(
-        {.name = flags.name, .target = flags.server, .slots = flags.slots, .log = [](std::string_view line) {
-             std::fprintf(stderr, "%.3f %.*s\n", now_s(), static_cast<int>(line.size()), line.data());
+        {.name = name, .target = flags.server, .slots = flags.slots, .log = [&name](std::string_view line) {
+             std::fprintf(stderr, "%.3f %s %.*s\n", now_s(), name.c_str(), static_cast<int>(line.size()), line.data());
          }});
     worker.handle_any([&](nexus::Context& task) {
         journal.line("start", task.task_id(), task.attempt_id(), std::to_string(task.attempt()),
-                     std::to_string(task.fence()), flags.name);
+                     std::to_string(task.fence()), name);
         const bool cut =
             task.wait_cancelled(std::chrono::microseconds(std::strtol(task.payload().c_str(), nullptr, 10)));
-        journal.line(cut ? "cut" : "end", task.task_id(), task.attempt_id(), flags.name);
+        journal.line(cut ? "cut" : "end", task.task_id(), task.attempt_id(), name);
         return cut ? nexus::Outcome::cancelled() : nexus::Outcome::success(task.task_id());
     });
-    worker.stop_on_signals();
+    if (alone) worker.stop_on_signals();
     return worker.run();
+}
+
+// One worker, or many in one process (then a signal ends them without a drain).
+int work(const Flags& flags) {
+    Journal journal(flags.journal);
+    if (flags.copies == 1) return work_as(flags.name, flags, journal, true);
+    std::vector<std::jthread> workers;
+    for (unsigned n = 0; n < flags.copies; ++n)
+        workers.emplace_back([&, n] { work_as(flags.name + "-" + std::to_string(n), flags, journal, false); });
+    return 0;
 }
 
 int collect(const Flags& flags) {
@@ -191,6 +201,7 @@ int main(int argc, char** argv) {
     CLI::App* works = verb("work", "Run tasks: each sleeps as long as its payload says", work);
     works->add_option("--name", flags.name)->required();
     works->add_option("--slots", flags.slots);
+    works->add_option("--copies", flags.copies);
     verb("collect", "Write down the outcome of every task", collect);
     CLI11_PARSE(app, argc, argv);
     return code;

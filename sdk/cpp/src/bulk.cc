@@ -99,7 +99,7 @@ std::vector<Answer<Submitted>> Client::submit_many(std::span<const Task> tasks, 
     };
     while (!open.empty()) {
         const Answer<void> done = sdk::with_retries(
-            delays, [&end] { return Inner::until(end); }, [](Micros delay) { std::this_thread::sleep_for(delay); }, one_stream);
+            delays, [&end] { return Inner::until(end); }, [this](Micros delay) { inner_->pause(delay); }, one_stream);
         if (!done) refuse(done.error());
     }
     return answers;

@@ -127,7 +127,7 @@ Answer<void> Client::watch(const WatchQuery& query, Micros timeout, const std::f
         return std::unexpected(Failure{.message = inner_->target + ": the server ended the watch"});
     };
     return sdk::with_retries(
-        delays, [end] { return Inner::until(end); }, [](Micros delay) { std::this_thread::sleep_for(delay); }, read_on);
+        delays, [end] { return Inner::until(end); }, [this](Micros delay) { inner_->pause(delay); }, read_on);
 }
 
 Answer<TaskView> Client::wait(std::string_view id, Micros timeout) {

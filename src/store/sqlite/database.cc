@@ -20,6 +20,12 @@ Error error_of(sqlite3* db, int code) {
 }  // namespace
 
 Fault fault_of(int code, int system_errno) {
+    // A sync that failed says nothing about what became of the data, whatever the reason, and may succeed falsely the
+    // next time.
+    if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) return Fault::unavailable;
+    // The index of the WAL is rebuilt, never stored: it can only have met a full disk, and SQLite does not keep the
+    // errno.
+    if (code == SQLITE_IOERR_SHMSIZE) return Fault::no_space;
     switch (code & 0xFF) {
         case SQLITE_FULL: return Fault::no_space;
         case SQLITE_CORRUPT:
@@ -64,7 +70,8 @@ Result<Database> Database::open(const std::string& path, Access access, const st
     db.handle_.reset(raw);
     if (code != SQLITE_OK) return std::unexpected(error_of(raw, code).during("opening " + path));
     sqlite3_extended_result_codes(raw, 1);
-    // Another process may hold a lock for a moment (an export, a backup); our own connections never wait for each other.
+    // Another process may hold a lock for a moment (an export, a backup); our own connections never wait for each
+    // other.
     sqlite3_busy_timeout(raw, 5'000);
     sqlite3_db_config(raw, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     sqlite3_db_config(raw, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
@@ -83,7 +90,8 @@ Result<void> Database::run(const char* sql) {
 Result<Statement> Database::prepare(const char* sql) {
     sqlite3_stmt* raw = nullptr;
     const int code = sqlite3_prepare_v3(handle_.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &raw, nullptr);
-    if (code != SQLITE_OK) return std::unexpected(error_of(handle_.get(), code).during(std::string("preparing ") + sql));
+    if (code != SQLITE_OK)
+        return std::unexpected(error_of(handle_.get(), code).during(std::string("preparing ") + sql));
     Statement statement;
     statement.handle_.reset(raw);
     return statement;

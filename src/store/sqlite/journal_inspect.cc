@@ -1,10 +1,12 @@
 #include "store/sqlite/journal_inspect.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 
 #include "journal/codec.h"
 #include "store/sqlite/batch_sequence.h"
+#include "store/sqlite/data_directory.h"
 #include "store/sqlite/database.h"
 #include "store/sqlite/journal_schema.h"
 #include "store/sqlite/segments.h"
@@ -115,7 +117,8 @@ private:
         const auto stored = read_newest_snapshot_file(directory_);
         if (!stored) return std::unexpected(stored.error());
         if (!*stored) {
-            if (verdict_.first.n > 1) problem("no snapshot, and the journal starts at sequence " + std::to_string(verdict_.first.n));
+            if (verdict_.first.n > 1)
+                problem("no snapshot, and the journal starts at sequence " + std::to_string(verdict_.first.n));
             return {};
         }
         verdict_.snapshot = (*stored)->at;
@@ -177,6 +180,41 @@ Result<void> export_journal(const std::string& directory, Sequence after,
             if (auto ok = line(text); !ok) return ok;
         }
     }
+}
+
+Result<Sequence> backup_journal(const std::string& directory, const std::string& to) {
+    std::error_code error;
+    if (std::filesystem::exists(to, error)) return fail(Fault::conflict, to + " exists already");
+    // A snapshot taken before the database is copied can only be older than the copy; it is too old when the journal
+    // was trimmed beyond it meanwhile.
+    constexpr int kTries = 5;
+    for (int attempt = 0; attempt < kTries; ++attempt) {
+        auto snapshot = read_newest_snapshot_file(directory);
+        if (!snapshot) return std::unexpected(std::move(snapshot).error());
+        if (auto ok = make_private_directory(to); !ok) return std::unexpected(std::move(ok).error());
+        auto db = Database::open(directory + "/" + kJournalFile, Access::read);
+        if (!db) return std::unexpected(std::move(db).error());
+        auto copy = db->prepare("VACUUM INTO ?1");
+        if (!copy) return std::unexpected(std::move(copy).error());
+        const std::string path = to + "/" + kJournalFile;
+        if (auto ok = copy->run(Text{path}); !ok)
+            return std::unexpected(std::move(ok).error().during("copying to " + to));
+        if (auto ok = make_private_file(path); !ok) return std::unexpected(std::move(ok).error());
+        auto copied = open_to_read(to, {});
+        if (!copied) return std::unexpected(std::move(copied).error());
+        const auto trimmed = copied->integer("SELECT value FROM meta WHERE name = 'trimmed'");
+        const auto last = copied->integer("SELECT coalesce(max(first + count - 1), 0) FROM batch");
+        if (!trimmed || !last) return std::unexpected(trimmed ? last.error() : trimmed.error());
+        const std::uint64_t at = *snapshot ? (*snapshot)->at.n : 0;
+        if (at >= static_cast<std::uint64_t>(*trimmed)) {
+            if (*snapshot)
+                if (auto ok = write_snapshot_file(to, **snapshot); !ok) return std::unexpected(std::move(ok).error());
+            if (auto ok = sync_directory(to); !ok) return std::unexpected(std::move(ok).error());
+            return Sequence{std::max(at, static_cast<std::uint64_t>(*last))};
+        }
+        std::filesystem::remove_all(to, error);
+    }
+    return fail(Fault::unavailable, "the journal was trimmed each time while it was copied; try again");
 }
 
 }  // namespace nexus::store

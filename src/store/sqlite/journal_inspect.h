@@ -1,5 +1,5 @@
 #pragma once
-// Looking into a journal without owning it: for the commands `verify` and `export`. Reads only, takes no lock, works
+// Looking into a journal without owning it: for the commands `verify`, `export` and `backup`. Reads only, takes no lock, works
 // while a server runs (both see one state of the database).
 
 #include <functional>
@@ -33,5 +33,9 @@ Result<JournalVerdict> verify_journal(const std::string& directory, const std::s
 // at the first damage with its fault, or with the error of `line`.
 Result<void> export_journal(const std::string& directory, Sequence after,
                             const std::function<Result<void>(std::string_view line)>& line, const std::string& vfs = {});
+
+// Copies the journal's present state (one moment of it, with the snapshot it needs) into the new directory `to`, from which
+// a server can be started. The history is not part of it. Returns the last event copied. Faults: conflict (`to` exists).
+Result<Sequence> backup_journal(const std::string& directory, const std::string& to);
 
 }  // namespace nexus::store

@@ -45,7 +45,7 @@ Result<void> SqliteJournal::append(std::span<const JournalBatch> batches) {
         disk_full_ = true;
         done = append_once(batches);
     }
-    if (done) checkpoint_when_due();
+    if (done) done = checkpoint_when_due();
     return stop_unless_harmless(std::move(done));
 }
 
@@ -165,17 +165,22 @@ int SqliteJournal::note_wal_frames(void* self, sqlite3*, const char*, int frames
 
 // A failed checkpoint loses nothing: the WAL still has all. A full disk ends here quietly; a broken one fails the next
 // sync of the WAL, which stops the store.
-void SqliteJournal::checkpoint_when_due() {
+Result<void> SqliteJournal::checkpoint_when_due() {
     // The WAL starts again from its first frame when a checkpoint has copied it all and no reader needs it.
     if (wal_frames_ < checkpointed_frames_) checkpointed_frames_ = 0;
     const auto due = static_cast<int>(options_.checkpoint_bytes / kPageBytes);
-    if (wal_frames_ - checkpointed_frames_ < due) return;
-    sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    if (wal_frames_ - checkpointed_frames_ < due) return {};
+    const int code = sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
     checkpointed_frames_ = wal_frames_;
+    // Beside a reader, or without space, it is made up for by a later one. After a failed sync a later one would
+    // believe pages to be on disk that are not, and let go of their copies in the WAL.
+    if (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED) return {};
+    if (fault_of(code, sqlite3_system_errno(writer_.handle())) == Fault::no_space) return {};
+    return fail(Fault::unavailable,
+                "checkpoint: " + std::string(sqlite3_errstr(code)) + " (code " + std::to_string(code) + ")");
 }
 
-Result<void> SqliteJournal::read(Sequence after,
-                                 const std::function<Result<void>(Sequence, std::string_view)>& visit) {
+Result<void> SqliteJournal::read(Sequence after, const std::function<Result<void>(Sequence, std::string_view)>& visit) {
     auto db = Database::open(path(kJournalFile), Access::read, options_.vfs);
     if (!db) return std::unexpected(std::move(db).error());
     auto rows = db->prepare(kSelectBatches);
@@ -195,8 +200,10 @@ Result<void> SqliteJournal::put_snapshot(const StoredSnapshot& snapshot) {
         // A snapshot is synced, so the batches it includes must be: a checkpoint syncs the WAL first.
         const std::lock_guard lock(writer_mutex_);
         if (failed_) return fail(Fault::unavailable, "the journal failed before; the process must end");
-        const int code = sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-        if (code != SQLITE_OK) return fail(fault_of(code, sqlite3_system_errno(writer_.handle())), "syncing the journal");
+        const int code =
+            sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+        if (code != SQLITE_OK)
+            return fail(fault_of(code, sqlite3_system_errno(writer_.handle())), "syncing the journal");
         checkpointed_frames_ = wal_frames_;
     }
     const std::lock_guard lock(snapshot_mutex_);
@@ -234,9 +241,13 @@ Result<void> SqliteJournal::trim(Sequence upto) {
     return delete_older_snapshot_files(options_.directory);
 }
 
-Result<std::string> SqliteJournal::body(TaskId task) { return stored(bodies_, select_body_, task, "body"); }
+Result<std::string> SqliteJournal::body(TaskId task) {
+    return stored(bodies_, select_body_, task, "body");
+}
 
-Result<std::string> SqliteJournal::result(TaskId task) { return stored(results_, select_result_, task, "result"); }
+Result<std::string> SqliteJournal::result(TaskId task) {
+    return stored(results_, select_result_, task, "result");
+}
 
 Result<std::string> SqliteJournal::stored(Segments& segments, Statement& select, TaskId task, const char* what) {
     for (;;) {
@@ -256,8 +267,7 @@ Result<std::string> SqliteJournal::stored(Segments& segments, Statement& select,
             if (ok) bytes = std::make_shared<const std::string>(select.bytes(1));
         }
         select.reset();
-        if (!ok)
-            return std::unexpected(std::move(ok).error().during(std::string(what) + " of task " + to_text(task)));
+        if (!ok) return std::unexpected(std::move(ok).error().during(std::string(what) + " of task " + to_text(task)));
         // The segment may have been rewritten between the two looks: then the index already tells the new place.
         if (!bytes) {
             const auto again = segments.find(task);

@@ -88,7 +88,7 @@ private:
     Result<void> end_transaction(Result<void> changes);
     Result<void> delete_trimmed();
     static int note_wal_frames(void* self, sqlite3* db, const char* name, int frames);
-    void checkpoint_when_due();
+    Result<void> checkpoint_when_due();
     Result<void> stop_unless_harmless(Result<void> done);
     Result<std::string> stored(Segments& segments, Statement& select, TaskId task, const char* what);
     std::string path(const std::string& name) const { return options_.directory + "/" + name; }

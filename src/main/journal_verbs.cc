@@ -1,0 +1,79 @@
+#include "main/journal_verbs.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "cli/failure.h"
+#include "cli/output.h"
+#include "cli/shell.h"
+#include "main/serve.h"
+#include "store/sqlite/journal_inspect.h"
+
+namespace nexus::journal_verbs {
+namespace {
+
+struct Flags {
+    std::string data = "nexus-data", to;
+    std::uint64_t after = 0;
+};
+
+int complain(const Error& error) {
+    return cli::report({.exit_code = serve::exit_code_of(error.fault), .what = error.what});
+}
+
+int verify(const Flags& flags) {
+    const auto verdict = store::verify_journal(flags.data);
+    if (!verdict) return complain(verdict.error());
+    cli::put(
+        fmt::format("{}: events {} to {} in {} batches ({} bytes), snapshot at {}, {} bodies, {} results, {} batches "
+                    "cut off earlier\n",
+                    flags.data, verdict->first.n, verdict->last.n, verdict->batches, verdict->bytes,
+                    verdict->snapshot.n, verdict->bodies, verdict->results, verdict->cut_batches));
+    for (const std::string& problem : verdict->problems) cli::put("problem: " + problem + "\n");
+    cli::put(verdict->problems.empty() ? "sound\n" : fmt::format("{} problems\n", verdict->problems.size()));
+    return verdict->problems.empty() ? cli::kExitOk : cli::kExitFailure;
+}
+
+int export_lines(const Flags& flags) {
+    const auto done =
+        store::export_journal(flags.data, Sequence{flags.after}, [](std::string_view line) -> Result<void> {
+            if (!cli::put(std::string(line) + "\n"))
+                return fail(Fault::unavailable, "standard output cannot be written");
+            return {};
+        });
+    return done ? cli::kExitOk : complain(done.error());
+}
+
+int backup(const Flags& flags) {
+    const auto copied = store::backup_journal(flags.data, flags.to);
+    if (!copied) return complain(copied.error());
+    cli::put(fmt::format("{}: a copy of {} up to event {}\n", flags.to, flags.data, copied->n));
+    return cli::kExitOk;
+}
+
+}  // namespace
+
+void add_command(CLI::App& root, int& exit_code) {
+    CLI::App& noun = *cli::add_noun(root, "journal", "Look into a data directory, also while its server runs");
+    const auto flags = std::make_shared<Flags>();
+    const auto add = [&](const char* name, const char* about, const char* examples, int (*run)(const Flags&)) {
+        CLI::App* verb = noun.add_subcommand(name, about);
+        verb->footer(examples);
+        verb->add_option("--data", flags->data, "The data directory")->capture_default_str();
+        verb->callback([flags, run, &exit_code] { exit_code = run(*flags); });
+        return verb;
+    };
+    add("verify", "Check every checksum, batch, body and event; ends with 1 when something is wrong",
+        "Examples:\n  nexus journal verify --data /var/lib/nexus", verify);
+    add("export", "Every event as one line of JSON",
+        "Examples:\n  nexus journal export | jq .event\n  nexus journal export --after 120000", export_lines)
+        ->add_option("--after", flags->after, "Only events after this one");
+    add("backup", "Copy the state into a new directory, from which a server can be started",
+        "Examples:\n  nexus journal backup /backup/monday", backup)
+        ->add_option("directory", flags->to, "Where to; must not exist")
+        ->required();
+}
+
+}  // namespace nexus::journal_verbs
