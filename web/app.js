@@ -106,9 +106,11 @@ function showWorkers(list) {
     for (let i = 0; i < Math.min(num(w.slots), 64); ++i) slots.append(make("i", i < num(w.running) ? "on" : ""));
     const state = (w.state || "").replace("WORKER_STATE_", "").toLowerCase();
     const kind = state === "ready" ? "good" : state === "gone" || state === "suspect" ? "bad" : "wait";
-    const heard = last && num(w.last_heard_unix_us) ? span(Math.max(0, last.now - num(w.last_heard_unix_us))) + " ago" : "–";
-    const breaker = w.breaker && w.breaker !== "closed" ? " · breaker " + w.breaker + ": " + (w.breaker_reason || "") : "";
-    return row([w.name, [state + breaker, "state " + kind], slots, [percent(w.utilization), "n"], ["×" + num(w.speed || 1).toFixed(2), "n"],
+    const silent = last ? last.now - num(w.last_heard_unix_us) : 0;
+    const heard = !num(w.last_heard_unix_us) ? "–" : silent < 1.5e6 ? "now" : span(silent) + " ago";
+    const open = w.breaker && w.breaker !== "closed";
+    const breaker = open ? " · breaker " + w.breaker + ": " + (w.breaker_reason || "") : "";
+    return row([w.name, [state + breaker, "state " + (open && kind === "good" ? "warn" : kind)], slots, [percent(w.utilization), "n"], ["×" + num(w.speed || 1).toFixed(2), "n"],
       [count(w.succeeded), "n"], [count(w.failed), "n"],
       [Object.entries(w.labels || {}).map(([k, v]) => k + "=" + v).join(" "), "why"], [heard, "n"]]);
   }));
