@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/bytes.h"
 #include "engine/body.h"
@@ -118,6 +119,7 @@ void Engine::start(Now now) {
     apply(core::EngineStarted{.seed = rng_.next(), .wall_offset = {now.wall.us - now.at.us}});
     // The configuration is part of the journal from its first moment: a replay must not depend on what a later start says.
     if (fresh && options_.config != core::Config{}) apply(core::ConfigChanged{.config = options_.config});
+    for (const TaskId task : std::exchange(bodiless_, {})) abandon_task(task);
     end_turn();
 }
 
