@@ -14,11 +14,10 @@ constexpr std::uint32_t kCrashFactorAlone =
 }  // namespace
 
 Index Scheduler::State::find_run(TaskId id, AttemptId attempt) const {
-    const Index task = find_task(id);
-    if (task == kNone) return kNone;
-    for (const Index run : {tasks[task].run, tasks[task].copy})
-        if (run != kNone && runs[run].attempt == attempt) return run;
-    return kNone;
+    const Index r = run_table.find(IdHash{}(attempt), [&](Index i) { return runs[i].attempt == attempt; });
+    if (r == kNone || runs[r].task == kNone) return kNone;
+    prefetch_task(runs[r].task);
+    return ids[runs[r].task] == id ? r : kNone;
 }
 
 Index Scheduler::State::find_ghost(SessionId session, AttemptId attempt) const {
@@ -41,6 +40,7 @@ void Scheduler::State::on(const AttemptStarted& fact) {
 }
 
 void Scheduler::State::on(const AttemptFinished& fact) {
+    task_table.prefetch(IdHash{}(fact.task));  // for end_task()
     const Index r = find_run(fact.task, fact.attempt);
     emit(AnswerReport{
         .attempt = fact.attempt, .session = fact.session, .accepted = r != kNone || was_settled(fact.attempt)});
@@ -51,8 +51,10 @@ void Scheduler::State::on(const AttemptFinished& fact) {
 }
 
 void Scheduler::State::report_taken(Index r, const AttemptFinished& report) {
-    remember_settled(report.attempt);
     const Index task = runs[r].task;
+    for (const Index neighbour : {tasks[task].older, tasks[task].newer})
+        if (neighbour != kNone) __builtin_prefetch(&tasks[neighbour].older, 1);  // for ttl_unlink()
+    remember_settled(report.attempt);
     const Run run = runs[r];
     attempt_over(r, report.outcome, report.run, report.peak_memory_bytes);
     vacate(r);
@@ -147,6 +149,7 @@ void Scheduler::State::vacate(Index r) {
     if (cls.alone) --worker.alone;
     --busy_slots;
     const Index cls_index = run.cls;
+    run_table.erase(IdHash{}(run.attempt), r);
     run.ticket = 0;
     run.task = kNone;
     free_runs.push_back(r);

@@ -356,7 +356,7 @@ void Scheduler::State::pop_ready(Index task) {
 
 void Scheduler::State::clean(Class& cls) {
     while (!cls.heap.empty() && cls.heap.size() > cls.waiting && !current(cls.heap.top())) cls.heap.pop();
-    if (!cls.heap.empty()) __builtin_prefetch(&tasks[cls.heap.top().task]);  // the next to leave this class
+    if (!cls.heap.empty()) prefetch_task(cls.heap.top().task);  // the next to leave this class
     if (cls.heap.size() > 2 * static_cast<std::size_t>(cls.waiting) + 64)
         cls.heap.compact([this](const HeapEntry& entry) { return current(entry); });
 }

@@ -145,6 +145,7 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
                .at = static_cast<Index>(worker.runs.size()),
                .number = t.attempts,
                .speculative = speculative};
+    run_table.insert(IdHash{}(runs[r].attempt), r);
     const Class& cls = classes[t.cls];
     retain_class(t.cls);
     worker.runs.push_back(r);

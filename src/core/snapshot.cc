@@ -184,6 +184,8 @@ void Scheduler::State::rebuild_tables() {
         if (!idempotency[i].vacant) idempotency_table.insert(IdHash{}(TaskId{idempotency[i].hi, idempotency[i].lo}), i);
     for (Index i = 0; i < ended.size(); ++i) ended_table.insert(IdHash{}(ended[i].first), i);
     for (Index i = 0; i < settled.size(); ++i) settled_table.insert(IdHash{}(settled[i]), i);
+    for (Index i = 0; i < runs.size(); ++i)
+        if (runs[i].ticket != 0) run_table.insert(IdHash{}(runs[i].attempt), i);
     for (Index i = 0; i < classes.size(); ++i)
         if (!classes[i].vacant) class_table.insert(classes[i].hash, i);
     for (Index w = 0; w < workers.size(); ++w) {

@@ -94,6 +94,7 @@ struct Scheduler::State {
 
     std::vector<Run> runs;
     std::vector<Index> free_runs;
+    IndexTable run_table;  // by attempt; small and hot where the table of tasks is neither
     std::uint32_t copies_running = 0;
 
     Heap<Timer> timers;
@@ -162,6 +163,7 @@ struct Scheduler::State {
     void on(const EstimateRevised&);
     void on(const CancelRequested&);
     Index find_task(TaskId task) const;
+    void prefetch_task(Index task) const;
     Side& side_of(Index task);
     void link_dependencies(Index task, const TaskSpec& spec);
     void advance(Index task);  // through its gates, as far as it gets
