@@ -9,7 +9,7 @@
 namespace nexus::simulate {
 
 // size-weight (c), credit (mean tasks per priority level), overtake-cap (mean tasks), overtake-max-s, placement
-// (balanced | fastest), breaker (0 | 1), breaker-ratio, speculation (0 | 1), preemption (0 | 1). Anything else: invalid.
+// (balanced | fastest), breaker (0 | 1), breaker-ratio, speculation (0 | 1). Anything else: invalid.
 Result<void> set_config(core::Config& config, const std::string& name, const std::string& value);
 
 }  // namespace nexus::simulate
