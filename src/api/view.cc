@@ -101,7 +101,8 @@ void to_message(const engine::Submitted& submitted, std::string_view durability,
     out.set_duplicate(submitted.duplicate);
     to_message(submitted.estimate, *out.mutable_estimate());
     if (submitted.finish_p50.us != 0)
-        set_eta(submitted.start_p50, submitted.start_p90, submitted.finish_p50, submitted.finish_p90, *out.mutable_eta());
+        set_eta(submitted.start_p50, submitted.start_p90, submitted.finish_p50, submitted.finish_p90,
+                *out.mutable_eta());
     out.set_durability(durability.data(), durability.size());
 }
 
@@ -223,7 +224,12 @@ void to_message(const predict::TypeStat& type, v1::TypeStat& out) {
         out.add_histogram_us(bound.us);
         out.add_histogram_count(count);
     }
-    out.set_override_us(type.forced.us);
+    out.set_size_name(type.size_name);
+    out.set_trend(type.trend);
+    out.set_override_us(type.forced.estimate.us);
+    out.set_override_author(type.forced.author);
+    out.set_override_reason(type.forced.reason);
+    out.set_override_expires_unix_us(type.forced.expires_wall.us);
 }
 
 void to_message(const engine::StatusInfo& status, v1::Status& out) {

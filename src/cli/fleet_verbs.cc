@@ -94,8 +94,11 @@ Answer<int> list_types(Shell& shell) {
         shell.say("no types: nothing was submitted yet");
     else
         shell.put_table(type_table(*all, shell.terminal.colour));
-    shell.say(fmt::format("all: {} of recent predictions within 25 %, p90 held for {}", percent_text(all->within_25()),
-                          percent_text(all->p90_coverage())));
+    shell.say(
+        fmt::format("all: {} of recent predictions within 25 % ({:+.0f} points lately), p90 held for {}, p90 of "
+                    "finish times for {}",
+                    percent_text(all->within_25()), 100 * all->trend(), percent_text(all->p90_coverage()),
+                    percent_text(all->eta_p90_coverage())));
     return kExitOk;
 }
 

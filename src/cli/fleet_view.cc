@@ -99,10 +99,22 @@ std::string type_page(const pb::TypeStat& type, const Terminal& terminal) {
         "type         {}\nruns         {} learned, {} succeeded, {} failed\nrun time     p50 {}, p90 {}, mean {}\n",
         safe_text(type.type(), 128), count_text(type.samples()), count_text(type.succeeded()),
         count_text(type.failed()), span_text(type.p50_us()), span_text(type.p90_us()), span_text(type.mean_us()));
-    page += fmt::format("accuracy     {} within 25 %, p90 held for {}\nmodel        {}{}, {} drifts seen\n",
-                        percent_text(type.within_25()), percent_text(type.p90_coverage()), safe_text(type.expert(), 40),
-                        type.drifting() ? ", drifting" : "", type.drifts());
-    if (type.override_us() > 0) page += "forced       " + span_text(type.override_us()) + "\n";
+    page += fmt::format(
+        "accuracy     {} within 25 % ({:+.0f} points lately), p90 held for {}\nmodel        {}{}, {} drifts "
+        "seen\n",
+        percent_text(type.within_25()), 100 * type.trend(), percent_text(type.p90_coverage()),
+        safe_text(type.expert(), 40), type.drifting() ? ", drifting" : "", type.drifts());
+    if (type.payload_slope() != 0)
+        page += fmt::format("grows with   {} to the power of {:.2f}\n", safe_text(type.size_name(), 64),
+                            type.payload_slope());
+    if (type.override_us() > 0) {
+        page += "forced       " + span_text(type.override_us());
+        if (!type.override_author().empty()) page += " by " + safe_text(type.override_author(), 64);
+        if (type.override_expires_unix_us() > 0)
+            page += " until " + calendar_text(type.override_expires_unix_us()) + " UTC";
+        if (!type.override_reason().empty()) page += ": " + safe_text(type.override_reason(), 200);
+        page += "\n";
+    }
     if (type.memory_p95_bytes() > 0)
         page += "memory p95   " + bytes_text(static_cast<std::uint64_t>(type.memory_p95_bytes())) + "\n";
     if (!type.experts().empty()) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #include "base/bytes.h"
 #include "engine/body.h"
@@ -15,6 +14,7 @@ constexpr Duration kWallJump = seconds(2);  // C11: larger ones are logged and t
 constexpr Duration kStall = seconds(1);     // a turn this late says nothing about workers
 // Waiting tasks whose estimates are looked at again each time: the next ones, and some of all.
 constexpr std::size_t kReviseNext = 64, kReviseRound = 1000;
+constexpr std::size_t kRecallMax = 64;  // bodies: below a millisecond of the committer
 
 bool moved(Duration before, Duration after) {
     return std::llabs(after.us - before.us) * 10 > std::max<std::int64_t>(before.us, 1);
@@ -33,7 +33,9 @@ Engine::Engine(EngineOptions options)
     : options_(std::move(options)),
       predictor_(champion(options_)),
       rng_(options_.seed),
-      writer_(Sequence{1}, 0, core::kCoreVersion) {}
+      writer_(Sequence{1}, 0, core::kCoreVersion) {
+    predictor_.set_stopwatch(options_.stopwatch);
+}
 
 Engine::~Engine() = default;
 
@@ -64,12 +66,12 @@ Result<void> Engine::restore(const journal::Snapshot& snapshot) {
         live.p50_us = view->estimate.p50.us;
         live.p90_us = view->estimate.p90.us;
         live.dispatched = view->estimate;
+        if (view->spec->resources != core::Resources{}) live.more().resources = view->spec->resources;
     }
     auto section = decode_engine_section(snapshot.engine);
     if (!section) return std::unexpected(std::move(section).error().during("snapshot"));
     for (const auto& [id, bytes] : section->payload_bytes)
-        if (Live* live = live_.find(id))
-            live->payload_bytes = static_cast<std::uint32_t>(bytes);
+        if (Live* live = live_.find(id)) live->payload_bytes = static_cast<std::uint32_t>(bytes);
     abandoned_ = std::move(section->abandoned);
     return {};
 }
@@ -117,9 +119,15 @@ void Engine::start(Now now) {
     started_wall_ = now.wall;
     const bool fresh = sequence_ == 0;
     apply(core::EngineStarted{.seed = rng_.next(), .wall_offset = {now.wall.us - now.at.us}});
-    // The configuration is part of the journal from its first moment: a replay must not depend on what a later start says.
+    // The configuration is part of the journal from its first moment: a replay must not depend on what a later start
+    // says.
     if (fresh && options_.config != core::Config{}) apply(core::ConfigChanged{.config = options_.config});
-    for (const TaskId task : std::exchange(bodiless_, {})) abandon_task(task);
+    for (const TaskId id : core_.tasks_after(TaskId{}, SIZE_MAX))
+        if (Live* live = live_.find(id)) {
+            live->unread = true;
+            unread_.push_back(id);
+        }
+    std::reverse(unread_.begin(), unread_.end());
     end_turn();
 }
 
@@ -145,6 +153,7 @@ void Engine::end_turn() {
         wake_ = kNever;
         apply(core::TimePassed{});
     }
+    recall_some();
     if (now_.at < next_check_) return;
     next_check_ = now_.at + kSessionCheck;
     check_sessions();
@@ -214,7 +223,7 @@ void Engine::on(core::AssignAttempt& order) {
     const core::WorkerView worker = core_.worker(order.worker);
     live.overdue = false;
     live.dispatched = order.decision.estimate;
-    if (!order.decision.fallback)
+    if (!order.decision.fallback && !live.unread)
         live.dispatched = predictor_.estimate(features_of(live, worker.name, hardware_of(order.worker)), now_.at);
     if (replaying_) return;
     if (live.rare) live.rare->progress = 0;
@@ -405,6 +414,7 @@ void Engine::note_submitted(const core::TaskSubmitted& fact) {
     live.p90_us = fact.estimate.p90.us;
     live.dispatched = fact.estimate;
     if (fact.spec.redrive_of) live.more().redrive_of = fact.spec.redrive_of;
+    if (fact.spec.resources != core::Resources{}) live.more().resources = fact.spec.resources;
 }
 
 predict::Features Engine::features_of(const Live& live, std::string_view worker, std::string_view hardware) const {
@@ -417,6 +427,9 @@ predict::Features Engine::features_of(const Live& live, std::string_view worker,
     features.hour = static_cast<std::uint8_t>((now_.wall.us / 3'600'000'000) % 24);
     if (live.rare) {
         features.hint = live.rare->hint;
+        features.cpu_milli = live.rare->resources.cpu_milli;
+        features.memory_bytes = live.rare->resources.memory_bytes;
+        features.gpu_milli = live.rare->resources.gpu_milli;
         if (!live.rare->features.empty()) features.numbers = &live.rare->features;
     }
     return features;
@@ -462,6 +475,28 @@ void Engine::publish_learned() {
     }
 }
 
+// Hints and features are stored with the bodies, in no event. After a start the committer reads them a few at a time,
+// so that neither the start nor the loop waits for the disk.
+void Engine::recall_some() {
+    if (recalling_) return;
+    while (!unread_.empty() && batch_.recall.size() < kRecallMax) {
+        if (live_.find(unread_.back()) != nullptr) batch_.recall.push_back(unread_.back());
+        unread_.pop_back();
+    }
+    recalling_ = !batch_.recall.empty();
+}
+
+void Engine::remember(const std::vector<TaskId>& asked, std::vector<Recalled> found) {
+    recalling_ = false;
+    for (Recalled& one : found)
+        if (Live* live = live_.find(one.task)) {
+            live->more().hint = one.hint;
+            live->more().features = std::move(one.features);
+        }
+    for (const TaskId task : asked)
+        if (Live* live = live_.find(task)) live->unread = false;
+}
+
 // The next tasks are looked at again at once, all others in turn: ETAs and the time to drain rest on every one of them.
 void Engine::revise_waiting() {
     for (const TaskId id : core_.next_waiting(kReviseNext)) revise(id);
@@ -474,7 +509,8 @@ void Engine::revise_waiting() {
 void Engine::revise(TaskId task) {
     const Live* const live = live_.find(task);
     const auto view = core_.task(task);
-    if (live == nullptr || !view || view->state != core::TaskState::waiting) return;
+    // What is told of a task with its body is better known to its old estimate than to a new one without it.
+    if (live == nullptr || live->unread || !view || view->state != core::TaskState::waiting) return;
     const Estimate estimate = predictor_.estimate(features_of(*live, {}, {}), now_.at);
     if (estimate.source == EstimateSource::none) return;
     if (moved(view->estimate.p50, estimate.p50) || moved(view->estimate.mean, estimate.mean))
@@ -567,8 +603,7 @@ void Engine::report(SessionId id, WorkerReport report) {
         apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id});
         Live* const live = live_.find(task);
         if (live == nullptr) continue;
-        if (live->dispatched.source != EstimateSource::none)
-            due_.push({now_.at + live->dispatched.p90, task, attempt});
+        if (live->dispatched.source != EstimateSource::none) due_.push({now_.at + live->dispatched.p90, task, attempt});
         notify(task);
     }
     for (AttemptProgress& progress : report.progress) {

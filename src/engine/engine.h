@@ -71,16 +71,13 @@ struct PendingBatch {
     store::JournalBatch journal;  // count 0: nothing to store
     std::vector<TaskId> keep;  // of `journal.drops`: ended without success; the body is kept as result, for a re-drive
     std::vector<Reply> replies;
-    struct SubmitReply {
-        Reply reply;
-        std::vector<TaskId> duplicates;  // earlier tasks that the answer vouches for
-    };
-    std::vector<SubmitReply> submits;  // answers to submissions: good only when `journal.puts` are stored too
+    std::vector<Reply> submits;  // answers to submissions: good only when `journal.puts` are stored too
     std::vector<Outgoing> orders;
     std::vector<Notice> notices;
     store::HistoryBatch history;
     std::vector<DecisionNote> decisions;
     std::vector<HistoryQuestion> questions;
+    std::vector<TaskId> recall;  // live since before the start: what their bodies tell the predictor is to be read
 };
 
 struct EngineOptions {
@@ -94,7 +91,8 @@ struct EngineOptions {
     std::uint64_t seed = 1;                                                  // of ids and of the core's jitter
     std::function<std::int64_t()> nanoseconds;                               // for measuring only; may be empty
     std::function<void(LogLevel, std::string event, std::string text)> log;  // may be empty
-    std::function<std::unique_ptr<predict::Model>()> make_champion;          // empty: predict::make_model(model)
+    Instant (*stopwatch)() = nullptr;  // monotonic, so that a slow model is noticed; may be null
+    std::function<std::unique_ptr<predict::Model>()> make_champion;  // empty: predict::make_model(model)
 };
 
 class Engine {
@@ -106,8 +104,6 @@ public:
     Result<void> restore(const journal::Snapshot& snapshot);
     // Applies a stored batch again; compares digests. History of what ended is collected for the next batch.
     Result<void> replay(std::string_view batch_bytes, Sequence skip_event);
-    // Looks for tasks that an earlier process stored without a body and could not abandon any more: start() does.
-    void find_bodiless(store::JournalStore& store);
     // The journal goes on from here: the first event of this process.
     void start(Now now);
     Instant last_instant() const { return core_.now(); }
@@ -122,7 +118,7 @@ public:
     Instant next_turn() const;
     bool has_batch() const {
         return !writer_.empty() || !batch_.replies.empty() || !batch_.submits.empty() || !batch_.questions.empty() ||
-               !batch_.notices.empty() || !batch_.orders.empty();
+               !batch_.notices.empty() || !batch_.orders.empty() || !batch_.recall.empty();
     }
     std::uint64_t batch_events() const { return writer_.count(); }
     PendingBatch take_batch();
@@ -165,11 +161,23 @@ public:
     // The stored body cannot be read, so no worker can be given the attempt: the task is dead.
     void fail_unreadable(TaskId task, AttemptId attempt);
     void tell_workers_to_reconnect(std::string why);
+    // What the bodies of `asked` held for the predictor, as far as they held anything: answers PendingBatch::recall.
+    struct Recalled {
+        TaskId task;
+        Duration hint;
+        std::vector<std::pair<std::string, double>> features;
+    };
+    void remember(const std::vector<TaskId>& asked, std::vector<Recalled> found);
     void note_commit(std::int64_t ns) { commit_ns_.add(ns); }
     void note_history_dropped(std::uint64_t total) { history_dropped_ = total; }
     void set_audit_hash(std::string hash) { audit_hash_ = std::move(hash); }
     std::string save_predictor() const;
-    Result<void> load_nexus_snapshot(std::string_view json) { return predictor_.load_nexus_snapshot(json); }
+    // Something was told to the predictor that no event holds: a snapshot should be made soon. Once for each such word.
+    bool take_snapshot_wish() { return std::exchange(snapshot_soon_, false); }
+    Result<void> load_nexus_snapshot(std::string_view json) {
+        snapshot_soon_ = true;
+        return predictor_.load_nexus_snapshot(json);
+    }
     const core::Scheduler& core() const { return core_; }
 
     // How the answer of a question comes back into a turn. Set before the first turn.
@@ -182,6 +190,7 @@ private:
         std::uint32_t payload_bytes = 0;
         std::uint8_t priority = 0;
         bool overdue = false;                         // its current attempt passed its P90
+        bool unread = false;                          // its hint and features are in the store only, since the start
         std::int64_t submitted_us = 0;                // wall
         std::int64_t p50_us = 0, p90_us = 0;          // estimate told at submission
         std::int64_t eta_p50_us = 0, eta_p90_us = 0;  // finish told at submission, wall; 0 = none
@@ -190,6 +199,7 @@ private:
             std::vector<AttemptInfo> ended;
             std::vector<std::pair<std::string, double>> features;
             Duration hint;
+            core::Resources resources;
             TaskId redrive_of;
             std::string error;  // of the last failed attempt
             double progress = 0;
@@ -243,6 +253,7 @@ private:
     void publish_learned();
     void revise_waiting();
     void revise(TaskId task);
+    void recall_some();
     void check_sessions();
     void check_overdue();
     void notify(TaskId task);
@@ -295,12 +306,14 @@ private:
     std::string cancel_reason_;
 
     std::unordered_set<TaskId, IdHash> abandoned_;  // their keys are free
-    std::vector<TaskId> bodiless_;                  // found at recovery, to be abandoned by start()
 
     std::optional<Error> refusal_;
     Instant wake_ = kNever;
     Instant next_check_;
     bool learned_ = false;
+    bool snapshot_soon_ = false;
+    std::vector<TaskId> unread_;    // tasks to recall, the next ones last
+    bool recalling_ = false;        // some are being read
     std::size_t revised_slot_ = 0;  // how far revise_waiting() came in live_
     double told_trust_ = 1;
     std::string audit_hash_;
@@ -325,18 +338,11 @@ void Engine::reply(Done<T> done, Result<T> value) {
 
 // Before storing: moves the bodies that are kept for a re-drive to the results.
 void keep_bodies(PendingBatch& batch, store::JournalStore& store);
-// Tasks whose bodies found no room. One per process, kept between the calls of store_batches: until the engine has
-// heard of them, it may answer a repeated submission with such a task.
-struct GivenUp {
-    std::unordered_set<TaskId, IdHash> tasks;
-    std::vector<TaskId> untold;  // not yet returned, because not even the reserve had room
-};
-// Appends the batches in one store call. When the disk has no room for new bodies, their submitters, and those who were
-// to be answered with one of these tasks, are told that the outcome is unknown, everything else is stored from the
-// reserve, and the tasks without a body are returned: pass each to Engine::abandon_task. Fault no_space: not even the
-// reserve is left; call again with the same batches later. Any other fault: the store is finished.
-Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store,
-                                          GivenUp& given_up);
+// Appends the batches in one store call. When the disk has no room for new bodies, their submitters are told that the
+// outcome is unknown, everything else is stored from the reserve, and the tasks without a body are returned: pass each
+// to Engine::abandon_task. Fault no_space: not even the reserve is left; call again with the same batches later. Any
+// other fault: the store is finished.
+Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store);
 // Does what a durable batch allows: orders (with bodies from the store), replies, notices. `post` takes what the engine
 // must hear of it. Called in order of the batches, by one thread.
 using Post = std::function<void(std::move_only_function<void(Engine&)>)>;

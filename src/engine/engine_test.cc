@@ -8,7 +8,6 @@
 
 #include "engine/body.h"
 #include "engine/snapshotter.h"
-#include "store/memory/faulty_journal.h"
 #include "store/memory/memory_history.h"
 #include "store/memory/memory_journal.h"
 
@@ -185,109 +184,6 @@ TEST_CASE("C3: the same idempotency key makes one task, another body is refused"
     CHECK(world.submit(foreign).has_value());
 }
 
-// A disk without room for new bodies, one call at a time.
-struct FullDisk : World {
-    store::FaultyJournal disk{1, {}};
-    GivenUp given_up;
-    using Answer = std::optional<Result<std::vector<Submitted>>>;
-
-    void ask(const Submission& item, Answer& answer) {
-        engine->begin_turn(now);
-        engine->submit({item}, [&answer](Result<std::vector<Submitted>> value) { answer.emplace(std::move(value)); });
-        engine->end_turn();
-    }
-    std::vector<TaskId> store() {
-        std::vector<PendingBatch> batches;
-        while (engine->has_batch()) batches.push_back(engine->take_batch());
-        auto lost = store_batches(batches, disk, given_up);
-        REQUIRE(lost.has_value());
-        for (PendingBatch& batch : batches) release(batch, disk, engine->post);
-        return *lost;
-    }
-};
-
-TEST_CASE("C1: a repeated submission is not answered with a task whose body found no room") {
-    FullDisk world;
-    world.engine = std::make_unique<Engine>(EngineOptions{});
-    world.engine->start(world.now);
-    world.store();
-    Submission item = a_task();
-    item.idempotency_key = "k";
-    world.disk.full(true);
-    FullDisk::Answer first, second, third;
-    world.ask(item, first);
-    std::vector<PendingBatch> stored;
-    stored.push_back(world.engine->take_batch());
-    world.ask(item, second);  // while the first is being stored
-    auto lost = store_batches(stored, world.disk, world.given_up);
-    REQUIRE(lost.has_value());
-    REQUIRE(lost->size() == 1);
-    REQUIRE(first.has_value());
-    CHECK(first->error().fault == Fault::unavailable);
-    CHECK(world.store().empty());
-    REQUIRE(second.has_value());
-    REQUIRE_FALSE(second->has_value());
-    CHECK(second->error().fault == Fault::unavailable);
-    world.engine->begin_turn(world.now);
-    world.engine->abandon_task(lost->front());
-    world.engine->end_turn();
-    world.disk.full(false);
-    world.ask(item, third);
-    world.store();
-    REQUIRE(third->has_value());
-    CHECK_FALSE((*third)->front().duplicate);
-    CHECK(world.disk.has_body((*third)->front().task));
-}
-
-TEST_CASE("C1: bodies given up while not even the reserve had room are told once there is") {
-    FullDisk world;
-    world.engine = std::make_unique<Engine>(EngineOptions{});
-    world.engine->start(world.now);
-    world.store();
-    world.disk.full(true);
-    world.disk.exhausted(true);
-    FullDisk::Answer answer;
-    world.ask(a_task(), answer);
-    std::vector<PendingBatch> batches;
-    batches.push_back(world.engine->take_batch());
-    const auto refused = store_batches(batches, world.disk, world.given_up);
-    REQUIRE_FALSE(refused.has_value());
-    CHECK(refused.error().fault == Fault::no_space);
-    world.disk.exhausted(false);
-    const auto lost = store_batches(batches, world.disk, world.given_up);
-    REQUIRE(lost.has_value());
-    CHECK(lost->size() == 1);
-}
-
-TEST_CASE("C1: what was stored without its body is abandoned at the next start, and its key is free") {
-    FullDisk world;
-    world.engine = std::make_unique<Engine>(EngineOptions{});
-    world.engine->start(world.now);
-    world.store();
-    Submission item = a_task();
-    item.idempotency_key = "k";
-    world.disk.full(true);
-    FullDisk::Answer first, second;
-    world.ask(item, first);
-    const std::vector<TaskId> lost = world.store();
-    REQUIRE(lost.size() == 1);
-    // The process ends before it abandons the task.
-    world.disk.full(false);
-    world.engine = std::make_unique<Engine>(EngineOptions{.seed = 2});
-    REQUIRE(world.disk.read({}, [&](Sequence, std::string_view bytes) { return world.engine->replay(bytes, {}); })
-                .has_value());
-    CHECK(world.engine->live_tasks() == 1);
-    world.engine->find_bodiless(world.disk);
-    world.now.at = world.now.at + hours(24 * 8);  // so long that the start itself ends the task
-    world.engine->start(world.now);
-    CHECK(world.engine->live_tasks() == 0);
-    world.ask(item, second);
-    world.store();
-    REQUIRE(second->has_value());
-    CHECK_FALSE((*second)->front().duplicate);
-    CHECK((*second)->front().task != lost.front());
-}
-
 TEST_CASE("C13: a restart keeps what workers hold and runs nothing twice") {
     World world;
     auto link = std::make_shared<RecordingLink>();
@@ -331,6 +227,95 @@ TEST_CASE("a snapshot and the journal after it give the same state as the journa
     CHECK(twin.core().digest() == digest);
     CHECK(twin.core().counters().succeeded == before);
     CHECK(twin.live_tasks() == 10);
+}
+
+TEST_CASE("what the predictor learned survives a restart, from the journal alone and from a snapshot") {
+    for (const bool snapshot : {false, true}) {
+        CAPTURE(snapshot);
+        World world;
+        auto link = std::make_shared<RecordingLink>();
+        const SessionId session = world.connect(a_worker("w1"), link);
+        for (int i = 0; i < 12; ++i) {
+            world.submitted(a_task());
+            world.pass(milliseconds(700));
+            world.finish(session, link->assigned().back(), {.run = milliseconds(700)});
+        }
+        const auto stat_of = [&] {
+            return world.ask<predict::TypeStat>([&](Engine& e, auto done) { e.type("resize", std::move(done)); });
+        };
+        const auto before = stat_of();
+        REQUIRE(before.has_value());
+        if (snapshot)
+            REQUIRE(make_snapshot(world.journal, world.engine->save_predictor(), world.engine->last_sequence())
+                        .has_value());
+        world.engine.reset();
+        world.open();
+        const auto after = stat_of();
+        REQUIRE(after.has_value());
+        CHECK(after->samples == 12);
+        CHECK(after->within_25 == doctest::Approx(before->within_25));
+        const auto warm = world.submit(a_task());
+        REQUIRE(warm.has_value());
+        CHECK(std::llabs(warm->front().estimate.p50.us - 700'000) < 70'000);
+    }
+}
+
+TEST_CASE("hints and features of waiting tasks are known again after a restart") {
+    World world;
+    std::vector<TaskId> tasks;
+    for (int i = 0; i < 150; ++i) {
+        Submission item = a_task();
+        if (i % 2 == 0) item.body.hint = seconds(40 + i);
+        if (i % 3 == 0) item.body.features = {{"pages", 7}};
+        tasks.push_back(world.submitted(std::move(item)));
+    }
+    const Duration told = world.get(tasks[148])->estimate.p50;
+    CHECK(std::llabs(told.us - seconds(188).us) < 1'000'000);
+    world.engine.reset();
+    world.open();
+    // A worker's run teaches, so that waiting tasks are estimated again: with their hints, not without.
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    world.finish(session, link->assigned().back(), {.run = seconds(40)});
+    world.pass(seconds(1));
+    CHECK(world.get(tasks[148])->estimate.p50 == told);
+    CHECK(world.get(tasks[148])->estimate.source == EstimateSource::hint);
+}
+
+TEST_CASE("a forced estimate is used, shown with who and why, survives a restart and ends in time") {
+    World world;
+    const auto force = [&](Duration estimate) {
+        return world.ask<predict::TypeStat>([&](Engine& e, auto done) {
+            e.force_estimate("resize", estimate, {world.now.wall.us + 60'000'000}, "ann", "slow disk", std::move(done));
+        });
+    };
+    CHECK(force(Duration{-1}).error().fault == Fault::invalid);
+    const auto forced = force(seconds(9));
+    REQUIRE(forced.has_value());
+    CHECK(forced->forced.estimate == seconds(9));
+    CHECK(world.engine->take_snapshot_wish());
+    CHECK_FALSE(world.engine->take_snapshot_wish());
+    REQUIRE(make_snapshot(world.journal, world.engine->save_predictor(), world.engine->last_sequence()).has_value());
+    world.engine.reset();
+    world.open();
+    const auto answer = world.submit(a_task());
+    REQUIRE(answer.has_value());
+    CHECK(answer->front().estimate.p50 == seconds(9));
+    CHECK(answer->front().estimate.source == EstimateSource::forced);
+    const auto stat_of = [&] {
+        return world.ask<predict::TypeStat>([&](Engine& e, auto done) { e.type("resize", std::move(done)); });
+    };
+    CHECK(stat_of()->forced.author == "ann");
+    CHECK(stat_of()->forced.reason == "slow disk");
+    CHECK(stat_of()->forced.expires_wall.us == world.now.wall.us + 60'000'000);
+    const auto audit = world.history.audit(10, 0);
+    REQUIRE(audit.has_value());
+    REQUIRE_FALSE(audit->empty());
+    CHECK(audit->front().action == "force the estimate of resize");
+    CHECK(audit->front().author == "ann");
+    world.pass(seconds(61));
+    CHECK(world.submit(a_task())->front().estimate.source != EstimateSource::forced);
+    CHECK_FALSE(stat_of().has_value());  // nothing was learned of it
 }
 
 TEST_CASE("C12: a silent worker is suspected, then lost, and its task runs elsewhere") {

@@ -64,6 +64,15 @@ void Engine::metrics(Done<std::string> done) {
                 "Share of recent runs that ended within their predicted P90.", status.accuracy.p90_coverage);
     page.single("nexus_eta_interval_coverage_ratio", "gauge",
                 "Share of recent tasks that finished by the P90 told at submission.", status.accuracy.eta_p90_coverage);
+    const predict::ModelFailures failures = predictor_.failures();
+    page.family("nexus_model_failures_total", "counter", "Answers of the model that could not be used.");
+    page.value("nexus_model_failures_total", failures.errors, "{kind=\"error\"}");
+    page.value("nexus_model_failures_total", failures.exceptions, "{kind=\"exception\"}");
+    page.value("nexus_model_failures_total", failures.invalid, "{kind=\"invalid\"}");
+    page.value("nexus_model_failures_total", failures.slow, "{kind=\"slow\"}");
+    page.value("nexus_model_failures_total", failures.skipped, "{kind=\"resting\"}");
+    page.single("nexus_prediction_drifts_total", "counter", "Alarms of the drift detectors, all types.",
+                failures.drifts);
     page.single("nexus_fallback_active", "gauge", "1 while round-robin replaces failed predictions.",
                 status.fallback ? 1 : 0);
     page.single("nexus_fenced_results_total", "counter", "Reports of superseded attempts that were refused.",

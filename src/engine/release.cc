@@ -1,7 +1,6 @@
 // What happens with a batch once it is stored, or could not be.
 
 #include <algorithm>
-#include <utility>
 
 #include "engine/body.h"
 #include "engine/engine.h"
@@ -23,12 +22,10 @@ void keep_bodies(PendingBatch& batch, store::JournalStore& store) {
 
 namespace {
 
-constexpr std::size_t kGivenUpMax = 100'000;
-const Error kUnknown{Fault::unavailable,
-                     "the disk of the server is full; the outcome is unknown, retry with the same key"};
-
 std::vector<TaskId> give_up_bodies(PendingBatch& batch) {
-    for (PendingBatch::SubmitReply& submit : batch.submits) submit.reply(&kUnknown);
+    static const Error kUnknown{Fault::unavailable,
+                                "the disk of the server is full; the outcome is unknown, retry with the same key"};
+    for (PendingBatch::Reply& reply : batch.submits) reply(&kUnknown);
     batch.submits.clear();
     std::vector<TaskId> lost;
     for (const store::BodyPut& put : batch.journal.puts) lost.push_back(put.task);
@@ -54,29 +51,40 @@ Result<void> append(std::vector<PendingBatch>& batches, store::JournalStore& sto
 
 }  // namespace
 
-Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store,
-                                          GivenUp& given_up) {
-    for (PendingBatch& batch : batches) {
+Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store) {
+    for (PendingBatch& batch : batches)
         if (!batch.keep.empty()) keep_bodies(batch, store);
-        if (given_up.tasks.empty()) continue;
-        std::erase_if(batch.submits, [&](PendingBatch::SubmitReply& submit) {
-            const bool lost =
-                std::ranges::any_of(submit.duplicates, [&](TaskId task) { return given_up.tasks.contains(task); });
-            if (lost) submit.reply(&kUnknown);
-            return lost;
-        });
-    }
+    std::vector<TaskId> lost;
     auto done = append(batches, store);
     if (!done && done.error().fault == Fault::no_space) {
-        for (PendingBatch& batch : batches)
-            for (const TaskId task : give_up_bodies(batch)) given_up.untold.push_back(task);
-        if (given_up.tasks.size() > kGivenUpMax) given_up.tasks.clear();
-        given_up.tasks.insert(given_up.untold.begin(), given_up.untold.end());
+        for (PendingBatch& batch : batches) {
+            const std::vector<TaskId> of_batch = give_up_bodies(batch);
+            lost.insert(lost.end(), of_batch.begin(), of_batch.end());
+        }
         done = append(batches, store);
     }
     if (!done) return std::unexpected(std::move(done).error());
-    return std::exchange(given_up.untold, {});
+    return lost;
 }
+
+namespace {
+
+// A body that cannot be read has nothing to tell; its task fails when it is to be given to a worker.
+void recall(std::vector<TaskId>& tasks, store::JournalStore& store, const Post& post) {
+    std::vector<Engine::Recalled> found;
+    for (const TaskId task : tasks) {
+        auto bytes = store.body(task);
+        if (!bytes) continue;
+        auto body = decode_body(*bytes);
+        if (!body || (body->hint.us == 0 && body->features.empty())) continue;
+        found.push_back({.task = task, .hint = body->hint, .features = std::move(body->features)});
+    }
+    post([asked = std::move(tasks), found = std::move(found)](Engine& engine) mutable {
+        engine.remember(asked, std::move(found));
+    });
+}
+
+}  // namespace
 
 void release(PendingBatch& batch, store::JournalStore& store, const Post& post) {
     for (PendingBatch::Outgoing& out : batch.orders) {
@@ -95,15 +103,16 @@ void release(PendingBatch& batch, store::JournalStore& store, const Post& post) 
         });
         out.link->send(std::move(out.orders));
     }
-    for (PendingBatch::SubmitReply& submit : batch.submits) submit.reply(nullptr);
+    for (PendingBatch::Reply& reply : batch.submits) reply(nullptr);
     for (PendingBatch::Reply& reply : batch.replies) reply(nullptr);
+    if (!batch.recall.empty()) recall(batch.recall, store, post);
     for (PendingBatch::Notice& notice : batch.notices)
         if (!(*notice.watcher)(notice.at, notice.task))
             post([watch = notice.watch](Engine& engine) { engine.unwatch(watch); });
 }
 
 void refuse(PendingBatch& batch, const Error& error) {
-    for (PendingBatch::SubmitReply& submit : batch.submits) submit.reply(&error);
+    for (PendingBatch::Reply& reply : batch.submits) reply(&error);
     for (PendingBatch::Reply& reply : batch.replies) reply(&error);
     batch.submits.clear();
     batch.replies.clear();

@@ -178,8 +178,8 @@ public:
     }
 
 private:
-    // A sign of life may wait for the next turn, at most 200 ms away while workers are connected: a thousand idle workers
-    // do not wake the loop a thousand times a second.
+    // A sign of life may wait for the next turn, at most 200 ms away while workers are connected: a thousand idle
+    // workers do not wake the loop a thousand times a second.
     enum class Urgency { now, next_turn };
     // Puts a call into the inbox; false when the engine has stopped.
     bool post(Call call, Urgency urgency = Urgency::now) {
@@ -228,7 +228,6 @@ private:
     std::condition_variable commit_wake_;
     std::deque<PendingBatch> commits_;
     bool commits_end_ = false;
-    GivenUp given_up_;  // of the committer
     std::atomic<std::uint64_t> commit_bytes_ = 0;
     std::atomic<std::int64_t> last_commit_ns_ = 0;
     std::atomic<std::uint64_t> released_ = 0;  // the last event whose batch is released and whose history is given away
@@ -261,7 +260,8 @@ Result<void> RunnerThreads::recover() {
         .lost_after = options_.lost_after,
         .seed = random_seed(),
         .nanoseconds = steady_ns,
-        .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); }};
+        .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); },
+        .stopwatch = [] { return Instant{steady_ns() / 1000}; }};
     if (auto model = predict::make_model(engine.model); !model) return std::unexpected(std::move(model).error());
     engine_ = std::make_unique<Engine>(std::move(engine));
     auto stored = journal_.get_snapshot();
@@ -308,7 +308,6 @@ void RunnerThreads::go() {
     pthread_setname_np(committer_.native_handle(), "nexus-commit");
     snapshots_ = std::thread([this] { snapshot_loop(); });
     pthread_setname_np(snapshots_.native_handle(), "nexus-snapshot");
-    engine_->find_bodiless(journal_);
     engine_->start(now());
     if (options_.config_wins && !recovery_.fresh) {
         engine_->configure(
@@ -358,7 +357,9 @@ void RunnerThreads::loop() {
         if (const std::int64_t ns = last_commit_ns_.exchange(0)) engine_->note_commit(ns);
         engine_->note_history_dropped(history_->dropped());
         if (engine_->has_batch()) hand_over(engine_->take_batch());
-        if (events_since_snapshot_ >= options_.snapshot_events || bytes_since_snapshot_ >= options_.snapshot_bytes) {
+        const bool wished = engine_->take_snapshot_wish();
+        if (wished || events_since_snapshot_ >= options_.snapshot_events ||
+            bytes_since_snapshot_ >= options_.snapshot_bytes) {
             events_since_snapshot_ = bytes_since_snapshot_ = 0;
             std::string predictor = engine_->save_predictor();
             const std::lock_guard lock(snapshot_mutex_);
@@ -424,11 +425,11 @@ void RunnerThreads::commit_loop() {
 // Appends until it is done or the store is finished. What found no room is abandoned.
 Result<void> RunnerThreads::append(std::vector<PendingBatch>& batches) {
     const std::int64_t begin = steady_ns();
-    auto stored = store_batches(batches, journal_, given_up_);
+    auto stored = store_batches(batches, journal_);
     while (!stored && stored.error().fault == Fault::no_space && !stopping_) {
         space_retry_at_us_ = steady_ns() / 1000 + kSpaceRetry.us;
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
-        stored = store_batches(batches, journal_, given_up_);
+        stored = store_batches(batches, journal_);
     }
     last_commit_ns_ = steady_ns() - begin;
     if (!stored) return std::unexpected(std::move(stored).error());

@@ -9,6 +9,8 @@
 namespace nexus::engine {
 namespace {
 
+constexpr std::size_t kReasonBytesMax = 1024;
+
 Error at_item(Error error, std::size_t item, std::size_t items) {
     return items == 1 ? error : Error{error.fault, "tasks[" + std::to_string(item) + "]." + error.what};
 }
@@ -56,11 +58,7 @@ void Engine::submit(std::vector<Submission> items, Done<std::vector<Submitted>> 
     }
     Answer answer(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) submit_one(items[i], answer[i]);
-    std::vector<TaskId> duplicates;
-    for (const Submitted& each : answer)
-        if (each.duplicate) duplicates.push_back(each.task);
-    batch_.submits.push_back(
-        {.reply = reply_of<Answer>(std::move(done), std::move(answer)), .duplicates = std::move(duplicates)});
+    batch_.submits.push_back(reply_of<Answer>(std::move(done), std::move(answer)));
 }
 
 void Engine::submit_one(Submission& item, Submitted& out) {
@@ -134,19 +132,13 @@ void Engine::cancel(TaskId task, std::string reason, Done<TaskInfo> done) {
     reply<TaskInfo>(std::move(done), std::move(info));
 }
 
-// A task that ended meanwhile, e.g. by its deadline, is named all the same: its key must be free.
 void Engine::abandon_task(TaskId task) {
+    if (!live_.contains(task)) return;
     if (abandoned_.size() >= EngineSection::kAbandonedMax) abandoned_.clear();
     abandoned_.insert(task);
     cancel_reason_ = kAbandoned;
     apply(core::CancelRequested{.task = task, .reason = kAbandoned});
     cancel_reason_.clear();
-}
-
-void Engine::find_bodiless(store::JournalStore& store) {
-    for (std::size_t slot = 0; slot < live_.slots(); ++slot)
-        if (const TaskId task = live_.task_at(slot); task && !store.has_body(task)) bodiless_.push_back(task);
-    std::ranges::sort(bodiless_);
 }
 
 void Engine::fail_unreadable(TaskId task, AttemptId attempt) {
@@ -206,7 +198,7 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
     again.spec.idempotency_hi = again.spec.idempotency_lo = again.spec.body_hash = 0;
     Submitted out;
     submit_one(again, out);
-    batch_.submits.push_back({.reply = reply_of<Submitted>(std::move(done), std::move(out)), .duplicates = {}});
+    batch_.submits.push_back(reply_of<Submitted>(std::move(done), std::move(out)));
 }
 
 // ---- operators
@@ -282,10 +274,12 @@ void Engine::overrides(Done<std::vector<OverrideInfo>> done) {
 }
 
 void Engine::types(Done<std::vector<predict::TypeStat>> done) {
+    predictor_.drop_expired(now_.at);
     reply<std::vector<predict::TypeStat>>(std::move(done), predictor_.types());
 }
 
 void Engine::type(std::string name, Done<predict::TypeStat> done) {
+    predictor_.drop_expired(now_.at);
     reply<predict::TypeStat>(std::move(done), predictor_.type(name));
 }
 
@@ -293,6 +287,7 @@ void Engine::reset_type(std::string name, std::string author, std::string reason
     if (auto ok = predictor_.reset(name); !ok)
         return reply<predict::TypeStat>(std::move(done), std::unexpected(std::move(ok).error()));
     audit(std::move(author), "reset type " + name, std::move(reason), "", "");
+    snapshot_soon_ = true;
     predict::TypeStat stat;
     stat.type = std::move(name);
     reply<predict::TypeStat>(std::move(done), std::move(stat));
@@ -305,14 +300,23 @@ void Engine::force_estimate(std::string type, Duration estimate, WallTime expire
                                         fail(Fault::invalid, "type: must match [A-Za-z0-9._:-]{1,128}"));
     if (estimate.us < 0)
         return reply<predict::TypeStat>(std::move(done), fail(Fault::invalid, "estimate_us: must not be negative"));
-    predictor_.force(type, estimate, expires.us == 0 ? kNever : Instant{expires.us - core_.wall_offset().us});
+    if (reason.size() > kReasonBytesMax || author.size() > kReasonBytesMax)
+        return reply<predict::TypeStat>(std::move(done),
+                                        fail(Fault::invalid, "reason, author: at most 1024 bytes each"));
+    if (auto ok =
+            predictor_.force(type, {.estimate = estimate,
+                                    .expires = expires.us == 0 ? kNever : Instant{expires.us - core_.wall_offset().us},
+                                    .expires_wall = expires,
+                                    .author = author,
+                                    .reason = reason});
+        !ok)
+        return reply<predict::TypeStat>(std::move(done), std::unexpected(std::move(ok).error()));
+    snapshot_soon_ = true;  // what the predictor is told is in no event
     audit(std::move(author),
           estimate.us == 0 ? "clear the forced estimate of " + type : "force the estimate of " + type,
           std::move(reason), "", std::to_string(estimate.us) + " us");
-    predict::TypeStat stat;
-    stat.type = std::move(type);
-    stat.forced = estimate;
-    reply<predict::TypeStat>(std::move(done), std::move(stat));
+    auto stat = predictor_.type(type);
+    reply<predict::TypeStat>(std::move(done), stat ? std::move(*stat) : predict::TypeStat{.type = std::move(type)});
 }
 
 }  // namespace nexus::engine

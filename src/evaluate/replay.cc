@@ -57,8 +57,11 @@ public:
         const auto began = Clock::now();
         const Estimate made = predictor_.estimate(features_of(rows_[row]), now);
         result_.predict_ns_mean += nanoseconds_since(began);
-        result_.outcomes[row] = {
-            .p50 = made.p50, .p90 = made.p90, .source = made.source, .known = known_[known_of_[row]]};
+        result_.outcomes[row] = {.p50 = made.p50,
+                                 .p90 = made.p90,
+                                 .source = made.source,
+                                 .confidence_permille = made.confidence_permille,
+                                 .known = known_[known_of_[row]]};
         ahead_.push({.at = now + rows_[row].run, .row = row});
         if (rows_[row].run > made.p90) ahead_.push({.at = now + made.p90, .row = row, .overdue = true});
     }
@@ -74,7 +77,11 @@ public:
 private:
     Estimate estimate_of(std::uint32_t row) const {
         const Outcome& outcome = result_.outcomes[row];
-        return {.p50 = outcome.p50, .p90 = outcome.p90, .mean = outcome.p50, .source = outcome.source};
+        return {.p50 = outcome.p50,
+                .p90 = outcome.p90,
+                .mean = outcome.p50,
+                .confidence_permille = outcome.confidence_permille,
+                .source = outcome.source};
     }
     void finish(std::uint32_t row, Instant now) {
         const predict::Observation seen{

@@ -22,6 +22,7 @@ enum class Moment : std::uint8_t { dispatch, submit };
 struct Outcome {  // of one row, in the order of the trace
     Duration p50, p90;
     EstimateSource source = EstimateSource::none;
+    std::uint16_t confidence_permille = 0;
     std::uint64_t known = 0;  // completed runs of the type when it was predicted
 };
 

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 
 #include "cli/failure.h"
@@ -30,7 +32,7 @@ using cli::failure;
 using engine::LogLevel;
 
 struct Flags {
-    std::string config, listen, http, data, durability;
+    std::string config, listen, http, data, durability, nexus_snapshot;
     std::vector<std::string> set;
     bool config_wins = false;
     bool no_reflection = false;
@@ -103,6 +105,12 @@ Answer<void> start_engine(const Settings& settings, const Flags& flags, Log& log
     options.model = settings.model;
     options.history_retention = settings.history_retention;
     options.history_bytes_max = settings.history_bytes_max;
+    if (!flags.nexus_snapshot.empty()) {
+        std::ifstream file(flags.nexus_snapshot, std::ios::binary);
+        options.nexus_snapshot.assign(std::istreambuf_iterator<char>(file), {});
+        if (!file.is_open() || options.nexus_snapshot.empty())
+            return failed({Fault::not_found, "no such file, or nothing in it"}, flags.nexus_snapshot);
+    }
     options.log = [&log](const engine::LogLine& line) { log.write(line.level, line.event, line.text); };
     options.on_fatal = [&log](const Error& error) {
         log.write(LogLevel::error, "store_failed", "the store failed, ending at once: " + error.what);
@@ -240,6 +248,8 @@ void add_command(CLI::App& root, int& exit_code) {
         "  nexus serve --listen 127.0.0.1:0 --http off --set scheduler.lease=3s");
     add_setting_flags(*verb, *flags);
     verb->add_flag("--config-wins", flags->config_wins, "The scheduler's configuration given here replaces the one in the journal");
+    verb->add_option("--nexus-snapshot", flags->nexus_snapshot,
+                     "What the old Nexus learned (JSON of its key scheduler:predictions), for a new store");
     verb->add_flag("--no-reflection", flags->no_reflection, "Without gRPC reflection");
     verb->callback([flags, &exit_code] { exit_code = finish(serve(*flags)); });
     const auto nouns = root.get_subcommands([](const CLI::App* app) { return app->get_name() == "config"; });

@@ -17,7 +17,7 @@ inline constexpr float kBandSkew =
 inline constexpr float kHitLow = -0.287682F;  // ln 0.75: ln(estimate / actual) of a hit lies between these two
 inline constexpr float kHitHigh = 0.223144F;  // ln 1.25
 
-inline constexpr float kMeanShare = 0.3F;  // how far from the middle towards the mean; flat from 0 to 0.5
+inline constexpr float kMeanShare = 0.45F;  // how far from the middle towards the mean; flat from 0.3 to 0.5
 
 struct Band {
     float centre = 0;  // ln of the estimate

@@ -108,6 +108,51 @@ TEST_CASE("a run time driven by the payload is predicted for payloads never seen
     }
 }
 
+TEST_CASE("a run time driven by a named number is predicted from it, among numbers that say nothing") {
+    for (const double slope : {-1.0, 0.7, 1.0}) {
+        Predictor predictor(nullptr);
+        Feed feed(predictor);
+        Rng rng(17);
+        std::array<Tally, 3> after;  // 5-9, 10-29, 30 and more runs known
+        for (int i = 0; i < 300; ++i) {
+            const double pages = std::exp(7 * rng.unit());
+            const std::vector<std::pair<std::string, double>> numbers = {
+                {"noise", rng.unit() * 1000}, {"pages", pages}, {"version", 3}};
+            const double us = 1e7 * std::pow(1 + pages, slope) * std::exp(0.1 * gauss(rng));
+            const bool hit = feed.run(
+                {.type = "by-number", .tenant = "t", .payload_bytes = 200 + rng.below(20), .numbers = &numbers}, us);
+            if (i >= 5) after[i < 10 ? 0 : i < 30 ? 1 : 2].add(hit);
+        }
+        INFO("slope " << slope << ": within 25 % after 5-9 runs " << after[0].share() << ", 10-29 " << after[1].share()
+                      << ", 30 and more " << after[2].share());
+        CHECK_GT(after[1].share(), 0.5);
+        CHECK_GT(after[2].share(), 0.85);
+        CHECK_EQ(predictor.type("by-number")->size_name, "pages");
+        CHECK_EQ(predictor.type("by-number")->payload_slope, doctest::Approx(slope).epsilon(0.1));
+    }
+}
+
+TEST_CASE("the first run of a type is predicted from its named number by what the tenant's other types took") {
+    Predictor predictor(nullptr);
+    Feed feed(predictor);
+    Rng rng(23);
+    Tally first;
+    for (int i = 0; i < 400; ++i) {
+        const double bytes = 1000 * std::exp(5 * rng.unit());
+        const std::vector<std::pair<std::string, double>> numbers = {{"bytes", bytes}};
+        const bool fresh = i > 100 && i % 10 == 0;
+        const std::string type = fresh ? "once" + std::string(1, static_cast<char>('a' + i / 10 % 26)) + "x"
+                                       : "often" + std::string(1, static_cast<char>('a' + i % 3)) + "y";
+        const bool hit =
+            feed.run({.type = type, .tenant = "t", .payload_bytes = 150 + rng.below(60), .numbers = &numbers},
+                     10 * bytes * std::exp(0.1 * gauss(rng)));
+        if (fresh && predictor.type(type)->samples == 1) first.add(hit);
+    }
+    INFO("first runs within 25 %: " << first.share() << " of " << first.runs);
+    CHECK_GT(first.runs, 20);
+    CHECK_GT(first.share(), 0.5);
+}
+
 TEST_CASE("hidden speeds of workers are found and used") {
     Predictor predictor(nullptr);
     Feed feed(predictor);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/hash.h"
 #include "predict/type_name.h"
@@ -14,53 +15,89 @@ namespace {
 constexpr std::size_t kTypeWindow = 50;
 constexpr std::size_t kCellWindow = 20;
 constexpr std::size_t kPlaceWindow = 50;
-constexpr std::size_t kSampleWindow = 128;
-constexpr std::size_t kUserWindow = 128;
 constexpr std::size_t kAllWindow = 128;
 constexpr std::size_t kAfterDrift = 4;  // runs kept when the type's run times jumped
-constexpr AgeWeights kSlow = age_weights(0.95F);
+constexpr AgeWeights kSlow = age_weights(0.96F);
 constexpr AgeWeights kFast = age_weights(0.70F);
 constexpr AgeWeights kSteady = age_weights(0.97F);
 
 // How much more a past run counts when it resembles the task in question.
 constexpr float kSameUser = 4;
-constexpr float kSameDemand = 6;
+constexpr float kSameDemand = 12;
 constexpr float kSameWorker = 4;
-constexpr float kSameType = 3;
-constexpr float kPayloadReach = 4;        // weight falls by e with each quarter of ln(payload) ...
-constexpr float kPayloadReachScaled = 1;  // ... or with each 1 when durations are carried over by the slope
+constexpr float kSameType = 5;
+constexpr float kPayloadReach = 4;           // weight falls by e with each quarter of ln(payload) ...
+constexpr float kPayloadReachScaled = 0.7F;  // ... or with each 1.4 when durations are carried over by the slope
 
 constexpr float kScoreDecay = 0.98F;
 constexpr float kFleetDecay = 0.999F;
 constexpr float kErrorMax = 2.0F;
 constexpr float kErrorWeight = 0.01F;
-constexpr float kPriorCount = 10;
+constexpr float kPriorCount = 20;
 constexpr float kNewPriorCount = 4;
 constexpr std::uint64_t kNewRuns = 3;     // a type with fewer runs is new
 constexpr std::uint64_t kFamilyRuns = 8;  // a type tells its family of its first runs, then of each eighth
-constexpr float kLostBy = 0.15F;          // hit rate: an expert this far behind is asked only each eighth run,
+constexpr float kLostBy = 0.2F;           // hit rate: an expert this far behind is asked only each eighth run,
 constexpr float kLostCount = 20;          // once it was scored that often
 constexpr std::uint32_t kBeyondMax = 3;   // censored runs in a row, all longer than estimated, before they are believed
 constexpr double kUnknownUs = 5e6;
 
 // What experts are worth before any record: a hint is meant, a family is a guess.
-constexpr std::array<float, expert_count> kPriorRate = {0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.6F, 0.35F};
+constexpr std::array<float, expert_count> kPriorRate = {0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.6F, 0.35F};
 constexpr std::array<EstimateSource, expert_count> kSources = {
-    EstimateSource::type_mode,   EstimateSource::user_mode, EstimateSource::scaled_mode, EstimateSource::joined_mode,
-    EstimateSource::worker_mode, EstimateSource::hint,      EstimateSource::prefix};
-constexpr std::array<const char*, expert_count> kNames = {"type_mode",   "user_mode", "scaled_mode", "joined_mode",
-                                                          "worker_mode", "hint",      "prefix"};
+    EstimateSource::type_mode,   EstimateSource::user_mode,   EstimateSource::scaled_mode, EstimateSource::joined_mode,
+    EstimateSource::scaled_mode, EstimateSource::worker_mode, EstimateSource::hint,        EstimateSource::prefix};
+constexpr std::array<const char*, expert_count> kNames = {"type_mode", "user_mode",   "scaled_mode", "joined_mode",
+                                                          "near_mode", "worker_mode", "hint",        "prefix"};
 
-// exp(-d) by table: the weight needs no more than two digits.
-constexpr float kKernelSteps = 16;
-const std::array<float, 128> kKernel = [] {
-    std::array<float, 128> table{};
-    for (std::size_t i = 0; i < table.size(); ++i) table[i] = std::exp(-static_cast<float>(i) / kKernelSteps);
-    return table;
-}();
-float kernel(float distance) {
-    const float steps = distance * kKernelSteps;
-    return steps >= static_cast<float>(kKernel.size()) ? 0.0F : kKernel[static_cast<std::size_t>(steps)];
+// Weights by likeness. The kernel is (1 - d/8)^8, which is exp(-d) to the two digits that a weight needs, and 0 from d
+// = 8 on. Written so that the compiler computes several at once.
+struct Likes {
+    const float* value = nullptr;  // ascending
+    std::array<float, kWindowMax> weight;
+    std::size_t count = 0;
+
+    void weigh(const SampleWindow& past, const Sample& asked, float reach) {
+        value = past.keys();
+        count = past.size();
+        const float* age = past.weights();
+        const float* payload = past.payloads();
+        const std::uint32_t* user = past.users();
+        const std::uint32_t* demand = past.demands();
+        const std::uint32_t* worker = past.workers();
+        for (std::size_t i = 0; i < count; ++i) {
+            const float near = std::max(1 - std::abs(payload[i] - asked.payload) * (reach / 8), 0.0F);
+            const float squared = near * near;
+            const float fourth = squared * squared;
+            weight[i] = age[i] * fourth * fourth * (user[i] == asked.user ? kSameUser : 1.0F) *
+                        (demand[i] == asked.demand ? kSameDemand : 1.0F) *
+                        (worker[i] == asked.worker ? kSameWorker : 1.0F);
+        }
+    }
+    Band band() const { return densest_band(value, weight.data(), count); }
+};
+
+// Of a type's own runs, each moved by `shift`, together with the tenant's runs of other types: two ascending lists
+// merged.
+Band joined_band(const Likes& own, float shift, const Likes& others, const std::uint32_t* types, std::uint32_t type) {
+    std::array<float, 2 * kWindowMax> value;
+    std::array<float, 2 * kWindowMax> weight;
+    std::size_t count = 0;
+    std::size_t next = 0;
+    const auto take_own_up_to = [&](float limit) {
+        for (; next < own.count && own.value[next] + shift <= limit; ++next) {
+            value[count] = own.value[next] + shift;
+            weight[count++] = own.weight[next] * kSameType;
+        }
+    };
+    for (std::size_t i = 0; i < others.count; ++i) {
+        if (types[i] == type) continue;
+        take_own_up_to(others.value[i]);
+        value[count] = others.value[i];
+        weight[count++] = others.weight[i];
+    }
+    take_own_up_to(std::numeric_limits<float>::infinity());
+    return densest_band(value.data(), weight.data(), count);
 }
 
 std::uint32_t short_hash(std::string_view text) {
@@ -71,12 +108,17 @@ float log_of(Duration d) {
     return std::log(static_cast<float>(std::max<std::int64_t>(d.us, 1)));
 }
 
+std::uint64_t key_of(std::uint64_t cell, const Estimate& made, std::int64_t p50_us) {
+    const std::uint64_t manner = made.confidence_permille * 256ULL + static_cast<std::uint64_t>(made.source);
+    return mix(mix(cell, static_cast<std::uint64_t>(p50_us)), manner) | 1;
+}
+
 // The two experts that look at every past run cost most. Where one has lost to another for long it is asked only after
 // each eighth run. Depends on the type's own record alone, so that an answer stays good until the type learns.
 bool worth_asking(const ExpertScore& score, std::uint64_t seen, Expert expert) {
     if (seen % 8 == 0 || score.count[expert] <= kLostCount) return true;
     float best = 0;
-    for (const Expert e : {type_mode, user_mode, scaled_mode, joined_mode})
+    for (const Expert e : {type_mode, user_mode, scaled_mode, joined_mode, near_mode})
         if (score.count[e] > kLostCount) best = std::max(best, score.hits[e] / score.count[e]);
     return score.hits[expert] / score.count[expert] >= best - kLostBy;
 }
@@ -98,75 +140,60 @@ Mixture::Mixture(const MixtureLimits& limits)
       users_(limits.users_max),
       cells_(limits.cells_max),
       places_(limits.places_max),
-      families_(limits.families_max) {}
+      families_(limits.families_max),
+      said_(limits.said_max) {}
 
 Mixture::Query Mixture::query_of(const Features& features) {
     Query query;
     query.type = hash_bytes(features.type);
-    query.cell = hash_bytes(features.tenant, query.type);
     query.place = features.worker.empty() ? 0 : hash_bytes(features.worker, ~query.type);
     query.family = family_of(features.type);
     if (features.hint.us > 0) query.hint = log_of(features.hint);
-    query.sample.payload = features.payload_bytes == 0 ? 0.0F : std::log1p(static_cast<float>(features.payload_bytes));
     query.sample.type = static_cast<std::uint32_t>(query.type >> 16);
     query.sample.user = short_hash(features.tenant);
     const std::uint64_t demand = mix(
         mix(mix(1, static_cast<std::uint64_t>(features.cpu_milli)), static_cast<std::uint64_t>(features.memory_bytes)),
         static_cast<std::uint64_t>(features.gpu_milli));
     query.sample.demand = static_cast<std::uint32_t>(demand >> 16);
+    query.cell = mix(hash_bytes(features.tenant, query.type), demand);
     query.sample.worker = short_hash(features.worker);
     return query;
 }
 
-// scaled_mode, and joined_mode by merging the type's runs (already in order, shifted as a whole) with the tenant's.
+void Mixture::set_sizes(Query& query, const TypeState* type, const UserState* user, const Features& features) {
+    static const SizeDriver kUnknown;
+    query.sample.payload = (type == nullptr ? kUnknown : type->size).size_of(features);
+    query.user_size = (user == nullptr ? kUnknown : user->size).size_of(features);
+}
+
+// scaled_mode, near_mode and joined_mode: one weight for each past run, by its age and by how much it resembles the
+// task.
 void Mixture::ask_similar(const Query& query, const TypeState* type, const UserState* user, Answer& answer) {
-    std::array<float, 2 * kWindowMax> value;
-    std::array<float, 2 * kWindowMax> weight;
+    Likes own;
     const Sample& asked = query.sample;
-    const bool scaled = type != nullptr && worth_asking(type->score, type->seen, scaled_mode);
-    const bool joined = user != nullptr && (type == nullptr || worth_asking(type->score, type->seen, joined_mode));
-    if (!scaled && !joined) return;
-    const auto likeness = [&asked](const Sample& past, float reach) {
-        float w = kernel(std::abs(past.payload - asked.payload) * reach);
-        w *= past.user == asked.user ? kSameUser : 1.0F;
-        w *= past.demand == asked.demand ? kSameDemand : 1.0F;
-        w *= past.worker == asked.worker ? kSameWorker : 1.0F;
-        return w;
-    };
-    std::size_t count = 0;
-    if (type != nullptr) {
-        const SampleWindow& window = type->samples;
-        const float slope = type->sorted_slope;
-        const float shift = slope * asked.payload;
-        const float reach = slope > 0 ? kPayloadReachScaled : kPayloadReach;
-        count = window.size();
-        for (std::size_t i = 0; i < count; ++i) {
-            value[i] = window.key(i) + shift;
-            weight[i] = kSteady[window.age(i)] * likeness(window.sorted(i), reach);
-        }
-        if (scaled && count > 0) answer.set(scaled_mode, densest_band(value.data(), weight.data(), count));
+    const float slope = type == nullptr ? 0.0F : type->sorted_slope;
+    const float shift = slope * asked.payload;
+    if (type != nullptr && worth_asking(type->score, type->seen, scaled_mode)) {
+        own.weigh(type->samples, asked, slope == 0 ? kPayloadReach : kPayloadReachScaled);
+        answer.set_shifted(scaled_mode, own.band(), shift);
     }
-    if (!joined) return;
-    std::array<float, 2 * kWindowMax> both;
-    std::array<float, 2 * kWindowMax> both_weight;
-    std::size_t n = 0;
-    std::size_t i = 0;
-    const auto take_own_up_to = [&](float limit) {
-        for (; i < count && value[i] <= limit; ++i) {
-            both[n] = value[i];
-            both_weight[n++] = weight[i] * kSameType;
-        }
-    };
-    const SampleWindow& others = user->samples;
-    for (std::size_t j = 0; j < others.size(); ++j) {
-        const Sample& past = others.sorted(j);
-        if (past.type == asked.type) continue;
-        take_own_up_to(past.value);
-        both[n] = past.value;
-        both_weight[n++] = kSteady[others.age(j)] * likeness(past, kPayloadReach);
+    if (slope != 0 && worth_asking(type->score, type->seen, near_mode)) {
+        Likes near;
+        near.weigh(type->samples, asked, kPayloadReach);
+        answer.set_shifted(near_mode, near.band(), shift);
     }
-    take_own_up_to(std::numeric_limits<float>::infinity());
-    if (n > 0) answer.set(joined_mode, densest_band(both.data(), both_weight.data(), n));
+    if (user == nullptr || (type != nullptr && !worth_asking(type->score, type->seen, joined_mode))) return;
+    Likes others;
+    Sample by_user = asked;
+    by_user.payload = query.user_size;
+    others.weigh(user->samples, by_user, kPayloadReach);
+    const std::uint32_t* types = user->samples.types();
+    if (slope == 0) {
+        for (std::size_t i = 0; i < others.count; ++i) others.weight[i] *= types[i] == asked.type ? kSameType : 1.0F;
+        return answer.set_shifted(joined_mode, others.band(), 0);
+    }
+    if (own.count == 0) own.weigh(type->samples, asked, kPayloadReachScaled);
+    answer.set_shifted(joined_mode, joined_band(own, shift, others, types, asked.type), 0);
 }
 
 void Mixture::ask_history(const Query& query, const TypeState* type, Cell* cell, Answer& answer) {
@@ -174,7 +201,7 @@ void Mixture::ask_history(const Query& query, const TypeState* type, Cell* cell,
     const std::uint64_t user_version = user == nullptr ? UINT64_MAX : user->version;
     const bool keeps = cell != nullptr && type != nullptr;
     if (keeps && cell->type_version == type->version && cell->user_version == user_version &&
-        cell->asked == query.sample) {
+        cell->asked == query.sample && cell->asked_user_size == query.user_size) {
         answer = cell->answered;
         return;
     }
@@ -184,6 +211,7 @@ void Mixture::ask_history(const Query& query, const TypeState* type, Cell* cell,
     if (!keeps) return;
     cell->answered = answer;
     cell->asked = query.sample;
+    cell->asked_user_size = query.user_size;
     cell->type_version = type->version;
     cell->user_version = user_version;
 }
@@ -232,20 +260,13 @@ Expert Mixture::choose(const ExpertValues& values, const TypeState* type, const 
 }
 
 Result<Estimate> Mixture::estimate(const Features& features) {
-    const Query query = query_of(features);
+    Query query = query_of(features);
     TypeState* type = types_.find(query.type);
+    set_sizes(query, type, users_.find(query.sample.user), features);
     Cell* cell = cells_.find_or_admit(query.cell);
     const Answer answer = ask(query, type, cell);
     const Expert best = choose(answer.values, type, cell);
     if (type != nullptr) type->said = answer.values;
-    if (cell != nullptr) {
-        cell->type = query.type;
-        // Floats compare by their bits here: an absent answer equals an absent answer.
-        if (cell->said.empty() || std::memcmp(&cell->said.back(), &answer.values, sizeof answer.values) != 0) {
-            if (cell->said.size() == kSaidMax) cell->said.erase(cell->said.begin());
-            cell->said.push_back(answer.values);
-        }
-    }
     Estimate estimate;
     double us = kUnknownUs;
     if (best != expert_count) {
@@ -266,19 +287,23 @@ Result<Estimate> Mixture::estimate(const Features& features) {
     estimate.p50.us = std::max<std::int64_t>(std::llround(std::min(us, 1e15)), 1);
     estimate.p90 = estimate.p50;
     estimate.mean = estimate.p50;
+    if (cell != nullptr) {
+        cell->type = query.type;
+        cell->said = answer.values;
+        const std::uint64_t key = key_of(query.cell, estimate, estimate.p50.us);
+        said_slot(key) = {.key = key, .values = answer.values};
+    }
     return estimate;
 }
 
-// What the experts said when `predicted` was made. Estimates carry no number to look them up by, so it is the newest
-// answer in which some expert said that value, or else the oldest kept: dispatches long ago are nearest to that one.
-const ExpertValues* Mixture::said_at(const Cell& cell, const Estimate& predicted) {
-    if (cell.said.empty()) return nullptr;
-    if (predicted.source == EstimateSource::none) return &cell.said.back();
-    const float made = log_of(predicted.p50);
-    for (std::size_t i = cell.said.size(); i-- > 0;)
-        for (const float value : cell.said[i])
-            if (std::abs(value - made) < 0.002F) return &cell.said[i];
-    return &cell.said.front();
+const ExpertValues& Mixture::said_at(std::uint64_t cell_key, const Cell& cell, const Estimate& predicted) {
+    if (predicted.source == EstimateSource::none) return cell.said;
+    // What was multiplied by a worker's speed and divided again may be off by one.
+    for (const std::int64_t off : {0, 1, -1}) {
+        const std::uint64_t key = key_of(cell_key, predicted, predicted.p50.us + off);
+        if (said_slot(key).key == key) return said_slot(key).values;
+    }
+    return cell.said;
 }
 
 void Mixture::learn(const Observation& observation) {
@@ -290,14 +315,14 @@ void Mixture::learn(const Observation& observation) {
         type.beyond = 0;
         Cell* cell = cells_.find_or_admit(query.cell);
         if (cell != nullptr) cell->type = query.type;
-        if (cell != nullptr)
-            if (const ExpertValues* said = said_at(*cell, observation.predicted)) {
-                type.score.add(*said, query.sample.value, kScoreDecay);
-                cell->score.add(*said, query.sample.value, kScoreDecay);
-                score_.add(*said, query.sample.value, kFleetDecay);
-                if (type.seen < kNewRuns) new_score_.add(*said, query.sample.value, kScoreDecay);
-            }
-        learn_run(query, type, cell);
+        if (cell != nullptr) {
+            const ExpertValues& said = said_at(query.cell, *cell, observation.predicted);
+            type.score.add(said, query.sample.value, kScoreDecay);
+            cell->score.add(said, query.sample.value, kScoreDecay);
+            score_.add(said, query.sample.value, kFleetDecay);
+            if (type.seen < kNewRuns) new_score_.add(said, query.sample.value, kScoreDecay);
+        }
+        learn_run(query, type, cell, observation.features);
         return;
     }
     // A run that was cut off says only that its like take longer. One proves little; when nothing but such runs come,
@@ -307,22 +332,27 @@ void Mixture::learn(const Observation& observation) {
                             : observation.run > observation.predicted.p50;
     if (observation.end != RunEnd::censored || !longer) return;
     if (++type.beyond < kBeyondMax && type.seen > 0) return;
-    learn_run(query, type, cells_.find_or_admit(query.cell));
+    learn_run(query, type, cells_.find_or_admit(query.cell), observation.features);
 }
 
-void Mixture::learn_run(const Query& query, TypeState& type, Cell* cell) {
+void Mixture::learn_run(Query& query, TypeState& type, Cell* cell, const Features& features) {
     const float value = query.sample.value;
-    type.slope.learn(query.sample.payload, value);
+    if (type.size.learn(features, value)) type.samples = {};  // their sizes are another number's
+    UserState* user = users_.find_or_admit(query.sample.user);
+    if (user != nullptr && user->size.learn(features, value)) user->samples = {};
+    set_sizes(query, &type, user, features);
     // Every run turns the slope a little; the order is renewed only when it would matter.
-    if (std::abs(type.slope.slope() - type.sorted_slope) > 0.02F) {
-        type.sorted_slope = type.slope.slope();
+    if (std::abs(type.size.slope() - type.sorted_slope) > 0.02F) {
+        type.sorted_slope = type.size.slope();
         type.samples.resort(type.sorted_slope);
     }
     type.recent.insert(value, kTypeWindow);
-    type.samples.insert(query.sample, kSampleWindow, type.sorted_slope);
+    type.samples.insert(query.sample, type.sorted_slope);
     if (cell != nullptr) cell->recent.insert(value, kCellWindow);
-    if (UserState* user = users_.find_or_admit(query.sample.user)) {
-        user->samples.insert(query.sample, kUserWindow, 0);
+    if (user != nullptr) {
+        Sample by_user = query.sample;
+        by_user.payload = query.user_size;
+        user->samples.insert(by_user, 0);
         user->version = ++stamp_;
     }
     if (query.place != 0)
@@ -364,7 +394,8 @@ void Mixture::shorten(std::string_view name) {
 void Mixture::describe(std::string_view name, TypeStat& stat) const {
     const TypeState* type = types_.peek(hash_bytes(name));
     if (type == nullptr) return;
-    stat.payload_slope = type->slope.slope();
+    stat.payload_slope = type->size.slope();
+    stat.size_name = type->size.name();
     const Expert best = choose(type->said, type, nullptr);
     stat.expert = best == expert_count ? "" : kNames[best];
     for (std::size_t e = 0; e < expert_count; ++e) {

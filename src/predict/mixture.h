@@ -6,7 +6,10 @@
 //   scaled_mode   mode of the type's last 128 runs, weighted by likeness (tenant, resources, worker, payload), their
 //   durations
 //                 carried over to this payload by the type's learned slope
-//   joined_mode   the same joined with the tenant's runs of other types: serves types just met
+//   near_mode     the same among runs of nearly the same payload: serves types whose growth is no straight line
+//   joined_mode   mode of the tenant's last 128 runs of whatever type, weighted by likeness; serves types just met. Of
+//   a
+//                 type that grows with its payload, joined with all of the type's runs
 //   worker_mode   mode of the last 50 runs of (type, worker)
 //   hint          what the submitter says
 //   prefix        mode of types with a similar name; asked only while the type is new
@@ -21,8 +24,8 @@
 #include <vector>
 
 #include "predict/key_table.h"
-#include "predict/payload_slope.h"
 #include "predict/predictor.h"
+#include "predict/size_driver.h"
 #include "predict/window.h"
 
 namespace nexus::predict {
@@ -33,6 +36,7 @@ struct MixtureLimits {
     std::size_t cells_max = 16'384;   // (type, tenant); further ones are judged by their type's scores
     std::size_t places_max = 16'384;  // (type, worker); further ones go without worker_mode
     std::size_t families_max = 4096;  // further families of names do not help new types
+    std::size_t said_max = 32'768;    // answers kept until their runs end; one that is lost counts as the newest one
 };
 
 enum Expert : std::size_t {
@@ -40,6 +44,7 @@ enum Expert : std::size_t {
     user_mode,
     scaled_mode,
     joined_mode,
+    near_mode,
     worker_mode,
     by_hint,
     by_prefix,
@@ -51,7 +56,6 @@ inline constexpr ExpertValues kNobody = [] {
     values.fill(std::numeric_limits<float>::quiet_NaN());
     return values;
 }();
-inline constexpr std::size_t kSaidMax = 32;  // remembered answers of a cell
 
 // Recency-weighted record of each expert.
 struct ExpertScore {
@@ -82,7 +86,8 @@ private:
         std::uint64_t type = 0;
         std::uint64_t cell = 0;   // type and tenant
         std::uint64_t place = 0;  // type and worker; 0 = worker unknown
-        Sample sample;            // all but the value
+        Sample sample;            // all but the value; the payload is the type's size
+        float user_size = 0;      // by what the tenant's runs of all types grow with
         float hint = std::numeric_limits<float>::quiet_NaN();
         std::string_view family;
     };
@@ -93,13 +98,18 @@ private:
             bands[expert] = band;
             values[expert] = band.centre;
         }
+        // Nothing when no weight is in it: nobody like the task was met.
+        void set_shifted(Expert expert, Band band, float shift) {
+            band.centre += shift;
+            if (band.weight > 0) set(expert, band);
+        }
     };
     struct TypeState {
         std::uint64_t seen = 0;    // runs learned
         std::uint32_t beyond = 0;  // censored runs since the last success that outlasted the estimate
         ModeWindow recent;
         SampleWindow samples;
-        PayloadSlope slope;
+        SizeDriver size;
         float sorted_slope = 0;
         ExpertScore score;
         ExpertValues said = kNobody;  // lately, for describe()
@@ -109,20 +119,33 @@ private:
     };
     struct UserState {
         std::uint64_t version = 0;
+        SizeDriver size;  // of all its types together
         SampleWindow samples;
-        void save(Writer& out) const { samples.save(out); }
-        void load(Reader& in) { samples.load(in, 0); }
+        void save(Writer& out) const {
+            size.save(out);
+            samples.save(out);
+        }
+        void load(Reader& in) {
+            size.load(in);
+            samples.load(in, 0);
+        }
+    };
+    // What the experts said when an estimate was made, found again by the estimate itself: a completion is scored with
+    // what was said at its dispatch, however many of its like were dispatched since.
+    struct Said {
+        std::uint64_t key = 0;  // of cell and estimate; 0 = free
+        ExpertValues values = kNobody;
     };
     struct Cell {
         std::uint64_t type = 0;
         ModeWindow recent;
         ExpertScore score;
-        // What the experts said lately, newest last: a completion is scored with what was said at its dispatch.
-        std::vector<ExpertValues> said;
+        ExpertValues said = kNobody;  // by the newest answer
         // The answer to the last question, good while neither the type nor the tenant learned: tasks often come in
         // bursts of their like. Not saved; a restored cell finds the same answer anew.
         Answer answered;
         Sample asked;
+        float asked_user_size = 0;
         std::uint64_t type_version = UINT64_MAX;
         std::uint64_t user_version = 0;
         void save(Writer& out) const;
@@ -136,13 +159,15 @@ private:
     };
 
     static Query query_of(const Features& features);
+    static void set_sizes(Query& query, const TypeState* type, const UserState* user, const Features& features);
     Answer ask(const Query& query, TypeState* type, Cell* cell);
     void ask_similar(const Query& query, const TypeState* type, const UserState* user, Answer& answer);
     void ask_history(const Query& query, const TypeState* type, Cell* cell, Answer& answer);
     float standing(Expert expert, const TypeState* type, const Cell* cell) const;
     Expert choose(const ExpertValues& values, const TypeState* type, const Cell* cell) const;
-    static const ExpertValues* said_at(const Cell& cell, const Estimate& predicted);
-    void learn_run(const Query& query, TypeState& type, Cell* cell);
+    Said& said_slot(std::uint64_t key) { return said_[key % said_.size()]; }
+    const ExpertValues& said_at(std::uint64_t cell_key, const Cell& cell, const Estimate& predicted);
+    void learn_run(Query& query, TypeState& type, Cell* cell, const Features& features);
 
     MixtureLimits limits_;
     std::uint64_t stamp_ = 0;  // the newest version given out
@@ -151,6 +176,7 @@ private:
     KeyTable<Cell> cells_;
     KeyTable<Recent> places_;
     KeyTable<Recent> families_;
+    std::vector<Said> said_;
     TypeState rest_;  // runs of the types the table has no room for
     ModeWindow all_;
     ExpertScore score_;      // of all types

@@ -8,7 +8,7 @@
 namespace nexus::predict {
 namespace {
 
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kVersion = 2;
 
 void put_values(Writer& out, const ExpertValues& values) {
     for (const float v : values) put_float(out, v);
@@ -41,7 +41,7 @@ void Mixture::TypeState::save(Writer& out) const {
     recent.save(out);
     put_float(out, sorted_slope);
     samples.save(out);
-    slope.save(out);
+    size.save(out);
     score.save(out);
     put_values(out, said);
 }
@@ -52,7 +52,7 @@ void Mixture::TypeState::load(Reader& in) {
     recent.load(in);
     sorted_slope = get_float(in);
     samples.load(in, sorted_slope);
-    slope.load(in);
+    size.load(in);
     score.load(in);
     said = get_values(in);
 }
@@ -61,17 +61,14 @@ void Mixture::Cell::save(Writer& out) const {
     out.u64(type);
     recent.save(out);
     score.save(out);
-    out.varint(said.size());
-    for (const ExpertValues& values : said) put_values(out, values);
+    put_values(out, said);
 }
 
 void Mixture::Cell::load(Reader& in) {
     type = in.u64();
     recent.load(in);
     score.load(in);
-    const std::uint64_t count = in.count(expert_count * 4);
-    if (count > kSaidMax) return in.set_failed();
-    for (std::uint64_t i = 0; i < count; ++i) said.push_back(get_values(in));
+    said = get_values(in);
 }
 
 void Mixture::Recent::save(Writer& out) const {
@@ -92,6 +89,14 @@ void Mixture::save(std::string& out) const {
     cells_.save(writer);
     places_.save(writer);
     families_.save(writer);
+    std::uint64_t used = 0;
+    for (const Said& said : said_) used += said.key == 0 ? 0 : 1;
+    writer.varint(used);
+    for (const Said& said : said_) {
+        if (said.key == 0) continue;
+        writer.u64(said.key);
+        put_values(writer, said.values);
+    }
     rest_.save(writer);
     all_.save(writer);
     score_.save(writer);
@@ -107,6 +112,10 @@ Result<void> Mixture::load(std::string_view bytes) {
     fresh.cells_.load(in);
     fresh.places_.load(in);
     fresh.families_.load(in);
+    for (std::uint64_t left = in.count(8 + expert_count * 4); left > 0 && !in.failed(); --left) {
+        const std::uint64_t key = in.u64();
+        fresh.said_slot(key) = {.key = key, .values = get_values(in)};
+    }
     fresh.rest_.load(in);
     fresh.all_.load(in);
     fresh.score_.load(in);

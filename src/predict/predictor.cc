@@ -14,6 +14,8 @@ constexpr float kTrustPrior = 0.05F;     // variance's worth of belief in slope 
 constexpr float kNewTailStep = 0.1F;     // of a type's step: what types just met start from moves slowly
 constexpr std::uint64_t kKnownRuns = 5;  // before so many, a type's estimates lean on other types
 constexpr float kTailHaste = 4;          // a type's first steps are so much longer
+constexpr float kFleetTailStep = 0.005F;
+constexpr float kFleetTailMax = 2;
 constexpr float kLongStep = 0.001F;
 constexpr float kShortStep = 0.01F;
 
@@ -50,7 +52,8 @@ TypeRecord& Predictor::State::record_of(std::string_view type) {
 Estimate Predictor::estimate(const Features& features, Instant now) {
     State& s = *state_;
     TypeRecord* known = s.types.find(hash_bytes(features.type));
-    const float tail = known == nullptr || known->samples == 0 ? s.unseen_tail : known->tail;
+    const float own_tail = known == nullptr || known->samples == 0 ? s.unseen_tail : known->tail;
+    const float tail = std::max(own_tail + s.fleet_tail, 0.0F);
     if (!s.forced.empty()) {
         const auto forced = s.forced.find(features.type);
         if (forced != s.forced.end() && now < forced->second.expires) {
@@ -104,8 +107,7 @@ void Predictor::learn(const Observation& observation) {
         return;
     }
     ++type.histogram[bucket_of(observation.run, type.histogram.size())];
-    const auto payload = static_cast<float>(std::log1p(static_cast<double>(features.payload_bytes)));
-    const float distance = type.learn_line(payload, log_of(observation.run), s.speeds.belief(features));
+    const float distance = type.learn_line(features, log_of(observation.run), s.speeds.belief(features));
     if (!compared) return;
     if (!counted) s.count_tail(type, exceeded, type.samples == 1);
     type.covered.add(exceeded ? 0.0F : 1.0F, kShortStep);
@@ -137,9 +139,11 @@ void Predictor::overdue(const Features& features, const Estimate&) {
     state_->count_tail(type, true, type.samples == 0);
 }
 
+// One number by type, and one for all of them that makes up for what each type loses while it is new.
 // A type's first estimates come from elsewhere and miss by far more than later ones; they must not widen those.
 void Predictor::State::count_tail(TypeRecord& type, bool exceeded, bool unseen) {
     const float step = exceeded ? kTailUp : -kTailDown;
+    fleet_tail = std::clamp(fleet_tail + kFleetTailStep * (exceeded ? 0.9F : -0.1F), -kFleetTailMax, kFleetTailMax);
     if (unseen) {
         unseen_tail = std::clamp(unseen_tail + kNewTailStep * step, 0.0F, kTailMax);
         return;
@@ -196,9 +200,10 @@ TypeStat Predictor::State::stat_of(const TypeRecord& record) const {
                   .p90_coverage = record.covered.mean,
                   .drifting = record.drifting > 0,
                   .drifts = record.drifts,
-                  .memory_p95_bytes = record.memory_p95_bytes()};
+                  .memory_p95_bytes = record.memory_p95_bytes(),
+                  .trend = record.hits_lately.mean - record.hits.mean};
     const auto overridden = forced.find(record.name);
-    if (overridden != forced.end()) stat.forced = overridden->second.estimate;
+    if (overridden != forced.end()) stat.forced = overridden->second;
     models.describe(record.name, stat);
     return stat;
 }
@@ -214,7 +219,12 @@ std::vector<TypeStat> Predictor::types() const {
 
 Result<TypeStat> Predictor::type(std::string_view type) const {
     const TypeRecord* record = state_->types.peek(hash_bytes(type));
-    if (record == nullptr) return fail(Fault::not_found, "type '" + std::string(type) + "' was never observed");
+    if (record == nullptr) {
+        const auto forced = state_->forced.find(type);
+        if (forced == state_->forced.end())
+            return fail(Fault::not_found, "type '" + std::string(type) + "' was never observed");
+        return TypeStat{.type = std::string(type), .forced = forced->second};
+    }
     TypeStat stat = state_->stat_of(*record);
     for (std::size_t i = 0; i < record->histogram.size(); ++i)
         if (record->histogram[i] > 0)
@@ -232,12 +242,20 @@ Result<void> Predictor::reset(std::string_view type) {
     return {};
 }
 
-void Predictor::force(std::string_view type, Duration estimate, Instant expires) {
-    auto& forced = state_->forced;
-    const auto at = forced.find(type);
-    if (at != forced.end()) forced.erase(at);
-    if (estimate.us <= 0 || forced.size() >= kForcedMax) return;
-    forced.emplace(type, Forced{.estimate = std::min(estimate, kRunMax), .expires = expires});
+Result<void> Predictor::force(std::string_view type, Override forced) {
+    auto& all = state_->forced;
+    const auto at = all.find(type);
+    if (at != all.end()) all.erase(at);
+    if (forced.estimate.us <= 0) return {};
+    if (all.size() >= kForcedMax)
+        return fail(Fault::exhausted, "more than " + std::to_string(kForcedMax) + " forced estimates");
+    forced.estimate = std::min(forced.estimate, kRunMax);
+    all.emplace(type, std::move(forced));
+    return {};
+}
+
+void Predictor::drop_expired(Instant now) {
+    std::erase_if(state_->forced, [now](const auto& entry) { return entry.second.expires <= now; });
 }
 
 void TrustSlope::add(float expected, float actual) {

@@ -76,20 +76,31 @@ struct ExpertStat {
     Duration estimate;
 };
 
+// An operator's word against whatever was learned.
+struct Override {
+    Duration estimate;  // 0 = none
+    Instant expires = kNever;
+    WallTime expires_wall;  // the same for people; 0 = never
+    std::string author;
+    std::string reason;
+};
+
 struct TypeStat {
     std::string type;
     std::uint64_t samples = 0;
     std::uint64_t failed = 0;
     Duration p50, p90, mean;
-    double within_25 = 0;     // rolling
-    double p90_coverage = 0;  // rolling
-    double payload_slope = 0;
+    double within_25 = 0;      // rolling
+    double p90_coverage = 0;   // rolling
+    std::string size_name;     // the number that run times grow with: "payload" or a named feature
+    double payload_slope = 0;  // of ln(run) on ln(1 + that number)
     std::string expert;
     bool drifting = false;
     std::uint64_t drifts = 0;
     std::uint64_t memory_p95_bytes = 0;
-    Duration forced;                                            // 0 = no override
-    std::vector<ExpertStat> experts;                            // detail only
+    double trend = 0;                 // within_25 of about the last 20 runs less that of the last 100
+    Override forced;                  // its estimate is 0 = no override
+    std::vector<ExpertStat> experts;  // detail only
     std::vector<std::pair<Duration, std::uint64_t>> histogram;  // detail only: upper bound, count
 };
 
@@ -150,7 +161,10 @@ public:
     std::vector<TypeStat> types() const;  // sorted by name, at most the kept types
     Result<TypeStat> type(std::string_view type) const;
     Result<void> reset(std::string_view type);
-    void force(std::string_view type, Duration estimate, Instant expires);  // 0 = clear
+    // An estimate of 0 clears. Fault exhausted: 1024 types are forced already.
+    Result<void> force(std::string_view type, Override forced);
+    // Overrides whose time is over are gone from what type() and types() tell; estimate() never uses them.
+    void drop_expired(Instant now);
     Accuracy accuracy() const;
 
     void save(std::string& out) const;

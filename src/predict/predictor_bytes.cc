@@ -18,7 +18,7 @@ namespace nexus::predict {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x3150584E;  // "NXP1"
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kVersion = 2;
 constexpr std::size_t kSnapshotTypesMax = 100'000;
 constexpr int kWarmRuns = 5;  // of a type restored from a mean: enough to answer, few enough to be outvoted soon
 
@@ -48,9 +48,13 @@ void Predictor::save(std::string& out) const {
         writer.text(type);
         writer.svarint(forced.estimate.us);
         writer.svarint(forced.expires.us);
+        writer.svarint(forced.expires_wall.us);
+        writer.text(forced.author);
+        writer.text(forced.reason);
     }
     put_float(writer, s.unseen_tail);
     put_float(writer, s.new_tail);
+    put_float(writer, s.fleet_tail);
     for (const RollingMean* mean : {&s.hits, &s.hits_lately, &s.covered, &s.eta_covered}) mean->save(writer);
     for (const float* v : parts(s.trust)) put_float(writer, *v);
     Writer head(out);
@@ -71,17 +75,22 @@ Result<void> Predictor::load(std::string_view bytes) {
     fresh.types.load(in);
     fresh.rest.load(in);
     fresh.speeds.load(in);
-    const std::uint64_t forced = in.count(3);
+    const std::uint64_t forced = in.count(6);
     if (forced > kForcedMax) in.set_failed();
     for (std::uint64_t i = 0; i < forced && !in.failed(); ++i) {
         const std::string_view type = in.text();
-        const Duration estimate{in.svarint()};
-        const Instant expires{in.svarint()};
-        if (estimate.us <= 0 || estimate > kRunMax) in.set_failed();
-        fresh.forced.emplace(type, Forced{.estimate = estimate, .expires = expires});
+        Override entry;
+        entry.estimate.us = in.svarint();
+        entry.expires.us = in.svarint();
+        entry.expires_wall.us = in.svarint();
+        entry.author = in.text();
+        entry.reason = in.text();
+        if (entry.estimate.us <= 0 || entry.estimate > kRunMax) in.set_failed();
+        fresh.forced.emplace(type, std::move(entry));
     }
     fresh.unseen_tail = get_float(in);
     fresh.new_tail = get_float(in);
+    fresh.fleet_tail = get_float(in);
     for (RollingMean* mean : {&fresh.hits, &fresh.hits_lately, &fresh.covered, &fresh.eta_covered}) mean->load(in);
     for (float* v : parts(fresh.trust)) *v = get_float(in);
     if (in.failed() || !in.at_end()) return damaged("bytes do not parse");
@@ -93,6 +102,7 @@ Result<void> Predictor::load(std::string_view bytes) {
     state_->forced = std::move(fresh.forced);
     state_->unseen_tail = fresh.unseen_tail;
     state_->new_tail = fresh.new_tail;
+    state_->fleet_tail = fresh.fleet_tail;
     state_->hits = fresh.hits;
     state_->hits_lately = fresh.hits_lately;
     state_->covered = fresh.covered;

@@ -17,11 +17,6 @@ namespace nexus::predict {
 inline constexpr std::size_t kTypesMax = 8192;   // further types share the record "(other)"
 inline constexpr std::size_t kForcedMax = 1024;  // further overrides are not taken
 
-struct Forced {
-    Duration estimate;
-    Instant expires;
-};
-
 // Regression of ln(actual) on ln(estimate), recent completions weighing most.
 struct TrustSlope {
     float count = 0;
@@ -40,9 +35,10 @@ struct Predictor::State {
     KeyTable<TypeRecord> types{kTypesMax};
     TypeRecord rest;
     WorkerSpeeds speeds;
-    std::map<std::string, Forced, std::less<>> forced;
+    std::map<std::string, Override, std::less<>> forced;
     float unseen_tail = 1;  // ln(P90 / P50) of types without a run
     float new_tail = 0.5F;  // what types with their first run start from
+    float fleet_tail = 0;   // added to the tail of every type
     RollingMean hits;
     RollingMean hits_lately;
     RollingMean covered;

@@ -77,7 +77,8 @@ TEST_CASE("a restored predictor goes on as if nothing had happened, from any poi
             Predictor original(make_model(name).value());
             World world(static_cast<std::uint64_t>(until) + 3);
             for (int i = 0; i < until; ++i) world.step(original);
-            original.force("kind-3", seconds(9), Instant{seconds(300).us});
+            REQUIRE(original.force(
+                "kind-3", {.estimate = seconds(9), .expires = Instant{seconds(300).us}, .author = "a", .reason = "b"}));
             Predictor restored(make_model(name).value());
             REQUIRE(restored.load(bytes_of(original)));
             CHECK_EQ(bytes_of(restored), bytes_of(original));
@@ -153,16 +154,16 @@ TEST_CASE("a hundred thousand types do not grow the state without bound, and the
 TEST_CASE("an operator's estimate holds until it expires or is cleared") {
     Predictor predictor(nullptr);
     for (int i = 0; i < 5; ++i) predictor.learn({.features = {.type = "t"}, .run = seconds(1)});
-    predictor.force("t", seconds(40), Instant{1000});
+    REQUIRE(predictor.force("t", {.estimate = seconds(40), .expires = Instant{1000}}));
     const Estimate forced = predictor.estimate({.type = "t"}, Instant{999});
     CHECK_EQ(forced.source, EstimateSource::forced);
     CHECK_EQ(forced.p50.us, seconds(40).us);
     CHECK_GE(forced.p90, forced.p50);
-    CHECK_EQ(predictor.type("t")->forced.us, seconds(40).us);
+    CHECK_EQ(predictor.type("t")->forced.estimate.us, seconds(40).us);
     CHECK_EQ(predictor.estimate({.type = "t"}, Instant{1000}).source, EstimateSource::type_mode);
-    CHECK_EQ(predictor.type("t")->forced.us, 0);
-    predictor.force("t", seconds(40), kNever);
-    predictor.force("t", Duration{}, kNever);
+    CHECK_EQ(predictor.type("t")->forced.estimate.us, 0);
+    REQUIRE(predictor.force("t", {.estimate = seconds(40)}));
+    REQUIRE(predictor.force("t", {}));
     CHECK_NE(predictor.estimate({.type = "t"}, {}).source, EstimateSource::forced);
 }
 

@@ -12,6 +12,7 @@ namespace {
 
 constexpr float kResidualStep = 0.02F;
 constexpr float kAccuracyStep = 0.01F;
+constexpr float kLatelyStep = 0.05F;
 constexpr float kResidualMax = 3;
 constexpr float kSpreadMin = 0.05F;  // ln; below it everything would look like a drift
 constexpr float kDriftRest = 1.5F;
@@ -33,7 +34,9 @@ void RollingMean::load(Reader& in) {
 }
 
 bool TypeRecord::learn_residual(float residual, bool own) {
-    hits.add(within_band(-residual, 0) ? 1.0F : 0.0F, kAccuracyStep);
+    const float hit = within_band(-residual, 0) ? 1.0F : 0.0F;
+    hits.add(hit, kAccuracyStep);
+    hits_lately.add(hit, kLatelyStep);
     if (own) ratio.add(std::exp(std::clamp(residual, -kResidualMax, kResidualMax)), kResidualStep);
     const float off = std::clamp(residual - bias.mean, -kResidualMax, kResidualMax);
     const float deviation = std::max(std::sqrt(spread.mean), kSpreadMin);
@@ -56,11 +59,11 @@ bool TypeRecord::learn_residual(float residual, bool own) {
     return true;
 }
 
-float TypeRecord::learn_line(float payload, float value, float worker) {
+float TypeRecord::learn_line(const Features& features, float value, float worker) {
     const bool known = line.count() >= 3;
-    const float distance = value - line.expected(payload);
-    line.learn(payload, value - worker);
-    if (!known) return std::numeric_limits<float>::quiet_NaN();
+    const float distance = value - line.expected(line.size_of(features));
+    const bool changed = line.learn(features, value - worker);
+    if (!known || changed) return std::numeric_limits<float>::quiet_NaN();
     const float own = std::clamp(distance - worker, -kResidualMax, kResidualMax);
     line_spread.add(own * own, kResidualStep);
     return distance;
@@ -93,7 +96,8 @@ void TypeRecord::save(Writer& out) const {
     out.svarint(known_since.us);
     out.varint(last.confidence_permille);
     out.u8(static_cast<std::uint8_t>(last.source));
-    for (const RollingMean* mean : {&bias, &spread, &ratio, &hits, &covered, &line_spread}) mean->save(out);
+    for (const RollingMean* mean : {&bias, &spread, &ratio, &hits, &hits_lately, &covered, &line_spread})
+        mean->save(out);
     line.save(out);
     for (const float v : {tail, drift_up, drift_down, memory_floor}) put_float(out, v);
     peaks.save(out);
@@ -116,7 +120,7 @@ void TypeRecord::load(Reader& in) {
     drifting = static_cast<std::uint32_t>(left);
     last.confidence_permille = static_cast<std::uint16_t>(confidence);
     last.source = static_cast<EstimateSource>(source);
-    for (RollingMean* mean : {&bias, &spread, &ratio, &hits, &covered, &line_spread}) mean->load(in);
+    for (RollingMean* mean : {&bias, &spread, &ratio, &hits, &hits_lately, &covered, &line_spread}) mean->load(in);
     line.load(in);
     for (float* v : {&tail, &drift_up, &drift_down, &memory_floor}) *v = get_float(in);
     peaks.load(in);

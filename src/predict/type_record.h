@@ -1,7 +1,7 @@
 #pragma once
 // What the Predictor knows of one task type, whatever model made the estimates: calibration, accuracy, drift, memory.
 //
-//   tail       ln(P90 / P50), one number pushed up by 0.045 when a run exceeds its P90 and down by 0.0047 when it does
+//   tail       ln(P90 / P50), one number pushed up by 0.045 when a run exceeds its P90 and down by 0.005 when it does
 //              not: it settles where one run in ten exceeds it
 //   residual   moments of ln(run / estimate): bias, variance, mean of the ratio
 //   accuracy   share within 25 % and P90 coverage of about the last 100 runs
@@ -15,15 +15,15 @@
 #include <string>
 
 #include "base/bytes.h"
-#include "predict/payload_slope.h"
 #include "predict/predictor.h"
+#include "predict/size_driver.h"
 #include "predict/window.h"
 
 namespace nexus::predict {
 
 inline constexpr float kTailUp = 0.045F;
-inline constexpr float kTailDown = 0.0047F;  // together: balance at 90.5 % kept, for the share lost while types are new
-inline constexpr float kTailMax = 12;        // a factor of 160,000
+inline constexpr float kTailDown = 0.005F;  // together: balance at 90 % kept
+inline constexpr float kTailMax = 12;       // a factor of 160,000
 
 // An exponential mean that starts as a plain one.
 struct RollingMean {
@@ -50,8 +50,9 @@ struct TypeRecord {
     RollingMean ratio;             // of run / estimate, clipped; of attempts that began after `known_since`
     Instant known_since = kNever;  // earlier estimates came from elsewhere
     RollingMean hits;
+    RollingMean hits_lately;
     RollingMean covered;
-    PayloadSlope line;        // ln(run on an average worker) by payload: what worker speeds are measured against
+    SizeDriver line;          // ln(run on an average worker) by size: what worker speeds are measured against
     RollingMean line_spread;  // of squared distances to it
     float drift_up = 0;
     float drift_down = 0;
@@ -68,7 +69,7 @@ struct TypeRecord {
     std::uint64_t memory_p95_bytes() const;
     // Of `value` = ln(run); `worker` = ln of its worker's believed factor. Returns the distance to the line before
     // learning, or NaN while there is no line.
-    float learn_line(float payload, float value, float worker);
+    float learn_line(const Features& features, float value, float worker);
 
     void save(Writer& out) const;
     void load(Reader& in);

@@ -75,99 +75,127 @@ void ModeWindow::load(Reader& in) {
     next_ = static_cast<std::uint32_t>(next);
 }
 
-void SampleWindow::insert(const Sample& sample, std::size_t capacity, float slope) {
-    MUST(capacity > 0);
-    MUST(capacity <= kWindowMax);
-    std::size_t slot = samples_.size();
-    if (slot >= capacity) {
-        slot = (newest_ + 1) % samples_.size();
-        const auto at = std::find(order_.begin(), order_.end(), static_cast<std::uint8_t>(slot)) - order_.begin();
-        order_.erase(order_.begin() + at);
-        keys_.erase(keys_.begin() + at);
-        samples_[slot] = sample;
+// Takes what stands at `from` to `to`; what is between moves up by one.
+template <class Column>
+void SampleWindow::move_slot(Column& column, std::size_t from, std::size_t to) {
+    const auto first = column.begin();
+    if (from < to)
+        std::move(first + static_cast<std::ptrdiff_t>(from) + 1, first + static_cast<std::ptrdiff_t>(to) + 1,
+                  first + static_cast<std::ptrdiff_t>(from));
+    else
+        std::move_backward(first + static_cast<std::ptrdiff_t>(to), first + static_cast<std::ptrdiff_t>(from),
+                           first + static_cast<std::ptrdiff_t>(from) + 1);
+}
+
+void SampleWindow::put(std::size_t at, const Sample& sample, float key, std::uint32_t number) {
+    key_[at] = key;
+    value_[at] = sample.value;
+    payload_[at] = sample.payload;
+    weight_[at] = 1;
+    type_[at] = sample.type;
+    user_[at] = sample.user;
+    demand_[at] = sample.demand;
+    worker_[at] = sample.worker;
+    number_[at] = number;
+}
+
+void SampleWindow::insert(const Sample& sample, float slope) {
+    std::size_t from = size();
+    if (size() == kWindowMax) {
+        const std::uint32_t oldest = next_ - static_cast<std::uint32_t>(kWindowMax);
+        from = static_cast<std::size_t>(std::find(number_.begin(), number_.end(), oldest) - number_.begin());
     } else {
-        // While it grows the ring is in order of age, so the newest is always the last.
-        samples_.push_back(sample);
+        for (auto* column : {&key_, &value_, &payload_, &weight_}) column->emplace_back();
+        for (auto* column : {&type_, &user_, &demand_, &worker_, &number_}) column->emplace_back();
     }
-    newest_ = slot;
+    for (float& weight : weight_) weight *= kSampleDecay;
     const float key = sample.value - slope * sample.payload;
-    const auto at = std::upper_bound(keys_.begin(), keys_.end(), key) - keys_.begin();
-    keys_.insert(keys_.begin() + at, key);
-    order_.insert(order_.begin() + at, static_cast<std::uint8_t>(slot));
+    // Among those that stay: the leaving one's place counts for nobody.
+    const auto used = key_.begin() + static_cast<std::ptrdiff_t>(from);
+    auto to = static_cast<std::size_t>(std::upper_bound(key_.begin(), used, key) - key_.begin());
+    if (to == from && from + 1 < size())
+        to = static_cast<std::size_t>(std::upper_bound(used + 1, key_.end(), key) - key_.begin()) - 1;
+    for (auto* column : {&key_, &value_, &payload_, &weight_}) move_slot(*column, from, to);
+    for (auto* column : {&type_, &user_, &demand_, &worker_, &number_}) move_slot(*column, from, to);
+    put(to, sample, key, next_++);
+}
+
+Sample SampleWindow::sample(std::size_t i) const {
+    return {.value = value_[i],
+            .payload = payload_[i],
+            .type = type_[i],
+            .user = user_[i],
+            .demand = demand_[i],
+            .worker = worker_[i]};
 }
 
 void SampleWindow::resort(float slope) {
-    // The old order is nearly right, which insertion sort likes.
-    for (std::size_t i = 0; i < order_.size(); ++i) {
-        const std::uint8_t slot = order_[i];
-        const float key = samples_[slot].value - slope * samples_[slot].payload;
+    for (std::size_t i = 0; i < size(); ++i) {
+        const float key = value_[i] - slope * payload_[i];
+        // What comes before is in order already, and nearly right, which insertion likes.
         std::size_t at = i;
-        for (; at > 0 && keys_[at - 1] > key; --at) {
-            keys_[at] = keys_[at - 1];
-            order_[at] = order_[at - 1];
+        while (at > 0 && key_[at - 1] > key) --at;
+        const Sample moved = sample(i);
+        const float weight = weight_[i];
+        const std::uint32_t number = number_[i];
+        if (at < i) {
+            for (auto* column : {&key_, &value_, &payload_, &weight_}) move_slot(*column, i, at);
+            for (auto* column : {&type_, &user_, &demand_, &worker_, &number_}) move_slot(*column, i, at);
+            put(at, moved, key, number);
+            weight_[at] = weight;
         }
-        keys_[at] = key;
-        order_[at] = slot;
+        key_[at] = key;
     }
 }
 
 void SampleWindow::keep_newest(std::size_t count) {
-    if (count >= samples_.size()) return;
-    std::vector<Sample> kept;
-    const std::size_t size = samples_.size();
-    for (std::size_t back = count; back > 0; --back) kept.push_back(samples_[(newest_ + 1 + size - back) % size]);
-    std::vector<std::uint8_t> order;
-    std::vector<float> keys;
-    for (std::size_t i = 0; i < order_.size(); ++i) {
-        const std::size_t years = age(i);
-        if (years >= count) continue;
-        order.push_back(static_cast<std::uint8_t>(count - 1 - years));
-        keys.push_back(keys_[i]);
+    if (count >= size()) return;
+    SampleWindow kept;
+    kept.next_ = next_;
+    for (std::size_t i = 0; i < size(); ++i) {
+        if (age(i) >= count) continue;
+        const std::size_t at = kept.size();
+        for (auto* column : {&kept.key_, &kept.value_, &kept.payload_, &kept.weight_}) column->emplace_back();
+        for (auto* column : {&kept.type_, &kept.user_, &kept.demand_, &kept.worker_, &kept.number_})
+            column->emplace_back();
+        kept.put(at, sample(i), key_[i], number_[i]);
+        kept.weight_[at] = weight_[i];
     }
-    samples_ = std::move(kept);
-    order_ = std::move(order);
-    keys_ = std::move(keys);
-    newest_ = count == 0 ? 0 : count - 1;
+    *this = std::move(kept);
 }
 
 void SampleWindow::save(Writer& out) const {
-    out.varint(samples_.size());
-    out.varint(newest_);
-    for (const Sample& sample : samples_) {
-        put_float(out, sample.value);
-        put_float(out, sample.payload);
-        out.u32(sample.type);
-        out.u32(sample.user);
-        out.u32(sample.demand);
-        out.u32(sample.worker);
+    out.varint(size());
+    out.varint(next_);
+    for (std::size_t i = 0; i < size(); ++i) {
+        put_float(out, value_[i]);
+        put_float(out, payload_[i]);
+        for (const std::uint32_t hash : {type_[i], user_[i], demand_[i], worker_[i]}) out.u32(hash);
+        out.varint(age(i));
     }
-    // Equal keys keep the order they came in, which the samples alone do not tell.
-    for (const std::uint8_t slot : order_) out.u8(slot);
 }
 
 void SampleWindow::load(Reader& in, float slope) {
+    static constexpr AgeWeights kWeights = age_weights(kSampleDecay);
     const std::uint64_t count = in.count(25);
-    newest_ = in.varint();
-    if (count > kWindowMax || newest_ >= (count == 0 ? 1 : count)) return in.set_failed();
-    for (std::uint64_t i = 0; i < count; ++i) {
-        Sample sample;
-        sample.value = get_float(in);
-        sample.payload = get_float(in);
-        sample.type = in.u32();
-        sample.user = in.u32();
-        sample.demand = in.u32();
-        sample.worker = in.u32();
-        samples_.push_back(sample);
-    }
+    const std::uint64_t next = in.varint();
+    if (count > kWindowMax || next < count || next > UINT32_MAX) return in.set_failed();
+    next_ = static_cast<std::uint32_t>(next);
     std::array<bool, kWindowMax> seen{};
     for (std::uint64_t i = 0; i < count; ++i) {
-        const std::uint8_t slot = in.u8();
-        if (slot >= count || seen[slot]) return in.set_failed();
-        seen[slot] = true;
-        const float key = samples_[slot].value - slope * samples_[slot].payload;
-        if (!keys_.empty() && key < keys_.back()) return in.set_failed();
-        order_.push_back(slot);
-        keys_.push_back(key);
+        Sample past;
+        past.value = get_float(in);
+        past.payload = get_float(in);
+        for (std::uint32_t* hash : {&past.type, &past.user, &past.demand, &past.worker}) *hash = in.u32();
+        const std::uint64_t back = in.varint();
+        const float key = past.value - slope * past.payload;
+        // Ages are 0 .. count-1, each once: insert() finds the oldest by its number.
+        if (in.failed() || back >= count || seen[back] || (i > 0 && key < key_.back())) return in.set_failed();
+        seen[back] = true;
+        for (auto* column : {&key_, &value_, &payload_, &weight_}) column->emplace_back();
+        for (auto* column : {&type_, &user_, &demand_, &worker_, &number_}) column->emplace_back();
+        put(i, past, key, next_ - 1 - static_cast<std::uint32_t>(back));
+        weight_[i] = kWeights[back];
     }
 }
 

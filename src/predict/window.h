@@ -30,6 +30,8 @@ constexpr AgeWeights age_weights(float decay) {
     return weights;
 }
 
+inline constexpr float kSampleDecay = 0.97F;
+
 class ModeWindow {
 public:
     void insert(float value, std::size_t capacity);
@@ -64,32 +66,39 @@ struct Sample {
     bool operator==(const Sample&) const = default;
 };
 
+// The last kWindowMax of them in order of `value - slope * payload`, as columns: queries read plain arrays.
 class SampleWindow {
 public:
-    // Sorted by `value - slope * payload`.
-    void insert(const Sample& sample, std::size_t capacity, float slope);
+    // `slope` is that of the last resort().
+    void insert(const Sample& sample, float slope);
     void resort(float slope);
     void keep_newest(std::size_t count);
 
-    std::size_t size() const { return samples_.size(); }
-    bool empty() const { return samples_.empty(); }
-    // i-th in sorted order.
-    const Sample& sorted(std::size_t i) const { return samples_[order_[i]]; }
-    float key(std::size_t i) const { return keys_[i]; }
-    std::size_t age(std::size_t i) const {
-        const std::size_t slot = order_[i];
-        return newest_ >= slot ? newest_ - slot : newest_ + samples_.size() - slot;
-    }
-    const Sample& newest() const { return samples_[newest_]; }
+    std::size_t size() const { return key_.size(); }
+    bool empty() const { return key_.empty(); }
+    // i-th in order, of size() each.
+    const float* keys() const { return key_.data(); }
+    const float* payloads() const { return payload_.data(); }
+    const float* weights() const { return weight_.data(); }  // kSampleDecay to the power of the age
+    const std::uint32_t* types() const { return type_.data(); }
+    const std::uint32_t* users() const { return user_.data(); }
+    const std::uint32_t* demands() const { return demand_.data(); }
+    const std::uint32_t* workers() const { return worker_.data(); }
+    Sample sample(std::size_t i) const;
+    // Of the i-th; 0 is the newest.
+    std::size_t age(std::size_t i) const { return next_ - 1 - number_[i]; }
 
     void save(Writer& out) const;
     void load(Reader& in, float slope);
 
 private:
-    std::vector<Sample> samples_;      // a ring once full
-    std::vector<std::uint8_t> order_;  // slots in sorted order
-    std::vector<float> keys_;          // value - slope * payload, in that order
-    std::size_t newest_ = 0;
+    template <class Column>
+    void move_slot(Column& column, std::size_t from, std::size_t to);
+    void put(std::size_t at, const Sample& sample, float key, std::uint32_t number);
+
+    std::vector<float> key_, value_, payload_, weight_;
+    std::vector<std::uint32_t> type_, user_, demand_, worker_, number_;
+    std::uint32_t next_ = 0;  // number of the next insertion
 };
 
 }  // namespace nexus::predict

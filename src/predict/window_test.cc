@@ -89,30 +89,39 @@ TEST_CASE("a mode window holds the newest values in order, through loss and rest
     }
 }
 
-TEST_CASE("a sample window keeps age and order under any slope, through loss and restoring") {
+TEST_CASE("a sample window keeps age, weight and order under any slope, through loss and restoring") {
+    static constexpr AgeWeights kWeights = age_weights(kSampleDecay);
     Rng rng(6);
     SampleWindow window;
-    std::deque<float> model;  // values, oldest first; each is unique
+    std::deque<Sample> model;  // oldest first; each value is unique
     float slope = 0;
     for (int i = 0; i < 1500; ++i) {
-        const auto value = static_cast<float>(i % 97) + static_cast<float>(i) * 1e-3F;
-        window.insert({.value = value, .payload = static_cast<float>(rng.below(5))}, 9, slope);
-        model.push_back(value);
-        if (model.size() > 9) model.pop_front();
+        const Sample fresh{.value = static_cast<float>(i % 97) + static_cast<float>(i) * 1e-3F,
+                           .payload = static_cast<float>(rng.below(5)),
+                           .type = static_cast<std::uint32_t>(i),
+                           .user = 2,
+                           .demand = 3,
+                           .worker = static_cast<std::uint32_t>(i + 4)};
+        window.insert(fresh, slope);
+        model.push_back(fresh);
+        if (model.size() > kWindowMax) model.pop_front();
         if (rng.one_in(10)) {
             slope = static_cast<float>(rng.below(4)) * 0.5F;
             window.resort(slope);
         }
-        if (rng.one_in(40)) {
+        if (rng.one_in(400)) {
             window.keep_newest(4);
             while (model.size() > 4) model.pop_front();
         }
         REQUIRE_EQ(window.size(), model.size());
         for (std::size_t at = 0; at < window.size(); ++at) {
-            REQUIRE_EQ(window.sorted(at).value, model[model.size() - 1 - window.age(at)]);
-            REQUIRE_EQ(window.key(at), window.sorted(at).value - slope * window.sorted(at).payload);
-            if (at > 0) REQUIRE_LE(window.key(at - 1), window.key(at));
+            const Sample here = window.sample(at);
+            REQUIRE_EQ(here, model[model.size() - 1 - window.age(at)]);
+            REQUIRE_EQ(window.keys()[at], here.value - slope * here.payload);
+            REQUIRE_EQ(window.weights()[at], kWeights[window.age(at)]);
+            if (at > 0) REQUIRE_LE(window.keys()[at - 1], window.keys()[at]);
         }
+        if (!rng.one_in(20)) continue;
         std::string bytes;
         Writer out(bytes);
         window.save(out);

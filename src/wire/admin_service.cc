@@ -114,6 +114,8 @@ grpc::ServerUnaryReactor* AdminService::ListTypes(grpc::CallbackServerContext* c
         context_.engine.status(answer_with<engine::StatusInfo>(reactor, [response](const engine::StatusInfo& status) {
             response->set_within_25(status.accuracy.within_25);
             response->set_p90_coverage(status.accuracy.p90_coverage);
+            response->set_trend(status.accuracy.trend);
+            response->set_eta_p90_coverage(status.accuracy.eta_p90_coverage);
         }));
     });
     return reactor;
