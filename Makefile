@@ -10,7 +10,7 @@ DATA       ?= nexus-data
 NEXUS      := bin/nexus
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test bench lint fmt fmt-check sanitize fuzz mutants clean install
+.PHONY: help setup build run test bench lint fmt fmt-check sanitize digests fuzz mutants clean install
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,15 @@ fmt-check:
 sanitize: ## the tests under ASan+UBSan, and the threaded ones under TSan
 	@TOOLS="build test" tools/setup.sh
 	@tools/sanitize.sh
+
+digests: ## the same seeds give one digest with g++ and clang, -O0 and -O2
+	@TOOLS="build test lint" tools/setup.sh
+	@mkdir -p build
+	@tools/digests.sh
+
+mutants: ## plant the bugs of tools/mutants.txt one by one; every one must be noticed
+	@TOOLS="build test" tools/setup.sh
+	@tools/mutants.py
 
 fuzz: ## each fuzz target for SECONDS_EACH=60
 	@TOOLS="build test lint" tools/setup.sh

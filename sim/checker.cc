@@ -2,14 +2,31 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 
 #include "base/hash.h"
+#include "base/must.h"
 #include "engine/body.h"
 
 namespace nexus::sim {
 namespace {
 
-constexpr std::uint64_t kFullCheckEvery = 16;  // batches between two checks of the twin's whole state
+constexpr std::uint64_t kFullCheckEvery = 16;         // batches between two checks of the twin's whole state
+constexpr std::string_view kSecret = "secret work ";  // how each payload begins; nothing told to people may hold it
+constexpr Duration kLateLease = seconds(8);  // a lease may end late by the longest pause of the server and a turn
+constexpr std::uint32_t kCrashesMost = 16;   // of one task, whatever the limits in use and however few the workers
+
+// Under which live tasks are found that share a key with one.
+std::vector<std::string> keys_of(const core::TaskSpec& spec) {
+    std::vector<std::string> keys;
+    if (!spec.ordering_key.empty()) keys.push_back("o" + spec.tenant + '\n' + spec.ordering_key);
+    if (!spec.concurrency_key.empty()) keys.push_back("c" + spec.tenant + '\n' + spec.concurrency_key);
+    return keys;
+}
+
+std::array<std::string, 3> limited_by(const core::TaskSpec& spec) {
+    return {"type " + spec.type, "tenant " + spec.tenant, "queue " + spec.queue};
+}
 
 const std::string* label(const core::Labels& labels, const std::string& wanted) {
     for (const auto& [name, value] : labels)
@@ -19,26 +36,39 @@ const std::string* label(const core::Labels& labels, const std::string& wanted) 
 
 }  // namespace
 
-std::string payload_of(std::uint64_t number) { return "work " + std::to_string(number); }
+std::string payload_of(std::uint64_t number) {
+    return std::string(kSecret) + std::to_string(number) + " ";
+}
 
 std::uint64_t number_of(std::string_view payload) {
-    if (!payload.starts_with("work ")) return UINT64_MAX;
-    payload.remove_prefix(5);
+    if (!payload.starts_with(kSecret)) return UINT64_MAX;
+    payload.remove_prefix(kSecret.size());
     std::uint64_t number = UINT64_MAX;
     std::from_chars(payload.data(), payload.data() + payload.size(), number);
     return number;
 }
 
 Work& Checker::new_work(Work work) {
-    work.number = next_work_++;
-    work.submission.body.payload = payload_of(work.number);
-    return works_.emplace(work.number, std::move(work)).first->second;
+    work.number = works_.size();
+    // Some are empty but for their number, some as large as may be.
+    std::string payload = payload_of(work.number);
+    work.submission.body.payload = payload + std::move(work.submission.body.payload);
+    return works_.emplace_back(std::move(work));
+}
+
+void Checker::saw(std::string_view what) {
+    const auto found = seen_.find(what);
+    if (found != seen_.end())
+        ++found->second;
+    else
+        seen_.emplace(what, 1);
 }
 
 std::string Checker::name(TaskId task) const {
     const auto found = tasks_.find(task);
     std::string text = "task " + to_text(task);
-    if (found != tasks_.end() && found->second.work != UINT64_MAX) text += " (work " + std::to_string(found->second.work) + ")";
+    if (found != tasks_.end() && found->second.work != UINT64_MAX)
+        text += " (work " + std::to_string(found->second.work) + ")";
     return text;
 }
 
@@ -53,26 +83,40 @@ Checker::TaskFact& Checker::fact(TaskId task, const char* where) {
 void Checker::submit_acked(std::uint64_t number, const engine::Submitted& answer) {
     Work& work = works_.at(number);
     const auto found = tasks_.find(answer.task);
-    demand(found != tasks_.end(), "S1", "work " + std::to_string(number) + " was acknowledged as " + to_text(answer.task) + " before it was durable");
+    demand(
+        found != tasks_.end(), "S1",
+        "work " + std::to_string(number) + " was acknowledged as " + to_text(answer.task) + " before it was durable");
     const TaskFact& fact = found->second;
-    demand(fact.work == number, "S3", "work " + std::to_string(number) + " was acknowledged as another's " + name(answer.task));
-    demand(!work.acked || work.acked == answer.task, "S3", "work " + std::to_string(number) + " has two tasks");
+    // A known gap (docs/contract.md, C1): stored without its body on a full disk, it ended, and the server crashed
+    // before it could free the key.
+    if (fact.work == UINT64_MAX && answer.duplicate && fact.ended && fact.state != core::TaskState::succeeded) {
+        saw("answered with an ended task that had no body");
+        work.acked = answer.task;
+        return;
+    }
+    demand(fact.work == number, "S3",
+           "work " + std::to_string(number) + " was acknowledged as another's " + name(answer.task));
+    demand(!work.acked || work.acked == answer.task || may_forget_key(work.acked), "S3",
+           "work " + std::to_string(number) + " has two tasks");
     if (!answer.duplicate)
-        demand(fact.estimate == answer.estimate, "S30", name(answer.task) + ": the estimate told differs from the one decided by");
-    if (answer.duplicate) ++seen_["duplicate submit answered with the first task"];
+        demand(fact.estimate == answer.estimate, "S30",
+               name(answer.task) + ": the estimate told differs from the one decided by");
+    if (answer.duplicate) saw("duplicate submit answered with the first task");
     work.acked = answer.task;
 }
 
 void Checker::cancel_acked(std::uint64_t number, Instant) {
     works_.at(number).cancel_acked = true;
-    ++seen_["cancel acknowledged"];
+    saw("cancel acknowledged");
 }
 
 void Checker::shown(const engine::TaskInfo& info) {
     const TaskFact& known = fact(info.task, "a view");
     if (!core::is_terminal(info.state)) return;
     demand(known.ended, "S4", name(info.task) + " was shown as ended before its end was durable");
-    demand(known.state == info.state, "S4", name(info.task) + " was shown as " + core::name_of(info.state) + " but ended as " + core::name_of(known.state));
+    demand(
+        known.state == info.state, "S4",
+        name(info.task) + " was shown as " + core::name_of(info.state) + " but ended as " + core::name_of(known.state));
 }
 
 // -------------------------------------------------------------------------------------------------------------- store
@@ -96,49 +140,143 @@ void Checker::found(Sequence first, std::string_view bytes, store::JournalStore&
         if (submitted == nullptr) continue;
         // Of a task that ended meanwhile there is no body; it is judged without its work.
         const auto bytes_of = store.body(submitted->task);
-        const auto body = bytes_of ? engine::decode_body(*bytes_of) : Result<engine::TaskBody>(fail(Fault::not_found, ""));
+        const auto body =
+            bytes_of ? engine::decode_body(*bytes_of) : Result<engine::TaskBody>(fail(Fault::not_found, ""));
         if (body) body_of_[submitted->task] = number_of(body->payload);
     }
     follow(first, bytes);
 }
 
 void Checker::follow(Sequence first, std::string_view bytes) {
-    demand(first.n == sequence_ + 1, "S25", "the journal jumps from " + std::to_string(sequence_) + " to " + std::to_string(first.n));
+    demand(first.n == sequence_ + 1, "S25",
+           "the journal jumps from " + std::to_string(sequence_) + " to " + std::to_string(first.n));
     const auto decoded = journal::decode_batch(bytes, chain_);
     demand(decoded.has_value(), "S18", "a batch of ours cannot be decoded");
     for (const core::Event& each : decoded->events) {
         ++sequence_;
         event(each);
     }
-    demand(twin_.digest() == decoded->digest, "S18", "at event " + std::to_string(sequence_) + " the twin's digest differs from the recorded one");
+    demand(twin_.digest() == decoded->digest, "S18",
+           "at event " + std::to_string(sequence_) + " the twin's digest differs from the recorded one");
     chain_ = decoded->chain;
     digest_ = mix(mix(digest_, decoded->digest), sequence_);
-    if (++batches_ % kFullCheckEvery == 0) twin_.check_invariants();
+    if (++batches_ % kFullCheckEvery == 0) check_everything();
+    if (thorough_) recover_twin();
     demand(twin_.counters().idle_while_waiting.us == 0, "S28", "a free worker stood beside a task that it may run");
 }
 
-bool Checker::stored(std::uint64_t work) const {
-    return std::any_of(tasks_.begin(), tasks_.end(), [&](const auto& entry) { return entry.second.work == work; });
+bool Checker::may_forget_key(TaskId task) const {
+    const TaskFact& known = tasks_.at(task);
+    const core::Config& config = twin_.config();
+    return known.ended && (by_key_.size() >= config.idempotency_keys_max ||
+                           twin_.now() >= known.submitted + config.idempotency_window);
+}
+
+void Checker::decision_told(std::string_view record) {
+    demand(record.find(kSecret) == std::string_view::npos, "S17", "a decision shows a payload: " + std::string(record));
 }
 
 void Checker::recovered(const core::Scheduler& core, Sequence last) {
-    demand(last.n == sequence_, "S1", "recovered up to event " + std::to_string(last.n) + " of " + std::to_string(sequence_));
-    demand(core.digest() == twin_.digest(), "S31", "the recovered state differs from the durable one at event " + std::to_string(sequence_));
+    demand(last.n == sequence_, "S1",
+           "recovered up to event " + std::to_string(last.n) + " of " + std::to_string(sequence_));
+    demand(core.digest() == twin_.digest(), "S31",
+           "the recovered state differs from the durable one at event " + std::to_string(sequence_));
     core.check_invariants();
-    for (const auto& [number, work] : works_) {
+    for (const Work& work : works_) {
         if (!work.acked) continue;
         const TaskFact& known = tasks_.at(work.acked);
-        demand(known.ended || core.task(work.acked).has_value(), "S1", name(work.acked) + " was acknowledged and is gone after a restart");
+        demand(known.ended || core.task(work.acked).has_value(), "S1",
+               name(work.acked) + " was acknowledged and is gone after a restart");
     }
-    ++seen_["server recovered"];
+    saw("server recovered");
+}
+
+// The whole state, recounted.
+void Checker::check_everything() {
+    twin_.check_invariants();
+    for (std::uint32_t w = 0; w < twin_.worker_count(); ++w) {
+        const core::WorkerView worker = twin_.worker(WorkerNo{w});
+        if (worker.breaker != 0) saw(worker.breaker == 1 ? "breaker open" : "breaker probing");
+    }
+}
+
+// The state is saved and loaded as a recovery would do it, and the twin goes on from there: what is lost on the way
+// shows at once, or as another digest later [S31].
+void Checker::recover_twin() {
+    std::string saved, again;
+    twin_.save(saved);
+    core::Scheduler loaded;
+    demand(loaded.load(saved).has_value(), "S31",
+           "the state at event " + std::to_string(sequence_) + " cannot be loaded");
+    loaded.save(again);
+    demand(saved == again && loaded.digest() == twin_.digest(), "S31",
+           "the state at event " + std::to_string(sequence_) + " changes by being saved and loaded");
+    twin_ = std::move(loaded);
+    saw("recovered at a batch");
+}
+
+bool Checker::is_current(AttemptId attempt) const {
+    const auto owner = attempts_.find(attempt);
+    if (owner == attempts_.end()) return false;
+    return std::ranges::any_of(tasks_.at(owner->second).current, [&](const Attempt& a) { return a.id == attempt; });
+}
+
+// A report of an attempt that is not current changes nothing but what time alone changes; of one that was revoked it
+// may free the slot, so that other tasks start [S7].
+void Checker::follow_stale(const core::Event& event) {
+    std::string saved;
+    twin_.save(saved);
+    core::Scheduler alone;
+    MUST(alone.load(saved).has_value());
+    std::vector<core::Command> ignored;
+    alone.apply({.at = event.at, .what = core::TimePassed{}}, ignored);
+    twin_.apply(event, commands_);
+    const core::Counters &a = alone.counters(), &b = twin_.counters();
+    bool same = a.waiting + a.assigned == b.waiting + b.assigned && a.running == b.running &&
+                a.succeeded == b.succeeded && a.dead == b.dead && a.cancelled == b.cancelled &&
+                a.expired == b.expired && a.requeues == b.requeues;
+    for (const TaskId task : alone.tasks_after({}, SIZE_MAX)) {
+        const auto before = alone.task(task), after = twin_.task(task);
+        same = same && after && before->failures == after->failures && before->crashes == after->crashes &&
+               before->started_at == after->started_at;
+        if (before && before->attempt) same = same && after && before->attempt == after->attempt;
+    }
+    demand(same, "S7",
+           "a report of an attempt that is not current changed something, at event " + std::to_string(sequence_));
+    saw("stale report compared");
+}
+
+// The story of a world, for somebody who looks for what went wrong.
+void Checker::tell(const core::Event& event) const {
+    std::printf("%llu %s\n", static_cast<unsigned long long>(sequence_), journal::describe(event).c_str());
+    for (const core::Command& command : commands_) {
+        if (const auto* order = std::get_if<core::AssignAttempt>(&command))
+            std::printf("    assign %s attempt %s to %s\n", to_text(order->task).c_str(),
+                        to_text(order->attempt).c_str(), std::string(twin_.worker(order->worker).name).c_str());
+        if (const auto* over = std::get_if<core::AttemptEnded>(&command))
+            std::printf("    over %s attempt %s: %s\n", to_text(over->task).c_str(), to_text(over->attempt).c_str(),
+                        core::name_of(over->outcome));
+        if (const auto* end = std::get_if<core::TaskEnded>(&command))
+            std::printf("    end %s: %s\n", to_text(end->task).c_str(), core::name_of(end->state));
+    }
 }
 
 void Checker::event(const core::Event& event) {
     remember_before(event);
+    set_leases(event);
+    // What falls due meets the calendar as it was, but at a start.
+    if (!std::holds_alternative<core::EngineStarted>(event.what))
+        wall_high_ = std::max(wall_high_, event.at.us + twin_.wall_offset().us);
     note(event);
     commands_.clear();
-    twin_.apply(event, commands_);
+    const auto* report = std::get_if<core::AttemptFinished>(&event.what);
+    if (thorough_ && report != nullptr && !is_current(report->attempt))
+        follow_stale(event);
+    else
+        twin_.apply(event, commands_);
+    if (story_) tell(event);
     for (const core::Command& command : commands_) this->command(event, command);
+    if (thorough_) check_everything();
     wall_high_ = std::max(wall_high_, twin_.now().us + twin_.wall_offset().us);
 }
 
@@ -148,6 +286,7 @@ void Checker::remember_before(const core::Event& event) {
     SessionId session;
     if (const auto* joined = std::get_if<core::WorkerJoined>(&event.what)) changed_ = joined->name;
     if (const auto* control = std::get_if<core::WorkerControlled>(&event.what)) changed_ = control->name;
+    config_changes_ = std::holds_alternative<core::ConfigChanged>(event.what);
     if (const auto* capacity = std::get_if<core::WorkerCapacityChanged>(&event.what)) session = capacity->session;
     if (const auto* suspected = std::get_if<core::WorkerSuspected>(&event.what)) session = suspected->session;
     if (const auto* left = std::get_if<core::WorkerLeft>(&event.what)) session = left->session;
@@ -161,21 +300,31 @@ void Checker::note(const core::Event& event) {
     if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) {
         demand(!tasks_.contains(submitted->task), "S3", "one task id twice");
         const auto body = body_of_.find(submitted->task);
-        TaskFact known{.work = body == body_of_.end() ? UINT64_MAX : body->second, .spec = submitted->spec, .estimate = submitted->estimate,
-                       .submitted = event.at, .serial = ++serial_};
-        demand(known.work == UINT64_MAX || works_.contains(known.work), "S2", "a task that nobody submitted");
+        TaskFact known{.work = body == body_of_.end() ? UINT64_MAX : body->second,
+                       .spec = submitted->spec,
+                       .estimate = submitted->estimate,
+                       .submitted = event.at,
+                       .serial = ++serial_};
+        demand(known.work == UINT64_MAX || known.work < works_.size(), "S2", "a task that nobody submitted");
         if (submitted->spec.idempotency_hi != 0 && known.work != UINT64_MAX) {
             auto& same = by_key_[{submitted->spec.idempotency_hi, submitted->spec.idempotency_lo}];
-            for (const TaskId other : same)
-                demand(tasks_.at(other).work == UINT64_MAX, "S3", "two tasks of one idempotency key: " + name(other) + " and " + to_text(submitted->task));
+            for (const TaskId other : same) {
+                const TaskFact& first = tasks_.at(other);
+                demand(first.work == UINT64_MAX || may_forget_key(other), "S3",
+                       "two tasks of one idempotency key: " + name(other) + " and " + to_text(submitted->task));
+            }
             same.push_back(submitted->task);
         }
-        if (submitted->estimate.source == EstimateSource::none) ++seen_["prediction failed"];
+        if (known.work != UINT64_MAX) works_[known.work].stored = true;
+        for (const std::string& key : keys_of(submitted->spec)) sharing_[key].push_back(submitted->task);
+        submitted_.push_back(submitted->task);
+        ++live_;
+        if (submitted->estimate.source == EstimateSource::none) saw("prediction failed");
         tasks_.emplace(submitted->task, std::move(known));
     } else if (const auto* joined = std::get_if<core::WorkerJoined>(&event.what)) {
         WorkerFact& worker = workers_[joined->name];
-        if (worker.connected) ++seen_["two sessions of one worker"];
-        if (!joined->held.empty()) ++seen_["worker returned with attempts"];
+        if (worker.connected) saw("two sessions of one worker");
+        if (!joined->held.empty()) saw("worker returned with attempts");
         worker.joined = *joined;
         worker.connected = true;
         worker.suspect = worker.leaving = worker.draining = false;
@@ -189,7 +338,7 @@ void Checker::note(const core::Event& event) {
     } else if (const auto* suspected = std::get_if<core::WorkerSuspected>(&event.what)) {
         WorkerFact& worker = workers_[sessions_[suspected->session.n]];
         if (worker.joined.session == suspected->session) worker.suspect = true;
-        ++seen_["worker suspected"];
+        saw("worker suspected");
     } else if (const auto* back = std::get_if<core::WorkerRecovered>(&event.what)) {
         WorkerFact& worker = workers_[sessions_[back->session.n]];
         if (worker.joined.session == back->session) worker.suspect = false;
@@ -199,16 +348,20 @@ void Checker::note(const core::Event& event) {
     } else if (const auto* lost = std::get_if<core::WorkerLost>(&event.what)) {
         WorkerFact& worker = workers_[sessions_[lost->session.n]];
         if (worker.joined.session == lost->session) worker.connected = false;
-        ++seen_["worker lost"];
+        saw("worker lost");
     } else if (const auto* control = std::get_if<core::WorkerControlled>(&event.what)) {
         WorkerFact& worker = workers_[control->name];
         if (control->order == core::WorkerOrder::cordon) worker.cordoned = true;
         if (control->order == core::WorkerOrder::drain) worker.draining = true;
         if (control->order == core::WorkerOrder::uncordon) worker.cordoned = worker.draining = false;
     } else if (const auto* wall = std::get_if<core::WallMoved>(&event.what)) {
-        ++seen_[wall->wall_offset > twin_.wall_offset() ? "calendar jumped forward" : "calendar jumped back"];
+        saw(wall->wall_offset > twin_.wall_offset() ? "calendar jumped forward" : "calendar jumped back");
     } else if (std::holds_alternative<core::EngineStarted>(event.what)) {
         for (auto& [worker_name, worker] : workers_) worker.connected = false;
+    } else if (const auto* cancel = std::get_if<core::CancelRequested>(&event.what)) {
+        const auto known = tasks_.find(cancel->task);
+        if (known != tasks_.end() && !known->second.current.empty() && !known->second.current.front().started)
+            saw("cancel during dispatch");
     } else if (const auto* started = std::get_if<core::AttemptStarted>(&event.what)) {
         const auto attempt = attempts_.find(started->attempt);
         if (attempt == attempts_.end()) return;
@@ -217,9 +370,66 @@ void Checker::note(const core::Event& event) {
     }
 }
 
+// When the attempts of a worker that goes may be given to others at the earliest [S26].
+void Checker::set_leases(const core::Event& event) {
+    const core::Config& config = twin_.config();
+    const Instant now = event.at;
+    const auto each = [this](WorkerNo worker, const auto& change) {
+        const auto found = held_.find(worker.n);
+        if (!worker || found == held_.end()) return;
+        for (const auto& [task, id] : found->second) {
+            TaskFact& known = tasks_.at(task);
+            for (Attempt& attempt : known.current)
+                if (attempt.id == id) {
+                    attempt.lease_end_before = attempt.lease_end;
+                    attempt.lease_changed_by = sequence_;
+                    attempt.lease_end = change(known, attempt);
+                }
+        }
+    };
+    if (const auto* lost = std::get_if<core::WorkerLost>(&event.what)) {
+        each(twin_.worker_of(lost->session),
+             [&](const TaskFact&, const Attempt&) { return std::min(lost->last_contact, now) + config.lease; });
+    } else if (const auto* left = std::get_if<core::WorkerLeft>(&event.what)) {
+        each(twin_.worker_of(left->session), [&](const TaskFact& known, const Attempt& attempt) {
+            if (left->planned) return known.spec.exclusive && attempt.lease_end != kNever ? attempt.lease_end : now;
+            return now + (known.spec.exclusive ? config.lease : config.close_grace);
+        });
+    } else if (const auto* joined = std::get_if<core::WorkerJoined>(&event.what)) {
+        each(twin_.find_worker(joined->name), [&](const TaskFact& known, const Attempt& attempt) {
+            const bool kept = std::ranges::any_of(
+                joined->held, [&](const core::HeldAttempt& held) { return held.attempt == attempt.id; });
+            if (kept) return kNever;
+            if (!known.spec.exclusive) return now;
+            return attempt.lease_end == kNever ? now + config.lease : attempt.lease_end;
+        });
+    } else if (std::holds_alternative<core::EngineStarted>(event.what)) {
+        for (const auto& [worker, held] : held_)
+            each(WorkerNo{worker}, [&](const TaskFact& known, const Attempt& attempt) {
+                if (attempt.lease_end != kNever) return std::max(attempt.lease_end, now + config.reconnect_grace);
+                return now + std::max(config.reconnect_grace, known.spec.exclusive ? config.lease : Duration{});
+            });
+    }
+}
+
+void Checker::check_lease(const TaskFact& known, const Attempt& attempt) {
+    const Instant now = twin_.now();
+    // Timers fire first: within the event that changed the lease it may have ended as it was before.
+    const bool just_changed = attempt.lease_changed_by == sequence_;
+    const Instant earliest = just_changed ? std::min(attempt.lease_end_before, attempt.lease_end) : attempt.lease_end;
+    demand(earliest != kNever, "S26",
+           name(submitted_[known.serial - 1]) + " was taken from a worker that is connected");
+    demand(now >= earliest, "S26",
+           name(submitted_[known.serial - 1]) + " was given up " + std::to_string((earliest - now).us) +
+               " us before its lease ended");
+    demand(now <= attempt.lease_end + kLateLease || just_changed, "S26",
+           name(submitted_[known.serial - 1]) + " was given up " + std::to_string((now - attempt.lease_end).us) +
+               " us after its lease ended");
+}
+
 void Checker::command(const core::Event& cause, const core::Command& command) {
     if (const auto* order = std::get_if<core::AssignAttempt>(&command)) {
-        assigned(*order);
+        assigned(cause, *order);
     } else if (const auto* ended = std::get_if<core::AttemptEnded>(&command)) {
         attempt_ended(*ended);
     } else if (const auto* done = std::get_if<core::TaskEnded>(&command)) {
@@ -227,37 +437,58 @@ void Checker::command(const core::Event& cause, const core::Command& command) {
     } else if (const auto* answer = std::get_if<core::AnswerReport>(&command)) {
         const auto* report = std::get_if<core::AttemptFinished>(&cause.what);
         if (report == nullptr || answer->accepted) return;
-        ++seen_["stale report refused"];
+        saw("stale report refused");
         const auto attempt = attempts_.find(report->attempt);
         if (attempt == attempts_.end()) return;
+        if (tasks_.at(attempt->second).state == core::TaskState::cancelled) saw("completion after cancel");
         for (const Attempt& current : tasks_.at(attempt->second).current)
-            demand(current.id != report->attempt, "S7", "the report of a current attempt was refused: " + name(attempt->second));
+            demand(current.id != report->attempt, "S7",
+                   "the report of a current attempt was refused: " + name(attempt->second));
     } else if (const auto* welcome = std::get_if<core::WelcomeWorker>(&command)) {
-        if (!welcome->keep.empty()) ++seen_["held attempts kept"];
-        if (!welcome->abandon.empty()) ++seen_["held attempts abandoned"];
+        if (!welcome->keep.empty()) saw("held attempts kept");
+        if (!welcome->abandon.empty()) saw("held attempts abandoned");
+    } else if (const auto* revoke = std::get_if<core::RevokeAttempt>(&command)) {
+        if (revoke->reason != core::RevokeReason::preempted) return;
+        const TaskFact& known = fact(revoke->task, "a revoked attempt");
+        demand(known.spec.preemptible && twin_.config().preemption, "S14",
+               name(revoke->task) + " was preempted and may not be");
+        saw("preemption");
     }
 }
 
-void Checker::assigned(const core::AssignAttempt& order) {
+void Checker::assigned(const core::Event& cause, const core::AssignAttempt& order) {
     TaskFact& known = fact(order.task, "an attempt");
     const std::string who = name(order.task);
     demand(!known.ended, "S4", who + " was assigned after its end");
     demand(order.fence > fence_, "S6", who + ": the fence does not grow");
-    fence_ = known.fence = order.fence;
+    fence_ = order.fence;
     const bool copy = order.decision.reason == core::DecisionReason::speculation;
-    demand(known.current.empty() || (copy && known.spec.idempotent && known.current.size() == 1), "S5", who + " has a current attempt already");
+    demand(known.current.empty() || (copy && known.spec.idempotent && known.current.size() == 1), "S5",
+           who + " has a current attempt already");
     const bool cancelled = known.work != UINT64_MAX && works_.at(known.work).cancel_acked && !known.spec.redrive_of;
     demand(!cancelled, "S15", who + " was assigned after its cancel was acknowledged");
     demand(!attempts_.contains(order.attempt), "S5", "one attempt id twice");
     ++known.attempts;
-    demand(order.number == known.attempts, "S12", who + ": attempt number " + std::to_string(order.number) + " is the " + std::to_string(known.attempts) + "th");
+    demand(
+        order.number == known.attempts, "S12",
+        who + ": attempt number " + std::to_string(order.number) + " is the " + std::to_string(known.attempts) + "th");
     attempts_[order.attempt] = order.task;
     attempt_log_.emplace_back(order.task, order.attempt);
-    known.current.push_back({.id = order.attempt, .fence = order.fence, .worker = order.worker, .started = false, .copy = copy});
-    if (copy) ++seen_["speculative copy"];
-    if (order.decision.fallback) ++seen_["fallback decision"];
-    if (order.number > 1) ++seen_["attempt after the first"];
+    if (known.current.empty())
+        for (const std::string& limit : limited_by(known.spec)) ++running_[limit];
+    Attempt attempt{.id = order.attempt, .fence = order.fence, .worker = order.worker, .copy = copy};
+    // Timers fire first: it may have been given to the session that this very event replaces.
+    const auto* joined = std::get_if<core::WorkerJoined>(&cause.what);
+    if (joined != nullptr && joined->name == twin_.worker(order.worker).name && joined->session != order.session)
+        attempt.lease_end = known.spec.exclusive ? cause.at + twin_.config().lease : cause.at;
+    known.current.push_back(attempt);
+    held_[order.worker.n].emplace_back(order.task, order.attempt);
+    if (copy) saw("speculative copy");
+    if (order.decision.fallback) saw("fallback decision");
+    if (order.number > 1) saw("attempt after the first");
     check_constraints(known, order);
+    check_keys(known);
+    if (!copy) check_limits(known);
     check_capacity(order.worker);
 }
 
@@ -266,15 +497,19 @@ void Checker::check_constraints(const TaskFact& known, const core::AssignAttempt
     const core::TaskSpec& spec = known.spec;
     // Timers fire first within an event: an assignment may still be of the worker as it was before.
     const std::string worker_name(twin_.worker(order.worker).name);
-    const bool as_before = worker_name == changed_ && (!workers_[worker_name].connected || workers_[worker_name].joined.session != order.session ||
-                                                      workers_[worker_name].suspect || workers_[worker_name].cordoned || workers_[worker_name].draining ||
-                                                      workers_[worker_name].leaving);
+    const bool as_before = worker_name == changed_ &&
+                           (!workers_[worker_name].connected || workers_[worker_name].joined.session != order.session ||
+                            workers_[worker_name].suspect || workers_[worker_name].cordoned ||
+                            workers_[worker_name].draining || workers_[worker_name].leaving);
     const WorkerFact& worker = as_before ? before_ : workers_[worker_name];
-    demand(worker.connected && worker.joined.session == order.session, "S10", who + " was assigned to a worker that is not connected");
+    demand(worker.connected && worker.joined.session == order.session, "S10",
+           who + " was assigned to a worker that is not connected");
     demand(!worker.suspect, "S10", who + " was assigned to a silent worker");
-    demand(!worker.cordoned && !worker.draining && !worker.leaving, "S10", who + " was assigned to a worker that takes nothing new");
+    demand(!worker.cordoned && !worker.draining && !worker.leaving, "S10",
+           who + " was assigned to a worker that takes nothing new");
     const auto& types = worker.joined.types;
-    demand(types.empty() || std::find(types.begin(), types.end(), spec.type) != types.end(), "S10", who + ": the worker does not take its type");
+    demand(types.empty() || std::find(types.begin(), types.end(), spec.type) != types.end(), "S10",
+           who + ": the worker does not take its type");
     for (const auto& [label_name, value] : spec.labels_required) {
         const std::string* has = label(worker.joined.labels, label_name);
         demand(has != nullptr && *has == value, "S10", who + ": the worker lacks a required label");
@@ -283,62 +518,122 @@ void Checker::check_constraints(const TaskFact& known, const core::AssignAttempt
         const std::string* has = label(worker.joined.labels, label_name);
         demand(has == nullptr || *has != value, "S10", who + ": the worker has a forbidden label");
     }
-    demand(spec.pinned_worker.empty() || spec.pinned_worker == worker.joined.name, "S10", who + " ran elsewhere than pinned");
+    demand(spec.pinned_worker.empty() || spec.pinned_worker == worker.joined.name, "S10",
+           who + " ran elsewhere than pinned");
     const std::int64_t wall = twin_.now().us + twin_.wall_offset().us;
     // What the calendar once released stays released when it is set back.
     wall_high_ = std::max(wall_high_, wall);
     demand(spec.run_at.us == 0 || spec.run_at.us <= wall_high_, "S13", who + " was assigned before its time");
-    demand(spec.deadline.us == 0 || wall <= spec.deadline.us, "S13", who + " was assigned " + std::to_string(wall - spec.deadline.us) + " us after its deadline");
+    demand(spec.deadline.us == 0 || wall <= spec.deadline.us, "S13",
+           who + " was assigned " + std::to_string(wall - spec.deadline.us) + " us after its deadline");
     for (const TaskId before : spec.after) {
         const auto other = tasks_.find(before);
-        demand(other == tasks_.end() || (other->second.ended && other->second.state == core::TaskState::succeeded), "S16",
-               who + " was assigned before a task that it comes after");
+        demand(other == tasks_.end() || (other->second.ended && other->second.state == core::TaskState::succeeded),
+               "S16", who + " was assigned before a task that it comes after");
     }
-    if (spec.ordering_key.empty() && spec.concurrency_key.empty()) return;
-    std::uint32_t sharing = 0;
-    for (const auto& [id, other] : tasks_) {
-        if (&other == &known || other.ended || other.spec.tenant != spec.tenant) continue;
-        if (!spec.ordering_key.empty() && other.spec.ordering_key == spec.ordering_key) {
-            demand(other.current.empty(), "S16", who + " runs beside " + name(id) + " of the same ordering key");
-            demand(other.serial > known.serial, "S16", who + " overtook " + name(id) + " of the same ordering key");
+}
+
+// Tasks that share a key [S16, S11].
+void Checker::check_keys(const TaskFact& known) {
+    const core::TaskSpec& spec = known.spec;
+    const TaskId self = submitted_[known.serial - 1];
+    for (const std::string& key : keys_of(spec)) {
+        std::uint32_t beside = 0;
+        for (const TaskId id : sharing_[key]) {
+            const TaskFact& other = tasks_.at(id);
+            if (id == self) continue;
+            if (!other.current.empty()) ++beside;
+            if (key.front() != 'o') continue;
+            demand(other.current.empty(), "S16", name(self) + " runs beside " + name(id) + " of the same ordering key");
+            demand(other.serial > known.serial, "S16",
+                   name(self) + " overtook " + name(id) + " of the same ordering key");
         }
-        if (!spec.concurrency_key.empty() && other.spec.concurrency_key == spec.concurrency_key && !other.current.empty()) ++sharing;
+        if (key.front() == 'c')
+            demand(beside < std::max(1U, spec.concurrency_max), "S11",
+                   name(self) + " exceeds the limit of its concurrency key");
     }
-    if (!spec.concurrency_key.empty())
-        demand(sharing < std::max(1U, spec.concurrency_max), "S11", who + " exceeds the limit of its concurrency key");
+}
+
+// Running tasks of its type, tenant and queue, itself included [S11].
+void Checker::check_limits(const TaskFact& known) {
+    if (config_changes_) return;  // timers fire first: it may have been decided under the limits before
+    const core::Config& config = twin_.config();
+    const std::string who = name(submitted_[known.serial - 1]);
+    const auto limits = limited_by(known.spec);
+    const auto check = [&](const std::string& kind, std::uint32_t most) {
+        demand(most == 0 || running_[kind] <= most, "S11",
+               who + " is number " + std::to_string(running_[kind]) + " of " + kind + ", of which " +
+                   std::to_string(most) + " may run");
+        if (most != 0 && running_[kind] == most) saw("a limit is reached");
+    };
+    for (const auto& each : config.types)
+        if (each.name == known.spec.type) check(limits[0], each.running_max);
+    for (const auto& each : config.tenants)
+        if (each.name == known.spec.tenant) check(limits[1], each.running_max);
+    for (const auto& each : config.queues)
+        if (each.name == known.spec.queue) {
+            demand(!each.paused, "S11", who + " was assigned though its queue is paused");
+            check(limits[2], each.running_max);
+        }
 }
 
 void Checker::check_capacity(WorkerNo number) {
     const std::string worker_name(twin_.worker(number).name);
     if (worker_name == changed_) return;  // judged at the next assignment
     const WorkerFact& worker = workers_[worker_name];
-    std::uint32_t running = 0;
     core::Resources used;
-    for (const auto& [id, known] : tasks_)
-        for (const Attempt& attempt : known.current) {
-            if (attempt.worker != number) continue;
-            ++running;
-            used.cpu_milli += known.spec.resources.cpu_milli;
-            used.memory_bytes += known.spec.resources.memory_bytes;
-        }
-    demand(running <= worker.joined.slots, "S9", "worker " + worker.joined.name + " holds " + std::to_string(running) + " attempts on " + std::to_string(worker.joined.slots) + " slots");
+    const auto& held = held_[number.n];
+    for (const auto& [task, attempt] : held) {
+        const core::Resources& wants = tasks_.at(task).spec.resources;
+        used.cpu_milli += wants.cpu_milli;
+        used.memory_bytes += wants.memory_bytes;
+    }
+    demand(held.size() <= worker.joined.slots, "S9",
+           "worker " + worker.joined.name + " holds " + std::to_string(held.size()) + " attempts on " +
+               std::to_string(worker.joined.slots) + " slots");
     const core::Resources& offered = worker.joined.offered;
-    demand(offered.cpu_milli < 0 || used.cpu_milli <= offered.cpu_milli, "S9", "worker " + worker.joined.name + ": more CPU than offered");
-    demand(offered.memory_bytes < 0 || used.memory_bytes <= offered.memory_bytes, "S9", "worker " + worker.joined.name + ": more memory than offered");
+    demand(offered.cpu_milli < 0 || used.cpu_milli <= offered.cpu_milli, "S9",
+           "worker " + worker.joined.name + ": more CPU than offered");
+    demand(offered.memory_bytes < 0 || used.memory_bytes <= offered.memory_bytes, "S9",
+           "worker " + worker.joined.name + ": more memory than offered");
 }
 
 void Checker::attempt_ended(const core::AttemptEnded& ended) {
     TaskFact& known = fact(ended.task, "the end of an attempt");
-    const auto current = std::find_if(known.current.begin(), known.current.end(), [&](const Attempt& a) { return a.id == ended.attempt; });
+    const auto current = std::find_if(known.current.begin(), known.current.end(),
+                                      [&](const Attempt& a) { return a.id == ended.attempt; });
     demand(current != known.current.end(), "S8", name(ended.task) + ": an attempt ended that was not current");
+    if (ended.outcome == core::AttemptOutcome::worker_lost) {
+        check_lease(known, *current);
+        if (current->started) ++known.crashed;
+    }
+    std::erase(held_[current->worker.n], std::pair(ended.task, ended.attempt));
     known.current.erase(current);
     known.over.insert(ended.attempt);
+    if (known.current.empty())
+        for (const std::string& limit : limited_by(known.spec)) --running_[limit];
     switch (ended.outcome) {
-        case core::AttemptOutcome::preempted: ++known.preempted; ++seen_["preemption"]; break;
-        case core::AttemptOutcome::rejected: ++known.rejected; ++seen_["attempt rejected"]; break;
-        case core::AttemptOutcome::worker_lost: ++known.lost; ++seen_["attempt lost with its worker"]; break;
-        case core::AttemptOutcome::superseded: ++seen_["copy superseded"]; break;
-        case core::AttemptOutcome::timed_out: ++known.failed; ++seen_["attempt timed out"]; break;
+        case core::AttemptOutcome::preempted:
+            ++known.rejected;
+            saw("attempt preempted");
+            break;
+        case core::AttemptOutcome::rejected:
+            ++known.rejected;
+            saw("attempt rejected");
+            break;
+        case core::AttemptOutcome::worker_lost:
+            ++known.lost;
+            saw("attempt lost with its worker");
+            break;
+        case core::AttemptOutcome::superseded:
+            ++known.superseded;
+            saw("copy superseded");
+            break;
+        case core::AttemptOutcome::timed_out:
+            ++known.failed;
+            known.timed_out.insert(ended.attempt);
+            saw("attempt timed out");
+            break;
         case core::AttemptOutcome::succeeded: break;
         default: ++known.failed; break;
     }
@@ -350,15 +645,22 @@ void Checker::task_ended(const core::TaskEnded& ended) {
     demand(known.current.empty(), "S5", name(ended.task) + " ended with a current attempt");
     known.ended = true;
     known.state = ended.state;
-    ++seen_[std::string("task ") + core::name_of(ended.state)];
+    --live_;
+    last_end_ = twin_.now();
+    for (const std::string& key : keys_of(known.spec)) std::erase(sharing_[key], ended.task);
+    saw(std::string("task ") + core::name_of(ended.state));
     const core::Config& config = twin_.config();
     // The limits may have changed while it lived; the largest ever used in a world bounds them all.
     const std::uint32_t tries = std::max(known.spec.retry.attempts_max, std::max(config.attempts_max, 4U));
     demand(known.failed <= tries + 1, "S12", name(ended.task) + " failed " + std::to_string(known.failed) + " times");
     if (ended.state == core::TaskState::dead) {
-        ++seen_[ended.last_outcome == core::AttemptOutcome::worker_lost ? "dead by crashes" : "dead by attempts"];
+        saw(ended.last_outcome == core::AttemptOutcome::worker_lost ? "dead by crashes" : "dead by attempts");
         demand(known.failed + known.lost > 0, "S12", name(ended.task) + " is dead without a failure");
     }
+    demand(known.crashed <= kCrashesMost, "S12",
+           name(ended.task) + " lost " + std::to_string(known.crashed) + " workers");
+    demand(known.attempts <= known.failed + known.lost + known.rejected + known.superseded + 2, "S12",
+           name(ended.task) + " had attempts without reason");
     if (ended.state == core::TaskState::cancelled && known.work != UINT64_MAX) {
         const Work& work = works_.at(known.work);
         const bool asked = work.cancel_asked || ended.cause;
@@ -372,57 +674,70 @@ void Checker::run_started(TaskId task, AttemptId attempt, std::uint64_t fence, s
     const auto decided = attempts_.find(attempt);
     demand(decided != attempts_.end(), "S17", name(task) + " was dispatched before its decision was durable");
     const TaskFact& known = tasks_.at(task);
+    if (story_)
+        std::printf("    run of %s attempt %s starts in process %llu\n", to_text(task).c_str(),
+                    to_text(attempt).c_str(), static_cast<unsigned long long>(process));
     for (const auto& [other, run] : runs_) {
         if (run.task != task || other == attempt) continue;
         const bool fenced = known.over.contains(other) || run.fence > fence;
         const bool copies = known.spec.idempotent;
-        demand(fenced || copies || paused_.contains(run.process) || paused_.contains(process), "S5", name(task) + " runs twice though no attempt was given up");
-        ++seen_["two physical runs at once, the older fenced"];
-        if (known.spec.exclusive)
-            demand(paused_.contains(run.process) || paused_.contains(process), "C12", name(task) + " is exclusive and runs twice at once");
+        demand(fenced || copies || paused_.contains(run.process) || paused_.contains(process), "S5",
+               name(task) + " runs twice though no attempt was given up");
+        saw("two physical runs at once, the older fenced");
+        if (known.spec.exclusive && !known.timed_out.contains(other))
+            demand(paused_.contains(run.process) || paused_.contains(process), "C12",
+                   name(task) + " is exclusive and runs twice at once");
     }
     runs_[attempt] = {.task = task, .fence = fence, .process = process};
 }
 
-void Checker::run_ended(AttemptId attempt) { runs_.erase(attempt); }
+void Checker::run_ended(AttemptId attempt) {
+    if (story_) std::printf("    run of attempt %s ends\n", to_text(attempt).c_str());
+    runs_.erase(attempt);
+}
 
 // ---------------------------------------------------------------------------------------------------------------- end
 
-bool Checker::all_ended(std::string* first_left) const {
-    for (const auto& [id, known] : tasks_) {
+std::string Checker::first_left() const {
+    for (const TaskId id : submitted_) {
+        const TaskFact& known = tasks_.at(id);
         if (known.ended) continue;
-        if (first_left != nullptr) {
-            *first_left = name(id) + ", type " + known.spec.type + ", " + std::to_string(known.attempts) + " attempts";
-            if (const auto view = twin_.task(id)) {
-                const auto why = twin_.why_waiting(id);
-                *first_left += std::string(", ") + core::name_of(view->state) + ", " + core::name_of(why.reason) + " " + why.culprit;
-            }
+        std::string text = name(id) + ", type " + known.spec.type + ", " + std::to_string(known.attempts) + " attempts";
+        if (const auto view = twin_.task(id)) {
+            const auto why = twin_.why_waiting(id);
+            text +=
+                std::string(", ") + core::name_of(view->state) + ", " + core::name_of(why.reason) + " " + why.culprit;
         }
-        return false;
+        return text;
     }
-    return true;
+    return "";
 }
 
 std::string Checker::text() const {
     const core::Counters& c = twin_.counters();
-    std::string left;
-    all_ended(&left);
-    return std::to_string(c.waiting) + " waiting, " + std::to_string(c.assigned) + " assigned, " + std::to_string(c.running) + " running of at most " +
-           std::to_string(twin_.config().tasks_max) + (left.empty() ? "" : "; e.g. " + left);
+    const std::string left = first_left();
+    return std::to_string(c.waiting) + " waiting, " + std::to_string(c.assigned) + " assigned, " +
+           std::to_string(c.running) + " running of at most " + std::to_string(twin_.config().tasks_max) +
+           (left.empty() ? "" : "; e.g. " + left);
 }
 
 void Checker::finish() {
-    twin_.check_invariants();
+    check_everything();
     const core::Counters& counted = twin_.counters();
     std::uint64_t ended[8] = {};
     for (const auto& [id, known] : tasks_) ++ended[static_cast<std::size_t>(known.state)];
     demand(counted.submitted == tasks_.size(), "S25", "the counter of submissions differs from the journal");
-    demand(counted.succeeded == ended[static_cast<std::size_t>(core::TaskState::succeeded)], "S25", "the counter of successes differs from the journal");
-    demand(counted.dead == ended[static_cast<std::size_t>(core::TaskState::dead)], "S25", "the counter of dead tasks differs from the journal");
-    demand(counted.cancelled == ended[static_cast<std::size_t>(core::TaskState::cancelled)], "S25", "the counter of cancelled tasks differs");
-    demand(counted.expired == ended[static_cast<std::size_t>(core::TaskState::expired)], "S25", "the counter of expired tasks differs");
-    demand(counted.waiting + counted.assigned + counted.running == 0, "S25", "tasks are counted as live though all ended");
-    for (const auto& [number, work] : works_)
+    demand(counted.succeeded == ended[static_cast<std::size_t>(core::TaskState::succeeded)], "S25",
+           "the counter of successes differs from the journal");
+    demand(counted.dead == ended[static_cast<std::size_t>(core::TaskState::dead)], "S25",
+           "the counter of dead tasks differs from the journal");
+    demand(counted.cancelled == ended[static_cast<std::size_t>(core::TaskState::cancelled)], "S25",
+           "the counter of cancelled tasks differs");
+    demand(counted.expired == ended[static_cast<std::size_t>(core::TaskState::expired)], "S25",
+           "the counter of expired tasks differs");
+    demand(counted.waiting + counted.assigned + counted.running == 0, "S25",
+           "tasks are counted as live though all ended");
+    for (const Work& work : works_)
         if (work.acked) demand(tasks_.at(work.acked).ended, "L1", name(work.acked) + " never ended");
 }
 

@@ -1,11 +1,13 @@
 #pragma once
-// The independent witness. It knows what clients submitted and were told, what workers physically ran, and the journal as
-// it became durable; from these it judges the promises of the contract (numbers in brackets). It keeps its own books and
-// a twin core that follows the journal; it never asks the engine.
+// The independent witness. It knows what clients submitted and were told, what workers physically ran, and the journal
+// as it became durable; from these it judges the promises of the contract (numbers in brackets). It keeps its own books
+// and a twin core that follows the journal; it never asks the engine.
 //
 // Every method throws Violation when a promise is broken.
 
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <set>
 #include <string>
@@ -25,26 +27,34 @@ struct Work {
     std::uint64_t number = 0;
     engine::Submission submission;  // the payload names the number
     Duration run;
-    bool poison = false;            // its handler kills the worker
+    bool poison = false;   // its handler kills the worker
+    bool invalid = false;  // must be refused
     bool keyed = false;
     std::vector<std::uint64_t> key_others;  // works with the same key and another body
     // What the submitter was told.
     TaskId acked;
     bool cancel_asked = false;
     bool cancel_acked = false;
-    bool ended_seen = false;
-    core::TaskState told_state = core::TaskState::waiting;  // the last terminal state somebody was told
+    bool stored = false;  // its submission is in the journal, with its body
 };
 
 std::string payload_of(std::uint64_t number);
 std::uint64_t number_of(std::string_view payload);  // UINT64_MAX when it is none of ours
 
+// What happened, how often.
+using Seen = std::map<std::string, std::uint64_t, std::less<>>;
+
 class Checker {
 public:
+    // `thorough`: everything is recounted after every event, and the twin goes on from its own snapshot after every
+    // batch.
+    // `story`: every durable event and physical run is printed.
+    Checker(bool thorough, bool story) : thorough_(thorough), story_(story) {}
+
     // ---- clients
     Work& new_work(Work work);
     Work& work(std::uint64_t number) { return works_.at(number); }
-    std::map<std::uint64_t, Work>& works() { return works_; }
+    const std::deque<Work>& works() const { return works_; }  // by number
     void submit_acked(std::uint64_t number, const engine::Submitted& answer);
     void cancel_acked(std::uint64_t number, Instant now);
     void shown(const engine::TaskInfo& info);
@@ -53,7 +63,11 @@ public:
     void committed(const store::JournalBatch& batch);
     // What a crash left of a batch that was being appended: its bodies are read back.
     void found(Sequence first, std::string_view bytes, store::JournalStore& store);
-    bool stored(std::uint64_t work) const;
+    bool stored(std::uint64_t work) const { return works_.at(work).stored; }
+    // Whether the server may have forgotten the key of this task: it ended, and its time is over or there are too many.
+    bool may_forget_key(TaskId task) const;
+    // A decision as it is told to people [S17].
+    void decision_told(std::string_view record);
     // The engine recovered to this state: what is durable, no more and no less [S1, S31].
     void recovered(const core::Scheduler& core, Sequence last);
 
@@ -65,13 +79,17 @@ public:
     void process_disobeys(std::uint64_t process) { paused_.insert(process); }
 
     // ---- the end
-    bool all_ended(std::string* first_left = nullptr) const;
+    bool all_ended() const { return live_ == 0; }
+    std::string first_left() const;
+    Instant last_end() const { return last_end_; }
     void finish();
     std::string text() const;  // how things stand, for a failure's message
     const core::Scheduler& twin() const { return twin_; }
     std::uint64_t digest() const { return digest_; }
     std::uint64_t events() const { return sequence_; }
-    std::map<std::string, std::uint64_t>& seen() { return seen_; }
+    bool thorough() const { return thorough_; }
+    void saw(std::string_view what);
+    const Seen& seen() const { return seen_; }
     // Attempts some worker held at some time, for late and repeated reports.
     const std::vector<std::pair<TaskId, AttemptId>>& attempts() const { return attempt_log_; }
 
@@ -82,6 +100,9 @@ private:
         WorkerNo worker;
         bool started = false;
         bool copy = false;
+        Instant lease_end = kNever;         // its worker is gone: not to be given up earlier
+        Instant lease_end_before = kNever;  // as it was before event number
+        std::uint64_t lease_changed_by = 0;
     };
     struct TaskFact {
         std::uint64_t work = UINT64_MAX;  // none: its body never became durable
@@ -91,11 +112,11 @@ private:
         std::uint64_t serial = 0;
         std::vector<Attempt> current;
         std::set<AttemptId> over;
+        std::set<AttemptId> timed_out;  // given up without waiting for their workers
         std::uint32_t attempts = 0;
-        std::uint32_t preempted = 0, rejected = 0, lost = 0, failed = 0;
+        std::uint32_t rejected = 0, lost = 0, crashed = 0, failed = 0, superseded = 0;
         bool ended = false;
         core::TaskState state = core::TaskState::waiting;
-        std::uint64_t fence = 0;
     };
     struct WorkerFact {
         core::WorkerJoined joined;
@@ -112,29 +133,45 @@ private:
     void remember_before(const core::Event& event);
     void note(const core::Event& event);
     void command(const core::Event& cause, const core::Command& command);
-    void assigned(const core::AssignAttempt& order);
+    void assigned(const core::Event& cause, const core::AssignAttempt& order);
     void check_constraints(const TaskFact& fact, const core::AssignAttempt& order);
+    void check_keys(const TaskFact& fact);
+    void check_limits(const TaskFact& fact);
     void check_capacity(WorkerNo worker);
+    void check_lease(const TaskFact& fact, const Attempt& attempt);
+    void check_everything();
+    void recover_twin();
+    void set_leases(const core::Event& event);
+    void follow_stale(const core::Event& event);
+    void tell(const core::Event& event) const;
     void attempt_ended(const core::AttemptEnded& ended);
     void task_ended(const core::TaskEnded& ended);
     TaskFact& fact(TaskId task, const char* where);
     std::string name(TaskId task) const;
+    bool is_current(AttemptId attempt) const;
 
-    std::map<std::uint64_t, Work> works_;
-    std::uint64_t next_work_ = 0;
-    std::map<TaskId, std::uint64_t> body_of_;    // put with the journal
-    std::map<TaskId, TaskFact> tasks_;
+    const bool thorough_, story_;
+    std::deque<Work> works_;
+    std::unordered_map<TaskId, std::uint64_t, IdHash> body_of_;  // put with the journal
+    std::unordered_map<TaskId, TaskFact, IdHash> tasks_;
+    std::vector<TaskId> submitted_;  // in order
+    std::uint64_t live_ = 0;
+    Instant last_end_;
+    std::map<std::string, std::vector<TaskId>> sharing_;  // live tasks by ordering or concurrency key
+    std::map<std::string, std::uint32_t> running_;        // tasks with an attempt, by type, tenant and queue
+    std::map<std::uint32_t, std::vector<std::pair<TaskId, AttemptId>>> held_;  // current attempts by worker number
     std::map<std::pair<std::uint64_t, std::uint64_t>, std::vector<TaskId>> by_key_;
-    std::map<std::string, WorkerFact> workers_;
+    std::map<std::string, WorkerFact, std::less<>> workers_;
     std::map<std::uint64_t, std::string> sessions_;
-    std::map<AttemptId, TaskId> attempts_;
+    std::unordered_map<AttemptId, TaskId, IdHash> attempts_;
     std::vector<std::pair<TaskId, AttemptId>> attempt_log_;
     std::map<AttemptId, Run> runs_;
     std::set<std::uint64_t> paused_;
-    std::map<std::string, std::uint64_t> seen_;
+    Seen seen_;
 
     std::string changed_;  // the worker that the present event is about
     WorkerFact before_;
+    bool config_changes_ = false;  // by the present event
 
     core::Scheduler twin_;
     std::uint64_t chain_ = 0;

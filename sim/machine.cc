@@ -5,8 +5,12 @@
 namespace nexus::sim {
 namespace {
 
-AttemptId attempt_of(const std::string& text) { return parse_id<AttemptId>(text).value_or(AttemptId{}); }
-TaskId task_of(const std::string& text) { return parse_id<TaskId>(text).value_or(TaskId{}); }
+AttemptId attempt_of(const std::string& text) {
+    return parse_id<AttemptId>(text).value_or(AttemptId{});
+}
+TaskId task_of(const std::string& text) {
+    return parse_id<TaskId>(text).value_or(TaskId{});
+}
 
 }  // namespace
 
@@ -51,7 +55,12 @@ void Machine::boot() {
 
 void Machine::crash(bool silent) {
     if (!state_) return;
-    ++checker_.seen()[silent ? "worker vanished without a sign" : "worker crashed"];
+    checker_.saw(silent ? "worker vanished without a sign" : "worker crashed");
+    end(silent);
+}
+
+// The process is gone.
+void Machine::end(bool silent) {
     for (const auto& [attempt, handler] : handlers_) checker_.run_ended(attempt_of(attempt));
     handlers_.clear();
     assignments_.clear();
@@ -76,16 +85,43 @@ void Machine::retire() {
     crash(false);
 }
 
+void Machine::freeze() {
+    if (!state_) return;
+    checker_.saw("worker frozen for ever");
+    checker_.process_paused(process_);
+    frozen_ = true;
+    paused_until_ = net_.timeline().now() + hours(24 * 365);
+}
+
+void Machine::ask_stop() {
+    if (!state_ || net_.timeline().now() < paused_until_) return;
+    state_->stop_asked(now());
+    pump();
+}
+
+void Machine::stopped() {
+    if (stream_ && state_->has_outbound()) write(state_->take_outbound(now()));
+    checker_.saw("worker stopped in order");
+    end(false);
+    restart_after(healed_ ? milliseconds(100) : milliseconds(rng_.between(50, 3000)));
+}
+
+void Machine::stall(Duration length) {
+    if (!stream_) return;
+    checker_.saw("one direction stalled");
+    (rng_.one_in(2) ? stream_->to_server : stream_->to_worker)->stall(length);
+}
+
 void Machine::pause(Duration length) {
     if (!state_) return;
-    ++checker_.seen()["worker paused"];
+    checker_.saw("worker paused");
     checker_.process_paused(process_);
     paused_until_ = std::max(paused_until_, net_.timeline().now() + length);
 }
 
 void Machine::reset_stream() {
     if (!stream_) return;
-    ++checker_.seen()["stream reset"];
+    checker_.saw("stream reset");
     const std::shared_ptr<Stream> stream = stream_;
     stream->to_worker->close();
     stream->to_server->send([this, stream] { server_lost(stream); });
@@ -99,7 +135,7 @@ void Machine::reset_stream() {
 
 void Machine::cut_silently() {
     if (!stream_) return;
-    ++checker_.seen()["stream half-open"];
+    checker_.saw("stream half-open");
     stream_->to_worker->close();
     stream_->to_server->close();
     // The server's keepalive notices some of these before its heartbeat limit does.
@@ -162,13 +198,14 @@ void Machine::act(const sdk::Action& action) {
             if (found == handlers_.end() || found->second.cancelled) return;
             if (shape_.liar && !healed_ && rng_.one_in(2)) return;  // pays no attention
             found->second.cancelled = true;
-            later(milliseconds(rng_.between(0, 20)), [this, attempt = action.attempt_id, number = found->second.number] {
-                end_handler(attempt, number, Outcome::cancelled(), net_.timeline().now());
-            });
+            later(milliseconds(rng_.between(0, 20)),
+                  [this, attempt = action.attempt_id, number = found->second.number] {
+                      end_handler(attempt, number, Outcome::cancelled(), net_.timeline().now());
+                  });
             return;
         }
         case sdk::Action::What::drop: assignments_.erase(action.attempt_id); return;
-        case sdk::Action::What::stop: return crash(false);
+        case sdk::Action::What::stop: return stopped();
     }
 }
 
@@ -201,32 +238,47 @@ void Machine::write(const sdk::Outbound& out) {
     const std::shared_ptr<Stream> stream = stream_;
     if (out.hello) {
         engine::WorkerHello hello;
-        hello.joined = {.name = shape_.name, .labels = shape_.labels, .slots = out.hello->slots, .offered = shape_.offered, .types = shape_.types};
+        hello.joined = {.name = shape_.name,
+                        .labels = shape_.labels,
+                        .slots = out.hello->slots,
+                        .offered = shape_.offered,
+                        .types = shape_.types};
         for (const sdk::HeldEntry& held : out.hello->held)
             hello.joined.held.push_back({.task = task_of(held.task_id), .attempt = attempt_of(held.attempt_id)});
         stream->to_server->send([this, stream, hello = std::move(hello)]() mutable {
             if (server_.process() != stream->server_process) return;
             server_.call([this, stream, hello = std::move(hello)](engine::Engine& engine) mutable {
-                engine.connect(std::move(hello), std::make_shared<Link>(*this, stream), [this, stream](Result<SessionId> session) {
-                    if (!session) return server_lost(stream);
-                    stream->session = *session;
-                    const bool gone = std::exchange(stream->dead, false);
-                    for (engine::WorkerReport& early : std::exchange(stream->early, {})) report(stream, std::move(early));
-                    if (gone) server_lost(stream);
-                });
+                engine.connect(std::move(hello), std::make_shared<Link>(*this, stream),
+                               [this, stream](Result<SessionId> session) {
+                                   if (!session) return server_lost(stream);
+                                   stream->session = *session;
+                                   const bool gone = std::exchange(stream->dead, false);
+                                   for (engine::WorkerReport& early : std::exchange(stream->early, {}))
+                                       report(stream, std::move(early));
+                                   if (gone) server_lost(stream);
+                               });
             });
         });
         return;
     }
     engine::WorkerReport report;
-    for (const sdk::StartedEntry& entry : out.started) report.started.emplace_back(task_of(entry.task_id), attempt_of(entry.attempt_id));
+    for (const sdk::StartedEntry& entry : out.started)
+        report.started.emplace_back(task_of(entry.task_id), attempt_of(entry.attempt_id));
     for (const sdk::ProgressEntry& entry : out.progress)
-        report.progress.push_back({.task = task_of(entry.task_id), .attempt = attempt_of(entry.attempt_id), .fraction = entry.fraction, .note = entry.note});
+        report.progress.push_back({.task = task_of(entry.task_id),
+                                   .attempt = attempt_of(entry.attempt_id),
+                                   .fraction = entry.fraction,
+                                   .note = entry.note});
     for (const sdk::Report* entry : out.finished)
-        report.finished.push_back({.task = task_of(entry->task_id), .attempt = attempt_of(entry->attempt_id),
-                                   .outcome = static_cast<core::AttemptOutcome>(entry->ending), .retryable = entry->retryable,
-                                   .run = {entry->run.count()}, .result = entry->result, .error = entry->error});
-    if (out.capacity) report.capacity = {.slots = out.capacity->slots, .offered = shape_.offered, .draining = out.capacity->draining};
+        report.finished.push_back({.task = task_of(entry->task_id),
+                                   .attempt = attempt_of(entry->attempt_id),
+                                   .outcome = static_cast<core::AttemptOutcome>(entry->ending),
+                                   .retryable = entry->retryable,
+                                   .run = {entry->run.count()},
+                                   .result = entry->result,
+                                   .error = entry->error});
+    if (out.capacity)
+        report.capacity = {.slots = out.capacity->slots, .offered = shape_.offered, .draining = out.capacity->draining};
     report.goodbye = out.goodbye;
     const std::uint64_t heartbeat = out.heartbeat;
     if (heartbeat != 0) report.load = engine::WorkerReport::Load{};
@@ -264,7 +316,8 @@ void Machine::deliver(const std::shared_ptr<Stream>& stream, engine::WorkerOrder
         return;
     }
     if (orders.welcome) {
-        sdk::Welcomed welcome{.lease = Micros{orders.lease.us}, .heartbeat = Micros{orders.heartbeat.us}, .abandon = {}};
+        sdk::Welcomed welcome{
+            .lease = Micros{orders.lease.us}, .heartbeat = Micros{orders.heartbeat.us}, .abandon = {}};
         for (const AttemptId attempt : orders.welcome->abandon) welcome.abandon.push_back(to_text(attempt));
         state_->welcomed(now(), welcome);
     }
@@ -274,7 +327,9 @@ void Machine::deliver(const std::shared_ptr<Stream>& stream, engine::WorkerOrder
     for (engine::Assignment& assignment : orders.assign) {
         const std::string attempt = to_text(assignment.order.attempt);
         const std::string task = to_text(assignment.order.task);
-        const sdk::Assigned assigned{.task_id = task, .attempt_id = attempt, .timeout = Micros{assignment.order.timeout.us},
+        const sdk::Assigned assigned{.task_id = task,
+                                     .attempt_id = attempt,
+                                     .timeout = Micros{assignment.order.timeout.us},
                                      .exclusive = assignment.order.exclusive};
         assignments_.insert_or_assign(attempt, std::move(assignment));
         state_->assigned(now(), assigned);
@@ -304,23 +359,33 @@ void Machine::start_handler(const std::string& attempt) {
     handlers_[attempt] = {.task = assignment.order.task, .number = handler, .work = number, .cancelled = false};
     if (work.poison && !healed_) {
         later(milliseconds(rng_.between(1, 50)), [this] {
-            ++checker_.seen()["poison task killed its worker"];
+            checker_.saw("poison task killed its worker");
             crash(false);
             restart_after(milliseconds(rng_.between(50, 500)));
         });
         return;
     }
     if (chance(plan_.hang_one_in)) {
-        ++checker_.seen()["handler hung"];
+        checker_.saw("handler hung");
         return;
     }
+    if (rng_.one_in(4))
+        later({work.run.us / 2}, [this, attempt, handler] {
+            const auto running = handlers_.find(attempt);
+            if (running == handlers_.end() || running->second.number != handler) return;
+            state_->progressed(now(), attempt, 0.5, "half");
+            pump();
+        });
     Duration run = work.run;
     if (chance(20)) run.us = run.us * rng_.between(2, 20);
     const bool fails = chance(plan_.fail_one_in);
     const bool rejects = chance(100);
     later(run, [this, attempt, handler, fails, rejects, since = net_.timeline().now()] {
         end_handler(attempt, handler,
-                    rejects ? Outcome::rejected("no") : fails ? Outcome::failure("it failed") : Outcome::success("done"), since);
+                    rejects ? Outcome::rejected("no")
+                    : fails ? Outcome::failure("it failed")
+                            : Outcome::success("done"),
+                    since);
     });
 }
 
@@ -347,37 +412,44 @@ void Machine::heal_if_hung() {
 void Machine::lie() {
     if (!stream_ || !state_ || !stream_->session || net_.timeline().now() < paused_until_) return;
     engine::WorkerReport report;
-    const auto one_of = [this](const std::vector<std::pair<TaskId, AttemptId>>& list) { return list[rng_.below(list.size())]; };
+    const auto one_of = [this](const std::vector<std::pair<TaskId, AttemptId>>& list) {
+        return list[rng_.below(list.size())];
+    };
     const std::uint64_t kind = rng_.below(6);
     if (kind == 0 && !past_.empty()) {
         const auto [task, attempt] = one_of(past_);
         if (handlers_.contains(to_text(attempt))) return;
-        report.finished.push_back({.task = task, .attempt = attempt, .outcome = core::AttemptOutcome::succeeded, .run = {1}});
+        report.finished.push_back(
+            {.task = task, .attempt = attempt, .outcome = core::AttemptOutcome::succeeded, .run = {1}});
         report.finished.push_back(report.finished.front());
-        ++checker_.seen()["late or double report"];
+        checker_.saw("late or double report");
     } else if (kind == 1) {
         const TaskId nobody{.hi = rng_.next(), .lo = rng_.next()};
         const AttemptId never{.hi = rng_.next(), .lo = rng_.next()};
         report.finished.push_back({.task = nobody, .attempt = never});
         report.started.emplace_back(nobody, never);
-        ++checker_.seen()["report of an unknown attempt"];
+        checker_.saw("report of an unknown attempt");
     } else if (kind == 2 && !past_.empty()) {
         const auto [task, attempt] = one_of(past_);
-        report.finished.push_back({.task = task, .attempt = {.hi = rng_.next(), .lo = rng_.next()}, .outcome = core::AttemptOutcome::failed});
-        ++checker_.seen()["report with a false attempt id"];
+        report.finished.push_back(
+            {.task = task, .attempt = {.hi = rng_.next(), .lo = rng_.next()}, .outcome = core::AttemptOutcome::failed});
+        checker_.saw("report with a false attempt id");
     } else if (kind == 3) {
-        report.capacity = engine::WorkerReport::Capacity{.slots = static_cast<std::uint32_t>(rng_.between(1, std::int64_t{shape_.slots} * 100)), .offered = shape_.offered};
-        ++checker_.seen()["capacity lie"];
+        report.capacity = engine::WorkerReport::Capacity{
+            .slots = static_cast<std::uint32_t>(rng_.between(0, std::int64_t{shape_.slots} * 100)),
+            .offered = shape_.offered};
+        checker_.saw("capacity lie");
     } else if (kind == 4 && !checker_.attempts().empty()) {
         const auto [task, attempt] = one_of(checker_.attempts());
         report.started.emplace_back(task, attempt);
         report.progress.push_back({.task = task, .attempt = attempt, .fraction = 2.5, .note = "lie"});
-        ++checker_.seen()["progress of another's attempt"];
+        checker_.saw("progress of another's attempt");
     } else {
         report.capacity = engine::WorkerReport::Capacity{.slots = shape_.slots, .offered = shape_.offered};
     }
     stream_->to_server->send([this, stream = stream_, report = std::move(report)]() mutable {
-        if (server_.up() && server_.process() == stream->server_process && !stream->dead) this->report(stream, std::move(report));
+        if (server_.up() && server_.process() == stream->server_process && !stream->dead)
+            this->report(stream, std::move(report));
     });
 }
 

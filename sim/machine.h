@@ -28,19 +28,23 @@ class Machine {
 public:
     Machine(const Plan& plan, Net& net, Server& server, Checker& checker, MachineShape shape, std::uint64_t seed);
 
-    void boot();               // a process starts
-    void crash(bool silent);   // it dies; silent: its peer hears nothing
+    void boot();              // a process starts
+    void crash(bool silent);  // it dies; silent: its peer hears nothing
     void restart_after(Duration delay);
     void reset_stream();
-    void cut_silently();       // half-open
-    void server_down();        // the server's process ended: its end of the stream is gone
+    void cut_silently();  // half-open
+    void server_down();   // the server's process ended: its end of the stream is gone
     void pause(Duration length);
-    void lie();                // sends something a worker should not
-    void retire();             // stops for ever, abruptly
+    void lie();                   // sends something a worker should not
+    void retire();                // stops for ever, abruptly
+    void freeze();                // stands still for ever
+    void ask_stop();              // drains, says goodbye, and starts again later
+    void stall(Duration length);  // one direction of its stream
     void heal() { healed_ = true; }
     void heal_if_hung();
     bool alive() const { return state_ != nullptr; }
     bool connected() const { return state_ != nullptr && state_->connected(); }
+    bool frozen() const { return frozen_; }
     std::size_t running() const { return handlers_.size(); }
     const MachineShape& shape() const { return shape_; }
 
@@ -50,8 +54,8 @@ private:
         std::shared_ptr<Lane> to_server, to_worker;
         std::uint64_t server_process = 0;
         SessionId session;
-        bool dead = false;                       // the server's end heard that it is over
-        std::vector<engine::WorkerReport> early; // arrived before the session was known
+        bool dead = false;                        // the server's end heard that it is over
+        std::vector<engine::WorkerReport> early;  // arrived before the session was known
     };
     struct Handler {
         TaskId task;
@@ -66,6 +70,8 @@ private:
     void act(const sdk::Action& action);
     void open_stream();
     void close_stream();
+    void end(bool silent);
+    void stopped();
     void write(const sdk::Outbound& out);
     void deliver(const std::shared_ptr<Stream>& stream, engine::WorkerOrders orders);
     void server_lost(const std::shared_ptr<Stream>& stream);
@@ -83,6 +89,7 @@ private:
     Rng rng_;
     bool healed_ = false;
     bool retired_ = false;
+    bool frozen_ = false;
 
     std::uint64_t process_ = 0;  // unique in the world
     Instant paused_until_;

@@ -27,7 +27,9 @@ public:
             case 0: return fail(Fault::unavailable, "moody");
             case 1: throw std::runtime_error("moody");
             case 2: return Estimate{.p50 = {-1}, .p90 = {-1}, .mean = {-1}, .source = EstimateSource::model};
-            default: return Estimate{.p50 = {INT64_MAX}, .p90 = {INT64_MAX}, .mean = {INT64_MAX}, .source = EstimateSource::model};
+            default:
+                return Estimate{
+                    .p50 = {INT64_MAX}, .p90 = {INT64_MAX}, .mean = {INT64_MAX}, .source = EstimateSource::model};
         }
     }
     void learn(const predict::Observation& observation) override { inner_->learn(observation); }

@@ -1,6 +1,6 @@
 #pragma once
-// Messages between processes: delayed, lost, cut. A Stream keeps the order of each direction, as TCP does; it can be reset
-// (both ends hear of it) or half-open (nothing arrives any more and nobody is told).
+// Messages between processes: delayed, lost, cut. A Stream keeps the order of each direction, as TCP does; it can be
+// reset (both ends hear of it) or half-open (nothing arrives any more and nobody is told).
 
 #include <cstdint>
 #include <memory>
@@ -42,6 +42,8 @@ public:
             if (self->open_) arrive();
         });
     }
+    // What is sent and under way arrives no earlier than after `length`.
+    void stall(Duration length) { last_ = std::max(last_, net_.timeline().now() + length); }
     // Nothing arrives any more.
     void close() { open_ = false; }
     bool open() const { return open_; }

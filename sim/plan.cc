@@ -3,14 +3,16 @@
 namespace nexus::sim {
 namespace {
 
-// Off in half of the worlds; else one in n with n between `most` (the highest intensity) and 20 times that.
+// Off in half of the worlds; else the rate is uniform up to one in `most`.
 std::uint32_t swarm(Rng& rng, std::uint32_t most) {
     const bool on = rng.one_in(2);
-    const auto n = static_cast<std::uint32_t>(rng.between(most, std::int64_t{20} * most));
+    const auto n = static_cast<std::uint32_t>(std::int64_t{20} * most / rng.between(1, 20));
     return on ? n : 0;
 }
 
-Duration span(Rng& rng, Duration low, Duration high) { return {rng.between(low.us, high.us)}; }
+Duration span(Rng& rng, Duration low, Duration high) {
+    return {rng.between(low.us, high.us)};
+}
 
 core::Config draw_config(Rng& rng) {
     core::Config config;
@@ -47,7 +49,12 @@ void draw_service(Rng& rng, Plan& plan) {
     plan.sync_failure_one_in = swarm(rng, 500);
     plan.full_disk_last = rng.one_in(4) ? span(rng, seconds(1), seconds(10)) : Duration{};
     plan.clock_jump_one_in_s = swarm(rng, 10);
-    plan.clock_jump_max = rng.one_in(2) ? seconds(10) : hours(1);
+    static constexpr Duration kJumps[] = {seconds(10), hours(1), hours(24)};
+    plan.clock_jump_max = kJumps[rng.below(3)];
+    plan.clock_drift_ppm = rng.one_in(2) ? static_cast<std::int32_t>(rng.between(-500, 500)) : 0;
+    plan.clock_freezes = rng.one_in(4);
+    plan.exhausted_disk = rng.one_in(2);
+    plan.stop_one_in_s = swarm(rng, 20);
     plan.model_failure_one_in = swarm(rng, 3);
 }
 
@@ -59,6 +66,7 @@ void draw_net(Rng& rng, Plan& plan) {
     plan.reply_lost_one_in = swarm(rng, 10);
     plan.reset_one_in_s = swarm(rng, 20);
     plan.half_open_one_in_s = swarm(rng, 40);
+    plan.stall_one_in_s = swarm(rng, 30);
     plan.herd = rng.one_in(4);
 }
 
@@ -67,6 +75,8 @@ void draw_workers(Rng& rng, Plan& plan) {
     plan.slots_max = static_cast<std::uint32_t>(rng.between(1, 6));
     plan.worker_crash_one_in_s = swarm(rng, 15);
     plan.worker_pause_one_in_s = swarm(rng, 30);
+    plan.worker_stop_one_in_s = swarm(rng, 20);
+    plan.frozen = rng.one_in(4);
     plan.liars = rng.one_in(3) ? static_cast<std::uint32_t>(rng.between(1, 2)) : 0;
     plan.hang_one_in = swarm(rng, 50);
     plan.poison_one_in = swarm(rng, 50);
@@ -75,9 +85,8 @@ void draw_workers(Rng& rng, Plan& plan) {
 }
 
 void draw_work(Rng& rng, Plan& plan) {
-    plan.clients = static_cast<std::uint32_t>(rng.between(1, 4));
-    plan.submissions = static_cast<std::uint32_t>(rng.between(20, 120));
-    plan.batch_max = rng.one_in(2) ? 1 : static_cast<std::uint32_t>(rng.between(2, 20));
+    plan.submissions = static_cast<std::uint32_t>(rng.between(10, 80));
+    plan.batch_max = rng.one_in(2) ? 1 : static_cast<std::uint32_t>(rng.between(2, 10));
     plan.run_min = milliseconds(1);
     plan.run_max = span(rng, milliseconds(20), seconds(4));
     plan.types = static_cast<std::uint32_t>(rng.between(1, 6));
@@ -86,6 +95,8 @@ void draw_work(Rng& rng, Plan& plan) {
     plan.cancel_one_in = swarm(rng, 5);
     plan.duplicate_one_in = swarm(rng, 5);
     plan.other_body_one_in = swarm(rng, 10);
+    plan.invalid_one_in = swarm(rng, 20);
+    plan.watched = rng.one_in(4);
     plan.special_one_in = swarm(rng, 1);
     plan.operator_one_in_s = swarm(rng, 2);
 }
@@ -95,8 +106,9 @@ void draw_work(Rng& rng, Plan& plan) {
 Plan draw_plan(std::uint64_t seed) {
     Rng rng(seed * 0x9E3779B97F4A7C15ULL + 1);
     Plan plan{.seed = seed};
-    plan.faults_last = seconds(rng.between(10, 40));
+    plan.faults_last = seconds(rng.between(8, 30));
     plan.liveness_limit = seconds(1200);
+    plan.thorough = seed % 32 == 0;
     plan.config = draw_config(rng);
     draw_service(rng, plan);
     draw_net(rng, plan);
@@ -111,10 +123,11 @@ std::string Plan::text() const {
         if (value != 0) out += std::string(" ") + name + "=" + std::to_string(value);
     };
     out += std::string(" policy=") + core::name_of(config.policy);
+    add("tasks_max", static_cast<std::int64_t>(config.tasks_max));
+    add("keys_max", static_cast<std::int64_t>(config.idempotency_keys_max));
     add("faults_ms", faults_last.us / 1000);
     add("workers", workers);
     add("slots_max", slots_max);
-    add("clients", clients);
     add("submissions", submissions);
     add("batch_max", batch_max);
     add("run_max_ms", run_max.us / 1000);
@@ -127,16 +140,23 @@ std::string Plan::text() const {
     add("pause", pause_one_in_s);
     add("sync_failure", static_cast<std::int64_t>(sync_failure_one_in));
     add("full_disk_ms", full_disk_last.us / 1000);
+    add("exhausted_disk", exhausted_disk ? 1 : 0);
+    add("stop", stop_one_in_s);
     add("clock_jump", clock_jump_one_in_s);
+    add("clock_drift_ppm", clock_drift_ppm);
+    add("clock_freezes", clock_freezes ? 1 : 0);
     add("model_failure", model_failure_one_in);
     add("delay_max_us", delay_max.us);
     add("request_lost", request_lost_one_in);
     add("reply_lost", reply_lost_one_in);
     add("reset", reset_one_in_s);
     add("half_open", half_open_one_in_s);
+    add("stall", stall_one_in_s);
     add("herd", herd ? 1 : 0);
     add("worker_crash", worker_crash_one_in_s);
     add("worker_pause", worker_pause_one_in_s);
+    add("worker_stop", worker_stop_one_in_s);
+    add("frozen", frozen ? 1 : 0);
     add("liars", liars);
     add("hang", hang_one_in);
     add("poison", poison_one_in);
@@ -145,6 +165,8 @@ std::string Plan::text() const {
     add("cancel", cancel_one_in);
     add("duplicate", duplicate_one_in);
     add("other_body", other_body_one_in);
+    add("invalid", invalid_one_in);
+    add("watched", watched ? 1 : 0);
     add("special", special_one_in);
     add("operator", operator_one_in_s);
     return out;

@@ -14,11 +14,27 @@ constexpr Duration kSpaceRetry = milliseconds(200);
 }  // namespace
 
 Server::Server(const Plan& plan, Timeline& timeline, Checker& checker)
-    : plan_(plan), timeline_(timeline), checker_(checker), rng_(plan.seed ^ 0x5E77E7), journal_(plan.seed ^ 0xD15C, {.sync_failure_one_in = plan.sync_failure_one_in}) {}
+    : plan_(plan),
+      timeline_(timeline),
+      checker_(checker),
+      rng_(plan.seed ^ 0x5E77E7),
+      journal_(plan.seed ^ 0xD15C, {.sync_failure_one_in = plan.sync_failure_one_in}) {}
 
-WallTime Server::wall() const { return kEpoch + wall_skew_ + (timeline_.now() - Instant{}); }
+WallTime Server::wall() const {
+    if (wall_frozen_) return *wall_frozen_;
+    const Duration passed = timeline_.now() - Instant{};
+    return kEpoch + wall_skew_ + passed + Duration{passed.us / 1'000'000 * plan_.clock_drift_ppm};
+}
 
-engine::Now Server::now() const { return {.at = base_ + (timeline_.now() - base_sim_), .wall = wall()}; }
+void Server::freeze_clock(Duration length) {
+    checker_.saw("calendar stands still");
+    wall_frozen_ = wall();
+    timeline_.after(length, [this] { wall_frozen_.reset(); });
+}
+
+engine::Now Server::now() const {
+    return {.at = base_ + (timeline_.now() - base_sim_), .wall = wall()};
+}
 
 void Server::later(Duration delay, Timeline::Step step) {
     timeline_.after(delay, [this, process = process_, step = std::move(step)]() mutable {
@@ -37,6 +53,7 @@ void Server::start() {
     const Duration away{std::max<std::int64_t>(0, wall().us - last.us)};
     base_ = fresh ? Instant{1'000'000} : engine_->last_instant() + away;
     base_sim_ = timeline_.now();
+    engine_->find_bodiless(journal_);
     engine_->start(now());
     take_batches();
     wake(timeline_.now());
@@ -45,14 +62,16 @@ void Server::start() {
 void Server::recover() {
     engine::EngineOptions options{.config = plan_.config, .seed = rng_.next()};
     options.make_champion = [this] {
-        return std::make_unique<MoodyModel>(plan_.seed ^ process_, [this] { return healed_ ? 0U : plan_.model_failure_one_in; });
+        return std::make_unique<MoodyModel>(plan_.seed ^ process_,
+                                            [this] { return healed_ ? 0U : plan_.model_failure_one_in; });
     };
     engine_ = std::make_unique<engine::Engine>(std::move(options));
     if (process_ > 1) {
-        const auto seen = journal_.read(Sequence{checker_.events()}, [&](Sequence first, std::string_view bytes) -> Result<void> {
-            checker_.found(first, bytes, journal_);
-            return {};
-        });
+        const auto seen =
+            journal_.read(Sequence{checker_.events()}, [&](Sequence first, std::string_view bytes) -> Result<void> {
+                checker_.found(first, bytes, journal_);
+                return {};
+            });
         demand(seen.has_value(), "C17", "the journal cannot be read");
     }
     const auto stored = journal_.get_snapshot();
@@ -61,10 +80,11 @@ void Server::recover() {
         const auto snapshot = journal::decode_snapshot((*stored)->bytes);
         demand(snapshot.has_value(), "C17", "the snapshot cannot be decoded");
         const auto restored = engine_->restore(*snapshot);
-        demand(restored.has_value(), "C17", "the snapshot cannot be restored: " + (restored ? "" : restored.error().what));
+        demand(restored.has_value(), "C17",
+               "the snapshot cannot be restored: " + (restored ? "" : restored.error().what));
     }
-    const auto replayed =
-        journal_.read(engine_->last_sequence(), [&](Sequence, std::string_view bytes) { return engine_->replay(bytes, {}); });
+    const auto replayed = journal_.read(engine_->last_sequence(),
+                                        [&](Sequence, std::string_view bytes) { return engine_->replay(bytes, {}); });
     demand(replayed.has_value(), "C17", "the journal cannot be replayed: " + (replayed ? "" : replayed.error().what));
     if (process_ > 1) checker_.recovered(engine_->core(), engine_->last_sequence());
 }
@@ -73,6 +93,7 @@ void Server::heal() {
     healed_ = true;
     journal_.set_faults({});
     journal_.full(false);
+    journal_.exhausted(false);
     paused_until_ = timeline_.now();
 }
 
@@ -83,8 +104,9 @@ void Server::call(Call call) {
 }
 
 void Server::pause(Duration length) {
-    if (up()) paused_until_ = std::max(paused_until_, timeline_.now() + length);
-    ++checker_.seen()["server paused"];
+    if (!up()) return;
+    paused_until_ = std::max(paused_until_, timeline_.now() + length);
+    checker_.saw("server paused");
 }
 
 void Server::wake(Instant at) {
@@ -104,6 +126,7 @@ void Server::turn() {
     for (Call& each : std::exchange(inbox_, {})) each(*engine_);
     engine_->end_turn();
     take_batches();
+    if (stopping_ && !committing_) return end_in_order();
     const Instant next = engine_->next_turn();
     if (next != kNever) wake(base_sim_ + (next - base_));
 }
@@ -115,8 +138,9 @@ void Server::take_batches() {
 
 void Server::commit() {
     committing_ = true;
-    const Duration delay = chance(plan_.commit_stall_one_in) ? milliseconds(rng_.between(500, 3000))
-                                                             : Duration{rng_.between(plan_.commit_min.us, plan_.commit_max.us)};
+    const Duration delay = chance(plan_.commit_stall_one_in)
+                               ? milliseconds(rng_.between(500, 3000))
+                               : Duration{rng_.between(plan_.commit_min.us, plan_.commit_max.us)};
     later(delay, [this] { stored(std::exchange(queue_, {})); });
 }
 
@@ -125,47 +149,47 @@ void Server::stored(std::vector<engine::PendingBatch> group) {
     if (chance(plan_.crash_one_in)) point = static_cast<CrashPoint>(rng_.below(4));
     if (point == CrashPoint::before_append) return crash();
     if (point == CrashPoint::during_append) {
-        ++checker_.seen()["crash while appending"];
+        checker_.saw("crash while appending");
         std::vector<store::JournalBatch> batches;
         for (engine::PendingBatch& batch : group) {
             engine::keep_bodies(batch, journal_);
             if (batch.journal.count > 0) batches.push_back(batch.journal);
         }
         journal_.crash_during(batches);
+        checker_.saw("server crashed");
         return end_process();
     }
-    const auto done = engine::store_batches(group, journal_);
+    const auto done = engine::store_batches(group, journal_, given_up_);
     if (!done && done.error().fault == Fault::no_space) {
         // Not even the reserve is left: wait, the order must not change.
+        checker_.saw("not even the reserve left");
         later(kSpaceRetry, [this, group = std::move(group)]() mutable { stored(std::move(group)); });
         return;
     }
     if (!done) {
-        ++checker_.seen()["store failed for good"];
+        checker_.saw("store failed for good");
         return crash();
     }
     if (!done->empty()) {
-        ++checker_.seen()["disk full entered"];
-        refusing_ = true;
+        checker_.saw("disk full entered");
         call([lost = *done](engine::Engine& engine) {
             engine.refuse_submissions(Error{Fault::exhausted, "the disk is full"});
             for (const TaskId task : lost) engine.abandon_task(task);
         });
         later(seconds(1), [this] {
             call([this](engine::Engine& engine) {
-                engine.refuse_submissions(std::nullopt);
-                refusing_ = false;
+                if (!stopping_) engine.refuse_submissions(std::nullopt);
             });
         });
     }
     for (const engine::PendingBatch& batch : group) checker_.committed(batch.journal);
     if (point == CrashPoint::after_append) {
-        ++checker_.seen()["crash between append and release"];
+        checker_.saw("crash between append and release");
         return crash();
     }
     for (std::size_t i = 0; i < group.size(); ++i) {
         if (point == CrashPoint::during_release && i == group.size() / 2) {
-            ++checker_.seen()["crash in the middle of a release"];
+            checker_.saw("crash in the middle of a release");
             return crash();
         }
         const std::uint64_t process = process_;
@@ -176,11 +200,16 @@ void Server::stored(std::vector<engine::PendingBatch> group) {
     }
     if (chance(plan_.snapshot_one_in)) snapshot();
     committing_ = false;
-    if (!queue_.empty()) commit();
+    if (!queue_.empty()) return commit();
+    if (stopping_) end_in_order();
 }
 
 void Server::write_history(engine::PendingBatch& batch) {
-    for (engine::DecisionNote& note : batch.decisions) batch.history.decisions.push_back(engine::row_of(std::move(note)));
+    if (checker_.thorough())
+        for (engine::DecisionNote& note : batch.decisions) {
+            batch.history.decisions.push_back(engine::row_of(std::move(note)));
+            checker_.decision_told(batch.history.decisions.back().record);
+        }
     demand(history_.write(batch.history).has_value(), "C22", "the history cannot be written");
     for (engine::HistoryQuestion& question : batch.questions) ask(std::move(question));
 }
@@ -188,25 +217,43 @@ void Server::write_history(engine::PendingBatch& batch) {
 void Server::snapshot() {
     const auto at = engine::make_snapshot(journal_, engine_->save_predictor(), released_);
     demand(at.has_value(), "S18", "no snapshot: " + (at ? "" : at.error().what));
-    ++checker_.seen()["snapshot"];
+    checker_.saw("snapshot");
 }
 
 void Server::ask(engine::HistoryQuestion question) {
-    later(microseconds(rng_.between(10, 2000)), [this, question = std::move(question)]() mutable { question(history_, journal_); });
+    later(microseconds(rng_.between(10, 2000)),
+          [this, question = std::move(question)]() mutable { question(history_, journal_); });
+}
+
+void Server::stop() {
+    if (!up() || stopping_) return;
+    checker_.saw("server stopped in order");
+    call([this](engine::Engine& engine) {
+        stopping_ = true;
+        engine.refuse_submissions(Error{Fault::unavailable, "the server is stopping"});
+        engine.tell_workers_to_reconnect("the server is stopping");
+    });
+    later(seconds(5), [this] { crash(); });
 }
 
 void Server::crash() {
     if (!up()) return;
+    checker_.saw("server crashed");
     journal_.crash(rng_.one_in(2));
     end_process();
 }
 
+void Server::end_in_order() {
+    snapshot();
+    end_process();
+}
+
 void Server::end_process() {
-    ++checker_.seen()["server crashed"];
     engine_.reset();
     inbox_.clear();
     queue_.clear();
-    committing_ = refusing_ = false;
+    given_up_ = {};
+    committing_ = stopping_ = false;
     wake_at_ = kNever;
     ++wake_number_;
     paused_until_ = timeline_.now();

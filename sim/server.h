@@ -1,7 +1,7 @@
 #pragma once
-// The server process on simulated time: the production engine, its recovery, its commits and its snapshots, over a journal
-// that fails on purpose. What the Runner does with threads happens here in steps of the timeline, so that a crash can
-// come between any two of them.
+// The server process on simulated time: the production engine, its recovery, its commits and its snapshots, over a
+// journal that fails on purpose. What the Runner does with threads happens here in steps of the timeline, so that a
+// crash can come between any two of them.
 
 #include <deque>
 #include <functional>
@@ -37,9 +37,13 @@ public:
     std::function<void()> on_down;
 
     void jump_clock(Duration by) { wall_skew_ = wall_skew_ + by; }
+    void freeze_clock(Duration length);
+    void stop();  // in order: refuses new work, finishes commits, tells the workers, ends
     void pause(Duration length);
     void crash();
     void fill_disk(bool full) { journal_.full(full); }
+    void exhaust_disk(bool exhausted) { journal_.exhausted(exhausted); }
+    const store::JournalFaultCounts& journal_counts() const { return journal_.counts(); }
     WallTime wall() const;
 
 private:
@@ -53,6 +57,7 @@ private:
     void commit();
     void stored(std::vector<engine::PendingBatch> group);
     void end_process();
+    void end_in_order();
     void ask(engine::HistoryQuestion question);
     void write_history(engine::PendingBatch& batch);
     engine::Now now() const;
@@ -71,16 +76,18 @@ private:
     std::uint64_t process_ = 0;
     bool healed_ = false;
     Duration wall_skew_;
-    Instant base_;       // of the engine's clock
-    Instant base_sim_;   // the same moment on the timeline
+    Instant base_;      // of the engine's clock
+    Instant base_sim_;  // the same moment on the timeline
     Instant paused_until_;
     Instant wake_at_ = kNever;
     std::uint64_t wake_number_ = 0;
     std::vector<Call> inbox_;
     std::vector<engine::PendingBatch> queue_;
+    engine::GivenUp given_up_;
     Sequence released_;
     bool committing_ = false;
-    bool refusing_ = false;
+    bool stopping_ = false;
+    std::optional<WallTime> wall_frozen_;
 };
 
 }  // namespace nexus::sim

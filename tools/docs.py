@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Keeps the documents true: every relative link and every repository path named in back quotes exists, every `make` target
-and every `nexus VERB` a document tells the reader to type exists, and no line names a machine-local path."""
+and every `nexus VERB` a document tells the reader to type exists, no line names a machine-local path, and each clause of
+docs/contract.md names tests that exist."""
 import pathlib
 import re
 import subprocess
@@ -34,6 +35,24 @@ for name in files:
     for verb in re.findall(r"^\s*(?:\$ )?(?:bin/)?nexus ([a-z][a-z-]*)", page, re.M):
         if verbs is not None and verb not in verbs:
             problems.append(f"{name}: `nexus {verb}` is not a verb")
+# The clauses promised on the embedded store, and the tests that the page says show them.
+clauses = {f"C{n}" for n in [*range(1, 10), *range(11, 18), *range(20, 26)]}
+titles = set()
+for test in (root / "test/contract").glob("*_test.cc"):
+    titles |= set(re.findall(r'TEST_CASE\(\s*"(C\d+: [^"]+)"', test.read_text()))
+rows = re.findall(r"^\| (C\d+) [^|]*\|[^|]*\|([^|]*)\|$", (root / "docs/contract.md").read_text(), re.M)
+for clause in sorted(clauses - {clause for clause, _ in rows}):
+    problems.append(f"docs/contract.md: clause {clause} has no row with its test")
+for clause, cell in rows:
+    named = re.findall(r"`([^`]+)`", cell)
+    if not any(title.startswith(clause + ":") for title in named):
+        problems.append(f"docs/contract.md: clause {clause} names no test")
+    for title in named:
+        if title not in titles:
+            problems.append(f"docs/contract.md: clause {clause} names the test '{title}', which does not exist")
+named = {title for _, cell in rows for title in re.findall(r"`([^`]+)`", cell)}
+for title in sorted(titles - named):
+    problems.append(f"docs/contract.md: the test '{title}' is not named")
 for problem in problems:
     print(problem)
 sys.exit(1 if problems else 0)

@@ -211,6 +211,8 @@ void Scheduler::State::requeue(Index task, Duration delay) {
     if (t.side != kNone && sides[t.side].deadline.us != 0 &&
         sides[t.side].deadline.us <= saturating_add(now.us, wall_offset.us))
         return end_task(task, {.state = TaskState::expired, .outcome = AttemptOutcome::cancelled});
+    // That timer may be spent: the calendar passed the deadline and was set back since.
+    if (t.side != kNone && sides[t.side].deadline.us != 0) set_wall_timer(sides[t.side].deadline, task);
     t.place = Place::nowhere;
     t.ticket = new_ticket();
     ++counters.requeues;

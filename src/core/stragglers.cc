@@ -30,6 +30,8 @@ void Scheduler::State::straggler_due(Index r) {
     const Index task = run.task;
     Task& t = tasks[task];
     if (t.run != r || t.copy != kNone || run.orphan) return;
+    const std::int64_t calendar = saturating_add(now.us, wall_offset.us);
+    if (t.side != kNone && sides[t.side].deadline.us != 0 && sides[t.side].deadline.us <= calendar) return;
     run.flagged = true;
     const std::int64_t elapsed = now.us - run.started.us;
     set_timer(now + Duration{std::max<std::int64_t>(elapsed / 2, 100'000)}, TimerKind::straggler, r, run.ticket);

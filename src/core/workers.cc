@@ -152,10 +152,11 @@ void Scheduler::State::on(const WorkerLeft& fact) {
     end_session(w);
     if (!fact.planned) ++counters.workers_lost;
     for (const Index r : std::vector<Index>(workers[w].runs)) {
-        if (fact.planned) {
+        const bool exclusive = classes[runs[r].cls].spec.exclusive;
+        if (!fact.planned) {
+            orphan(r, now + (exclusive ? config.lease : config.close_grace));
+        } else if (!exclusive || !runs[r].orphan) {  // else an older process of that name may still be at it
             lose_run(r, false);
-        } else {
-            orphan(r, now + (classes[runs[r].cls].spec.exclusive ? config.lease : config.close_grace));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/bytes.h"
 #include "engine/body.h"
@@ -122,6 +123,7 @@ void Engine::start(Now now) {
     // The configuration is part of the journal from its first moment: a replay must not depend on what a later start
     // says.
     if (fresh && options_.config != core::Config{}) apply(core::ConfigChanged{.config = options_.config});
+    for (const TaskId task : std::exchange(bodiless_, {})) abandon_task(task);
     for (const TaskId id : core_.tasks_after(TaskId{}, SIZE_MAX))
         if (Live* live = live_.find(id)) {
             live->unread = true;

@@ -71,7 +71,11 @@ struct PendingBatch {
     store::JournalBatch journal;  // count 0: nothing to store
     std::vector<TaskId> keep;  // of `journal.drops`: ended without success; the body is kept as result, for a re-drive
     std::vector<Reply> replies;
-    std::vector<Reply> submits;  // answers to submissions: good only when `journal.puts` are stored too
+    struct SubmitReply {
+        Reply reply;
+        std::vector<TaskId> duplicates;  // earlier tasks that the answer vouches for
+    };
+    std::vector<SubmitReply> submits;  // answers to submissions: good only when `journal.puts` are stored too
     std::vector<Outgoing> orders;
     std::vector<Notice> notices;
     store::HistoryBatch history;
@@ -104,6 +108,8 @@ public:
     Result<void> restore(const journal::Snapshot& snapshot);
     // Applies a stored batch again; compares digests. History of what ended is collected for the next batch.
     Result<void> replay(std::string_view batch_bytes, Sequence skip_event);
+    // Looks for tasks that an earlier process stored without a body and could not abandon any more: start() does.
+    void find_bodiless(store::JournalStore& store);
     // The journal goes on from here: the first event of this process.
     void start(Now now);
     Instant last_instant() const { return core_.now(); }
@@ -306,6 +312,7 @@ private:
     std::string cancel_reason_;
 
     std::unordered_set<TaskId, IdHash> abandoned_;  // their keys are free
+    std::vector<TaskId> bodiless_;                  // found at recovery, to be abandoned by start()
 
     std::optional<Error> refusal_;
     Instant wake_ = kNever;
@@ -338,11 +345,18 @@ void Engine::reply(Done<T> done, Result<T> value) {
 
 // Before storing: moves the bodies that are kept for a re-drive to the results.
 void keep_bodies(PendingBatch& batch, store::JournalStore& store);
-// Appends the batches in one store call. When the disk has no room for new bodies, their submitters are told that the
-// outcome is unknown, everything else is stored from the reserve, and the tasks without a body are returned: pass each
-// to Engine::abandon_task. Fault no_space: not even the reserve is left; call again with the same batches later. Any
-// other fault: the store is finished.
-Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store);
+// Tasks whose bodies found no room. One per process, kept between the calls of store_batches: until the engine has
+// heard of them, it may answer a repeated submission with such a task.
+struct GivenUp {
+    std::unordered_set<TaskId, IdHash> tasks;
+    std::vector<TaskId> untold;  // not yet returned, because not even the reserve had room
+};
+// Appends the batches in one store call. When the disk has no room for new bodies, their submitters, and those who were
+// to be answered with one of these tasks, are told that the outcome is unknown, everything else is stored from the
+// reserve, and the tasks without a body are returned: pass each to Engine::abandon_task. Fault no_space: not even the
+// reserve is left; call again with the same batches later. Any other fault: the store is finished.
+Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store,
+                                          GivenUp& given_up);
 // Does what a durable batch allows: orders (with bodies from the store), replies, notices. `post` takes what the engine
 // must hear of it. Called in order of the batches, by one thread.
 using Post = std::function<void(std::move_only_function<void(Engine&)>)>;

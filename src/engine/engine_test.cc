@@ -8,6 +8,7 @@
 
 #include "engine/body.h"
 #include "engine/snapshotter.h"
+#include "store/memory/faulty_journal.h"
 #include "store/memory/memory_history.h"
 #include "store/memory/memory_journal.h"
 
@@ -182,6 +183,109 @@ TEST_CASE("C3: the same idempotency key makes one task, another body is refused"
     Submission foreign = other;
     foreign.spec.tenant = "somebody-else";
     CHECK(world.submit(foreign).has_value());
+}
+
+// A disk without room for new bodies, one call at a time.
+struct FullDisk : World {
+    store::FaultyJournal disk{1, {}};
+    GivenUp given_up;
+    using Answer = std::optional<Result<std::vector<Submitted>>>;
+
+    void ask(const Submission& item, Answer& answer) {
+        engine->begin_turn(now);
+        engine->submit({item}, [&answer](Result<std::vector<Submitted>> value) { answer.emplace(std::move(value)); });
+        engine->end_turn();
+    }
+    std::vector<TaskId> store() {
+        std::vector<PendingBatch> batches;
+        while (engine->has_batch()) batches.push_back(engine->take_batch());
+        auto lost = store_batches(batches, disk, given_up);
+        REQUIRE(lost.has_value());
+        for (PendingBatch& batch : batches) release(batch, disk, engine->post);
+        return *lost;
+    }
+};
+
+TEST_CASE("C1: a repeated submission is not answered with a task whose body found no room") {
+    FullDisk world;
+    world.engine = std::make_unique<Engine>(EngineOptions{});
+    world.engine->start(world.now);
+    world.store();
+    Submission item = a_task();
+    item.idempotency_key = "k";
+    world.disk.full(true);
+    FullDisk::Answer first, second, third;
+    world.ask(item, first);
+    std::vector<PendingBatch> stored;
+    stored.push_back(world.engine->take_batch());
+    world.ask(item, second);  // while the first is being stored
+    auto lost = store_batches(stored, world.disk, world.given_up);
+    REQUIRE(lost.has_value());
+    REQUIRE(lost->size() == 1);
+    REQUIRE(first.has_value());
+    CHECK(first->error().fault == Fault::unavailable);
+    CHECK(world.store().empty());
+    REQUIRE(second.has_value());
+    REQUIRE_FALSE(second->has_value());
+    CHECK(second->error().fault == Fault::unavailable);
+    world.engine->begin_turn(world.now);
+    world.engine->abandon_task(lost->front());
+    world.engine->end_turn();
+    world.disk.full(false);
+    world.ask(item, third);
+    world.store();
+    REQUIRE(third->has_value());
+    CHECK_FALSE((*third)->front().duplicate);
+    CHECK(world.disk.has_body((*third)->front().task));
+}
+
+TEST_CASE("C1: bodies given up while not even the reserve had room are told once there is") {
+    FullDisk world;
+    world.engine = std::make_unique<Engine>(EngineOptions{});
+    world.engine->start(world.now);
+    world.store();
+    world.disk.full(true);
+    world.disk.exhausted(true);
+    FullDisk::Answer answer;
+    world.ask(a_task(), answer);
+    std::vector<PendingBatch> batches;
+    batches.push_back(world.engine->take_batch());
+    const auto refused = store_batches(batches, world.disk, world.given_up);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().fault == Fault::no_space);
+    world.disk.exhausted(false);
+    const auto lost = store_batches(batches, world.disk, world.given_up);
+    REQUIRE(lost.has_value());
+    CHECK(lost->size() == 1);
+}
+
+TEST_CASE("C1: what was stored without its body is abandoned at the next start, and its key is free") {
+    FullDisk world;
+    world.engine = std::make_unique<Engine>(EngineOptions{});
+    world.engine->start(world.now);
+    world.store();
+    Submission item = a_task();
+    item.idempotency_key = "k";
+    world.disk.full(true);
+    FullDisk::Answer first, second;
+    world.ask(item, first);
+    const std::vector<TaskId> lost = world.store();
+    REQUIRE(lost.size() == 1);
+    // The process ends before it abandons the task.
+    world.disk.full(false);
+    world.engine = std::make_unique<Engine>(EngineOptions{.seed = 2});
+    REQUIRE(world.disk.read({}, [&](Sequence, std::string_view bytes) { return world.engine->replay(bytes, {}); })
+                .has_value());
+    CHECK(world.engine->live_tasks() == 1);
+    world.engine->find_bodiless(world.disk);
+    world.now.at = world.now.at + hours(24 * 8);  // so long that the start itself ends the task
+    world.engine->start(world.now);
+    CHECK(world.engine->live_tasks() == 0);
+    world.ask(item, second);
+    world.store();
+    REQUIRE(second->has_value());
+    CHECK_FALSE((*second)->front().duplicate);
+    CHECK((*second)->front().task != lost.front());
 }
 
 TEST_CASE("C13: a restart keeps what workers hold and runs nothing twice") {

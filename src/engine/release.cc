@@ -1,6 +1,7 @@
 // What happens with a batch once it is stored, or could not be.
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/body.h"
 #include "engine/engine.h"
@@ -22,10 +23,12 @@ void keep_bodies(PendingBatch& batch, store::JournalStore& store) {
 
 namespace {
 
+constexpr std::size_t kGivenUpMax = 100'000;
+const Error kUnknown{Fault::unavailable,
+                     "the disk of the server is full; the outcome is unknown, retry with the same key"};
+
 std::vector<TaskId> give_up_bodies(PendingBatch& batch) {
-    static const Error kUnknown{Fault::unavailable,
-                                "the disk of the server is full; the outcome is unknown, retry with the same key"};
-    for (PendingBatch::Reply& reply : batch.submits) reply(&kUnknown);
+    for (PendingBatch::SubmitReply& submit : batch.submits) submit.reply(&kUnknown);
     batch.submits.clear();
     std::vector<TaskId> lost;
     for (const store::BodyPut& put : batch.journal.puts) lost.push_back(put.task);
@@ -51,20 +54,28 @@ Result<void> append(std::vector<PendingBatch>& batches, store::JournalStore& sto
 
 }  // namespace
 
-Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store) {
-    for (PendingBatch& batch : batches)
+Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store,
+                                          GivenUp& given_up) {
+    for (PendingBatch& batch : batches) {
         if (!batch.keep.empty()) keep_bodies(batch, store);
-    std::vector<TaskId> lost;
+        if (given_up.tasks.empty()) continue;
+        std::erase_if(batch.submits, [&](PendingBatch::SubmitReply& submit) {
+            const bool lost =
+                std::ranges::any_of(submit.duplicates, [&](TaskId task) { return given_up.tasks.contains(task); });
+            if (lost) submit.reply(&kUnknown);
+            return lost;
+        });
+    }
     auto done = append(batches, store);
     if (!done && done.error().fault == Fault::no_space) {
-        for (PendingBatch& batch : batches) {
-            const std::vector<TaskId> of_batch = give_up_bodies(batch);
-            lost.insert(lost.end(), of_batch.begin(), of_batch.end());
-        }
+        for (PendingBatch& batch : batches)
+            for (const TaskId task : give_up_bodies(batch)) given_up.untold.push_back(task);
+        if (given_up.tasks.size() > kGivenUpMax) given_up.tasks.clear();
+        given_up.tasks.insert(given_up.untold.begin(), given_up.untold.end());
         done = append(batches, store);
     }
     if (!done) return std::unexpected(std::move(done).error());
-    return lost;
+    return std::exchange(given_up.untold, {});
 }
 
 namespace {
@@ -103,7 +114,7 @@ void release(PendingBatch& batch, store::JournalStore& store, const Post& post) 
         });
         out.link->send(std::move(out.orders));
     }
-    for (PendingBatch::Reply& reply : batch.submits) reply(nullptr);
+    for (PendingBatch::SubmitReply& submit : batch.submits) submit.reply(nullptr);
     for (PendingBatch::Reply& reply : batch.replies) reply(nullptr);
     if (!batch.recall.empty()) recall(batch.recall, store, post);
     for (PendingBatch::Notice& notice : batch.notices)
@@ -112,7 +123,7 @@ void release(PendingBatch& batch, store::JournalStore& store, const Post& post) 
 }
 
 void refuse(PendingBatch& batch, const Error& error) {
-    for (PendingBatch::Reply& reply : batch.submits) reply(&error);
+    for (PendingBatch::SubmitReply& submit : batch.submits) submit.reply(&error);
     for (PendingBatch::Reply& reply : batch.replies) reply(&error);
     batch.submits.clear();
     batch.replies.clear();

@@ -228,6 +228,7 @@ private:
     std::condition_variable commit_wake_;
     std::deque<PendingBatch> commits_;
     bool commits_end_ = false;
+    GivenUp given_up_;  // of the committer
     std::atomic<std::uint64_t> commit_bytes_ = 0;
     std::atomic<std::int64_t> last_commit_ns_ = 0;
     std::atomic<std::uint64_t> released_ = 0;  // the last event whose batch is released and whose history is given away
@@ -308,6 +309,7 @@ void RunnerThreads::go() {
     pthread_setname_np(committer_.native_handle(), "nexus-commit");
     snapshots_ = std::thread([this] { snapshot_loop(); });
     pthread_setname_np(snapshots_.native_handle(), "nexus-snapshot");
+    engine_->find_bodiless(journal_);
     engine_->start(now());
     if (options_.config_wins && !recovery_.fresh) {
         engine_->configure(
@@ -425,11 +427,11 @@ void RunnerThreads::commit_loop() {
 // Appends until it is done or the store is finished. What found no room is abandoned.
 Result<void> RunnerThreads::append(std::vector<PendingBatch>& batches) {
     const std::int64_t begin = steady_ns();
-    auto stored = store_batches(batches, journal_);
+    auto stored = store_batches(batches, journal_, given_up_);
     while (!stored && stored.error().fault == Fault::no_space && !stopping_) {
         space_retry_at_us_ = steady_ns() / 1000 + kSpaceRetry.us;
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
-        stored = store_batches(batches, journal_);
+        stored = store_batches(batches, journal_, given_up_);
     }
     last_commit_ns_ = steady_ns() - begin;
     if (!stored) return std::unexpected(std::move(stored).error());

@@ -58,7 +58,11 @@ void Engine::submit(std::vector<Submission> items, Done<std::vector<Submitted>> 
     }
     Answer answer(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) submit_one(items[i], answer[i]);
-    batch_.submits.push_back(reply_of<Answer>(std::move(done), std::move(answer)));
+    std::vector<TaskId> duplicates;
+    for (const Submitted& each : answer)
+        if (each.duplicate) duplicates.push_back(each.task);
+    batch_.submits.push_back(
+        {.reply = reply_of<Answer>(std::move(done), std::move(answer)), .duplicates = std::move(duplicates)});
 }
 
 void Engine::submit_one(Submission& item, Submitted& out) {
@@ -132,13 +136,19 @@ void Engine::cancel(TaskId task, std::string reason, Done<TaskInfo> done) {
     reply<TaskInfo>(std::move(done), std::move(info));
 }
 
+// A task that ended meanwhile, e.g. by its deadline, is named all the same: its key must be free.
 void Engine::abandon_task(TaskId task) {
-    if (!live_.contains(task)) return;
     if (abandoned_.size() >= EngineSection::kAbandonedMax) abandoned_.clear();
     abandoned_.insert(task);
     cancel_reason_ = kAbandoned;
     apply(core::CancelRequested{.task = task, .reason = kAbandoned});
     cancel_reason_.clear();
+}
+
+void Engine::find_bodiless(store::JournalStore& store) {
+    for (std::size_t slot = 0; slot < live_.slots(); ++slot)
+        if (const TaskId task = live_.task_at(slot); task && !store.has_body(task)) bodiless_.push_back(task);
+    std::ranges::sort(bodiless_);
 }
 
 void Engine::fail_unreadable(TaskId task, AttemptId attempt) {
@@ -198,7 +208,7 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
     again.spec.idempotency_hi = again.spec.idempotency_lo = again.spec.body_hash = 0;
     Submitted out;
     submit_one(again, out);
-    batch_.submits.push_back(reply_of<Submitted>(std::move(done), std::move(out)));
+    batch_.submits.push_back({.reply = reply_of<Submitted>(std::move(done), std::move(out)), .duplicates = {}});
 }
 
 // ---- operators

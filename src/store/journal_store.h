@@ -1,5 +1,5 @@
 #pragma once
-// The journal port: ordered, durable batches of events, with the task bodies beside them. At most 8 methods.
+// The journal port: ordered, durable batches of events, with the task bodies beside them.
 //
 // Threads: append() and trim() are called by one committer thread; payload() and result() by any thread; the rest before
 // the engine starts or by the snapshot thread. Every method returns only when its effect is durable at level().
@@ -66,6 +66,8 @@ public:
     // The body of a live task / the result of a finished one. Fault not_found when there is none.
     virtual Result<std::string> body(TaskId task) = 0;
     virtual Result<std::string> result(TaskId task) = 0;
+    // Whether there is a body, without reading it.
+    virtual bool has_body(TaskId task) = 0;
 
     virtual Durability level() const = 0;
 };

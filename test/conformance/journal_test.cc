@@ -29,6 +29,7 @@ JournalBatch with_body(JournalBatch batch, std::uint64_t n, std::size_t bytes = 
 
 bool has_body(store::JournalStore& store, std::uint64_t n) {
     const auto body = store.body(task_of(n));
+    CHECK_EQ(store.has_body(task_of(n)), body.has_value());
     if (!body) {
         CHECK(body.error().fault == Fault::not_found);
         return false;
@@ -295,7 +296,8 @@ TEST_CASE("bodies can be read by other threads while the committer appends, drop
                 const std::uint64_t n = newest - rng.below(std::min(newest, kLiving / 2));
                 const auto body = rig.store().body(task_of(n));
                 // It may have been dropped since `newest` was read, never changed.
-                if (body ? *body != body_of(n, 300) : body.error().fault != Fault::not_found || appended < n + kLiving) ++wrong;
+                if (body ? *body != body_of(n, 300) : body.error().fault != Fault::not_found || appended < n + kLiving)
+                    ++wrong;
             }
         };
         std::thread readers[2] = {std::thread(read, 1), std::thread(read, 2)};

@@ -25,7 +25,7 @@ void FaultyJournal::store(const JournalBatch& batch) {
 Result<void> FaultyJournal::append(std::span<const JournalBatch> batches) {
     if (auto ok = refuse_if_failed(); !ok) return ok;
     const bool has_puts = std::ranges::any_of(batches, [](const JournalBatch& b) { return !b.puts.empty(); });
-    if (has_puts && (full_ || chance(faults_.no_space_one_in))) {
+    if (exhausted_ || (has_puts && (full_ || chance(faults_.no_space_one_in)))) {
         ++counts_.refused_full;
         return fail(Fault::no_space, "the disk is full: no new tasks until it is not");
     }
@@ -41,8 +41,7 @@ Result<void> FaultyJournal::append(std::span<const JournalBatch> batches) {
     return {};
 }
 
-Result<void> FaultyJournal::read(Sequence after,
-                                 const std::function<Result<void>(Sequence, std::string_view)>& visit) {
+Result<void> FaultyJournal::read(Sequence after, const std::function<Result<void>(Sequence, std::string_view)>& visit) {
     return present_->read(after, [&](Sequence first, std::string_view bytes) {
         if (!chance(faults_.bit_flip_one_in) || bytes.empty()) return visit(first, bytes);
         ++counts_.bit_flips;
@@ -61,7 +60,9 @@ Result<void> FaultyJournal::put_snapshot(const StoredSnapshot& snapshot) {
     return present_->put_snapshot(snapshot);
 }
 
-Result<std::optional<StoredSnapshot>> FaultyJournal::get_snapshot() { return present_->get_snapshot(); }
+Result<std::optional<StoredSnapshot>> FaultyJournal::get_snapshot() {
+    return present_->get_snapshot();
+}
 
 Result<void> FaultyJournal::trim(Sequence upto) {
     if (auto ok = refuse_if_failed(); !ok) return ok;
@@ -78,7 +79,13 @@ Result<std::string> FaultyJournal::body(TaskId task) {
     return fail(Fault::corrupt, "body of task " + to_text(task) + ": segment has a wrong checksum");
 }
 
-Result<std::string> FaultyJournal::result(TaskId task) { return present_->result(task); }
+Result<std::string> FaultyJournal::result(TaskId task) {
+    return present_->result(task);
+}
+
+bool FaultyJournal::has_body(TaskId task) {
+    return present_->has_body(task);
+}
 
 void FaultyJournal::sync_all() {
     if (!durable_) return;

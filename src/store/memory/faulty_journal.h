@@ -3,6 +3,7 @@
 // clock. How long a call takes is for the caller to simulate.
 //
 //   Full disk      while full(true), or by chance, batches with new bodies are refused with no_space; nothing is stored
+//   Exhausted      while exhausted(true), every batch is refused with no_space: not even the reserve is left
 //   Failed sync    by chance an append fails with unavailable; whether its batches are stored is unknown. Everything is
 //                  refused from then on, until the machine restarts (crash())
 //   Crash          crash() ends the process. At level process, a power loss also loses a seeded part of what was
@@ -45,10 +46,12 @@ public:
     Result<void> trim(Sequence upto) override;
     Result<std::string> body(TaskId task) override;
     Result<std::string> result(TaskId task) override;
+    bool has_body(TaskId task) override;
     Durability level() const override { return options_.level; }
 
     void set_faults(JournalFaults faults) { faults_ = faults; }
     void full(bool is_full) { full_ = is_full; }
+    void exhausted(bool is_exhausted) { exhausted_ = is_exhausted; }
     // The process ends and may start again: what follows is a new start on what is left. `power` = the machine too.
     void crash(bool power);
     void crash_during(std::span<const JournalBatch> batches);
@@ -72,6 +75,7 @@ private:
     std::unique_ptr<MemoryJournal> durable_;  // level process only: what a power loss leaves
     std::vector<JournalBatch> unsynced_;      // level process only: appended since
     bool full_ = false;
+    bool exhausted_ = false;
     bool failed_ = false;
 };
 

@@ -29,8 +29,7 @@ Result<void> MemoryJournal::append(std::span<const JournalBatch> batches) {
     return {};
 }
 
-Result<void> MemoryJournal::read(Sequence after,
-                                 const std::function<Result<void>(Sequence, std::string_view)>& visit) {
+Result<void> MemoryJournal::read(Sequence after, const std::function<Result<void>(Sequence, std::string_view)>& visit) {
     // One batch at a time is copied out, so that `visit` may call the store.
     for (Sequence at = after;;) {
         Sequence first;
@@ -93,6 +92,11 @@ Result<std::string> MemoryJournal::body(TaskId task) {
     const auto found = bodies_.find(task);
     if (found == bodies_.end()) return fail(Fault::not_found, "no body of task " + to_text(task));
     return found->second;
+}
+
+bool MemoryJournal::has_body(TaskId task) {
+    const std::lock_guard lock(mutex_);
+    return bodies_.contains(task);
 }
 
 Result<std::string> MemoryJournal::result(TaskId task) {

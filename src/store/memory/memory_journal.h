@@ -16,10 +16,10 @@
 namespace nexus::store {
 
 struct MemoryJournalOptions {
-    Durability level = Durability::process;          // what level() claims; simulations claim what they simulate
+    Durability level = Durability::process;  // what level() claims; simulations claim what they simulate
     Duration result_age_max = hours(24);
-    std::uint64_t result_bytes_max = 256ULL << 20;   // the oldest go first
-    std::function<WallTime()> now;                   // for the age of results; empty: they age by bytes only
+    std::uint64_t result_bytes_max = 256ULL << 20;  // the oldest go first
+    std::function<WallTime()> now;                  // for the age of results; empty: they age by bytes only
 };
 
 class MemoryJournal final : public JournalStore {
@@ -27,8 +27,13 @@ public:
     explicit MemoryJournal(MemoryJournalOptions options = {}) : options_(std::move(options)) {}
     // Copies what is stored; no thread may use `other` meanwhile.
     MemoryJournal(const MemoryJournal& other)
-        : options_(other.options_), batches_(other.batches_), next_(other.next_), snapshot_(other.snapshot_),
-          bodies_(other.bodies_), results_(other.results_), results_by_age_(other.results_by_age_),
+        : options_(other.options_),
+          batches_(other.batches_),
+          next_(other.next_),
+          snapshot_(other.snapshot_),
+          bodies_(other.bodies_),
+          results_(other.results_),
+          results_by_age_(other.results_by_age_),
           result_bytes_(other.result_bytes_) {}
     MemoryJournal& operator=(const MemoryJournal&) = delete;
 
@@ -40,6 +45,7 @@ public:
     Result<void> trim(Sequence upto) override;
     Result<std::string> body(TaskId task) override;
     Result<std::string> result(TaskId task) override;
+    bool has_body(TaskId task) override;
     Durability level() const override { return options_.level; }
 
 private:

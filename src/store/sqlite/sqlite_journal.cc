@@ -249,6 +249,8 @@ Result<std::string> SqliteJournal::result(TaskId task) {
     return stored(results_, select_result_, task, "result");
 }
 
+bool SqliteJournal::has_body(TaskId task) { return bodies_.find(task).has_value(); }
+
 Result<std::string> SqliteJournal::stored(Segments& segments, Statement& select, TaskId task, const char* what) {
     for (;;) {
         const auto found = segments.find(task);

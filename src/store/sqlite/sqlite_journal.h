@@ -65,6 +65,7 @@ public:
     Result<void> trim(Sequence upto) override;
     Result<std::string> body(TaskId task) override;
     Result<std::string> result(TaskId task) override;
+    bool has_body(TaskId task) override;
     Durability level() const override { return options_.level; }
 
     const OpenReport& open_report() const { return report_; }

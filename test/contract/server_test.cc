@@ -1,0 +1,249 @@
+// What is promised about the server and its store: C17, C20, C22, C24, C25.
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+
+#include "contract/house.h"
+#include "engine/history_writer.h"
+#include "engine/runner.h"
+#include "engine/snapshotter.h"
+#include "journal/codec.h"
+#include "store/memory/memory_journal.h"
+
+using namespace nexus;
+using namespace nexus::engine;
+using namespace nexus::test;
+
+namespace {
+
+// A journal whose disk can be told to fail. Thread-safe, as the port demands.
+class SickJournal final : public store::JournalStore {
+public:
+    std::atomic<bool> broken = false, full = false;
+
+    Result<void> append(std::span<const store::JournalBatch> batches) override {
+        if (broken) return fail(Fault::unavailable, "sync failed");
+        const bool puts =
+            std::ranges::any_of(batches, [](const store::JournalBatch& batch) { return !batch.puts.empty(); });
+        if (full && puts) return fail(Fault::no_space, "no space");
+        return inner_.append(batches);
+    }
+    Result<void> read(Sequence after, const std::function<Result<void>(Sequence, std::string_view)>& visit) override {
+        return inner_.read(after, visit);
+    }
+    Result<void> put_snapshot(const store::StoredSnapshot& snapshot) override { return inner_.put_snapshot(snapshot); }
+    Result<std::optional<store::StoredSnapshot>> get_snapshot() override { return inner_.get_snapshot(); }
+    Result<void> trim(Sequence upto) override { return inner_.trim(upto); }
+    Result<std::string> body(TaskId task) override { return inner_.body(task); }
+    Result<std::string> result(TaskId task) override { return inner_.result(task); }
+    bool has_body(TaskId task) override { return inner_.has_body(task); }
+    store::Durability level() const override { return store::Durability::disk; }
+
+private:
+    store::MemoryJournal inner_;
+};
+
+// Told from the release thread, looked at when the Runner has stopped or after an answer that came later.
+struct QuietLink : WorkerLink {
+    std::mutex mutex;
+    std::vector<Assignment> assigned;
+    bool sent_away = false;
+    void send(WorkerOrders orders) override {
+        const std::lock_guard lock(mutex);
+        for (Assignment& each : orders.assign) assigned.push_back(std::move(each));
+        sent_away = sent_away || !orders.reconnect.empty();
+    }
+};
+
+template <class T, class F>
+Result<T> ask(F&& f) {
+    std::promise<Result<T>> promise;
+    f([&](Result<T> value) { promise.set_value(std::move(value)); });
+    return promise.get_future().get();
+}
+
+Result<std::vector<Submitted>> submit(Runner& runner, Submission item) {
+    return ask<std::vector<Submitted>>([&](auto done) { runner.submit({std::move(item)}, std::move(done)); });
+}
+
+SessionId join(Runner& runner, const std::shared_ptr<QuietLink>& link) {
+    WorkerHello hello;
+    hello.joined.name = "w";
+    hello.joined.slots = 1;
+    hello.joined.offered = {-1, -1, -1, {}};
+    return ask<SessionId>([&](auto done) { runner.connect(std::move(hello), link, std::move(done)); }).value();
+}
+
+}  // namespace
+
+TEST_CASE("C17: after a failed sync nothing is acknowledged, and the process is told to end") {
+    SickJournal journal;
+    store::MemoryHistory history;
+    std::atomic<int> fatal = 0;
+    auto runner = Runner::start({.on_fatal = [&](const Error&) { ++fatal; }}, journal, history);
+    REQUIRE(runner.has_value());
+    REQUIRE(submit(**runner, a_task()).has_value());
+    journal.broken = true;
+    CHECK(submit(**runner, a_task()).error().fault == Fault::unavailable);
+    CHECK_FALSE((*runner)->ready());
+    journal.broken = false;  // the next sync would say that all is well: nobody asks for it
+    CHECK(submit(**runner, a_task()).error().fault == Fault::unavailable);
+    CHECK_FALSE((*runner)->stop().has_value());
+    CHECK(fatal == 1);
+}
+
+TEST_CASE("C17: a full disk refuses submissions, takes completions, and is left without a restart") {
+    SickJournal journal;
+    store::MemoryHistory history;
+    auto runner = Runner::start({}, journal, history);
+    REQUIRE(runner.has_value());
+    auto link = std::make_shared<QuietLink>();
+    const SessionId session = join(**runner, link);
+    const TaskId task = submit(**runner, a_task())->front().task;
+    AttemptId attempt;
+    {
+        const std::lock_guard lock(link->mutex);
+        REQUIRE(link->assigned.size() == 1);
+        attempt = link->assigned[0].order.attempt;
+    }
+    journal.full = true;
+    CHECK_FALSE(submit(**runner, keyed("k")).has_value());
+    WorkerReport report;
+    report.finished.push_back({.task = task, .attempt = attempt, .run = milliseconds(1)});
+    (*runner)->report(session, std::move(report));
+    CHECK(ask<TaskInfo>([&](auto done) { (*runner)->get(task, false, std::move(done)); })->state ==
+          core::TaskState::succeeded);
+    CHECK_FALSE((*runner)->ready());
+    journal.full = false;
+    for (int i = 0; i < 300; ++i) {
+        const auto answer = submit(**runner, keyed("k"));
+        if (!answer) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(50));
+            continue;
+        }
+        CHECK_FALSE(answer->front().duplicate);
+        CHECK(journal.has_body(answer->front().task));
+        CHECK((*runner)->ready());
+        return;
+    }
+    FAIL("the server did not come back");
+}
+
+TEST_CASE("C17: a journal that is damaged in the middle is refused at the start") {
+    House house;
+    for (int i = 0; i < 3; ++i) house.submitted(a_task());
+    std::vector<std::string> batches;
+    REQUIRE(house.journal
+                ->read({},
+                       [&](Sequence, std::string_view bytes) -> Result<void> {
+                           batches.emplace_back(bytes);
+                           return {};
+                       })
+                .has_value());
+    REQUIRE(batches.size() >= 3);
+    for (std::size_t byte = 0; byte < batches[1].size(); ++byte) {
+        Engine engine{EngineOptions{}};
+        REQUIRE(engine.replay(batches[0], {}).has_value());
+        std::string damaged = batches[1];
+        damaged[byte] = static_cast<char>(damaged[byte] ^ 4);
+        CHECK_FALSE(engine.replay(damaged, {}).has_value());
+    }
+    Engine engine{EngineOptions{}};
+    REQUIRE(engine.replay(batches[0], {}).has_value());
+    CHECK(engine.replay(batches[2], {}).error().fault == Fault::corrupt);  // one is missing
+}
+
+TEST_CASE("C20: the same journal gives the same decisions; one that gives others is refused") {
+    House house;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = house.join("w", link, 2);
+    for (int i = 0; i < 10; ++i) house.submitted(a_task());
+    for (std::size_t i = 0; i < 6; ++i)
+        house.finish(session, link->assigned()[i],
+                     i % 3 == 0 ? core::AttemptOutcome::failed : core::AttemptOutcome::succeeded);
+    const std::uint64_t digest = house.engine->core().digest();
+    for (int twin = 0; twin < 2; ++twin) {
+        Engine again{EngineOptions{.seed = 77}};
+        REQUIRE(house.journal->read({}, [&](Sequence, std::string_view bytes) { return again.replay(bytes, {}); })
+                    .has_value());
+        CHECK(again.core().digest() == digest);
+    }
+    // The recorded digest of a batch is what a replay must come to.
+    journal::BatchWriter writer(Sequence{1}, 0, core::kCoreVersion);
+    writer.add({.at = Instant{1}, .what = core::EngineStarted{.seed = 1, .wall_offset = {}}});
+    Engine other{EngineOptions{}};
+    CHECK(other.replay(writer.finish(12345), {}).error().fault == Fault::corrupt);
+}
+
+TEST_CASE("C22: history has a bound, drops are counted, and after a crash it is filled in from the journal") {
+    store::MemoryHistory history;
+    store::MemoryJournal journal;
+    HistoryWriter writer({.bytes_max = 4000}, history, journal);
+    std::promise<void> entered, released;
+    writer.ask([&](store::HistoryStore&, store::JournalStore&) {
+        entered.set_value();
+        released.get_future().wait();
+    });
+    entered.get_future().wait();
+    constexpr std::uint64_t kRows = 100;
+    for (std::uint64_t i = 0; i < kRows; ++i) {
+        store::HistoryBatch rows;
+        rows.tasks.push_back({.task = {.hi = 1, .lo = i + 1}});
+        writer.add(std::move(rows), {});  // never waits for the store
+    }
+    released.set_value();
+    writer.flush();
+    CHECK(writer.dropped() > 0);
+    std::uint64_t kept = 0;
+    for (std::uint64_t i = 0; i < kRows; ++i) kept += history.task({.hi = 1, .lo = i + 1})->has_value();
+    CHECK(kept + writer.dropped() == kRows);
+
+    House house;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = house.join("w", link);
+    const TaskId task = house.submitted(a_task());
+    house.finish(session, link->assigned()[0]);
+    Engine after{EngineOptions{}};
+    REQUIRE(
+        house.journal->read({}, [&](Sequence, std::string_view bytes) { return after.replay(bytes, {}); }).has_value());
+    after.start(house.now);
+    const PendingBatch batch = after.take_batch();
+    CHECK(std::ranges::any_of(batch.history.tasks, [&](const store::TaskRow& row) { return row.task == task; }));
+}
+
+TEST_CASE("C24: a server that stops refuses, finishes its commits, sends its workers away, and starts again whole") {
+    SickJournal journal;
+    store::MemoryHistory history;
+    auto link = std::make_shared<QuietLink>();
+    TaskId task;
+    {
+        auto runner = Runner::start({}, journal, history);
+        REQUIRE(runner.has_value());
+        join(**runner, link);
+        std::promise<Result<std::vector<Submitted>>> late;
+        (*runner)->submit({a_task()}, [&](auto value) { late.set_value(std::move(value)); });
+        CHECK((*runner)->stop().has_value());
+        const auto answer = late.get_future().get();
+        REQUIRE(answer.has_value());
+        task = answer->front().task;
+        CHECK_FALSE((*runner)->ready());
+        CHECK(submit(**runner, a_task()).error().fault == Fault::unavailable);
+        CHECK((*runner)->stop().has_value());  // again is no harm
+    }
+    CHECK(link->sent_away);
+    auto runner = Runner::start({}, journal, history);
+    REQUIRE(runner.has_value());
+    CHECK((*runner)->recovery().tasks_live == 1);
+    CHECK((*runner)->recovery().events_replayed == 0);  // it left a snapshot
+    CHECK(ask<TaskInfo>([&](auto done) { (*runner)->get(task, false, std::move(done)); }).has_value());
+}
+
+TEST_CASE("C25: formats newer than ours are refused, not guessed") {
+    journal::BatchWriter newer(Sequence{1}, 0, core::kCoreVersion + 1);
+    newer.add({.at = Instant{1}, .what = core::TimePassed{}});
+    Engine engine{EngineOptions{}};
+    CHECK(engine.replay(newer.finish(0), {}).error().fault == Fault::unsupported);
+    journal::Snapshot snapshot{.at = Sequence{1}, .core_version = core::kCoreVersion + 1};
+    CHECK(engine.restore(snapshot).error().fault == Fault::unsupported);
+}

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Plants each bug of tools/mutants.txt alone in a copy of the tree, builds, and runs the tests, cheapest first, until one
+notices. Fails when a bug survives. With --write the table in docs/testing.md is renewed.
+
+    tools/mutants.py [--write] [--only NAME]... [--build DIRECTORY]
+"""
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# What is run for each bug, in this order: (name told, target, arguments, seconds at most).
+CATCHERS = [
+    ("stories", "story_test", ["test/scenarios"], 60),
+    ("unit.core", "core_test", [], 120),
+    ("unit.journal", "journal_test", [], 60),
+    ("sdk.rules", "sdk_rules_test", [], 60),
+    ("contract", "contract_test", [], 120),
+    ("unit.engine", "engine_test", [], 120),
+    ("unit.store", "store_test", [], 120),
+    ("conformance.power", "conformance_test", ["--test-suite=power"], 180),
+    ("conformance.journal", "conformance_test", ["--test-suite=journal"], 180),
+    ("sim.worlds", "nexus_sim", ["--seeds", "1..400", "--jobs", "2"], 400),
+]
+
+
+def mutants():
+    text = (ROOT / "tools/mutants.txt").read_text()
+    for part in re.split(r"^## ", text, flags=re.M)[1:]:
+        lines = part.rstrip("\n").split("\n")
+        name, what, path = lines[0].strip(), lines[1].strip(), lines[2].strip()
+        old = "\n".join(line[1:] for line in lines[3:] if line.startswith("-"))
+        new = "\n".join(line[1:] for line in lines[3:] if line.startswith("+"))
+        yield name, what, path, old, new
+
+
+def run(command, cwd, seconds=1800):
+    try:
+        done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, errors="replace", timeout=seconds)
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as late:
+        return -1, (late.stdout or b"").decode(errors="replace") if isinstance(late.stdout, bytes) else "hangs"
+
+
+def noticed(name, output):
+    """The test case or promise that noticed, from what the test program printed."""
+    promise = re.search(r"^([A-Z]\d+): ", output, re.M)
+    if name == "sim.worlds":
+        must = re.search(r"MUST\((.*?)\)", output)
+        return promise.group(1) if promise else "an invariant of the core" if must else "broke off"
+    case = re.search(r"TEST CASE:\s+(.*)", output)
+    if case:
+        return case.group(1).strip()
+    story = re.search(r"([a-z_]+)\.txt", output)
+    return story.group(1) if story else "broke off"
+
+
+def find_program(build, target):
+    found = [p for p in build.rglob(target) if p.is_file() and os.access(p, os.X_OK)]
+    if not found:
+        sys.exit(f"mutants: {target} was not built")
+    return found[0]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--build", default=str(ROOT / "build/mutants"))
+    arguments = parser.parse_args()
+    base = pathlib.Path(arguments.build)
+    tree, build = base / "tree", base / "build"
+    tree.mkdir(parents=True, exist_ok=True)
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, text=True, capture_output=True, check=True).stdout.split("\n")
+    for name in filter(None, files):
+        source, target = ROOT / name, tree / name
+        if not source.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            shutil.copy(source, target)
+    if not (build / "build.ninja").exists():
+        code, output = run(["cmake", "-S", str(tree), "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -w"], tree)
+        if code != 0:
+            sys.exit(output)
+    targets = sorted({target for _, target, _, _ in CATCHERS})
+    code, output = run(["ninja", "-C", str(build), *targets], tree)
+    if code != 0:
+        sys.exit("mutants: the tree does not build\n" + output[-4000:])
+    programs = {target: find_program(build, target) for target in targets}
+    for name, target, arguments_of, seconds in CATCHERS:
+        code, output = run([str(programs[target]), *arguments_of], tree, seconds)
+        if code != 0:
+            sys.exit(f"mutants: {name} fails without any bug\n{output[-2000:]}")
+    rows, survivors = [], []
+    for name, what, path, old, new in mutants():
+        if arguments.only and name not in arguments.only:
+            continue
+        file = tree / path
+        text = file.read_text()
+        if text.count(old) != 1:
+            survivors.append(name)
+            print(f"{name}: its line stands {text.count(old)} times in {path}", flush=True)
+            continue
+        begin = time.monotonic()
+        file.write_text(text.replace(old, new))
+        by = None
+        try:
+            code, output = run(["ninja", "-C", str(build), *targets], tree)
+            if code != 0:
+                print(f"{name}: does not build\n{output[-1500:]}", flush=True)
+            else:
+                for catcher, target, arguments_of, seconds in CATCHERS:
+                    code, output = run([str(programs[target]), *arguments_of], tree, seconds)
+                    if code != 0:
+                        by = f"{catcher}: {noticed(catcher, output) if code != -1 else 'hangs'}"
+                        break
+        finally:
+            file.write_text(text)
+        took = time.monotonic() - begin
+        print(f"{name}: {'caught by ' + by if by else 'SURVIVED'} ({took:.0f} s)", flush=True)
+        rows.append((name, what, by or "nothing"))
+        if by is None:
+            survivors.append(name)
+    run(["ninja", "-C", str(build), *targets], tree)
+    if arguments.write and not arguments.only:
+        page = ROOT / "docs/testing.md"
+        table = "| bug | what is wrong | noticed first by |\n|---|---|---|\n" + "".join(f"| {n} | {w} | {b.replace('|', '/')} |\n" for n, w, b in rows)
+        text = page.read_text()
+        page.write_text(re.sub(r"(<!-- mutants -->\n).*?(<!-- end -->)", lambda m: m.group(1) + table + m.group(2), text, flags=re.S))
+    print(f"{len(rows)} bugs, {len(rows) - len(survivors)} caught" + (f"; survived: {', '.join(survivors)}" if survivors else ""))
+    sys.exit(1 if survivors else 0)
+
+
+if __name__ == "__main__":
+    main()
