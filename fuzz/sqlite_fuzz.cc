@@ -1,6 +1,6 @@
-// F7: a database file that is not what we wrote. A good journal is built once; each input is a list of changes to its file
-// (offset, xor) and a length to cut it to. Opening answers with a store that works or with a fault; so do verification
-// and the export. Nothing crashes, hangs or reads beyond its buffers.
+// F7: a database file that is not what we wrote. A good journal is built once; each input is a list of changes to its
+// file (offset, xor) and a length to cut it to. Opening answers with a store that works or with a fault; so do
+// verification and the export. Nothing crashes, hangs or reads beyond its buffers.
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,7 +30,8 @@ std::string make_journal(const std::string& directory) {
         for (std::uint64_t i = 0; i < 12; ++i) {
             store::JournalBatch batch;
             batch.first = writer.first();
-            for (batch.count = 0; batch.count < 4; ++batch.count) writer.add(journal::random_event(rng, {static_cast<std::int64_t>(i)}));
+            for (batch.count = 0; batch.count < 4; ++batch.count)
+                writer.add(journal::random_event(rng, {static_cast<std::int64_t>(i)}));
             batch.bytes = writer.finish(i);
             for (std::uint64_t k = 0; k < 3; ++k)
                 batch.puts.push_back({.task = {1, 3 * i + k + 1}, .body = std::string(200 * k, 'b')});

@@ -51,7 +51,7 @@ def main():
         if path.suffix not in {".h", ".cc"}:
             continue
         room = path.relative_to(root / "src").parts[0]
-        is_test = path.name.endswith("_test.cc")
+        is_test = path.name.endswith(("_test.cc", "_test.h"))
         if room not in ROOMS:
             problems.append(f"{path.relative_to(root)}: not in a room; the rooms are in tools/rooms.py")
             continue

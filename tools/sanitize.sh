@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 flags='-DCMAKE_CXX_FLAGS=-O1 -g1'
 export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
 tools/build.sh build/asan None all -DNEXUS_SANITIZE=address,undefined "$flags"
-ctest --test-dir build/asan --output-on-failure --timeout 1800 -R 'unit\.|stories|conformance|contract|sdk|sim\.kept'
+ctest --test-dir build/asan --output-on-failure --timeout 1800 -R 'unit\.|stories|conformance|contract|sdk|fuzz|sim\.kept'
 build/asan/test/sim/nexus_sim --seeds 1..400 --jobs "$(nproc)"
 for target in engine_test store_test contract_test; do
     tools/build.sh build/tsan None $target -DNEXUS_SANITIZE=thread "$flags"

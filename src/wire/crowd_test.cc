@@ -1,0 +1,170 @@
+// Clients that do not read, do not answer, or come in crowds: each costs the server no more than its limits say, and
+// the others do not notice.
+#include <ifaddrs.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "wire/live_server_test.h"
+
+namespace nexus::wire {
+namespace {
+
+// True when it holds before the time is up.
+template <class Condition>
+bool comes_true(Condition condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > end) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return true;
+}
+
+v1::SubmitBatchResponse submit(Live& live, const std::string& type, int count, std::size_t payload_bytes) {
+    v1::SubmitBatchRequest batch;
+    for (int i = 0; i < count; ++i) {
+        v1::TaskSpec& task = *batch.add_tasks();
+        task.set_type(type);
+        task.set_payload(std::string(payload_bytes, 'x'));
+    }
+    grpc::ClientContext call;
+    v1::SubmitBatchResponse made;
+    const auto status = live.tasks->SubmitBatch(&call, batch, &made);
+    CAPTURE(status.error_message());
+    REQUIRE(status.ok());
+    return made;
+}
+
+TEST_CASE("T19: a worker that never reads is cut, and its tasks go to one that does") {
+    Live live({.worker_buffer_bytes_max = 256 << 10, .worker_stall_max = seconds(1)});
+    grpc::ClientContext deaf_call;
+    const auto deaf_channel = live.connect();
+    const auto deaf_stub = v1::WorkerService::NewStub(deaf_channel);
+    const auto deaf = deaf_stub->Connect(&deaf_call);
+    REQUIRE(deaf->Write(hello_of("deaf", 64)));
+    REQUIRE(comes_true([&] { return live.server->counts().worker_streams_open == 1; }));
+    for (int i = 0; i < 4; ++i) submit(live, "big", 8, 200 << 10);
+    CHECK(comes_true([&] { return live.server->counts().worker_streams_cut == 1; }));
+    CHECK(comes_true([&] { return live.server->counts().worker_streams_open == 0; }));
+
+    grpc::ClientContext call;
+    const auto reader = live.workers->Connect(&call);
+    REQUIRE(reader->Write(hello_of("reader", 64)));
+    int assigned = 0;
+    v1::ServerMessage message;
+    while (assigned < 32 && reader->Read(&message)) assigned += message.assign_size();
+    CHECK_EQ(assigned, 32);
+    call.TryCancel();
+    deaf_call.TryCancel();
+    (void)reader->Finish();
+    (void)deaf->Finish();
+}
+
+TEST_CASE("a watcher that does not read is cut, and the tasks go on") {
+    Live live({.watch_events_max = 64});
+    grpc::ClientContext watch_call;
+    v1::WatchTasksRequest everything;
+    everything.set_type("watched");
+    const auto watch = live.tasks->Watch(&watch_call, everything);
+    REQUIRE(comes_true([&] { return live.server->counts().watches_open == 1; }));
+    for (int round = 0; round < 40 && live.server->counts().watches_cut == 0; ++round) {
+        const auto made = submit(live, "watched", 100, 10);
+        for (const auto& task : made.results()) {
+            grpc::ClientContext call;
+            v1::CancelTaskRequest cancel;
+            cancel.set_id(task.id());
+            v1::Task cancelled;
+            REQUIRE(live.tasks->Cancel(&call, cancel, &cancelled).ok());
+        }
+    }
+    CHECK_EQ(live.server->counts().watches_cut, 1);
+    v1::TaskEvent event;
+    int read = 0;
+    while (watch->Read(&event)) ++read;
+    CHECK_GT(read, 0);
+    CHECK_FALSE(watch->Finish().ok());
+    CHECK(live.answers());
+}
+
+TEST_CASE("C12: a peer that answers no ping is cut off, one that does stays") {
+    Live live;
+    const int silent = socket_to(live.server->port());
+    REQUIRE_GE(silent, 0);
+    const std::string greeting = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + std::string("\0\0\0\4\0\0\0\0\0", 9);
+    REQUIRE_EQ(send(silent, greeting.data(), greeting.size(), MSG_NOSIGNAL), static_cast<ssize_t>(greeting.size()));
+    std::string heard;
+    const bool closed = comes_true([&] {
+        pollfd readable{.fd = silent, .events = POLLIN, .revents = 0};
+        if (poll(&readable, 1, 100) <= 0) return false;
+        char bytes[4096];
+        const ssize_t got = recv(silent, bytes, sizeof bytes, 0);
+        if (got > 0) heard.append(bytes, static_cast<std::size_t>(got));
+        return got <= 0;
+    });
+    CHECK(closed);
+    CHECK_NE(heard.find(std::string("\0\0\x08\x06\0", 5)), std::string::npos);  // the ping
+    close(silent);
+
+    grpc::ClientContext call;
+    const auto stream = live.workers->Connect(&call);
+    REQUIRE(stream->Write(hello_of("answers")));
+    v1::ServerMessage message;
+    REQUIRE(stream->Read(&message));
+    for (std::uint64_t beat = 1; beat <= 4; ++beat) {  // longer than the silent one lived
+        v1::WorkerMessage alive;
+        alive.mutable_heartbeat()->set_sequence(beat);
+        REQUIRE(stream->Write(alive));
+        REQUIRE(stream->Read(&message));
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+    }
+    CHECK_EQ(live.server->counts().worker_streams_open, 1);
+    call.TryCancel();
+    (void)stream->Finish();
+}
+
+// An address of this machine that is not loopback; empty when there is none.
+std::string own_address() {
+    ifaddrs* list = nullptr;
+    if (getifaddrs(&list) != 0) return {};
+    std::string found;
+    for (const ifaddrs* at = list; at != nullptr && found.empty(); at = at->ifa_next) {
+        if (at->ifa_addr == nullptr || at->ifa_addr->sa_family != AF_INET) continue;
+        const auto& address = reinterpret_cast<const sockaddr_in&>(*at->ifa_addr).sin_addr;
+        char text[INET_ADDRSTRLEN] = {};
+        if (ntohl(address.s_addr) >> 24 != 127) found = inet_ntop(AF_INET, &address, text, sizeof text);
+    }
+    freeifaddrs(list);
+    return found;
+}
+
+TEST_CASE("one address may have only so many connections, loopback any number") {
+    constexpr std::uint32_t kPerAddress = 4;
+    const std::string address = own_address();
+    if (address.empty()) {
+        MESSAGE("this machine has no address beside loopback: not tested");
+        return;
+    }
+    Live live({.connections_per_ip_max = kPerAddress}, "0.0.0.0:0");
+    std::vector<int> crowd;
+    for (std::uint32_t i = 0; i < 3 * kPerAddress; ++i) {
+        const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sockaddr_in to{};
+        to.sin_family = AF_INET;
+        to.sin_port = htons(live.server->port());
+        REQUIRE_EQ(inet_pton(AF_INET, address.c_str(), &to.sin_addr), 1);
+        REQUIRE_EQ(connect(socket, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+        crowd.push_back(socket);
+    }
+    CHECK(comes_true([&] { return live.server->counts().connections_refused == 2 * kPerAddress; }));
+    CHECK_EQ(live.server->counts().connections_open, kPerAddress);
+    CHECK(live.answers());  // by loopback
+    for (const int socket : crowd) close(socket);
+    CHECK(comes_true([&] { return live.server->counts().connections_open <= 2; }));
+}
+
+}  // namespace
+}  // namespace nexus::wire
