@@ -22,6 +22,7 @@ using Call = std::move_only_function<void(Engine&)>;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kEventsPerBatch = 1024;  // then the committer gets its share while the turn goes on
+constexpr std::uint64_t kReplayShare = 4;        // of snapshot_events: a replay this long calls for a snapshot
 constexpr Duration kSpaceRetry = seconds(1);     // after a full disk the next submission tries again
 
 std::int64_t steady_ns() {
@@ -323,6 +324,10 @@ void RunnerThreads::go() {
             "server", "configuration given at start", [](Result<core::Config>) {});
     }
     hand_over(engine_->take_batch());
+    // A long replay is not made twice: the first turn orders a snapshot. A server that dies often never comes to the
+    // usual number.
+    const bool long_replay = recovery_.events_replayed >= options_.snapshot_events / kReplayShare;
+    events_since_snapshot_ = long_replay ? options_.snapshot_events : recovery_.events_replayed;
     loop_ = std::thread([this] { loop(); });
     pthread_setname_np(loop_.native_handle(), "nexus-loop");
 }

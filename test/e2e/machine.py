@@ -46,12 +46,17 @@ def damaged(args):
         house.await_load(house.load("submit", "parked", "--prefix", "parked", "--count", 100, "--worker", "nobody", "--payload", 2000))
         house.kill_server()
         worker.kill()
-        sound = house.folder / "sound"
-        (house.folder / "data").rename(sound)
+        killed, ended = house.folder / "killed", house.folder / "ended"
+        shutil.copytree(house.folder / "data", killed)  # most of it in the WAL
+        house.start_server("--set", "server.disk_reserve=0B")
+        house.server.terminate()
+        house.server.wait(timeout=20)
+        house.server.stdout.close()
+        (house.folder / "data").rename(ended)  # all of it in the database
         good, refused = 0, 0
         for n in range(args.count):
             data = house.folder / "data"
-            shutil.copytree(sound, data)
+            shutil.copytree(ended if n // 4 % 2 else killed, data)
             files = [f for f in sorted(data.iterdir()) if f.stat().st_size > 0 and f.name.startswith("journal.db")]
             victim = rng.choice(files)
             kind = n % 4

@@ -26,7 +26,7 @@ def half_open(args):
                 time.sleep(0.5)
                 struck.append(time.monotonic())
                 proxy.up, proxy.down = up, down
-                time.sleep(6.5)
+                time.sleep(args.stall)
                 proxy.up = proxy.down = "pass"
                 house.worker_ready(2)
         house.await_idle(60)
@@ -100,6 +100,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["half_open", "herd", "descriptors"])
     parser.add_argument("--cycles", type=int, default=1)
+    parser.add_argument("--stall", type=float, default=4.5, help="seconds of a half-open connection")
     parser.add_argument("--workers", type=int, default=100)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--nofile", type=int, default=64)
