@@ -2,9 +2,10 @@
 """Plants each bug of tools/mutants.txt alone in a copy of the tree, builds, and runs the tests, cheapest first, until one
 notices. Fails when a bug survives. With --write the table in docs/testing.md is renewed.
 
-    tools/mutants.py [--write] [--only NAME]... [--build DIRECTORY]
+    tools/mutants.py [--write] [--resume] [--only NAME]... [--build DIRECTORY]
 """
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -17,15 +18,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What is run for each bug, in this order: (name told, target, arguments, seconds at most).
 CATCHERS = [
     ("stories", "story_test", ["test/scenarios"], 60),
-    ("unit.core", "core_test", [], 120),
     ("unit.journal", "journal_test", [], 60),
     ("sdk.rules", "sdk_rules_test", [], 60),
-    ("contract", "contract_test", [], 120),
     ("unit.engine", "engine_test", [], 120),
-    ("unit.store", "store_test", [], 120),
-    ("conformance.power", "conformance_test", ["--test-suite=power"], 180),
-    ("conformance.journal", "conformance_test", ["--test-suite=journal"], 180),
+    ("contract", "contract_test", [], 120),
+    ("unit.core", "core_test", [], 120),
     ("sim.worlds", "nexus_sim", ["--seeds", "1..400", "--jobs", "2"], 400),
+    ("unit.store", "store_test", [], 120),
+    ("conformance.journal", "conformance_test", ["--test-suite=journal"], 180),
+    ("conformance.power", "conformance_test", ["--test-suite=power"], 180),
 ]
 
 
@@ -71,6 +72,7 @@ def find_program(build, target):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="go on after an interrupted run")
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--build", default=str(ROOT / "build/mutants"))
     arguments = parser.parse_args()
@@ -89,49 +91,51 @@ def main():
         code, output = run(["cmake", "-S", str(tree), "-B", str(build), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -w"], tree)
         if code != 0:
             sys.exit(output)
-    targets = sorted({target for _, target, _, _ in CATCHERS})
-    code, output = run(["ninja", "-C", str(build), *targets], tree)
-    if code != 0:
-        sys.exit("mutants: the tree does not build\n" + output[-4000:])
-    programs = {target: find_program(build, target) for target in targets}
-    for name, target, arguments_of, seconds in CATCHERS:
-        code, output = run([str(programs[target]), *arguments_of], tree, seconds)
-        if code != 0:
-            sys.exit(f"mutants: {name} fails without any bug\n{output[-2000:]}")
-    rows, survivors = [], []
+    def built(target):
+        return run(["ninja", "-C", str(build), target], tree)
+
+    def catch():
+        """Who notices what is planted now: (test, what it printed), or None; or the compiler's complaint as a string."""
+        for catcher, target, options, seconds in CATCHERS:
+            code, output = built(target)
+            if code != 0:
+                return output
+            code, output = run([str(find_program(build, target)), *options], tree, seconds)
+            if code != 0:
+                return f"{catcher}: {noticed(catcher, output) if code != -1 else 'hangs'}", output
+        return None
+
+    known = base / "results.json"
+    results = json.loads(known.read_text()) if arguments.resume and known.exists() else {}
+    if not results:
+        without = catch()
+        if without is not None:
+            sys.exit(f"mutants: without any bug: {without if isinstance(without, str) else without[0]}")
+        results[""] = "nothing is noticed without a bug"
+        known.write_text(json.dumps(results))
     for name, what, path, old, new in mutants():
-        if arguments.only and name not in arguments.only:
+        if (arguments.only and name not in arguments.only) or name in results:
             continue
         file = tree / path
         text = file.read_text()
         if text.count(old) != 1:
-            survivors.append(name)
-            print(f"{name}: its line stands {text.count(old)} times in {path}", flush=True)
-            continue
+            sys.exit(f"mutants: {name}: its line stands {text.count(old)} times in {path}")
         begin = time.monotonic()
         file.write_text(text.replace(old, new))
-        by = None
         try:
-            code, output = run(["ninja", "-C", str(build), *targets], tree)
-            if code != 0:
-                print(f"{name}: does not build\n{output[-1500:]}", flush=True)
-            else:
-                for catcher, target, arguments_of, seconds in CATCHERS:
-                    code, output = run([str(programs[target]), *arguments_of], tree, seconds)
-                    if code != 0:
-                        by = f"{catcher}: {noticed(catcher, output) if code != -1 else 'hangs'}"
-                        break
+            caught = catch()
         finally:
             file.write_text(text)
-        took = time.monotonic() - begin
-        print(f"{name}: {'caught by ' + by if by else 'SURVIVED'} ({took:.0f} s)", flush=True)
-        rows.append((name, what, by or "nothing"))
-        if by is None:
-            survivors.append(name)
-    run(["ninja", "-C", str(build), *targets], tree)
+        if isinstance(caught, str):
+            sys.exit(f"mutants: {name} does not build\n{caught[-2000:]}")
+        results[name] = caught[0] if caught else ""
+        known.write_text(json.dumps(results))
+        print(f"{name}: {results[name] or 'SURVIVED'} ({time.monotonic() - begin:.0f} s)", flush=True)
+    rows = [(name, what, results[name]) for name, what, _, _, _ in mutants() if name in results]
+    survivors = [name for name, _, by in rows if not by]
     if arguments.write and not arguments.only:
         page = ROOT / "docs/testing.md"
-        table = "| bug | what is wrong | noticed first by |\n|---|---|---|\n" + "".join(f"| {n} | {w} | {b.replace('|', '/')} |\n" for n, w, b in rows)
+        table = "| bug | what is wrong | noticed first by |\n|---|---|---|\n" + "".join(f"| {n} | {w} | {b.replace('|', '/') or 'nothing'} |\n" for n, w, b in rows)
         text = page.read_text()
         page.write_text(re.sub(r"(<!-- mutants -->\n).*?(<!-- end -->)", lambda m: m.group(1) + table + m.group(2), text, flags=re.S))
     print(f"{len(rows)} bugs, {len(rows) - len(survivors)} caught" + (f"; survived: {', '.join(survivors)}" if survivors else ""))
