@@ -27,7 +27,6 @@ core::Config draw_config(Rng& rng) {
     config.attempts_max = static_cast<std::uint32_t>(rng.between(1, 4));
     config.crashes_max = static_cast<std::uint32_t>(rng.between(1, 3));
     config.speculation = !rng.one_in(3);
-    config.preemption = rng.one_in(4);
     config.breaker = !rng.one_in(4);
     if (rng.one_in(6)) config.tasks_max = static_cast<std::uint64_t>(rng.between(10, 200));
     if (rng.one_in(6)) config.idempotency_keys_max = static_cast<std::uint64_t>(rng.between(500, 2000));
