@@ -317,7 +317,7 @@ void Engine::list(TaskFilter filter, std::size_t limit, std::string page, Done<T
     for (const core::TaskState state : filter.states)
         if (core::is_terminal(state)) ended.push_back(state);
     if (ended.size() == 1) query.state = static_cast<std::uint8_t>(ended.front());
-    ask_history([query = std::move(query), ended, limit, out = std::move(out), done = std::move(done)](
+    ask_history([query = std::move(query), ended, out = std::move(out), done = std::move(done)](
                     store::HistoryStore& history, store::JournalStore&) mutable {
         auto rows = history.tasks(query);
         if (!rows) return done(std::unexpected(std::move(rows).error()));

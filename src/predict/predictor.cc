@@ -189,6 +189,23 @@ Accuracy Predictor::accuracy() const {
             .trend = s.hits_lately.mean - s.hits.mean};
 }
 
+namespace {
+
+// The run time below which `share` of the successful runs lie, as near as buckets of an octave tell.
+Duration quantile_of(const TypeRecord& record, double share) {
+    std::uint64_t all = 0;
+    std::uint64_t seen = 0;
+    for (const std::uint32_t count : record.histogram) all += count;
+    for (std::size_t i = 0; i < record.histogram.size(); ++i) {
+        seen += record.histogram[i];
+        if (all > 0 && static_cast<double>(seen) >= share * static_cast<double>(all))
+            return Duration{static_cast<std::int64_t>(std::exp2(static_cast<double>(i) - 0.5))};
+    }
+    return {};
+}
+
+}  // namespace
+
 TypeStat Predictor::State::stat_of(const TypeRecord& record) const {
     TypeStat stat{.type = record.name,
                   .samples = record.samples,
@@ -202,6 +219,10 @@ TypeStat Predictor::State::stat_of(const TypeRecord& record) const {
                   .drifts = record.drifts,
                   .memory_p95_bytes = record.memory_p95_bytes(),
                   .trend = record.hits_lately.mean - record.hits.mean};
+    if (stat.p50.us == 0) {  // nobody asked for an estimate since it is known
+        stat.p50 = stat.mean = quantile_of(record, 0.5);
+        stat.p90 = quantile_of(record, 0.9);
+    }
     const auto overridden = forced.find(record.name);
     if (overridden != forced.end()) stat.forced = overridden->second;
     models.describe(record.name, stat);

@@ -60,6 +60,15 @@ std::string resealed(std::string bytes) {
 
 }  // namespace
 
+TEST_CASE("a type that ran once can be shown, though nobody asked for an estimate since") {
+    Predictor predictor(nullptr);
+    predictor.learn({.features = {.type = "once"}, .run = milliseconds(20), .at = Instant{seconds(5).us}});
+    const auto stat = predictor.type("once");
+    REQUIRE(stat.has_value());
+    CHECK(stat->p50 > milliseconds(10));
+    CHECK(stat->p90 >= stat->p50);
+}
+
 TEST_CASE("equal histories give equal estimates and equal bytes") {
     Predictor one(nullptr);
     Predictor two(nullptr);
