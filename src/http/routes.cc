@@ -370,15 +370,22 @@ void live_frame(Service& service, std::move_only_function<void(std::string)> don
             v1::ListWorkersResponse list;
             fill_workers(*workers, list);
             frame->add("workers", list);
-            engine::TaskFilter live;
-            live.states = {core::TaskState::running, core::TaskState::assigned, core::TaskState::waiting};
-            service.list(live, kLiveTasksMax, "", [frame](Result<engine::TaskPage> page) {
-                if (page) {
-                    v1::ListTasksResponse tasks;
-                    api::to_message(*page, tasks);
-                    frame->add("tasks", tasks);
-                }
-                frame->done(std::move(frame->text));
+            // What runs first, then what waits.
+            engine::TaskFilter running;
+            running.states = {core::TaskState::running, core::TaskState::assigned};
+            service.list(running, kLiveTasksMax, "", [&service, frame](Result<engine::TaskPage> page) {
+                auto tasks = std::make_shared<engine::TaskPage>(page ? std::move(*page) : engine::TaskPage{});
+                engine::TaskFilter waiting;
+                waiting.states = {core::TaskState::waiting};
+                service.list(waiting, kLiveTasksMax, "", [frame, tasks](Result<engine::TaskPage> more) {
+                    if (more)
+                        for (engine::TaskInfo& task : more->tasks)
+                            if (tasks->tasks.size() < kLiveTasksMax) tasks->tasks.push_back(std::move(task));
+                    v1::ListTasksResponse listed;
+                    api::to_message(*tasks, listed);
+                    frame->add("tasks", listed);
+                    frame->done(std::move(frame->text));
+                });
             });
         });
     });
