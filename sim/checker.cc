@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <limits>
 
 #include "base/hash.h"
 #include "base/must.h"
@@ -265,8 +266,11 @@ void Checker::event(const core::Event& event) {
     remember_before(event);
     set_leases(event);
     // What falls due meets the calendar as it was, but at a start.
-    if (!std::holds_alternative<core::EngineStarted>(event.what))
-        wall_high_ = std::max(wall_high_, event.at.us + twin_.wall_offset().us);
+    event_wall_ = std::numeric_limits<std::int64_t>::max();
+    if (!std::holds_alternative<core::EngineStarted>(event.what)) {
+        event_wall_ = event.at.us + twin_.wall_offset().us;
+        wall_high_ = std::max(wall_high_, event_wall_);
+    }
     note(event);
     commands_.clear();
     const auto* report = std::get_if<core::AttemptFinished>(&event.what);
@@ -520,9 +524,10 @@ void Checker::check_constraints(const TaskFact& known, const core::AssignAttempt
     }
     demand(spec.pinned_worker.empty() || spec.pinned_worker == worker.joined.name, "S10",
            who + " ran elsewhere than pinned");
-    const std::int64_t wall = twin_.now().us + twin_.wall_offset().us;
+    // Timers of the event that moves the calendar go by the one before.
+    const std::int64_t wall = std::min(event_wall_, twin_.now().us + twin_.wall_offset().us);
     // What the calendar once released stays released when it is set back.
-    wall_high_ = std::max(wall_high_, wall);
+    wall_high_ = std::max(wall_high_, twin_.now().us + twin_.wall_offset().us);
     demand(spec.run_at.us == 0 || spec.run_at.us <= wall_high_, "S13", who + " was assigned before its time");
     demand(spec.deadline.us == 0 || wall <= spec.deadline.us, "S13",
            who + " was assigned " + std::to_string(wall - spec.deadline.us) + " us after its deadline");

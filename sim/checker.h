@@ -178,7 +178,8 @@ private:
     std::uint64_t sequence_ = 0;
     std::uint64_t fence_ = 0;
     std::uint64_t serial_ = 0;
-    std::int64_t wall_high_ = 0;  // the latest the calendar ever was
+    std::int64_t wall_high_ = 0;   // the latest the calendar ever was
+    std::int64_t event_wall_ = 0;  // the calendar just before the present event
     std::uint64_t batches_ = 0;
     std::uint64_t processes_ = 0;
     std::uint64_t digest_ = 0;
