@@ -112,8 +112,8 @@ TEST_CASE("C8 in overload nobody is overtaken beyond the bound, and the largest 
     CHECK_EQ(seen.ended, seen.submitted);
     CHECK(seen.overtaken_most.us > 0);  // the test can fail
     CHECK(seen.overtaken_most.us <= Config{}.overtake_max.us);
-    MESSAGE("overtaken at most " << seen.overtaken_most.us / 1e6 << " s; large waited at most "
-                                 << seen.wait_most_large.us / 1e6 << " s, in arrival order "
-                                 << arrival_order.wait_most_large.us / 1e6 << " s");
+    MESSAGE("overtaken at most " << static_cast<double>(seen.overtaken_most.us) / 1e6 << " s; large waited at most "
+                                 << static_cast<double>(seen.wait_most_large.us) / 1e6 << " s, in arrival order "
+                                 << static_cast<double>(arrival_order.wait_most_large.us) / 1e6 << " s");
     CHECK(seen.wait_most_large.us <= arrival_order.wait_most_large.us + Config{}.overtake_max.us);
 }
