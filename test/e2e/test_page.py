@@ -1,4 +1,5 @@
 """The page in a real browser: it connects, and shows the worker, a running task and one that nobody can run."""
+import contextlib
 import json
 import re
 import shutil
@@ -56,15 +57,14 @@ class Page(unittest.TestCase):
             running = house.submit_exec("sleep", "60", flags=("--type", "page-running"))
             house.submit_exec("true", flags=("--type", "page-stuck", "--require", "zone=nowhere"))
             wait_until("it runs", lambda: house.json("task", "get", running)["state"] == "TASK_STATE_RUNNING")
-            browser = Browser(house)
-            browser.open(f"http://{house.http}/")
-            for expected in ("live", "page-worker", "page-running", "page-stuck", "labels, type, pin or size"):
-                wait_until(f"the page shows {expected}", lambda: expected in browser.text(), 20)
-            self.assertNotIn("No worker has connected yet", browser.text())
-            house.run("task", "cancel", running)
-            wait_until("the cancelled task leaves the page", lambda: "page-running" not in browser.text(), 20)
-            self.assertEqual([c for c in browser.complaints() if "favicon" not in c], [], "the page's scripts complain")
-            browser.close()
+            with contextlib.closing(Browser(house)) as browser:
+                browser.open(f"http://{house.http}/")
+                for expected in ("live", "page-worker", "page-running", "page-stuck", "labels, type, pin or size"):
+                    wait_until(f"the page shows {expected}", lambda: expected in browser.text(), 20)
+                self.assertNotIn("No worker has connected yet", browser.text())
+                house.run("task", "cancel", running)
+                wait_until("the cancelled task leaves the page", lambda: "page-running" not in browser.text(), 20)
+                self.assertEqual([c for c in browser.complaints() if "favicon" not in c], [], "the page's scripts complain")
 
 
 if __name__ == "__main__":
