@@ -143,6 +143,8 @@ public:
     WorkerNo worker_of(SessionId session) const;        // none when the session is over
     // Live task ids after `after` in id order, at most `limit`.
     std::vector<TaskId> tasks_after(TaskId after, std::size_t limit) const;
+    // Those of them that are assigned or running, all: costs what runs, not what waits.
+    std::vector<TaskId> running_after(TaskId after) const;
     // Up to `limit` waiting tasks that would be dispatched soonest, for re-estimation.
     std::vector<TaskId> next_waiting(std::size_t limit) const;
 

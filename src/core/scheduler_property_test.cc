@@ -186,6 +186,10 @@ std::string saved(const Scheduler& scheduler) {
 }
 
 void ask_everything(const Scheduler& scheduler) {
+    std::vector<TaskId> running;
+    for (const TaskId task : scheduler.tasks_after({}, SIZE_MAX))
+        if (scheduler.task(task)->state != TaskState::waiting) running.push_back(task);
+    REQUIRE_EQ(scheduler.running_after({}), running);
     for (const TaskId task : scheduler.tasks_after({}, 1'000)) {
         const TaskView view = *scheduler.task(task);
         const WaitingWhy why = scheduler.why_waiting(task);

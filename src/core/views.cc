@@ -279,6 +279,18 @@ std::vector<TaskId> Scheduler::tasks_after(TaskId after, std::size_t limit) cons
     return found;
 }
 
+std::vector<TaskId> Scheduler::running_after(TaskId after) const {
+    const State& s = *state_;
+    std::vector<TaskId> found;
+    for (Index r = 0; r < s.runs.size(); ++r) {
+        const Run& run = s.runs[r];
+        if (run.ticket == 0 || run.task == kNone || s.tasks[run.task].run != r) continue;  // vacant, or not its current one
+        if (s.ids[run.task] > after) found.push_back(s.ids[run.task]);
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
 std::vector<TaskId> Scheduler::next_waiting(std::size_t limit) const {
     const State& s = *state_;
     // Walks all class heaps together, best first: a frontier of (entry, class, position).

@@ -284,7 +284,12 @@ void Engine::list(TaskFilter filter, std::size_t limit, std::string page, Done<T
         const TaskId after = page.empty() ? TaskId{} : *parse_id<TaskId>(std::string_view(page).substr(1));
         const bool all = filter.states.empty() && filter.type.empty() && filter.tenant.empty() &&
                          filter.queue.empty() && filter.worker.empty();
-        for (const TaskId id : core_.tasks_after(after, all ? limit : kScanMax)) {
+        // The page asks for what runs every second; that must not cost a look at all that waits.
+        const bool running_only = !filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState state) {
+            return state == core::TaskState::assigned || state == core::TaskState::running;
+        });
+        for (const TaskId id :
+             running_only ? core_.running_after(after) : core_.tasks_after(after, all ? limit : kScanMax)) {
             const Live* const live = live_.find(id);
             const auto view = core_.task(id);
             if (live == nullptr || !view || !matches(filter, *live, *view)) continue;
