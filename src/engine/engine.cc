@@ -226,7 +226,7 @@ void Engine::on(core::AssignAttempt& order) {
     live.overdue = false;
     live.dispatched = order.decision.estimate;
     if (!order.decision.fallback && !live.unread)
-        live.dispatched = predictor_.estimate(features_of(live, worker.name, hardware_of(order.worker)), now_.at);
+        live.dispatched = predictor_.estimate(features_of(live, worker.name, hardware_of(worker)), now_.at);
     if (replaying_) return;
     if (live.rare) live.rare->progress = 0;
     DecisionNote note{.number = sequence_,
@@ -437,17 +437,17 @@ predict::Features Engine::features_of(const Live& live, std::string_view worker,
     return features;
 }
 
-std::string_view Engine::hardware_of(WorkerNo worker) const {
-    const core::WorkerView view = core_.worker(worker);
-    if (view.labels == nullptr) return {};
-    for (const auto& [name, value] : *view.labels)
+std::string_view Engine::hardware_of(const core::WorkerView& worker) {
+    if (worker.labels == nullptr) return {};
+    for (const auto& [name, value] : *worker.labels)
         if (name == "hw") return value;
     return {};
 }
 
 void Engine::learn(const core::AttemptEnded& ended, const Live& live) {
     if (ended.started_at == kNever || ended.outcome == core::AttemptOutcome::rejected) return;
-    predict::Observation seen{.features = features_of(live, core_.worker(ended.worker).name, hardware_of(ended.worker)),
+    const core::WorkerView worker = core_.worker(ended.worker);
+    predict::Observation seen{.features = features_of(live, worker.name, hardware_of(worker)),
                               .run = ended.run.us >= 0 ? ended.run : now_.at - ended.started_at,
                               .peak_memory_bytes = ended.peak_memory_bytes,
                               .predicted = live.dispatched,
@@ -528,7 +528,8 @@ void Engine::check_overdue() {
         const auto view = core_.task(due.task);
         if (found == nullptr || !view || view->attempt != due.attempt || found->overdue) continue;
         found->overdue = true;
-        predictor_.overdue(features_of(*found, core_.worker(view->worker).name, hardware_of(view->worker)),
+        const core::WorkerView worker = core_.worker(view->worker);
+        predictor_.overdue(features_of(*found, worker.name, hardware_of(worker)),
                            found->dispatched);
     }
 }

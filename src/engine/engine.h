@@ -275,7 +275,7 @@ private:
     WorkerOrders& orders_for(SessionId session);
     std::uint32_t name_number(std::string_view name);
     predict::Features features_of(const Live& live, std::string_view worker, std::string_view hardware) const;
-    std::string_view hardware_of(WorkerNo worker) const;
+    static std::string_view hardware_of(const core::WorkerView& worker);  // its label hw; empty when it has none
     WallTime wall_of(Instant at) const;
     TaskInfo info_of(TaskId task, bool with_why) const;
     WorkerInfo info_of(WorkerNo worker) const;

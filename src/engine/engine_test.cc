@@ -191,6 +191,11 @@ struct FullDisk : World {
     GivenUp given_up;
     using Answer = std::optional<Result<std::vector<Submitted>>>;
 
+    FullDisk() {
+        engine = std::make_unique<Engine>(EngineOptions{});
+        engine->start(now);
+        store();
+    }
     void ask(const Submission& item, Answer& answer) {
         engine->begin_turn(now);
         engine->submit({item}, [&answer](Result<std::vector<Submitted>> value) { answer.emplace(std::move(value)); });
@@ -208,9 +213,6 @@ struct FullDisk : World {
 
 TEST_CASE("C1: a repeated submission is not answered with a task whose body found no room") {
     FullDisk world;
-    world.engine = std::make_unique<Engine>(EngineOptions{});
-    world.engine->start(world.now);
-    world.store();
     Submission item = a_task();
     item.idempotency_key = "k";
     world.disk.full(true);
@@ -241,9 +243,6 @@ TEST_CASE("C1: a repeated submission is not answered with a task whose body foun
 
 TEST_CASE("C1: bodies given up while not even the reserve had room are told once there is") {
     FullDisk world;
-    world.engine = std::make_unique<Engine>(EngineOptions{});
-    world.engine->start(world.now);
-    world.store();
     world.disk.full(true);
     world.disk.exhausted(true);
     FullDisk::Answer answer;
@@ -261,9 +260,6 @@ TEST_CASE("C1: bodies given up while not even the reserve had room are told once
 
 TEST_CASE("C1: what was stored without its body is abandoned at the next start, and its key is free") {
     FullDisk world;
-    world.engine = std::make_unique<Engine>(EngineOptions{});
-    world.engine->start(world.now);
-    world.store();
     Submission item = a_task();
     item.idempotency_key = "k";
     world.disk.full(true);
