@@ -204,13 +204,14 @@ void Checker::check_everything() {
 // The state is saved and loaded as a recovery would do it, and the twin goes on from there: what is lost on the way
 // shows at once, or as another digest later [S31].
 void Checker::recover_twin() {
-    std::string saved, again;
-    twin_.save(saved);
+    saved_.clear();
+    twin_.save(saved_);
     core::Scheduler loaded;
-    demand(loaded.load(saved).has_value(), "S31",
+    demand(loaded.load(saved_).has_value(), "S31",
            "the state at event " + std::to_string(sequence_) + " cannot be loaded");
-    loaded.save(again);
-    demand(saved == again && loaded.digest() == twin_.digest(), "S31",
+    saved_again_.clear();
+    loaded.save(saved_again_);
+    demand(saved_ == saved_again_ && loaded.digest() == twin_.digest(), "S31",
            "the state at event " + std::to_string(sequence_) + " changes by being saved and loaded");
     twin_ = std::move(loaded);
     saw("recovered at a batch");
@@ -225,10 +226,10 @@ bool Checker::is_current(AttemptId attempt) const {
 // A report of an attempt that is not current changes nothing but what time alone changes; of one that was revoked it
 // may free the slot, so that other tasks start [S7].
 void Checker::follow_stale(const core::Event& event) {
-    std::string saved;
-    twin_.save(saved);
+    saved_.clear();
+    twin_.save(saved_);
     core::Scheduler alone;
-    MUST(alone.load(saved).has_value());
+    MUST(alone.load(saved_).has_value());
     std::vector<core::Command> ignored;
     alone.apply({.at = event.at, .what = core::TimePassed{}}, ignored);
     twin_.apply(event, commands_);

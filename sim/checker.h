@@ -184,6 +184,7 @@ private:
     std::uint64_t processes_ = 0;
     std::uint64_t digest_ = 0;
     std::vector<core::Command> commands_;
+    std::string saved_, saved_again_;  // the twin's bytes, kept for their room
 };
 
 }  // namespace nexus::sim

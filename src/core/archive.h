@@ -1,6 +1,9 @@
 #pragma once
 // Saving and loading by one description: a(x, y, z) writes the fields to bytes, or reads them back in the same order.
 // A struct takes part by a function fields(a, value) beside it.
+//
+// A number is the varint of its word, which is small for what is frequent: of 32 bits one more than its value, so that
+// kNone is 0; an Instant so that kNever is 0; else zig-zag where it has a sign.
 
 #include <deque>
 #include <string>
@@ -15,6 +18,67 @@
 
 namespace nexus::core {
 
+namespace words {
+
+template <class T>
+    requires(std::is_integral_v<T> || std::is_enum_v<T>)
+std::uint64_t word_of(T v) {
+    if constexpr (std::is_same_v<T, std::uint32_t>)
+        return static_cast<std::uint32_t>(v + 1);
+    else if constexpr (std::is_signed_v<T>)
+        return zigzag(v);
+    else
+        return static_cast<std::uint64_t>(v);
+}
+inline std::uint64_t word_of(WorkerNo v) {
+    return word_of(v.n);
+}
+inline std::uint64_t word_of(Duration v) {
+    return zigzag(v.us);
+}
+inline std::uint64_t word_of(WallTime v) {
+    return zigzag(v.us);
+}
+inline std::uint64_t word_of(Instant v) {
+    return zigzag(v.us) + 2;
+}
+template <class Tag>
+std::uint64_t word_of(Number<Tag> v) {
+    return v.n;
+}
+
+template <class T>
+    requires(std::is_integral_v<T> || std::is_enum_v<T>)
+void set(T& v, std::uint64_t word) {
+    if constexpr (std::is_same_v<T, std::uint32_t>)
+        v = static_cast<T>(word - 1);
+    else if constexpr (std::is_signed_v<T>)
+        v = static_cast<T>(unzigzag(word));
+    else
+        v = static_cast<T>(word);
+}
+inline void set(WorkerNo& v, std::uint64_t word) {
+    set(v.n, word);
+}
+inline void set(Duration& v, std::uint64_t word) {
+    v.us = unzigzag(word);
+}
+inline void set(WallTime& v, std::uint64_t word) {
+    v.us = unzigzag(word);
+}
+inline void set(Instant& v, std::uint64_t word) {
+    v.us = unzigzag(word - 2);
+}
+template <class Tag>
+void set(Number<Tag>& v, std::uint64_t word) {
+    v.n = word;
+}
+
+template <class T>
+concept Numeric = requires(const T& v) { word_of(v); };
+
+}  // namespace words
+
 template <bool Reading>
 class Archive {
 public:
@@ -24,30 +88,34 @@ public:
 
     template <class... Ts>
     void operator()(Ts&... values) {
-        (one(values), ...);
+        if constexpr (!Reading && (words::Numeric<Ts> && ...))
+            stream_.varints(words::word_of(values)...);  // one step, not one per number
+        else
+            (one(values), ...);
+    }
+    // Words of random bits, of which a varint would take ten bytes.
+    template <class... Ts>
+    void fixed(Ts&... words) {
+        static_assert((std::is_same_v<Ts, std::uint64_t> && ...));
+        if constexpr (Reading)
+            stream_.take(words...);
+        else
+            stream_.put(words...);
+    }
+    // What was read cannot be.
+    void refuse() {
+        if constexpr (Reading) stream_.set_failed();
     }
 
 private:
     template <class T>
     void one(T& v) {
-        if constexpr (std::is_same_v<T, bool> || std::is_enum_v<T>) {
-            if constexpr (Reading)
-                v = static_cast<T>(stream_.u8());
-            else
-                stream_.u8(static_cast<std::uint8_t>(v));
-        } else if constexpr (std::is_unsigned_v<T>) {
-            if constexpr (Reading)
-                v = static_cast<T>(stream_.varint());
-            else
-                stream_.varint(v);
-        } else if constexpr (std::is_integral_v<T>) {
-            if constexpr (Reading)
-                v = static_cast<T>(stream_.svarint());
-            else
-                stream_.svarint(v);
-        } else {
+        if constexpr (!words::Numeric<T>)
             fields(*this, v);
-        }
+        else if constexpr (Reading)
+            words::set(v, stream_.varint());
+        else
+            stream_.varint(words::word_of(v));
     }
     friend void fields(Archive& a, std::string& v) {
         if constexpr (Reading)
@@ -73,22 +141,8 @@ private:
     }
     template <class Tag>
     friend void fields(Archive& a, Id128<Tag>& v) {
-        if constexpr (Reading) {
-            v.hi = a.stream_.u64();
-            v.lo = a.stream_.u64();
-        } else {
-            a.stream_.u64(v.hi);
-            a.stream_.u64(v.lo);
-        }
+        a.fixed(v.hi, v.lo);
     }
-    template <class Tag>
-    friend void fields(Archive& a, Number<Tag>& v) {
-        a(v.n);
-    }
-    friend void fields(Archive& a, WorkerNo& v) { a(v.n); }
-    friend void fields(Archive& a, Duration& v) { a(v.us); }
-    friend void fields(Archive& a, Instant& v) { a(v.us); }
-    friend void fields(Archive& a, WallTime& v) { a(v.us); }
 
     template <class Sequence>
     void sequence(Sequence& v) {

@@ -120,9 +120,10 @@ void Scheduler::State::release_class(Index cls) {
     MUST(classes[cls].references > 0);
     if (--classes[cls].references > 0) return;
     classes[cls].idle_stamp = ++class_stamp;
-    idle_classes.emplace_back(cls, class_stamp);
+    idle_classes.push_back(cls);
     while (idle_classes.size() > kIdleClassesMax) {
-        const auto [oldest, stamp] = idle_classes.front();
+        const Index oldest = idle_classes.front();
+        const std::uint64_t stamp = class_stamp - idle_classes.size() + 1;
         idle_classes.pop_front();
         if (classes[oldest].idle_stamp == stamp) drop_class(oldest);
     }

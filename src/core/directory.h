@@ -7,7 +7,6 @@
 #include <deque>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/hash.h"
@@ -68,6 +67,7 @@ public:
         a(records_, free_, idle_, stamp_);
         if constexpr (Archive::kReading) {
             table_ = IndexTable();
+            table_.reserve(records_.size());
             for (std::uint32_t i = 0; i < records_.size(); ++i)
                 if (!records_[i].vacant) table_.insert(hash_bytes(records_[i].name), i);
         }
@@ -76,9 +76,10 @@ public:
 private:
     void go_idle(std::uint32_t index) {
         records_[index].idle_stamp = ++stamp_;
-        idle_.emplace_back(index, stamp_);
+        idle_.push_back(index);
         while (idle_.size() > idle_max_ + 1) {
-            const auto [oldest, stamp] = idle_.front();
+            const std::uint32_t oldest = idle_.front();
+            const std::uint64_t stamp = stamp_ - idle_.size() + 1;
             idle_.pop_front();
             if (records_[oldest].idle_stamp != stamp) continue;
             table_.erase(hash_bytes(records_[oldest].name), oldest);
@@ -89,8 +90,8 @@ private:
     }
     std::vector<Record> records_;
     std::vector<std::uint32_t> free_;
-    std::deque<std::pair<std::uint32_t, std::uint64_t>> idle_;
-    std::uint64_t stamp_ = 0;
+    std::deque<std::uint32_t> idle_;  // went idle, the oldest first; in use again when its stamp is another
+    std::uint64_t stamp_ = 0;         // of the newest of them; each before it has one less
     std::size_t idle_max_;
     IndexTable table_;
 };

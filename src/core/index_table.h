@@ -26,9 +26,13 @@ public:
     }
     // Brings what find() reads first into the cache.
     void prefetch(std::uint64_t hash) const { __builtin_prefetch(&slots_[home(tag_of(hash))], 1); }
+    // Makes room for `count` entries in all, so that insert() need not grow until then.
+    void reserve(std::size_t count) {
+        while (count * 3 > slots_.size() * 2) grow();
+    }
     // `index` must not be present under `hash` yet.
     void insert(std::uint64_t hash, std::uint32_t index) {
-        if ((size_ + 1) * 3 > slots_.size() * 2) grow();
+        reserve(size_ + 1);
         place({.tag = tag_of(hash), .index_plus_one = index + 1});
         ++size_;
     }
@@ -68,6 +72,7 @@ private:
     void grow() {
         std::vector<Slot> old(slots_.size() * 2);
         old.swap(slots_);
+        if (size_ == 0) return;
         for (const Slot& slot : old)
             if (slot.index_plus_one != 0) place(slot);
     }

@@ -24,8 +24,9 @@
 
 namespace nexus::core {
 
-// Releases whose cores decide differently have different numbers: replay never crosses them silently.
-inline constexpr std::uint32_t kCoreVersion = 2;
+// Releases whose cores decide differently, or save themselves differently, have different numbers: replay never crosses
+// them silently.
+inline constexpr std::uint32_t kCoreVersion = 3;
 
 enum class Admission : std::uint8_t {
     accepted,       // journal it

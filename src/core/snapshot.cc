@@ -1,5 +1,6 @@
 // Snapshots: the records as they are, heap layouts and free lists included, so that a loaded scheduler goes on exactly
-// as the saved one would. Look-up tables are rebuilt. The bytes end in their own CRC-32C.
+// as the saved one would. Look-up tables are rebuilt. Of a vacant record nothing but its vacancy is kept. The bytes end
+// in their own CRC-32C.
 
 #include <array>
 
@@ -19,8 +20,9 @@ void fields(A& a, RetryPolicy& x) {
 }
 template <class A>
 void fields(A& a, TaskSpec& x) {  // the fields that make a class
-    a(x.type, x.tenant, x.queue, x.priority, x.idempotent, x.exclusive, x.preemptible, x.timeout, x.ttl, x.retry,
-      x.labels_required, x.labels_preferred, x.labels_forbidden, x.pinned_worker, x.resources);
+    a(x.type, x.tenant, x.queue, x.labels_required, x.labels_preferred, x.labels_forbidden, x.pinned_worker, x.retry,
+      x.resources);
+    a(x.priority, x.idempotent, x.exclusive, x.preemptible, x.timeout, x.ttl);
 }
 template <class A>
 void fields(A& a, QueueLimits& x) {
@@ -58,8 +60,11 @@ void fields(A& a, Task& x) {
 }
 template <class A>
 void fields(A& a, Side& x) {
-    a(x.run_at, x.deadline, x.sequence, x.dependencies, x.dependents, x.ordering, x.concurrency, x.rate, x.plain_class,
-      x.holds, x.boost_us, x.vacant);
+    a(x.vacant);
+    if (x.vacant) return;
+    a(x.run_at, x.deadline, x.sequence, x.dependencies, x.ordering, x.concurrency, x.rate, x.plain_class, x.holds,
+      x.boost_us);
+    a(x.dependents);
 }
 template <class A>
 void fields(A& a, HeapEntry& x) {
@@ -79,13 +84,18 @@ void fields(A& a, WallTimer& x) {
 }
 template <class A>
 void fields(A& a, Class& x) {
-    a(x.spec, x.alone, x.hash, x.type, x.tenant, x.queue, x.group, x.references, x.idle_stamp, x.heap, x.waiting,
-      x.head_at, x.blocked, x.vacant);
+    a(x.vacant);
+    if (x.vacant) return;
+    a.fixed(x.hash);
+    a(x.spec, x.heap);
+    a(x.alone, x.type, x.tenant, x.queue, x.group, x.references, x.idle_stamp, x.waiting, x.head_at, x.blocked);
 }
 template <class A>
 void fields(A& a, Group& x) {
+    a(x.vacant);
+    if (x.vacant) return;
     a(x.required, x.forbidden, x.pinned, x.resources, x.needs_resources, x.alone, x.signature, x.classes, x.eligible,
-      x.heads, x.active_at, x.vacant);
+      x.heads, x.active_at);
 }
 template <class A>
 void fields(A& a, Limit& x) {
@@ -96,45 +106,54 @@ void fields(A& a, AffinityFactor& x) {
     a(x.hardware, x.ln_q16, x.factor_ppm);
 }
 template <class A>
-void named(A& a, Named& x) {
-    a(x.name, x.references, x.idle_stamp, x.vacant);
+bool named(A& a, Named& x) {  // whether there is more
+    a(x.vacant);
+    if (!x.vacant) a(x.name, x.references, x.idle_stamp);
+    return !x.vacant;
 }
 template <class A>
 void fields(A& a, TypeRecord& x) {
-    named(a, x);
+    if (!named(a, x)) return;
     a(x.limit, x.signature, x.mean_us, x.work_us, x.band_low, x.band_high, x.succeeded, x.failed, x.in_time, x.late,
       x.boost_us, x.holds, x.copies, x.copies_won, x.affinity, x.excluded);
 }
 template <class A>
 void fields(A& a, TenantRecord& x) {
-    named(a, x);
+    if (!named(a, x)) return;
     a(x.limit, x.share, x.waiting_max, x.waiting, x.clock_us, x.epoch);
 }
 template <class A>
 void fields(A& a, QueueRecord& x) {
-    named(a, x);
+    if (!named(a, x)) return;
     a(x.limit, x.paused, x.count_fair);
 }
 template <class A>
 void fields(A& a, KeyRecord& x) {
-    named(a, x);
+    if (!named(a, x)) return;
     a(x.line, x.parked, x.holders, x.most, x.next, x.timer);
 }
 template <class A>
 void fields(A& a, Run& x) {
-    a(x.attempt, x.fence, x.assigned, x.started, x.ends_at, x.predicted, x.charged, x.ticket, x.task, x.cls, x.worker,
-      x.at, x.number, x.speculative, x.orphan, x.flagged, x.company);
+    a(x.ticket);
+    if (x.ticket == 0) return;
+    a(x.attempt);
+    a(x.fence, x.assigned, x.started, x.ends_at, x.predicted, x.charged, x.task, x.cls, x.worker, x.at, x.number,
+      x.speculative, x.orphan, x.flagged, x.company);
 }
 template <class A>
 void fields(A& a, Worker& x) {
-    a(x.name, x.session, x.labels, x.offered, x.used, x.types, x.typeset, x.hardware, x.connected, x.suspect,
-      x.cordoned, x.draining, x.can_pause, x.leaving, x.slots, x.alone, x.runs, x.speed_ppm, x.deviation_ppm,
-      x.speed_ln, x.work_us, x.breaker, x.failing, x.late, x.breaker_next, x.failures_in_row, x.doubt, x.lateness,
-      x.succeeded, x.failed, x.line, x.bound_work_us, x.bound, x.reserved_task, x.reserved_ticket);
+    a(x.name, x.labels, x.offered, x.used, x.types, x.runs, x.line);
+    a(x.session, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned, x.draining, x.can_pause, x.leaving, x.slots,
+      x.alone, x.speed_ppm, x.deviation_ppm, x.speed_ln, x.work_us, x.breaker, x.failing, x.late, x.breaker_next,
+      x.failures_in_row, x.doubt, x.lateness, x.succeeded, x.failed, x.bound_work_us, x.bound, x.reserved_task,
+      x.reserved_ticket);
 }
 template <class A>
 void fields(A& a, IdempotencyEntry& x) {
-    a(x.hi, x.lo, x.body_hash, x.task, x.submitted, x.ended, x.vacant);
+    a(x.vacant);
+    if (x.vacant) return;
+    a.fixed(x.hi, x.lo, x.body_hash);
+    a(x.task, x.submitted, x.ended);
 }
 template <class A>
 void fields(A& a, OverrideSet& x) {
@@ -150,9 +169,10 @@ void Scheduler::State::archive(A& a) {
     const auto each = [&a](auto& signature) { a(signature.typesets, signature.excluded); };
     std::array<std::uint64_t, 4> random{};
     for (std::size_t i = 0; i < 4; ++i) random[i] = rng.words()[i];
-    for (std::uint64_t& word : random) a(word);
+    for (std::uint64_t& word : random) a.fixed(word);
     rng.set_words(random.data());
-    a(config, now, wall_offset, digest, counters, fence, sequence, last_ticket);
+    a.fixed(digest);
+    a(config, now, wall_offset, counters, fence, sequence, last_ticket);
     a(tasks, ids, free_tasks, sides, free_sides, ttl_oldest, ttl_newest);
     a(idempotency, free_idempotency, ended_keys, ended, ended_next, settled, settled_next);
     a(classes, free_classes, idle_classes, class_stamp, groups, free_groups, active_groups);
@@ -178,6 +198,12 @@ void Scheduler::State::archive(A& a) {
 }
 
 void Scheduler::State::rebuild_tables() {
+    task_table.reserve(tasks.size() - std::min(free_tasks.size(), tasks.size()));
+    idempotency_table.reserve(idempotency.size());
+    ended_table.reserve(ended.size());
+    settled_table.reserve(settled.size());
+    run_table.reserve(runs.size());
+    class_table.reserve(classes.size());
     for (Index i = 0; i < tasks.size(); ++i)
         if (tasks[i].serial != 0) task_table.insert(IdHash{}(ids[i]), i);
     for (Index i = 0; i < idempotency.size(); ++i)

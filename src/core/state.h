@@ -55,8 +55,8 @@ struct Scheduler::State {
     // Classes and what they share.
     std::vector<Class> classes;
     std::vector<Index> free_classes;
-    std::deque<std::pair<Index, std::uint64_t>> idle_classes;
-    std::uint64_t class_stamp = 0;
+    std::deque<Index> idle_classes;  // lost their last reference, the oldest first
+    std::uint64_t class_stamp = 0;   // of the newest of them; each before it has one less
     IndexTable class_table;
     std::vector<Group> groups;
     std::vector<Index> free_groups;

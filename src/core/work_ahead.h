@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace nexus::core {
@@ -14,6 +15,12 @@ public:
     struct Sum {
         std::int64_t work_us = 0;
         std::int64_t tasks = 0;
+
+        bool empty() const { return work_us == 0 && tasks == 0; }
+        void add(const Sum& other) {
+            work_us += other.work_us;
+            tasks += other.tasks;
+        }
     };
 
     void add(std::int64_t key, std::int64_t work_us) { change(key, work_us, 1); }
@@ -30,19 +37,38 @@ public:
         while (at < bucket) {
             const bool whole_block = (at & (kBlock - 1)) == 0 && at + kBlock <= bucket;
             const Sum& part = whole_block ? blocks_[block_of(at)] : buckets_[slot_of(at)];
-            sum.work_us += part.work_us;
-            sum.tasks += part.tasks;
+            sum.add(part);
             at += whole_block ? kBlock : 1;
         }
         const Sum& own = buckets_[slot_of(bucket)];
         return {sum.work_us + own.work_us / 2, sum.tasks + own.tasks / 2};
     }
 
+    // Buckets that hold something, each with its distance from the one before it; the blocks follow from them.
     template <class Archive>
     void archive(Archive& a) {
-        a(shift_, low_, total_.work_us, total_.tasks);
-        for (auto* sums : {&buckets_, &blocks_})
-            for (Sum& sum : *sums) a(sum.work_us, sum.tasks);
+        a(shift_, low_);
+        std::uint64_t used = 0;
+        for (std::size_t block = 0; block < blocks_.size(); ++block)
+            for (std::size_t at = block * kBlock; !blocks_[block].empty() && at < (block + 1) * kBlock; ++at)
+                used += buckets_[at].empty() ? 0 : 1;
+        a(used);
+        std::uint64_t at = 0, step = 0;
+        for (; used > 0; --used, ++at) {
+            if constexpr (!Archive::kReading)
+                for (step = 0; buckets_[at + step].empty();)
+                    step += (at + step) % kBlock == 0 && blocks_[(at + step) / kBlock].empty() ? kBlock : 1;
+            a(step);
+            if (step >= kBuckets - at) return a.refuse();
+            at += step;
+            Sum& own = buckets_[at];
+            a(own.work_us, own.tasks);
+            if constexpr (Archive::kReading) {
+                if (own.empty()) return a.refuse();
+                blocks_[at / kBlock].add(own);
+                total_.add(own);
+            }
+        }
     }
 
 private:
@@ -62,10 +88,8 @@ private:
             if (!slide_towards(bucket)) widen();
             bucket = key >> shift_;
         }
-        for (Sum* sum : {&buckets_[slot_of(bucket)], &blocks_[block_of(bucket)], &total_}) {
-            sum->work_us += work_us;
-            sum->tasks += tasks;
-        }
+        for (Sum* sum : {&buckets_[slot_of(bucket)], &blocks_[block_of(bucket)], &total_})
+            sum->add({.work_us = work_us, .tasks = tasks});
     }
     bool covers(std::int64_t bucket) const { return bucket >= low_ && bucket < low_ + kBuckets; }
 
@@ -82,21 +106,20 @@ private:
         low_ = up ? low_ + ((distance + kBlock - 1) & ~(kBlock - 1)) : want;
         return true;
     }
-    // Doubles the width of the buckets; pairs of old ones become one.
+    // Doubles the width of the buckets; pairs of old ones become one. Costs what is used, not the width of the window.
     void widen() {
-        std::vector<Sum> old(buckets_);
-        const std::int64_t old_low = low_;
-        ++shift_;
-        low_ = ((old_low >> 1) - kBuckets / 4) & ~(kBlock - 1);
-        std::fill(buckets_.begin(), buckets_.end(), Sum{});
-        std::fill(blocks_.begin(), blocks_.end(), Sum{});
-        for (std::int64_t at = old_low; at < old_low + kBuckets; ++at) {
-            const Sum& part = old[slot_of(at)];
-            for (Sum* sum : {&buckets_[slot_of(at >> 1)], &blocks_[block_of(at >> 1)]}) {
-                sum->work_us += part.work_us;
-                sum->tasks += part.tasks;
+        std::vector<std::pair<std::int64_t, Sum>> used;
+        for (std::int64_t first = low_; first < low_ + kBuckets; first += kBlock) {
+            if (std::exchange(blocks_[block_of(first)], {}).empty()) continue;
+            for (std::int64_t at = first; at < first + kBlock; ++at) {
+                const Sum part = std::exchange(buckets_[slot_of(at)], {});
+                if (!part.empty()) used.emplace_back(at >> 1, part);
             }
         }
+        low_ = ((low_ >> 1) - kBuckets / 4) & ~(kBlock - 1);
+        ++shift_;
+        for (const auto& [at, part] : used)
+            for (Sum* sum : {&buckets_[slot_of(at)], &blocks_[block_of(at)]}) sum->add(part);
     }
 
     int shift_ = kShiftFirst;
