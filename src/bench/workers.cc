@@ -19,6 +19,11 @@ public:
         : tell_started_(tell_started), ledger_(ledger) {
         grpc::ChannelArguments arguments;
         arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+        // As the workers of the SDK.
+        arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 1500);
+        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
+        arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
         stub_ = v1::WorkerService::NewStub(
             grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
         next_.mutable_hello()->set_worker("bench-" + std::to_string(number));
