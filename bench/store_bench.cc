@@ -84,7 +84,7 @@ bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_c
         store::JournalBatch batch;
         for (int i = 0; i < 1000; ++i) load.pending.push_back(load.submit(batch));
         load.seal(batch);
-        if (failed(store.append({&batch, 1}))) return false;
+        if (failed(store.append({&batch, 1})) || failed(store.tidy())) return false;
     }
     std::vector<double> commits;
     std::uint64_t tasks = 0;
@@ -101,7 +101,7 @@ bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_c
         }
         load.seal(batch);
         const Clock::time_point before = Clock::now();
-        if (failed(store.append({&batch, 1}))) return false;
+        if (failed(store.append({&batch, 1})) || failed(store.tidy())) return false;
         commits.push_back(since(before));
         tasks += tasks_per_commit;
         untrimmed += batch.count;

@@ -1,6 +1,5 @@
 #include "bench/submitter.h"
 
-#include <grpcpp/create_channel.h>
 #include <nexus/v1/nexus.grpc.pb.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <mutex>
 
 #include "base/rng.h"
+#include "bench/channel.h"
 
 namespace nexus::bench {
 namespace {
@@ -19,10 +19,7 @@ constexpr std::chrono::milliseconds kPutOff{5};
 class Producer {
 public:
     Producer(const std::string& address, const SubmitPlan& plan, Ledger& ledger) : plan_(plan), ledger_(ledger) {
-        grpc::ChannelArguments arguments;
-        arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-        stub_ =
-            v1::TaskService::NewStub(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+        stub_ = v1::TaskService::NewStub(open_channel(address));
     }
     Result<SubmitOutcome> run();
 

@@ -1,11 +1,12 @@
 #include "bench/workers.h"
 
-#include <grpcpp/create_channel.h>
 #include <nexus/v1/nexus.grpc.pb.h>
 
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+
+#include "bench/channel.h"
 
 namespace nexus::bench {
 
@@ -17,15 +18,7 @@ class Workers::Worker final : public grpc::ClientBidiReactor<v1::WorkerMessage, 
 public:
     Worker(const std::string& address, std::uint32_t number, std::uint32_t slots, bool tell_started, Ledger& ledger)
         : tell_started_(tell_started), ledger_(ledger) {
-        grpc::ChannelArguments arguments;
-        arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-        // As the workers of the SDK.
-        arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 1500);
-        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
-        arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-        stub_ = v1::WorkerService::NewStub(
-            grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+        stub_ = v1::WorkerService::NewStub(open_channel(address));
         next_.mutable_hello()->set_worker("bench-" + std::to_string(number));
         next_.mutable_hello()->set_slots(slots);
         stub_->async()->Connect(&call_, this);

@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <span>
 #include <thread>
 
 #include "engine/engine.h"
@@ -184,11 +185,13 @@ private:
     enum class Urgency { now, next_turn };
     // Puts a call into the inbox; false when the engine has stopped.
     bool post(Call call, Urgency urgency = Urgency::now) {
-        const std::lock_guard lock(inbox_mutex_);
-        if (closed_) return false;
-        inbox_.push_back(std::move(call));
-        if (urgency == Urgency::next_turn || std::exchange(inbox_urgent_, true)) return true;
-        inbox_wake_.notify_one();
+        {
+            const std::lock_guard lock(inbox_mutex_);
+            if (closed_) return false;
+            inbox_.push_back(std::move(call));
+            if (urgency == Urgency::next_turn || std::exchange(inbox_urgent_, true)) return true;
+        }
+        inbox_wake_.notify_one();  // after the lock: the woken thread would only wait for it
         return true;
     }
     template <class T, class F>
@@ -203,7 +206,7 @@ private:
     void hand_over(PendingBatch batch);
     void commit_loop();
     Result<void> append(std::vector<PendingBatch>& batches);
-    void die(const Error& error, std::vector<PendingBatch>& batches);
+    void die(const Error& error, std::span<PendingBatch> batches);
     void snapshot_loop();
     void say(LogLevel level, std::string event, std::string text) const {
         if (options_.log) options_.log({.level = level, .event = std::move(event), .text = std::move(text)});
@@ -386,8 +389,10 @@ void RunnerThreads::hand_over(PendingBatch batch) {
     events_since_snapshot_ += batch.journal.count;
     bytes_since_snapshot_ += bytes;
     commit_bytes_ += bytes;
-    const std::lock_guard lock(commit_mutex_);
-    commits_.push_back(std::move(batch));
+    {
+        const std::lock_guard lock(commit_mutex_);
+        commits_.push_back(std::move(batch));
+    }
     commit_wake_.notify_one();
 }
 
@@ -423,6 +428,7 @@ void RunnerThreads::commit_loop() {
                 for (HistoryQuestion& question : batch.questions) history_->ask(std::move(question));
                 released_ = last;
             }
+            if (auto tidy = journal_.tidy(); !tidy) die(tidy.error(), {});
         }
         commit_bytes_ -= bytes;
         batches.clear();
@@ -450,7 +456,7 @@ Result<void> RunnerThreads::append(std::vector<PendingBatch>& batches) {
     return {};
 }
 
-void RunnerThreads::die(const Error& error, std::vector<PendingBatch>& batches) {
+void RunnerThreads::die(const Error& error, std::span<PendingBatch> batches) {
     failed_ = true;
     say(LogLevel::error, "store_failed",
         "the journal cannot be written, nothing is acknowledged any more: " + error.what);

@@ -1,7 +1,7 @@
 #pragma once
 // The journal port: ordered, durable batches of events, with the task bodies beside them.
 //
-// Threads: append() and trim() are called by one committer thread; payload() and result() by any thread; the rest before
+// Threads: append(), tidy() and trim() are called by one committer thread; payload() and result() by any thread; the rest before
 // the engine starts or by the snapshot thread. Every method returns only when its effect is durable at level().
 
 #include <cstdint>
@@ -53,6 +53,9 @@ public:
     // Appends all batches in one transaction. Faults: no_space (nothing was stored; may be tried again), unavailable or
     // corrupt (the store is finished: the caller must stop, contract C17), conflict (another owner has a newer epoch).
     virtual Result<void> append(std::span<const JournalBatch> batches) = 0;
+
+    // Upkeep that nobody waits for: called after append(), when what it stored has been told. Faults as of append().
+    virtual Result<void> tidy() { return {}; }
 
     // Calls `visit` with the bytes of each batch whose first sequence is > `after`, in order, until it returns an error.
     virtual Result<void> read(Sequence after, const std::function<Result<void>(Sequence first, std::string_view bytes)>& visit) = 0;

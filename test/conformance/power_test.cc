@@ -67,7 +67,7 @@ bool holds(JournalStore& store, const Model& model) {
 }
 
 SqliteJournalOptions options_for(const std::string& directory, const PowerDisk& disk) {
-    return {.directory = directory, .reserve_bytes = 0, .checkpoint_bytes = 128 << 10, .vfs = disk.name()};
+    return {.directory = directory, .reserve_bytes = 0, .checkpoint_bytes = 64 << 10, .vfs = disk.name()};
 }
 
 std::unique_ptr<SqliteJournal> opened(SqliteJournalOptions options) {
@@ -141,7 +141,7 @@ TEST_CASE("a process killed at any moment loses nothing that it acknowledged") {
             // The child appends one batch with one body after another and tells the sequence of each when it is done.
             ::close(acks[0]);
             auto journal = SqliteJournal::open({.directory = directory.file("data"), .reserve_bytes = 0,
-                                                .checkpoint_bytes = 64 << 10});
+                                                .checkpoint_bytes = 32 << 10});
             if (!journal) ::_exit(3);
             journal::BatchWriter writer({(*journal)->open_report().last.n + 1}, chain_of(**journal), 1);
             for (;;) {

@@ -37,6 +37,10 @@ std::shared_ptr<grpc::Channel> open_channel(const std::string& target, const std
     // No pings to measure the bandwidth: with a heartbeat a second they are most of what an idle worker costs the server.
     args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 256 << 10);
+    // gRPC's own statistics, retries (ours: retry.h) and compression are not used.
+    args.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
+    args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    args.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
     // Equal channels would otherwise share one connection, and a second worker of a process its fate.
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     // The backoff is ours (backoff.h); gRPC's own must not stretch it. The minimum is also gRPC's connect timeout.

@@ -45,8 +45,14 @@ Result<void> SqliteJournal::append(std::span<const JournalBatch> batches) {
         disk_full_ = true;
         done = append_once(batches);
     }
-    if (done) done = checkpoint_when_due();
+    if (done) done = checkpoint_from(2 * options_.checkpoint_bytes);
     return stop_unless_harmless(std::move(done));
+}
+
+Result<void> SqliteJournal::tidy() {
+    const std::lock_guard lock(writer_mutex_);
+    if (failed_) return fail(Fault::unavailable, "the journal failed before; the process must end");
+    return stop_unless_harmless(checkpoint_from(options_.checkpoint_bytes));
 }
 
 Result<void> SqliteJournal::stop_unless_harmless(Result<void> done) {
@@ -165,10 +171,10 @@ int SqliteJournal::note_wal_frames(void* self, sqlite3*, const char*, int frames
 
 // A failed checkpoint loses nothing: the WAL still has all. A full disk ends here quietly; a broken one fails the next
 // sync of the WAL, which stops the store.
-Result<void> SqliteJournal::checkpoint_when_due() {
+Result<void> SqliteJournal::checkpoint_from(std::uint64_t wal_bytes) {
     // The WAL starts again from its first frame when a checkpoint has copied it all and no reader needs it.
     if (wal_frames_ < checkpointed_frames_) checkpointed_frames_ = 0;
-    const auto due = static_cast<int>(options_.checkpoint_bytes / kPageBytes);
+    const auto due = static_cast<int>(wal_bytes / kPageBytes);
     if (wal_frames_ - checkpointed_frames_ < due) return {};
     const int code = sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
     checkpointed_frames_ = wal_frames_;

@@ -58,6 +58,8 @@ public:
     ~SqliteJournal() override;
 
     Result<void> append(std::span<const JournalBatch> batches) override;
+    // Checkpoints when checkpoint_bytes of WAL have gathered. append() does so itself when it finds twice as much.
+    Result<void> tidy() override;
     Result<void> read(Sequence after,
                       const std::function<Result<void>(Sequence first, std::string_view bytes)>& visit) override;
     Result<void> put_snapshot(const StoredSnapshot& snapshot) override;
@@ -89,7 +91,7 @@ private:
     Result<void> end_transaction(Result<void> changes);
     Result<void> delete_trimmed();
     static int note_wal_frames(void* self, sqlite3* db, const char* name, int frames);
-    Result<void> checkpoint_when_due();
+    Result<void> checkpoint_from(std::uint64_t wal_bytes);
     Result<void> stop_unless_harmless(Result<void> done);
     Result<std::string> stored(Segments& segments, Statement& select, TaskId task, const char* what);
     std::string path(const std::string& name) const { return options_.directory + "/" + name; }
