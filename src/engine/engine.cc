@@ -427,6 +427,7 @@ predict::Features Engine::features_of(const Live& live, std::string_view worker,
                                .hardware = hardware,
                                .payload_bytes = live.payload_bytes};
     features.hour = static_cast<std::uint8_t>((now_.wall.us / 3'600'000'000) % 24);
+    features.provisional = worker.empty();
     if (live.rare) {
         features.hint = live.rare->hint;
         features.cpu_milli = live.rare->resources.cpu_milli;

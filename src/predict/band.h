@@ -25,6 +25,15 @@ struct Band {
     float total = 0;   // of all values
 };
 
+// Where the estimate stands in a band whose lowest and highest value and mean are these: between the middle and the
+// mean, and so that all of the band is within 25 % of it.
+inline float band_centre(float first, float last, float mean) {
+    const float middle = (first + last) * 0.5F;
+    const float leaning =
+        std::clamp(mean, std::min(last - kBandWidth * 0.5F, middle), std::max(first + kBandWidth * 0.5F, middle));
+    return middle + kMeanShare * (leaning - middle) + kBandSkew;
+}
+
 // `value` ascending, `weight` >= 0, `count` of each. All weights zero gives weight 0 and the middle of the
 // first band.
 inline Band densest_band(const float* value, const float* weight, std::size_t count) {
@@ -53,12 +62,8 @@ inline Band densest_band(const float* value, const float* weight, std::size_t co
     if (count == 0) return {};
     const float first = value[best_low];
     const float last = value[best_high];
-    const float middle = (first + last) * 0.5F;
-    const float mean = best.weight > 0 ? value[0] + best_moment / best.weight : middle;
-    // Anywhere between these two the band still holds all of it.
-    const float leaning =
-        std::clamp(mean, std::min(last - kBandWidth * 0.5F, middle), std::max(first + kBandWidth * 0.5F, middle));
-    best.centre = middle + kMeanShare * (leaning - middle) + kBandSkew;
+    const float mean = best.weight > 0 ? value[0] + best_moment / best.weight : (first + last) * 0.5F;
+    best.centre = band_centre(first, last, mean);
     return best;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "base/hash.h"
 #include "predict/type_name.h"
@@ -50,55 +51,146 @@ constexpr std::array<EstimateSource, expert_count> kSources = {
 constexpr std::array<const char*, expert_count> kNames = {"type_mode", "user_mode",   "scaled_mode", "joined_mode",
                                                           "near_mode", "worker_mode", "hint",        "prefix"};
 
-// Weights by likeness. The kernel is (1 - d/8)^8, which is exp(-d) to the two digits that a weight needs, and 0 from d
-// = 8 on. Written so that the compiler computes several at once.
-struct Likes {
-    const float* value = nullptr;  // ascending
-    std::array<float, kWindowMax> weight;
-    std::size_t count = 0;
+// Four at a time, the same on every compiler.
+using Floats = float __attribute__((vector_size(16)));
+using Words = std::int32_t __attribute__((vector_size(16)));
+static_assert(sizeof(Floats) == kLane * sizeof(float));
 
-    void weigh(const SampleWindow& past, const Sample& asked, float reach) {
-        value = past.keys();
-        count = past.size();
-        const float* age = past.weights();
-        const float* payload = past.payloads();
-        const std::uint32_t* user = past.users();
-        const std::uint32_t* demand = past.demands();
-        const std::uint32_t* worker = past.workers();
-        for (std::size_t i = 0; i < count; ++i) {
-            const float near = std::max(1 - std::abs(payload[i] - asked.payload) * (reach / 8), 0.0F);
-            const float squared = near * near;
-            const float fourth = squared * squared;
-            weight[i] = age[i] * fourth * fourth * (user[i] == asked.user ? kSameUser : 1.0F) *
-                        (demand[i] == asked.demand ? kSameDemand : 1.0F) *
-                        (worker[i] == asked.worker ? kSameWorker : 1.0F);
+template <class Vector, class Number>
+Vector load(const Number* from) {
+    Vector made;
+    std::memcpy(&made, from, sizeof made);
+    return made;
+}
+inline Floats all(float value) {
+    return Floats{} + value;
+}
+// 1, or `more` where a run equals the question.
+inline Floats if_same(const std::uint32_t* own, std::uint32_t asked, float more) {
+    const Words same = load<Words>(own) == static_cast<std::int32_t>(asked);
+    return same ? all(more) : all(1);
+}
+
+// Weights by likeness, by slot of the window. The kernel is (1 - d/8)^8, which is exp(-d) to the two digits that a
+// weight needs, and 0 from d = 8 on.
+struct Likes {
+    const SampleWindow* past = nullptr;
+    std::array<std::int32_t, kWindowMax> weight;  // quanta
+
+    // `own_type`: what a run of the same type counts more.
+    void weigh(const SampleWindow& window, const Sample& asked, float reach, float own_type) {
+        past = &window;
+        const float* age = window.weights();
+        for (std::size_t i = 0; i < window.size(); i += kLane) {
+            const Floats apart = load<Floats>(window.payloads() + i) - asked.payload;
+            const Floats near = 1 - (apart < 0 ? -apart : apart) * (reach / 8);
+            const Floats kernel = near > 0 ? near : all(0);
+            const Floats squared = kernel * kernel;
+            const Floats fourth = squared * squared;
+            const Floats same = if_same(window.types() + i, asked.type, own_type) *
+                                if_same(window.users() + i, asked.user, kSameUser) *
+                                if_same(window.demands() + i, asked.demand, kSameDemand) *
+                                if_same(window.workers() + i, asked.worker, kSameWorker);
+            const Words made =
+                __builtin_convertvector(load<Floats>(age + i) * (fourth * fourth) * same * kWeightOne, Words);
+            std::memcpy(weight.data() + i, &made, sizeof made);
         }
     }
-    Band band() const { return densest_band(value, weight.data(), count); }
+    Band band() const {
+        return past->sorted().densest([this](std::uint32_t slot) { return weight[slot]; });
+    }
 };
 
-// Of a type's own runs, each moved by `shift`, together with the tenant's runs of other types: two ascending lists
-// merged.
-Band joined_band(const Likes& own, float shift, const Likes& others, const std::uint32_t* types, std::uint32_t type) {
-    std::array<float, 2 * kWindowMax> value;
-    std::array<float, 2 * kWindowMax> weight;
+// The runs of a window as one question sees them, by slot.
+struct Carried {
+    std::array<float, kWindowMax> value;
+    std::array<std::int32_t, kWindowMax> bin;
+    const std::int32_t* weight = nullptr;
     std::size_t count = 0;
-    std::size_t next = 0;
-    const auto take_own_up_to = [&](float limit) {
-        for (; next < own.count && own.value[next] + shift <= limit; ++next) {
-            value[count] = own.value[next] + shift;
-            weight[count++] = own.weight[next] * kSameType;
-        }
-    };
-    for (std::size_t i = 0; i < others.count; ++i) {
-        if (types[i] == type) continue;
-        take_own_up_to(others.value[i]);
-        value[count] = others.value[i];
-        weight[count++] = others.weight[i];
+    float lowest = std::numeric_limits<float>::max();
+    float highest = std::numeric_limits<float>::lowest();
+
+    // Each value less `slope` times its size, and `shift` more.
+    Carried(const SampleWindow& past, const Likes& likes, float slope, float shift)
+        : weight(likes.weight.data()), count(past.size()) {
+        const float* values = past.values();
+        const float* payload = past.payloads();
+        for (std::size_t i = 0; i < count; ++i) value[i] = values[i] - slope * payload[i] + shift;
+        if (count == 0) return;
+        lowest = past.sorted().value(0) + shift;
+        highest = past.sorted().value(count - 1) + shift;
     }
-    take_own_up_to(std::numeric_limits<float>::infinity());
-    return densest_band(value.data(), weight.data(), count);
-}
+    std::int64_t total() const { return std::accumulate(weight, weight + count, std::int64_t{0}); }
+};
+
+// The densest band of two windows together, when the question itself moves one against the other so that no order can
+// be kept: weights are added up in bins of the line, and a band takes a whole number of them. Nothing in it is further
+// apart than a band is wide, but up to one bin's width may be left out of it.
+class BinnedBand {
+public:
+    Band densest(Carried& own, Carried& other) {
+        if (own.count + other.count == 0) return {};
+        // Where a type's own runs outweigh the rest the band is near some of them.
+        const bool near_own = own.total() > other.total();
+        const float lowest = near_own ? own.lowest - kBandWidth : std::min(own.lowest, other.lowest);
+        const float highest = near_own ? own.highest + kBandWidth : std::max(own.highest, other.highest);
+        const auto bins = static_cast<std::size_t>(std::min((highest - lowest) * kBinsPerUnit + 1, float{kBins}));
+        std::fill_n(before_.begin(), bins + kPerBand + 1, 0);
+        for (Carried* part : {&own, &other}) add(*part, lowest, bins);
+        std::int32_t sum = 0;
+        for (std::size_t i = 0; i < bins + kPerBand; ++i) before_[i] = sum += before_[i];
+        std::int32_t most = 0;
+        for (std::size_t i = 0; i < bins; ++i) most = std::max(most, before_[i + kPerBand] - before_[i]);
+        sum += before_[bins + kPerBand];
+        Band band{.weight = static_cast<float>(most) / kWeightOne, .total = static_cast<float>(sum) / kWeightOne};
+        if (most == 0) return band;
+        std::size_t last = 0;
+        while (before_[last + kPerBand] - before_[last] != most) ++last;
+        band.centre = centre_of(own, other, static_cast<std::int32_t>(last), lowest, most);
+        return band;
+    }
+
+private:
+    static constexpr std::int32_t kPerBand = 64;
+    static constexpr std::int32_t kBins = 2048;  // 16 in ln: beyond ten million times the least all are alike
+    static constexpr float kBinsPerUnit = kPerBand / kBandWidth;
+
+    // What is out of range goes where no band looks.
+    void add(Carried& part, float lowest, std::size_t bins) {
+        const auto nowhere = static_cast<std::int32_t>(bins) + kPerBand;
+        std::int32_t* __restrict bin = part.bin.data();
+        for (std::size_t i = 0; i < part.count; ++i) {
+            const auto at = static_cast<std::int32_t>((part.value[i] - lowest) * kBinsPerUnit + kPerBand);
+            bin[i] = ((at < kPerBand) | (at > nowhere)) ? nowhere : at;
+        }
+        for (std::size_t i = 0; i < part.count; ++i) before_[static_cast<std::size_t>(bin[i])] += part.weight[i];
+    }
+    // Of what lies in the kPerBand bins up to `last`.
+    static float centre_of(const Carried& own, const Carried& other, std::int32_t last, float lowest,
+                           std::int32_t most) {
+        std::array<float, 2 * kWindowMax> value;
+        std::array<float, 2 * kWindowMax> weight;
+        std::size_t count = 0;
+        for (const Carried* part : {&own, &other})
+            for (std::size_t i = 0; i < part->count; ++i) {
+                value[count] = part->value[i];
+                weight[count] = static_cast<float>(part->weight[i]);
+                count += part->bin[i] > last && part->bin[i] <= last + kPerBand ? 1 : 0;
+            }
+        float least = value[0];
+        float greatest = value[0];
+        std::array<float, 4> part_sum{};  // side by side: additions need not wait for each other
+        for (std::size_t i = 0; i < count; ++i) {
+            least = std::min(least, value[i]);
+            greatest = std::max(greatest, value[i]);
+            part_sum[i % 4] += weight[i] * (value[i] - lowest);
+        }
+        const float moment = (part_sum[0] + part_sum[1]) + (part_sum[2] + part_sum[3]);
+        return band_centre(least, greatest, lowest + moment / static_cast<float>(most));
+    }
+
+    std::array<std::int32_t, kBins + kPerBand + 1> before_;  // weight in bins up to this one, kPerBand further on
+};
 
 std::uint32_t short_hash(std::string_view text) {
     return text.empty() ? 0 : static_cast<std::uint32_t>(hash_bytes(text) >> 16);
@@ -166,69 +258,122 @@ void Mixture::set_sizes(Query& query, const TypeState* type, const UserState* us
     query.user_size = (user == nullptr ? kUnknown : user->size).size_of(features);
 }
 
-// scaled_mode, near_mode and joined_mode: one weight for each past run, by its age and by how much it resembles the
-// task.
-void Mixture::ask_similar(const Query& query, const TypeState* type, const UserState* user, Answer& answer) {
-    Likes own;
-    const Sample& asked = query.sample;
-    const float slope = type == nullptr ? 0.0F : type->sorted_slope;
-    const float shift = slope * asked.payload;
-    if (type != nullptr && worth_asking(type->score, type->seen, scaled_mode)) {
-        own.weigh(type->samples, asked, slope == 0 ? kPayloadReach : kPayloadReachScaled);
-        answer.set_shifted(scaled_mode, own.band(), shift);
+// One question to the experts: each is asked when its answer is wanted, and what it said is kept with the cell while
+// neither the type nor the tenant learns.
+class Mixture::Asking {
+public:
+    Asking(Mixture& mixture, const Query& query, TypeState* type, UserState* user, Cell* cell)
+        : query_(query),
+          type_(type),
+          user_(user),
+          cell_(cell),
+          place_(query.place == 0 ? nullptr : mixture.places_.find(query.place)),
+          is_new_(type == nullptr || type->seen < kNewRuns),
+          kept_(cell != nullptr && type != nullptr ? &cell->answered : &own_) {
+        if (is_new_ && !query.family.empty()) family_ = mixture.families_.find(hash_bytes(query.family));
+        if (kept_ == &own_) return;
+        const std::uint64_t user_version = user == nullptr ? UINT64_MAX : user->version;
+        if (cell->type_version == type->version && cell->user_version == user_version && cell->asked == query.sample &&
+            cell->asked_user_size == query.user_size)
+            return;
+        *kept_ = {};
+        cell->asked = query.sample;
+        cell->asked_user_size = query.user_size;
+        cell->type_version = type->version;
+        cell->user_version = user_version;
     }
-    if (slope != 0 && worth_asking(type->score, type->seen, near_mode)) {
+
+    // ln(microseconds); NaN: it has nothing to say.
+    float value(Expert expert) {
+        switch (expert) {
+            case by_hint: return query_.hint;
+            case by_prefix: return is_new_ && family_ != nullptr ? prefix().centre : kNothing;
+            case worker_mode: return place_ != nullptr && !place_->recent.empty() ? place().centre : kNothing;
+            default: break;
+        }
+        const auto bit = static_cast<std::uint8_t>(1U << expert);
+        if ((kept_->asked & bit) == 0) {
+            kept_->asked |= bit;
+            ask(expert);
+        }
+        return kept_->values[expert];
+    }
+    // Of an expert that had something to say.
+    Band band(Expert expert) const {
+        switch (expert) {
+            case by_hint: return {};
+            case by_prefix: return prefix();
+            case worker_mode: return place();
+            default: return kept_->bands[expert];
+        }
+    }
+    ExpertValues all() {
+        ExpertValues values;
+        for (std::size_t e = 0; e < expert_count; ++e) values[e] = value(static_cast<Expert>(e));
+        return values;
+    }
+
+private:
+    static constexpr float kNothing = std::numeric_limits<float>::quiet_NaN();
+
+    Band prefix() const { return family_->recent.mode(kSlow); }
+    Band place() const { return place_->recent.mode(kSlow); }
+    void set(Expert expert, Band band, float shift) {
+        band.centre += shift;
+        kept_->bands[expert] = band;
+        if (band.weight > 0) kept_->values[expert] = band.centre;
+    }
+    bool worth(Expert expert) const { return type_ == nullptr || worth_asking(type_->score, type_->seen, expert); }
+
+    void ask(Expert expert) {
+        if (expert == type_mode && type_ != nullptr && !type_->recent.empty())
+            set(expert, type_->recent.mode(kSlow), 0);
+        if (expert == user_mode && cell_ != nullptr && !cell_->recent.empty())
+            set(expert, cell_->recent.mode(kFast), 0);
+        if (expert == joined_mode && user_ != nullptr && worth(expert)) ask_joined();
+        if (type_ == nullptr || (expert != scaled_mode && expert != near_mode) || !worth(expert)) return;
+        if (expert == near_mode && type_->sorted_slope == 0) return;  // it would say what scaled_mode says
+        if (expert == scaled_mode) {
+            Band band = own().band();
+            band.weight /= kSameType;
+            band.total /= kSameType;
+            return set(expert, band, type_->sorted_slope * query_.sample.payload);
+        }
         Likes near;
-        near.weigh(type->samples, asked, kPayloadReach);
-        answer.set_shifted(near_mode, near.band(), shift);
+        near.weigh(type_->samples, query_.sample, kPayloadReach, 1);
+        set(expert, near.band(), type_->sorted_slope * query_.sample.payload);
     }
-    if (user == nullptr || (type != nullptr && !worth_asking(type->score, type->seen, joined_mode))) return;
-    Likes others;
-    Sample by_user = asked;
-    by_user.payload = query.user_size;
-    others.weigh(user->samples, by_user, kPayloadReach);
-    const std::uint32_t* types = user->samples.types();
-    if (slope == 0) {
-        for (std::size_t i = 0; i < others.count; ++i) others.weight[i] *= types[i] == asked.type ? kSameType : 1.0F;
-        return answer.set_shifted(joined_mode, others.band(), 0);
+    void ask_joined() {
+        Sample by_user = query_.sample;
+        by_user.payload = query_.user_size;
+        Likes others;
+        const float slope = type_ == nullptr ? 0.0F : type_->sorted_slope;
+        others.weigh(user_->samples, by_user, kPayloadReach, slope == 0 ? kSameType : 0);
+        if (slope == 0) return set(joined_mode, others.band(), 0);
+        // The type's own runs are carried over to this size and stand in place of those among the tenant's.
+        Carried mine(type_->samples, own(), slope, slope * query_.sample.payload);
+        Carried theirs(user_->samples, others, 0, 0);
+        set(joined_mode, BinnedBand().densest(mine, theirs), 0);
     }
-    if (own.count == 0) own.weigh(type->samples, asked, kPayloadReachScaled);
-    answer.set_shifted(joined_mode, joined_band(own, shift, others, types, asked.type), 0);
-}
+    // The type's own runs, all of which count more beside other types'.
+    const Likes& own() {
+        if (likes_.past == nullptr)
+            likes_.weigh(type_->samples, query_.sample, type_->sorted_slope == 0 ? kPayloadReach : kPayloadReachScaled,
+                         kSameType);
+        return likes_;
+    }
 
-void Mixture::ask_history(const Query& query, const TypeState* type, Cell* cell, Answer& answer) {
-    const UserState* user = users_.find(query.sample.user);
-    const std::uint64_t user_version = user == nullptr ? UINT64_MAX : user->version;
-    const bool keeps = cell != nullptr && type != nullptr;
-    if (keeps && cell->type_version == type->version && cell->user_version == user_version &&
-        cell->asked == query.sample && cell->asked_user_size == query.user_size) {
-        answer = cell->answered;
-        return;
-    }
-    if (type != nullptr && !type->recent.empty()) answer.set(type_mode, type->recent.mode(kSlow));
-    if (cell != nullptr && !cell->recent.empty()) answer.set(user_mode, cell->recent.mode(kFast));
-    ask_similar(query, type, user, answer);
-    if (!keeps) return;
-    cell->answered = answer;
-    cell->asked = query.sample;
-    cell->asked_user_size = query.user_size;
-    cell->type_version = type->version;
-    cell->user_version = user_version;
-}
-
-Mixture::Answer Mixture::ask(const Query& query, TypeState* type, Cell* cell) {
-    Answer answer;
-    ask_history(query, type, cell, answer);
-    if (query.place != 0)
-        if (const Recent* place = places_.find(query.place))
-            if (!place->recent.empty()) answer.set(worker_mode, place->recent.mode(kSlow));
-    answer.values[by_hint] = query.hint;
-    const bool is_new = type == nullptr || type->seen < kNewRuns;
-    if (is_new && !query.family.empty())
-        if (const Recent* family = families_.find(hash_bytes(query.family)))
-            answer.set(by_prefix, family->recent.mode(kSlow));
-    return answer;
-}
+    const Query& query_;
+    TypeState* type_;
+    UserState* user_;
+    Cell* cell_;
+    const Recent* place_;
+    const Recent* family_ = nullptr;
+    bool is_new_;
+    Answer own_;
+    Answer* kept_;
+    Likes likes_;
+};
 
 // The share of hits expected of an expert here: its recent record with the type and with the (type, tenant), each
 // shrunk to its record with everything, less a little for far misses.
@@ -259,20 +404,34 @@ Expert Mixture::choose(const ExpertValues& values, const TypeState* type, const 
     return best;
 }
 
+// The same without asking whom nobody would believe: in order of standing until one has something to say.
+Expert Mixture::choose_first(Asking& asking, const TypeState* type, const Cell* cell) const {
+    std::array<float, expert_count> standings;
+    for (std::size_t e = 0; e < expert_count; ++e) standings[e] = standing(static_cast<Expert>(e), type, cell);
+    for (std::size_t asked = 0; asked < expert_count; ++asked) {
+        const auto best = std::max_element(standings.begin(), standings.end());
+        const auto expert = static_cast<Expert>(best - standings.begin());
+        if (!std::isnan(asking.value(expert))) return expert;
+        *best = -2;
+    }
+    return expert_count;
+}
+
 Result<Estimate> Mixture::estimate(const Features& features) {
     Query query = query_of(features);
     TypeState* type = types_.find(query.type);
-    set_sizes(query, type, users_.find(query.sample.user), features);
+    UserState* user = users_.find(query.sample.user);
+    set_sizes(query, type, user, features);
     Cell* cell = cells_.find_or_admit(query.cell);
-    const Answer answer = ask(query, type, cell);
-    const Expert best = choose(answer.values, type, cell);
-    if (type != nullptr) type->said = answer.values;
+    Asking asking(*this, query, type, user, cell);
+    const ExpertValues said = features.provisional ? kNobody : asking.all();
+    const Expert best = features.provisional ? choose_first(asking, type, cell) : choose(said, type, cell);
     Estimate estimate;
     double us = kUnknownUs;
     if (best != expert_count) {
-        us = std::exp(static_cast<double>(answer.values[best]));
+        us = std::exp(static_cast<double>(asking.value(best)));
         estimate.source = kSources[best];
-        const Band& band = answer.bands[best];
+        const Band band = asking.band(best);
         const float expected = standing(best, type, cell);
         // Before there is a record the share of weight inside the band is the better guess of being right.
         const float sure = band.total > 0 ? 0.5F * (expected + band.weight / (band.total + 1)) : 0.5F * expected;
@@ -287,11 +446,13 @@ Result<Estimate> Mixture::estimate(const Features& features) {
     estimate.p50.us = std::max<std::int64_t>(std::llround(std::min(us, 1e15)), 1);
     estimate.p90 = estimate.p50;
     estimate.mean = estimate.p50;
+    if (cell != nullptr) cell->type = query.type;
+    if (features.provisional) return estimate;
+    if (type != nullptr) type->said = said;
     if (cell != nullptr) {
-        cell->type = query.type;
-        cell->said = answer.values;
+        cell->said = said;
         const std::uint64_t key = key_of(query.cell, estimate, estimate.p50.us);
-        said_slot(key) = {.key = key, .values = answer.values};
+        said_slot(key) = {.key = key, .values = said};
     }
     return estimate;
 }

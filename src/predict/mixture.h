@@ -94,16 +94,9 @@ private:
     struct Answer {
         ExpertValues values = kNobody;
         std::array<Band, expert_count> bands;
-        void set(Expert expert, const Band& band) {
-            bands[expert] = band;
-            values[expert] = band.centre;
-        }
-        // Nothing when no weight is in it: nobody like the task was met.
-        void set_shifted(Expert expert, Band band, float shift) {
-            band.centre += shift;
-            if (band.weight > 0) set(expert, band);
-        }
+        std::uint8_t asked = 0;  // bit e: expert e was asked
     };
+    class Asking;
     struct TypeState {
         std::uint64_t seen = 0;    // runs learned
         std::uint32_t beyond = 0;  // censored runs since the last success that outlasted the estimate
@@ -141,7 +134,7 @@ private:
         ModeWindow recent;
         ExpertScore score;
         ExpertValues said = kNobody;  // by the newest answer
-        // The answer to the last question, good while neither the type nor the tenant learned: tasks often come in
+        // The answers to the last question, good while neither the type nor the tenant learned: tasks often come in
         // bursts of their like. Not saved; a restored cell finds the same answer anew.
         Answer answered;
         Sample asked;
@@ -160,11 +153,9 @@ private:
 
     static Query query_of(const Features& features);
     static void set_sizes(Query& query, const TypeState* type, const UserState* user, const Features& features);
-    Answer ask(const Query& query, TypeState* type, Cell* cell);
-    void ask_similar(const Query& query, const TypeState* type, const UserState* user, Answer& answer);
-    void ask_history(const Query& query, const TypeState* type, Cell* cell, Answer& answer);
     float standing(Expert expert, const TypeState* type, const Cell* cell) const;
     Expert choose(const ExpertValues& values, const TypeState* type, const Cell* cell) const;
+    Expert choose_first(Asking& asking, const TypeState* type, const Cell* cell) const;
     Said& said_slot(std::uint64_t key) { return said_[key % said_.size()]; }
     const ExpertValues& said_at(std::uint64_t cell_key, const Cell& cell, const Estimate& predicted);
     void learn_run(Query& query, TypeState& type, Cell* cell, const Features& features);

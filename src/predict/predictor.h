@@ -33,6 +33,9 @@ struct Features {
     std::uint8_t hour = 0;  // of day, 0..23
     std::uint32_t attempt = 1;
     const std::vector<std::pair<std::string, double>>* numbers = nullptr;  // named features
+    // Asked to plan with: the run will be judged by another estimate, made when it starts. The answer is the same, but
+    // a model need not note what it might have said otherwise.
+    bool provisional = false;
 };
 
 enum class RunEnd : std::uint8_t { succeeded, failed, censored };  // censored: cancelled, timed out, lost

@@ -1,5 +1,5 @@
 #pragma once
-// The last values of one key, kept sorted as they come and go, so that the mode costs one linear pass.
+// The last values of one key, kept sorted as they come and go, so that the mode costs one pass of integer additions.
 //
 //   ModeWindow    values only, weighted by recency
 //   SampleWindow  values with what was known of the task, so that each query can weigh them by likeness
@@ -13,18 +13,17 @@
 
 #include "base/bytes.h"
 #include "predict/band.h"
+#include "predict/sorted_band.h"
 
 namespace nexus::predict {
 
-inline constexpr std::size_t kWindowMax = 128;
-
-// decay^0, decay^1, ... for weights by age.
-using AgeWeights = std::array<float, kWindowMax>;
+// decay^0, decay^1, ... in quanta: weights by age.
+using AgeWeights = std::array<std::int32_t, kWindowMax>;
 constexpr AgeWeights age_weights(float decay) {
     AgeWeights weights{};
     float w = 1;
-    for (float& slot : weights) {
-        slot = w;
+    for (std::int32_t& slot : weights) {
+        slot = quanta(w);
         w *= decay;
     }
     return weights;
@@ -37,22 +36,23 @@ public:
     void insert(float value, std::size_t capacity);
     // Forgets all but the newest `count`.
     void keep_newest(std::size_t count);
+    // Asked again with the same weights before anything changed: remembered. `weights` is a constant of the program.
     Band mode(const AgeWeights& weights) const;
     // Of all kept values, unweighted; the mean of the middle two when their number is even. Not of an empty window.
     float median() const;
     // The smallest kept value that a share `q` of them does not exceed, 0 < q <= 1. Not of an empty window.
     float quantile(float q) const;
-    std::size_t size() const { return values_.size(); }
-    bool empty() const { return values_.empty(); }
+    std::size_t size() const { return sorted_.size(); }
+    bool empty() const { return sorted_.empty(); }
 
     void save(Writer& out) const;
     void load(Reader& in);
 
 private:
-    // Sorted by value. `number_` counts insertions; a value's age is the newest number less its own.
-    std::vector<float> values_;
-    std::vector<std::uint32_t> number_;
+    SortedBand sorted_;  // tags count insertions; a value's age is the newest number less its own
     std::uint32_t next_ = 0;
+    mutable const AgeWeights* answered_for_ = nullptr;  // of answered_; null: to be computed anew
+    mutable Band answered_;
 };
 
 // One finished run. Text is kept as 32-bit hashes: equal is what matters, and a collision only blurs a weight.
@@ -66,7 +66,10 @@ struct Sample {
     bool operator==(const Sample&) const = default;
 };
 
-// The last kWindowMax of them in order of `value - slope * payload`, as columns: queries read plain arrays.
+inline constexpr std::size_t kLane = 4;  // what is computed at once
+
+// The last kWindowMax of them, in order of `value - slope * payload` and as columns by slot, the slots in order of
+// arrival around a ring: a question weighs all of them in one pass over plain arrays.
 class SampleWindow {
 public:
     // `slope` is that of the last resort().
@@ -74,31 +77,34 @@ public:
     void resort(float slope);
     void keep_newest(std::size_t count);
 
-    std::size_t size() const { return key_.size(); }
-    bool empty() const { return key_.empty(); }
-    // i-th in order, of size() each.
-    const float* keys() const { return key_.data(); }
+    std::size_t size() const { return sorted_.size(); }
+    bool empty() const { return sorted_.empty(); }
+
+    // Columns by slot, size() of each; up to the next multiple of kLane may be read.
+    const float* values() const { return value_.data(); }
     const float* payloads() const { return payload_.data(); }
-    const float* weights() const { return weight_.data(); }  // kSampleDecay to the power of the age
+    const float* weights() const;  // kSampleDecay to the power of the age
     const std::uint32_t* types() const { return type_.data(); }
     const std::uint32_t* users() const { return user_.data(); }
     const std::uint32_t* demands() const { return demand_.data(); }
     const std::uint32_t* workers() const { return worker_.data(); }
-    Sample sample(std::size_t i) const;
-    // Of the i-th; 0 is the newest.
-    std::size_t age(std::size_t i) const { return next_ - 1 - number_[i]; }
+    // The order; its tags are slots.
+    const SortedBand& sorted() const { return sorted_; }
+    Sample sample(std::size_t slot) const;
+    // 0 is the newest.
+    std::size_t age(std::size_t slot) const;
 
     void save(Writer& out) const;
     void load(Reader& in, float slope);
 
 private:
-    template <class Column>
-    void move_slot(Column& column, std::size_t from, std::size_t to);
-    void put(std::size_t at, const Sample& sample, float key, std::uint32_t number);
+    void put(std::size_t slot, const Sample& sample);
 
-    std::vector<float> key_, value_, payload_, weight_;
-    std::vector<std::uint32_t> type_, user_, demand_, worker_, number_;
-    std::uint32_t next_ = 0;  // number of the next insertion
+    SortedBand sorted_;
+    std::vector<float> value_, payload_;
+    std::vector<std::uint32_t> type_, user_, demand_, worker_;
+    std::uint32_t oldest_ = 0;  // its slot; 0 until the ring is full
+    std::uint32_t next_ = 0;    // number of the next insertion
 };
 
 }  // namespace nexus::predict

@@ -60,6 +60,47 @@ TEST_CASE("the densest band weighs what exhaustive search finds, and all of it i
     CHECK_EQ(densest_band(nullptr, nullptr, 0).total, 0);
 }
 
+TEST_CASE("values that come and go stay in order, and their densest band is what a search from scratch finds") {
+    Rng rng(3);
+    SortedBand sorted;
+    std::vector<std::pair<float, std::uint32_t>> model;
+    std::vector<std::int32_t> weight(2000);
+    for (std::int32_t& w : weight) w = static_cast<std::int32_t>(rng.below(4) * 1000);
+    for (std::uint32_t tag = 0; tag < weight.size(); ++tag) {
+        // Coarse steps: ties, and distances of exactly the band's width or next to it, are common.
+        const float value = static_cast<float>(rng.below(40)) * (kBandWidth / 4);
+        if (model.size() < 60) {
+            sorted.insert(value, tag);
+        } else {
+            const std::size_t leaving = rng.below(model.size());
+            sorted.replace(sorted.place_of(model[leaving].second), value, tag);
+            model.erase(model.begin() + static_cast<std::ptrdiff_t>(leaving));
+        }
+        model.emplace_back(value, tag);
+        if (rng.one_in(50)) {
+            const auto value_of = [](std::uint32_t t) { return static_cast<float>(t % 37) * (kBandWidth / 5); };
+            sorted.reorder(value_of);
+            for (auto& [v, t] : model) v = value_of(t);
+        }
+        std::sort(model.begin(), model.end());
+        std::vector<float> values, weights;
+        std::vector<std::pair<float, std::uint32_t>> kept;
+        for (std::size_t i = 0; i < sorted.size(); ++i) {
+            kept.emplace_back(sorted.value(i), sorted.tag(i));
+            values.push_back(sorted.value(i));
+            weights.push_back(static_cast<float>(weight[sorted.tag(i)]) / kWeightOne);
+        }
+        REQUIRE(std::is_sorted(values.begin(), values.end()));
+        std::sort(kept.begin(), kept.end());
+        REQUIRE_EQ(kept, model);
+        const Band band = sorted.densest([&](std::uint32_t t) { return weight[t]; });
+        const Band scratch = densest_band(values.data(), weights.data(), values.size());
+        REQUIRE_EQ(band.weight, doctest::Approx(scratch.weight));
+        REQUIRE_EQ(band.total, doctest::Approx(scratch.total));
+        if (band.weight > 0) REQUIRE_EQ(band.centre, doctest::Approx(scratch.centre));
+    }
+}
+
 TEST_CASE("a mode window holds the newest values in order, through loss and restoring") {
     Rng rng(4);
     ModeWindow window;
@@ -90,7 +131,8 @@ TEST_CASE("a mode window holds the newest values in order, through loss and rest
 }
 
 TEST_CASE("a sample window keeps age, weight and order under any slope, through loss and restoring") {
-    static constexpr AgeWeights kWeights = age_weights(kSampleDecay);
+    std::vector<float> weight_at{1};  // by age
+    while (weight_at.size() < kWindowMax) weight_at.push_back(weight_at.back() * kSampleDecay);
     Rng rng(6);
     SampleWindow window;
     std::deque<Sample> model;  // oldest first; each value is unique
@@ -115,11 +157,14 @@ TEST_CASE("a sample window keeps age, weight and order under any slope, through 
         }
         REQUIRE_EQ(window.size(), model.size());
         for (std::size_t at = 0; at < window.size(); ++at) {
-            const Sample here = window.sample(at);
-            REQUIRE_EQ(here, model[model.size() - 1 - window.age(at)]);
-            REQUIRE_EQ(window.keys()[at], here.value - slope * here.payload);
-            REQUIRE_EQ(window.weights()[at], kWeights[window.age(at)]);
-            if (at > 0) REQUIRE_LE(window.keys()[at - 1], window.keys()[at]);
+            const std::uint32_t slot = window.sorted().tag(at);
+            const Sample here = window.sample(slot);
+            REQUIRE_EQ(here, model[model.size() - 1 - window.age(slot)]);
+            REQUIRE_EQ(window.sorted().value(at), here.value - slope * here.payload);
+            REQUIRE_EQ(window.weights()[slot], weight_at[window.age(slot)]);
+            REQUIRE_EQ(window.payloads()[slot], here.payload);
+            REQUIRE_EQ(window.workers()[slot], here.worker);
+            if (at > 0) REQUIRE_LE(window.sorted().value(at - 1), window.sorted().value(at));
         }
         if (!rng.one_in(20)) continue;
         std::string bytes;

@@ -80,6 +80,7 @@ predict::Features Foresight::features(std::uint32_t task, std::int32_t worker, I
         .hint = what.hint,
         .cpu_milli = what.cpu_milli,
         .hour = static_cast<std::uint8_t>((at.us / hours(1).us) % 24),
+        .provisional = worker < 0,
     };
     if (worker >= 0) {
         const SimWorker& there = world_->cluster.workers[static_cast<std::uint32_t>(worker)];
