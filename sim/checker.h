@@ -134,16 +134,21 @@ private:
     void note(const core::Event& event);
     void command(const core::Event& cause, const core::Command& command);
     void assigned(const core::Event& cause, const core::AssignAttempt& order);
+    void check_everything();
+    void recover_twin();
+    void follow_stale(const core::Event& event);
+    void tell(const core::Event& event) const;
+    // constraints.cc: what an assignment rests on
     void check_constraints(const TaskFact& fact, const core::AssignAttempt& order);
     void check_keys(const TaskFact& fact);
     void check_limits(const TaskFact& fact);
     void check_capacity(WorkerNo worker);
     void check_lease(const TaskFact& fact, const Attempt& attempt);
-    void check_everything();
-    void recover_twin();
     void set_leases(const core::Event& event);
-    void follow_stale(const core::Event& event);
-    void tell(const core::Event& event) const;
+    // Under which live tasks are found that share a key with one.
+    static std::vector<std::string> keys_of(const core::TaskSpec& spec);
+    static std::array<std::string, 3> limited_by(const core::TaskSpec& spec);
+
     void attempt_ended(const core::AttemptEnded& ended);
     void task_ended(const core::TaskEnded& ended);
     TaskFact& fact(TaskId task, const char* where);
