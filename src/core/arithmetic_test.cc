@@ -6,6 +6,7 @@
 #include "core/fixed_ln.h"
 #include "core/heap.h"
 #include "core/index_table.h"
+#include "core/size_bands.h"
 #include "core/work_ahead.h"
 #include "doctest/doctest.h"
 
@@ -39,6 +40,27 @@ TEST_CASE("scale multiplies before it divides and saturates") {
     CHECK(scale(INT64_MIN, 3, 2) == INT64_MIN);
     CHECK(scale(7, 10, 3) == 23);
     CHECK(scale(-7, 10, 3) == -23);
+}
+
+TEST_CASE("size bands: the smallest sizes first, then from the longest down, each as wide as its share of the work") {
+    SizeBands bands;
+    bands.lay();
+    CHECK(bands.of(seconds(1)) == SizeBands::Band{0, kQ16One});  // nothing arrived: no preference
+    for (int i = 0; i < 100; ++i) bands.add(milliseconds(10));   // 1 s of work
+    for (int i = 0; i < 33; ++i) bands.add(seconds(1));
+    for (int i = 0; i < 11; ++i) bands.add(seconds(6));
+    bands.lay();
+    CHECK(bands.of(milliseconds(10)) == SizeBands::Band{0, kQ16One / 100});
+    CHECK(bands.of(seconds(6)) == SizeBands::Band{kQ16One / 100, kQ16One * 67 / 100});
+    CHECK(bands.of(seconds(1)) == SizeBands::Band{kQ16One * 67 / 100, kQ16One});
+    // A size that never came lies between its neighbours: longer than 1 s, shorter than 6 s.
+    CHECK(bands.of(seconds(3)) == SizeBands::Band{kQ16One * 67 / 100, kQ16One * 67 / 100});
+    CHECK(bands.of({INT64_MAX}).low == kQ16One / 100);
+    CHECK(bands.of({0}) == SizeBands::Band{0, 0});
+    // What came long ago fades.
+    for (int i = 0; i < 100'000; ++i) bands.add(seconds(60));
+    bands.lay();
+    CHECK(bands.of(seconds(60)).high - bands.of(seconds(60)).low > kQ16One * 99 / 100);
 }
 
 TEST_CASE("backoff doubles from first up to most") {

@@ -66,6 +66,7 @@ void Scheduler::State::report_taken(Index r, const AttemptFinished& report) {
     if (report.run.us >= 0) settle_tenant(run.cls, run.predicted.us, report.run.us);
     const Index other = tasks[task].run;
     if (other != kNone) {
+        judge_overtaken(other);
         if (run.speculative) ++types[classes[run.cls].type].copies_won;
         attempt_over(other, AttemptOutcome::superseded, {-1}, 0);
         make_ghost(other, RevokeReason::superseded, config.close_grace);

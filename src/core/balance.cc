@@ -1,4 +1,4 @@
-// How used each worker is, and which band of workers each type prefers (docs/scheduling.md).
+// How used each worker is, and which band of workers each size of task prefers (docs/scheduling.md).
 
 #include <algorithm>
 
@@ -9,13 +9,27 @@ namespace nexus::core {
 
 namespace {
 constexpr std::int64_t kHorizonMeans = 200;        // utilisation is measured over this many mean tasks
+constexpr std::int64_t kSpeedPart = 27;            // of ln(speed factor), beside half of the utilisation
 constexpr std::int64_t kSpeedStep = kQ16One / 20;  // workers within 5 % of each other share a band
-constexpr std::int64_t kSmallShare =
-    kQ16One / 20;  // the smallest types, up to 5 % of the work, go to the fastest first
 }  // namespace
 
 std::int64_t Scheduler::State::horizon_us() const {
     return std::max<std::int64_t>(mean_us * kHorizonMeans, 1'000);
+}
+
+// What the balance of the fleet says against this worker, Q16: half its utilisation. What runs there now counts beside
+// what ran before, by a quarter of the share of its slots that are busy: else a worker that idled gets all at once.
+std::int32_t Scheduler::State::load_of(Index w) const {
+    const std::int32_t used = hot.utilization[w] / 2;
+    if (config.policy != PolicyKind::predictive) return used;
+    const auto busy = static_cast<std::int64_t>(workers[w].runs.size());
+    return used + static_cast<std::int32_t>(scale(busy, kQ16One / 4, std::max(1U, workers[w].slots)));
+}
+
+// A little more work for faster workers, Q16: as much as costs the balance a few percent.
+std::int32_t Scheduler::State::speed_taste(Index w) const {
+    if (config.policy != PolicyKind::predictive || config.placement == Placement::fastest) return 0;
+    return static_cast<std::int32_t>(workers[w].speed_ln / kSpeedPart);
 }
 
 void Scheduler::State::charge(Index w, std::int64_t work_us) {
@@ -24,7 +38,7 @@ void Scheduler::State::charge(Index w, std::int64_t work_us) {
     const std::int64_t room = scale(horizon_us(), std::max(1U, worker.slots), 1);
     hot.utilization[w] =
         static_cast<std::int32_t>(std::min<std::int64_t>(scale(worker.work_us, kQ16One, room), 1 << 24));
-    if (hot.free_utilization[w] != kNotReady) hot.free_utilization[w] = hot.utilization[w] / 2;
+    if (hot.free_load[w] != kNotReady) hot.free_load[w] = load_of(w) + speed_taste(w);
 }
 
 void Scheduler::State::refresh_balance() {
@@ -51,8 +65,8 @@ void Scheduler::State::refresh_balance() {
     }
 }
 
-// Lays the workers, fastest first, and the types along one line from 0 to 1: workers by capacity, types by work; first
-// the smallest types, then the rest from longest to shortest.
+// Lays the workers, fastest first, and the sizes of tasks along one line from 0 to 1: workers by capacity, sizes by
+// work.
 void Scheduler::State::refresh_bands() {
     bands_at = now;
     bands_stale = false;
@@ -65,40 +79,24 @@ void Scheduler::State::refresh_bands() {
         median_speed_ppm = workers[order[order.size() / 2].second].speed_ppm;
     }
     bands_differ = !order.empty() && order.back().first - order.front().first >= kSpeedStep;
-    std::int64_t slots = 0, passed = 0;
-    for (const auto& [speed, w] : order) slots += workers[w].slots;
+    const auto capacity = [this](Index w) {
+        return scale(workers[w].slots * kQ16One, 1'000'000, workers[w].speed_ppm);
+    };
+    std::int64_t all = 0, passed = 0;
+    for (const auto& [speed, w] : order) all = saturating_add(all, capacity(w));
+    all = std::max<std::int64_t>(all, 1);
     for (std::size_t i = 0; i < order.size();) {
         std::size_t end = i;
         std::int64_t here = 0;
         for (; end < order.size() && order[end].first - order[i].first < kSpeedStep; ++end)
-            here += workers[order[end].second].slots;
+            here = saturating_add(here, capacity(order[end].second));
         for (; i < end; ++i) {
-            hot.band_low[order[i].second] = static_cast<std::int32_t>(scale(passed, kQ16One, slots));
-            hot.band_high[order[i].second] = static_cast<std::int32_t>(scale(passed + here, kQ16One, slots));
+            hot.band_low[order[i].second] = static_cast<std::int32_t>(scale(passed, kQ16One, all));
+            hot.band_high[order[i].second] = static_cast<std::int32_t>(scale(passed + here, kQ16One, all));
         }
         passed += here;
     }
-    std::vector<std::pair<std::int64_t, Index>> sizes;
-    std::int64_t work = 0;
-    for (Index type = 0; type < types.records().size(); ++type) {
-        TypeRecord& record = types[type];
-        if (record.vacant || record.work_us == 0) continue;
-        record.work_us -= record.work_us / 16;
-        work = saturating_add(work, record.work_us);
-        sizes.emplace_back(record.mean_us, type);
-    }
-    std::sort(sizes.begin(), sizes.end());
-    std::int64_t at = 0;
-    const auto lay = [&](Index type) {
-        types[type].band_low = at;
-        at += scale(types[type].work_us, kQ16One, std::max<std::int64_t>(work, 1));
-        types[type].band_high = at;
-    };
-    std::size_t small = 0;
-    while (small < sizes.size() &&
-           at + scale(types[sizes[small].second].work_us, kQ16One, std::max<std::int64_t>(work, 1)) <= kSmallShare)
-        lay(sizes[small++].second);
-    for (std::size_t i = sizes.size(); i > small; --i) lay(sizes[i - 1].second);
+    size_bands.lay();
 }
 
 }  // namespace nexus::core

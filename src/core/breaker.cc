@@ -88,6 +88,16 @@ void Scheduler::State::judge_lateness(const Run& run, std::int64_t usual_us, std
     }
 }
 
+// A second copy was faster. The first will never say how long it takes, but that it is late by now is known already:
+// without this, speculation would hide the slow worker that it saves from.
+void Scheduler::State::judge_overtaken(Index r) {
+    const Run& run = runs[r];
+    if (run.started == kNever || tasks[run.task].source == EstimateSource::none) return;
+    const std::int64_t usual = usual_run(run.cls, tasks[run.task].p50.us, run.worker);
+    const std::int64_t elapsed = (now - run.started).us;
+    if (elapsed > scale(usual, config.breaker_ratio_permille, 1000)) judge_lateness(run, usual, elapsed);
+}
+
 void Scheduler::State::set_breaker(Index w, Breaker breaker) {
     workers[w].breaker = breaker;
     if (breaker == Breaker::open) {

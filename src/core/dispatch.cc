@@ -205,7 +205,7 @@ void Scheduler::State::update_ready(Index w) {
         worker.breaker == Breaker::closed || (worker.breaker == Breaker::probing && worker.runs.empty());
     if (able) (trusted ? ready : open)[w / 64] |= bit;
     const bool is_ready = able && trusted;
-    hot.free_utilization[w] = is_ready ? hot.utilization[w] / 2 : kNotReady;
+    hot.free_load[w] = is_ready ? load_of(w) + speed_taste(w) : kNotReady;
 }
 
 // Keeps a worker free of other work until this task fits on it. One worker per task.

@@ -39,7 +39,10 @@ void Scheduler::State::on(const ConfigChanged& fact) {
     config = fact.config;
     apply_limits();
     if (rebinding) unbind_all();
-    for (Index w = 0; w < workers.size(); ++w) judge_speed(w);
+    for (Index w = 0; w < workers.size(); ++w) {
+        judge_speed(w);
+        update_ready(w);
+    }
     dispatch_everything = true;
 }
 
@@ -96,6 +99,7 @@ void Scheduler::State::on(const WorkerSpeedLearned& fact) {
     count_capacity(w, 1);
     bands_stale = true;
     judge_speed(w);
+    update_ready(w);
 }
 
 void Scheduler::State::on(const AffinityLearned& fact) {

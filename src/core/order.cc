@@ -25,9 +25,7 @@ void Scheduler::State::note_arrival(const Task& task) {
     mean_count = std::min(mean_count + 1, kMemory);
     mean_us += (task.mean.us - mean_us) / static_cast<std::int64_t>(mean_count);
     mean_us = std::max<std::int64_t>(mean_us, 1);
-    TypeRecord& type = types[classes[task.cls].type];
-    type.mean_us = type.mean_us == 0 ? task.mean.us : type.mean_us + (task.mean.us - type.mean_us) / 32;
-    type.work_us = saturating_add(type.work_us, task.mean.us);
+    size_bands.add(task.mean);
     const Duration wait = virtual_wait();
     if (wait.us == 0) return;
     tau_count = std::min(tau_count + 1, kMemory);

@@ -11,6 +11,8 @@ namespace nexus::core {
 namespace {
 constexpr std::int32_t kPreferenceMissed = 1 << 18;  // per preferred label: outweighs band and utilisation together
 
+constexpr std::int32_t kBandPart = 8;  // of a distance, beside half of the utilisation
+
 bool amount_fits(std::int64_t need, std::int64_t used, std::int64_t offer) {
     return need == 0 || offer < 0 || need <= offer - used;
 }
@@ -66,15 +68,14 @@ bool Scheduler::State::fits(const Group& group, Index w) const {
 Candidate Scheduler::State::score(Index task, Index w) const {
     const Class& cls = classes[tasks[task].cls];
     Candidate candidate{.worker = WorkerNo{w}};
-    candidate.utilization = hot.utilization[w] / 2;
+    candidate.utilization = load_of(w);
     if (config.policy == PolicyKind::predictive) {
         if (affinity_known || config.placement == Placement::fastest) {
             candidate.speed = static_cast<std::int32_t>(slowness_ln(tasks[task].cls, w));
         } else {
-            const TypeRecord& type = types[cls.type];
-            const std::int64_t below = type.band_low - hot.band_high[w];
-            const std::int64_t above = hot.band_low[w] - type.band_high;
-            candidate.band = static_cast<std::int32_t>(std::max({below, above, std::int64_t{0}}));
+            const SizeBands::Band& band = size_bands.of(tasks[task].mean);
+            candidate.speed = speed_taste(w);
+            candidate.band = std::max({band.low - hot.band_high[w], hot.band_low[w] - band.high, 0}) / kBandPart;
         }
         for (const NameValue& preferred : cls.spec.labels_preferred) {
             const bool met = std::binary_search(workers[w].labels.begin(), workers[w].labels.end(), preferred);
@@ -145,16 +146,14 @@ Index Scheduler::State::choose_worker(Index task, Decision& decision) {
 // Exact arg-min of band distance plus utilisation. First the minimum of each block of 64 workers, in a loop that the
 // compiler vectorises; the three best workers can only be in the three blocks with the smallest minima.
 void Scheduler::State::scan_plain(Index task, Decision& decision) const {
-    const Class& cls = classes[tasks[task].cls];
-    const Group& group = groups[cls.group];
+    const Group& group = groups[classes[tasks[task].cls].group];
     const bool banded = config.policy == PolicyKind::predictive && bands_differ;
-    const std::int32_t low = banded ? static_cast<std::int32_t>(types[cls.type].band_low) : INT32_MIN / 2;
-    const std::int32_t high =
-        banded ? static_cast<std::int32_t>(std::min<std::int64_t>(types[cls.type].band_high, 1 << 20)) : INT32_MAX / 2;
+    const SizeBands::Band band =
+        banded ? size_bands.of(tasks[task].mean) : SizeBands::Band{INT32_MIN / 2, INT32_MAX / 2};
     const auto score_of = [&](std::size_t w) {
-        const std::int32_t below = low - hot.band_high[w];
-        const std::int32_t above = hot.band_low[w] - high;
-        return hot.free_utilization[w] + std::max(std::max(below, above), 0);
+        const std::int32_t below = band.low - hot.band_high[w];
+        const std::int32_t above = hot.band_low[w] - band.high;
+        return hot.free_load[w] + std::max(std::max(below, above), 0) / kBandPart;
     };
     struct Block {
         std::int32_t least = INT32_MAX;

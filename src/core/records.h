@@ -143,9 +143,6 @@ struct AffinityFactor {
 struct TypeRecord : Named {
     Limit limit;
     Index signature = 0;
-    std::int64_t mean_us = 0;                      // of the estimates, exponentially weighted
-    std::int64_t work_us = 0;                      // predicted work arriving, decaying
-    std::int64_t band_low = 0, band_high = kNone;  // Q16 quantiles of capacity
     std::uint64_t succeeded = 0, failed = 0;
     std::uint64_t in_time = 0, late = 0;  // of the successful ones
     std::int64_t boost_us = 0;
@@ -214,9 +211,8 @@ struct Worker {
     std::uint32_t alone = 0;  // attempts that run alone here
     std::vector<Index> runs;  // all that occupy a slot
     std::uint32_t speed_ppm = 1'000'000, deviation_ppm = 0;
-    std::int64_t speed_ln = 0;                 // Q16
-    std::int64_t work_us = 0;                  // slot time used, decaying: the utilisation
-    std::int64_t band_low = 0, band_high = 0;  // Q16 place among the workers, fastest first
+    std::int64_t speed_ln = 0;  // Q16
+    std::int64_t work_us = 0;   // slot time used, decaying: the utilisation
     Breaker breaker = Breaker::closed;
     bool failing = false;  // opened by failures
     bool late = false;     // opened by runs that were late one after the other

@@ -114,8 +114,8 @@ bool named(A& a, Named& x) {  // whether there is more
 template <class A>
 void fields(A& a, TypeRecord& x) {
     if (!named(a, x)) return;
-    a(x.limit, x.signature, x.mean_us, x.work_us, x.band_low, x.band_high, x.succeeded, x.failed, x.in_time, x.late,
-      x.boost_us, x.holds, x.copies, x.copies_won, x.affinity, x.excluded);
+    a(x.limit, x.signature, x.succeeded, x.failed, x.in_time, x.late, x.boost_us, x.holds, x.copies, x.copies_won,
+      x.affinity, x.excluded);
 }
 template <class A>
 void fields(A& a, TenantRecord& x) {
@@ -183,7 +183,8 @@ void Scheduler::State::archive(A& a) {
     concurrency_keys.archive(a);
     rate_keys.archive(a);
     a(workers, ready, open, typesets, hardware, reserved, rotation, affinity_known);
-    a(hot.utilization, hot.free_utilization, hot.band_low, hot.band_high, bands_differ);
+    a(hot.utilization, hot.free_load, hot.band_low, hot.band_high, bands_differ);
+    size_bands.archive(a);
     std::uint64_t count = signatures.size();
     a(count);
     if constexpr (A::kReading) signatures.resize(std::min<std::uint64_t>(count, 1 << 20));

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "core/records.h"
 #include "core/scheduler.h"
+#include "core/size_bands.h"
 #include "core/work_ahead.h"
 
 namespace nexus::core {
@@ -68,14 +69,15 @@ struct Scheduler::State {
 
     // Workers, by number.
     struct Hot {  // what placement reads of every worker: one array each, padded to whole blocks of 64
-        std::vector<std::int32_t> utilization;       // Q16
-        std::vector<std::int32_t> free_utilization;  // half of it while ready, else prohibitive
-        std::vector<std::int32_t> band_low, band_high;
+        std::vector<std::int32_t> utilization;          // Q16
+        std::vector<std::int32_t> free_load;            // the load of balance.cc while ready, else prohibitive
+        std::vector<std::int32_t> band_low, band_high;  // Q16 place among the workers, fastest first, by capacity
     };
     static constexpr std::int32_t kNotReady = 1 << 29;
     std::vector<Worker> workers;
     Hot hot;
     bool bands_differ = false;         // some workers are faster than others
+    SizeBands size_bands;              // which of them tasks of each size prefer
     std::vector<std::uint64_t> ready;  // bit per worker: may take a task now
     std::vector<std::uint64_t> open;   // bit per worker: could, but its breaker is not closed
     std::unordered_map<std::string, Index> worker_names;
@@ -309,6 +311,8 @@ struct Scheduler::State {
     // balance.cc: utilisation and bands
     std::int64_t horizon_us() const;
     void charge(Index worker, std::int64_t work_us);
+    std::int32_t load_of(Index worker) const;
+    std::int32_t speed_taste(Index worker) const;
     void refresh_balance();
     void refresh_bands();
 
@@ -316,6 +320,7 @@ struct Scheduler::State {
     void judge_speed(Index worker);
     void judge_failure(Index worker, Index type, bool failed);
     void judge_lateness(const Run& run, std::int64_t usual_us, std::int64_t ran_us);
+    void judge_overtaken(Index run);
     void breaker_due(Index worker);
     void set_breaker(Index worker, Breaker breaker);
     bool open_may_take(Index task, Index worker) const;

@@ -26,7 +26,7 @@ Index Scheduler::State::worker_named(const std::string& name) {
         ready.push_back(0);
         open.push_back(0);
         hot.utilization.resize(ready.size() * 64);
-        hot.free_utilization.resize(ready.size() * 64, kNotReady);
+        hot.free_load.resize(ready.size() * 64, kNotReady);
         hot.band_low.resize(ready.size() * 64);
         hot.band_high.resize(ready.size() * 64);
         for (Group& group : groups) group.eligible.resize(ready.size());
