@@ -306,6 +306,7 @@ void Checker::note(const core::Event& event) {
         submitted_.push_back(submitted->task);
         ++live_;
         if (submitted->estimate.source == EstimateSource::none) saw("prediction failed");
+        set_fair(known, event.at);
         tasks_.emplace(submitted->task, std::move(known));
     } else if (const auto* joined = std::get_if<core::WorkerJoined>(&event.what)) {
         WorkerFact& worker = workers_[joined->name];
@@ -358,7 +359,14 @@ void Checker::note(const core::Event& event) {
 
 void Checker::command(const core::Event& cause, const core::Command& command) {
     if (const auto* order = std::get_if<core::AssignAttempt>(&command)) {
-        assigned(cause, *order);
+        // Without a prediction every promise to a task holds all the same [S21].
+        try {
+            assigned(cause, *order);
+        } catch (Violation& violation) {
+            if (order->decision.fallback)
+                violation = {.promise = "S21", .what = violation.promise + ": " + violation.what};
+            throw;
+        }
     } else if (const auto* ended = std::get_if<core::AttemptEnded>(&command)) {
         attempt_ended(*ended);
     } else if (const auto* done = std::get_if<core::TaskEnded>(&command)) {
@@ -415,6 +423,7 @@ void Checker::assigned(const core::Event& cause, const core::AssignAttempt& orde
     if (copy) saw("speculative copy");
     if (order.decision.fallback) saw("fallback decision");
     if (order.number > 1) saw("attempt after the first");
+    check_fair(known);
     check_constraints(known, order);
     check_keys(known);
     if (!copy) check_limits(known);
@@ -468,6 +477,9 @@ void Checker::task_ended(const core::TaskEnded& ended) {
     demand(known.current.empty(), "S5", name(ended.task) + " ended with a current attempt");
     known.ended = true;
     known.state = ended.state;
+    if (known.fair_by != kNever) fair_work_ = fair_work_ - works_[known.work].run;
+    if (known.spec.tenant == fair_tenant_ && ended.state == core::TaskState::succeeded)
+        fair_done_ = fair_done_ + works_[known.work].run;
     --live_;
     last_end_ = twin_.now();
     for (const std::string& key : keys_of(known.spec)) std::erase(sharing_[key], ended.task);

@@ -78,6 +78,13 @@ public:
     void process_paused(std::uint64_t process) { paused_.insert(process); }
     void process_disobeys(std::uint64_t process) { paused_.insert(process); }
 
+    // ---- the quiet time
+    // From now on a task of this tenant may wait for the work that arrived before it, done on `slots` slots, and for
+    // the ageing bound, no longer [L4].
+    void expect_fair(std::string tenant, std::uint64_t slots);
+    Estimate told(std::uint64_t work) const { return tasks_.at(works_.at(work).acked).estimate; }
+    Duration fair_done() const { return fair_done_; }  // work of its tasks that succeeded
+
     // ---- the end
     bool all_ended() const { return live_ == 0; }
     std::string first_left() const;
@@ -117,6 +124,7 @@ private:
         std::uint32_t rejected = 0, lost = 0, crashed = 0, failed = 0, superseded = 0;
         bool ended = false;
         core::TaskState state = core::TaskState::waiting;
+        Instant fair_by = kNever;  // the latest that its first attempt may be assigned
     };
     struct WorkerFact {
         core::WorkerJoined joined;
@@ -149,6 +157,9 @@ private:
     static std::vector<std::string> keys_of(const core::TaskSpec& spec);
     static std::array<std::string, 3> limited_by(const core::TaskSpec& spec);
 
+    void set_fair(TaskFact& fact, Instant now);
+    void check_fair(const TaskFact& fact);
+
     void attempt_ended(const core::AttemptEnded& ended);
     void task_ended(const core::TaskEnded& ended);
     TaskFact& fact(TaskId task, const char* where);
@@ -173,6 +184,14 @@ private:
     std::map<AttemptId, Run> runs_;
     std::set<std::uint64_t> paused_;
     Seen seen_;
+
+    std::string fair_tenant_;
+    std::uint64_t fair_slots_ = 0;
+    Duration fair_work_;  // of this tenant's tasks that wait or run
+    Duration fair_done_;
+    Duration fair_longest_;   // of them so far
+    Duration mean_estimate_;  // of what was submitted lately
+    std::int64_t estimates_ = 0;
 
     std::string changed_;  // the worker that the present event is about
     WorkerFact before_;

@@ -193,4 +193,36 @@ void Checker::check_capacity(WorkerNo number) {
            "worker " + worker.joined.name + ": more memory than offered");
 }
 
+void Checker::expect_fair(std::string tenant, std::uint64_t slots) {
+    fair_tenant_ = std::move(tenant);
+    fair_slots_ = slots;
+}
+
+// In arrival order it would begin when what came before it is done; its size may cost it the ageing bound on top. The
+// core measures both in work at the speed that it believes its workers to have, which may be a third of the true one;
+// and the last of what is before it may end as late as the longest takes. Where tasks are bound to workers as they
+// arrive there is no such promise.
+void Checker::set_fair(TaskFact& known, Instant now) {
+    const core::Config& config = twin_.config();
+    constexpr std::int64_t kMemory = 2048;  // arrivals of which the core knows the mean
+    estimates_ = std::min(estimates_ + 1, kMemory);
+    mean_estimate_.us += (known.estimate.mean.us - mean_estimate_.us) / estimates_;
+    const bool late_binding = config.policy <= core::PolicyKind::fcfs;
+    if (known.spec.tenant != fair_tenant_ || known.work == UINT64_MAX || !late_binding) return;
+    const Duration run = works_[known.work].run;
+    fair_longest_ = std::max(fair_longest_, run);
+    const Duration bound{std::max(config.overtake_max.us, 10 * mean_estimate_.us)};
+    const Duration before{fair_work_.us / static_cast<std::int64_t>(fair_slots_)};
+    known.fair_by = now + Duration{3 * (before.us + bound.us)} + fair_longest_;
+    fair_work_ = fair_work_ + run;
+}
+
+void Checker::check_fair(const TaskFact& known) {
+    if (known.fair_by == kNever || known.attempts > 1) return;
+    demand(twin_.now() <= known.fair_by, "L4",
+           name(submitted_[known.serial - 1]) + " waited " + std::to_string((twin_.now() - known.submitted).us) +
+               " us, at most " + std::to_string((known.fair_by - known.submitted).us) + " us by the ageing bound");
+    saw("waited within the ageing bound");
+}
+
 }  // namespace nexus::sim

@@ -45,6 +45,8 @@ public:
     bool alive() const { return state_ != nullptr; }
     bool connected() const { return state_ != nullptr && state_->connected(); }
     bool frozen() const { return frozen_; }
+    // It does as it is told and is there.
+    bool usual() const { return connected() && !frozen_ && !shape_.liar && !retired_; }
     std::size_t running() const { return handlers_.size(); }
     const MachineShape& shape() const { return shape_; }
 

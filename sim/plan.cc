@@ -1,5 +1,7 @@
 #include "sim/plan.h"
 
+#include <algorithm>
+
 namespace nexus::sim {
 namespace {
 
@@ -113,6 +115,11 @@ Plan draw_plan(std::uint64_t seed) {
     draw_net(rng, plan);
     draw_workers(rng, plan);
     draw_work(rng, plan);
+    plan.calm = seed % 128 == 7;
+    if (plan.calm) {
+        plan.config.overtake_max = seconds(4);
+        plan.config.tasks_max = std::max<std::uint64_t>(plan.config.tasks_max, 300);
+    }
     return plan;
 }
 
@@ -122,6 +129,7 @@ std::string Plan::text() const {
         if (value != 0) out += std::string(" ") + name + "=" + std::to_string(value);
     };
     out += std::string(" policy=") + core::name_of(config.policy);
+    add("calm", calm ? 1 : 0);
     add("tasks_max", static_cast<std::int64_t>(config.tasks_max));
     add("keys_max", static_cast<std::int64_t>(config.idempotency_keys_max));
     add("faults_ms", faults_last.us / 1000);

@@ -17,6 +17,7 @@ struct Plan {
     std::uint64_t seed = 0;
     bool story = false;       // tell what happens, event by event
     bool thorough = false;    // see Checker
+    bool calm = false;        // a quiet time follows, in which everything must be as before (calm.cc)
     Duration faults_last;     // the safety phase; then everything heals but what is broken for ever
     Duration liveness_limit;  // within this after the faults, all accepted tasks must have ended
 

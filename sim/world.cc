@@ -72,6 +72,7 @@ Verdict World::run() {
         }
         checker_.finish();
         verdict.drained = timeline_.now() - faults_end;
+        if (plan_.calm) calm();
     } catch (const Violation& violation) {
         verdict.kept = false;
         verdict.promise = violation.promise;

@@ -53,6 +53,18 @@ private:
     void plan_lies();
     void heal();
 
+    // calm.cc: the quiet time after the faults
+    void calm();
+    void close_breakers();
+    void learn_anew();
+    void overload();
+    void arrive(Duration length, std::int64_t permille, std::uint64_t slots);
+    std::uint64_t submit_calm(const char* type, Duration run);
+    std::string open_breakers() const;
+    std::uint64_t calm_slots() const;
+    void drain_calm();
+    void pass(Duration length);
+
     void plan_disk_trouble();
     void disturb_workers();
     void disturb_server();

@@ -245,3 +245,19 @@ TEST_CASE("runs that fail early teach nothing about success") {
     }
     CHECK(within_25(predictor.estimate(features, {}).p50, 30e6));
 }
+
+TEST_CASE("a type that changes on every class of hardware alike has changed itself") {
+    Predictor predictor(nullptr);
+    Feed feed(predictor);
+    static const char* kWorkers[] = {"w0", "w1", "w2", "w3"};
+    static const char* kHardware[] = {"a", "b", "a", "c"};
+    const auto runs = [&](double us) {
+        for (int n = 0; n < 100; ++n)
+            feed.run({.type = "turn", .tenant = "t", .worker = kWorkers[n % 4], .hardware = kHardware[n % 4]}, us);
+    };
+    runs(4e5);
+    runs(4e6);
+    const double told = static_cast<double>(predictor.estimate({.type = "turn", .tenant = "t"}, feed.now()).p50.us);
+    CHECK_GT(told, 3e6);
+    CHECK_LT(told, 5e6);
+}

@@ -15,17 +15,21 @@ constexpr float kNoiseMin = 0.01F;
 constexpr float kClip = 2.5F;
 constexpr float kCusumRest = 1.5F;
 constexpr float kCusumAlarm = 6;
-constexpr float kFactorMax = 3;      // ln: twenty times
-constexpr float kMeanStep = 0.001F;  // of the fleet's mean, a completion
-constexpr float kGainStep = 0.02F;   // memory of the check whether the factor helps: about 50 completions
-constexpr float kGainPrior = 4;      // completions' worth of no gain to start from
-constexpr float kGainShare = 0.5F;   // of the factor itself that it must bring before estimates use it
-constexpr float kFactorMin = 0.1F;   // a smaller one moves no estimate out of its 25 %
+constexpr float kFactorMax = 3;           // ln: twenty times
+constexpr float kMeanStep = 0.001F;       // of the fleet's mean, a completion
+constexpr float kEverywhereStep = 0.2F;  // of what a type's classes of hardware have in common, a completion
+constexpr float kGainStep = 0.02F;        // memory of the check whether the factor helps: about 50 completions
+constexpr float kGainPrior = 4;           // completions' worth of no gain to start from
+constexpr float kGainShare = 0.5F;        // of the factor itself that it must bring before estimates use it
+constexpr float kFactorMin = 0.1F;        // a smaller one moves no estimate out of its 25 %
 constexpr float kWorthTelling = 0.02F;
 constexpr std::size_t kToldMax = 65'536;  // changes kept for a caller that never takes them
 
+std::uint64_t affinity_key(std::string_view type, std::string_view hardware) {
+    return hash_bytes(hardware, hash_bytes(type));
+}
 std::uint64_t affinity_key(const Features& features) {
-    return hash_bytes(features.hardware, hash_bytes(features.type));
+    return affinity_key(features.type, features.hardware);
 }
 
 std::uint32_t ppm(float log_factor) {
@@ -47,9 +51,10 @@ float WorkerSpeeds::effective(const Worker& worker) const {
     return std::abs(d) > kFactorMin && worker.gain > kGainShare * std::abs(d) ? d : 0.0F;
 }
 
-float WorkerSpeeds::effective(const Affinity& affinity) {
+float WorkerSpeeds::effective(const Affinity& affinity) const {
     const auto n = static_cast<float>(affinity.samples);
-    return affinity.belief * n / (n + 4);
+    const Affinity* everywhere = affinities_.peek(affinity_key(affinity.type, ""));
+    return (affinity.belief - (everywhere == nullptr ? 0 : everywhere->belief)) * n / (n + 4);
 }
 
 float WorkerSpeeds::affinity_of(const Features& features) {
@@ -141,6 +146,11 @@ void WorkerSpeeds::learn(const Features& features, const Lesson& lesson) {
     const float rest =
         std::clamp(lesson.distance - believed(*worker) - affinity->belief, -kClip * spread, kClip * spread);
     affinity->belief = std::clamp(affinity->belief + step * rest, -kFactorMax, kFactorMax);
+    if (Affinity* everywhere = affinities_.find_or_admit(affinity_key(features.type, ""))) {
+        everywhere->belief += kEverywhereStep * (affinity->belief - everywhere->belief);
+        affinity = affinities_.find(pair);
+        if (affinity == nullptr) return;
+    }
     if (std::abs(effective(*affinity) - affinity->told) > kWorthTelling && !affinity->changed &&
         affinities_changed_.size() < kToldMax) {
         affinity->changed = true;

@@ -9,7 +9,8 @@
 // its fellows looks slow without being so. The fleet's mean is kept at 0, so a lone worker is average.
 //
 //   worker speed  by worker name
-//   affinity      by (type, hardware class): what remains after the worker's own speed
+//   affinity      by (type, hardware class): what remains after the worker's own speed. What all classes of hardware
+//                 have in common is the type's own change and is no affinity: it is kept under the empty class
 //
 // Deterministic, bounded, not thread-safe.
 
@@ -82,7 +83,7 @@ private:
     // What is told to the core, and what estimates use.
     float believed(const Worker& worker) const;
     float effective(const Worker& worker) const;
-    static float effective(const Affinity& affinity);
+    float effective(const Affinity& affinity) const;
     float affinity_of(const Features& features);
 
     KeyTable<Worker> workers_{20'000};
