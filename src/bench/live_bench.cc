@@ -126,6 +126,7 @@ Result<Report> run_end_to_end(EndToEndOptions options, bool& complete) {
 Result<Report> run_recover(const RecoverOptions& options) {
     const ScratchDirectory scratch;
     Ledger ledger(options.pending);
+    std::uint64_t before_bytes = 0;
     {
         auto server = ServerProcess::start(scratch.path(), "disk");
         if (!server) return std::unexpected(std::move(server).error());
@@ -135,6 +136,7 @@ Result<Report> run_recover(const RecoverOptions& options) {
             {.tasks = options.pending, .batch = 500, .inflight = 4, .payload = options.payload, .seed = options.seed},
             ledger);
         if (!submitted) return std::unexpected(submitted.error());
+        before_bytes = (*server)->rss_bytes();
         progress("kill -9");
         (*server)->kill_now();
     }
@@ -154,6 +156,7 @@ Result<Report> run_recover(const RecoverOptions& options) {
         {"pending", options.pending}, {"payload", options.payload}, {"store", options.store}, {"seed", options.seed}};
     report.metrics = {{"ready_s", ready_s},
                       {"dispatch_s", static_cast<double>(ledger.first_assign_ns - killed_ns) * 1e-9},
+                      {"server_rss_bytes_before", before_bytes},
                       {"server_rss_bytes", (*server)->rss_bytes()}};
     return report;
 }

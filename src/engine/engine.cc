@@ -66,7 +66,7 @@ Result<void> Engine::restore(const journal::Snapshot& snapshot) {
         live.submitted_us = view->submitted_at.us + core_.wall_offset().us;
         live.p50_us = view->estimate.p50.us;
         live.p90_us = view->estimate.p90.us;
-        live.dispatched = view->estimate;
+        if (view->state != core::TaskState::waiting) live.dispatched = std::make_unique<Estimate>(view->estimate);
         if (view->spec->resources != core::Resources{}) live.more().resources = view->spec->resources;
     }
     auto section = decode_engine_section(snapshot.engine);
@@ -124,12 +124,9 @@ void Engine::start(Now now) {
     // says.
     if (fresh && options_.config != core::Config{}) apply(core::ConfigChanged{.config = options_.config});
     for (const TaskId task : std::exchange(bodiless_, {})) abandon_task(task);
-    for (const TaskId id : core_.tasks_after(TaskId{}, SIZE_MAX))
-        if (Live* live = live_.find(id)) {
-            live->unread = true;
-            unread_.push_back(id);
-        }
-    std::reverse(unread_.begin(), unread_.end());
+    recall_end_ = live_.slots();
+    for (std::size_t slot = 0; slot < recall_end_; ++slot)
+        if (Live* live = live_.find(live_.task_at(slot))) live->unread = true;
     end_turn();
 }
 
@@ -224,9 +221,10 @@ void Engine::on(core::AssignAttempt& order) {
     Live& live = *found;
     const core::WorkerView worker = core_.worker(order.worker);
     live.overdue = false;
-    live.dispatched = order.decision.estimate;
+    if (!live.dispatched) live.dispatched = std::make_unique<Estimate>();
+    *live.dispatched = order.decision.estimate;
     if (!order.decision.fallback && !live.unread)
-        live.dispatched = predictor_.estimate(features_of(live, worker.name, hardware_of(worker)), now_.at);
+        *live.dispatched = predictor_.estimate(features_of(live, worker.name, hardware_of(worker)), now_.at);
     if (replaying_) return;
     if (live.rare) live.rare->progress = 0;
     DecisionNote note{.number = sequence_,
@@ -242,7 +240,7 @@ void Engine::on(core::AssignAttempt& order) {
     Assignment assignment{
         .order = order, .type = names_[live.type], .tenant = names_[live.tenant], .queue = names_[live.queue]};
     if (order.task == current_task_) assignment.body = current_body_;
-    assignment.order.decision.predicted_run = live.dispatched.p50;
+    assignment.order.decision.predicted_run = live.dispatched->p50;
     orders_for(order.session).assign.push_back(std::move(assignment));
     notify(order.task);
 }
@@ -278,6 +276,7 @@ void Engine::on(core::AttemptEnded& ended) {
     if (found == nullptr) return;
     Live& live = *found;
     learn(ended, live);
+    const Estimate predicted = live.predicted();
     const std::string_view worker = core_.worker(ended.worker).name;
     const bool reported = current_report_ != nullptr && current_report_->attempt == ended.attempt;
     AttemptInfo info{.number = ended.number,
@@ -289,7 +288,7 @@ void Engine::on(core::AttemptEnded& ended) {
                      .run = ended.run,
                      .outcome = core::name_of(ended.outcome),
                      .peak_memory_bytes = ended.peak_memory_bytes,
-                     .predicted = live.dispatched.p50};
+                     .predicted = predicted.p50};
     if (reported) info.error = current_report_->error;
     if (ended.started_at != kNever && !replaying_)
         wait_ns_.add((ended.started_at.us - (live.submitted_us - core_.wall_offset().us)) * 1000);
@@ -304,9 +303,9 @@ void Engine::on(core::AttemptEnded& ended) {
                                        .started = info.started,
                                        .ended = info.ended,
                                        .run = ended.run,
-                                       .predicted_p50 = live.dispatched.p50,
-                                       .predicted_p90 = live.dispatched.p90,
-                                       .source = std::to_string(static_cast<int>(live.dispatched.source)),
+                                       .predicted_p50 = predicted.p50,
+                                       .predicted_p90 = predicted.p90,
+                                       .source = std::to_string(static_cast<int>(predicted.source)),
                                        .payload_bytes = live.payload_bytes,
                                        .peak_memory_bytes = ended.peak_memory_bytes,
                                        .error = info.error});
@@ -414,7 +413,6 @@ void Engine::note_submitted(const core::TaskSubmitted& fact) {
     live.submitted_us = now_.wall.us;
     live.p50_us = fact.estimate.p50.us;
     live.p90_us = fact.estimate.p90.us;
-    live.dispatched = fact.estimate;
     if (fact.spec.redrive_of) live.more().redrive_of = fact.spec.redrive_of;
     if (fact.spec.resources != core::Resources{}) live.more().resources = fact.spec.resources;
 }
@@ -451,7 +449,7 @@ void Engine::learn(const core::AttemptEnded& ended, const Live& live) {
     predict::Observation seen{.features = features_of(live, worker.name, hardware_of(worker)),
                               .run = ended.run.us >= 0 ? ended.run : now_.at - ended.started_at,
                               .peak_memory_bytes = ended.peak_memory_bytes,
-                              .predicted = live.dispatched,
+                              .predicted = live.predicted(),
                               .at = now_.at};
     seen.run.us = std::max<std::int64_t>(seen.run.us, 1);
     seen.features.attempt = ended.number;
@@ -482,10 +480,9 @@ void Engine::publish_learned() {
 // so that neither the start nor the loop waits for the disk.
 void Engine::recall_some() {
     if (recalling_) return;
-    while (!unread_.empty() && batch_.recall.size() < kRecallMax) {
-        if (live_.find(unread_.back()) != nullptr) batch_.recall.push_back(unread_.back());
-        unread_.pop_back();
-    }
+    for (; recall_slot_ < recall_end_ && batch_.recall.size() < kRecallMax; ++recall_slot_)
+        if (const Live* live = live_.find(live_.task_at(recall_slot_)); live != nullptr && live->unread)
+            batch_.recall.push_back(live_.task_at(recall_slot_));
     recalling_ = !batch_.recall.empty();
 }
 
@@ -530,8 +527,7 @@ void Engine::check_overdue() {
         if (found == nullptr || !view || view->attempt != due.attempt || found->overdue) continue;
         found->overdue = true;
         const core::WorkerView worker = core_.worker(view->worker);
-        predictor_.overdue(features_of(*found, worker.name, hardware_of(worker)),
-                           found->dispatched);
+        predictor_.overdue(features_of(*found, worker.name, hardware_of(worker)), found->predicted());
     }
 }
 
@@ -607,7 +603,8 @@ void Engine::report(SessionId id, WorkerReport report) {
         apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id});
         Live* const live = live_.find(task);
         if (live == nullptr) continue;
-        if (live->dispatched.source != EstimateSource::none) due_.push({now_.at + live->dispatched.p90, task, attempt});
+        if (const Estimate predicted = live->predicted(); predicted.source != EstimateSource::none)
+            due_.push({now_.at + predicted.p90, task, attempt});
         notify(task);
     }
     for (AttemptProgress& progress : report.progress) {

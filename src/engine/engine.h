@@ -200,7 +200,8 @@ private:
         std::int64_t submitted_us = 0;                // wall
         std::int64_t p50_us = 0, p90_us = 0;          // estimate told at submission
         std::int64_t eta_p50_us = 0, eta_p90_us = 0;  // finish told at submission, wall; 0 = none
-        Estimate dispatched;                          // estimate of the current attempt on its worker
+        std::unique_ptr<Estimate> dispatched;         // of the latest attempt on its worker; null before the first
+        Estimate predicted() const { return dispatched ? *dispatched : Estimate{}; }
         struct Rare {
             std::vector<AttemptInfo> ended;
             std::vector<std::pair<std::string, double>> features;
@@ -319,7 +320,8 @@ private:
     Instant next_check_;
     bool learned_ = false;
     bool snapshot_soon_ = false;
-    std::vector<TaskId> unread_;    // tasks to recall, the next ones last
+    std::size_t recall_slot_ = 0;   // in live_: from here on there may be tasks to recall…
+    std::size_t recall_end_ = 0;    // …and not from here on
     bool recalling_ = false;        // some are being read
     std::size_t revised_slot_ = 0;  // how far revise_waiting() came in live_
     double told_trust_ = 1;

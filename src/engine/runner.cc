@@ -1,7 +1,10 @@
 #include "engine/runner.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -23,8 +26,12 @@ using Call = std::move_only_function<void(Engine&)>;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kEventsPerBatch = 1024;  // then the committer gets its share while the turn goes on
-constexpr std::uint64_t kReplayShare = 4;        // of snapshot_events: a replay this long calls for a snapshot
-constexpr Duration kSpaceRetry = seconds(1);     // after a full disk the next submission tries again
+// A snapshot is made when replaying what follows the last one would take about as long as reading it, but not for less
+// than 0.4 s of replay. Measured: 1.5 us an event, 12 ns a byte of snapshot to write and read again.
+constexpr std::uint64_t kReplayEventsMin = 250'000;
+constexpr std::uint64_t kSnapshotBytesPerEvent = 128;
+constexpr int kSnapshotNice = 10;
+constexpr Duration kSpaceRetry = seconds(1);  // after a full disk the next submission tries again
 
 std::int64_t steady_ns() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
@@ -208,6 +215,9 @@ private:
     Result<void> append(std::vector<PendingBatch>& batches);
     void die(const Error& error, std::span<PendingBatch> batches);
     void snapshot_loop();
+    std::uint64_t snapshot_due() const {
+        return std::min(options_.snapshot_events, std::max(kReplayEventsMin, snapshot_size_ / kSnapshotBytesPerEvent));
+    }
     void say(LogLevel level, std::string event, std::string text) const {
         if (options_.log) options_.log({.level = level, .event = std::move(event), .text = std::move(text)});
     }
@@ -242,7 +252,8 @@ private:
     bool snapshot_wanted_ = false;
     bool snapshot_end_ = false;
     std::string snapshot_predictor_;
-    std::uint64_t events_since_snapshot_ = 0;  // of the loop
+    std::atomic<std::uint64_t> snapshot_size_ = 0;  // bytes of the last one
+    std::uint64_t events_since_snapshot_ = 0;       // of the loop
     std::uint64_t bytes_since_snapshot_ = 0;
 
     std::atomic<bool> stopping_ = false;
@@ -276,6 +287,7 @@ Result<void> RunnerThreads::recover() {
         if (!snapshot) return std::unexpected(std::move(snapshot).error().during("the stored snapshot"));
         if (auto ok = engine_->restore(*snapshot); !ok) return ok;
         recovery_.snapshot_at = snapshot->at;
+        snapshot_size_ = (*stored)->bytes.size();
     }
     auto replayed = journal_.read(engine_->last_sequence(), [&](Sequence, std::string_view bytes) {
         return engine_->replay(bytes, options_.skip_event);
@@ -288,6 +300,7 @@ Result<void> RunnerThreads::recover() {
         if (auto ok = engine_->load_nexus_snapshot(options_.nexus_snapshot); !ok)
             return std::unexpected(std::move(ok).error().during("the old Nexus snapshot"));
     if (auto last = history_store_.audit(1, 0); last && !last->empty()) engine_->set_audit_hash(last->front().hash);
+    malloc_trim(0);  // what reading and replaying needed goes back to the system
     recovery_.took = {(steady_ns() - begin) / 1000};
     return {};
 }
@@ -329,7 +342,7 @@ void RunnerThreads::go() {
     hand_over(engine_->take_batch());
     // A long replay is not made twice: the first turn orders a snapshot. A server that dies often never comes to the
     // usual number.
-    const bool long_replay = recovery_.events_replayed >= options_.snapshot_events / kReplayShare;
+    const bool long_replay = recovery_.events_replayed >= snapshot_due() / 2;
     events_since_snapshot_ = long_replay ? options_.snapshot_events : recovery_.events_replayed;
     loop_ = std::thread([this] { loop(); });
     pthread_setname_np(loop_.native_handle(), "nexus-loop");
@@ -368,8 +381,7 @@ void RunnerThreads::loop() {
         engine_->note_history_dropped(history_->dropped());
         if (engine_->has_batch()) hand_over(engine_->take_batch());
         const bool wished = engine_->take_snapshot_wish();
-        if (wished || events_since_snapshot_ >= options_.snapshot_events ||
-            bytes_since_snapshot_ >= options_.snapshot_bytes) {
+        if (wished || events_since_snapshot_ >= snapshot_due() || bytes_since_snapshot_ >= options_.snapshot_bytes) {
             events_since_snapshot_ = bytes_since_snapshot_ = 0;
             std::string predictor = engine_->save_predictor();
             const std::lock_guard lock(snapshot_mutex_);
@@ -468,6 +480,8 @@ void RunnerThreads::die(const Error& error, std::span<PendingBatch> batches) {
 }
 
 void RunnerThreads::snapshot_loop() {
+    // Behind everything that somebody waits for. Failing to yield is no failure.
+    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kSnapshotNice);
     for (;;) {
         std::string predictor;
         {
@@ -481,11 +495,13 @@ void RunnerThreads::snapshot_loop() {
         const Sequence upto{released_};
         history_->flush();  // everything released so far has been given to it
         const std::int64_t begin = steady_ns();
-        if (auto at = make_snapshot(journal_, predictor, upto); !at)
-            say(LogLevel::error, "snapshot_failed", at.error().what);
+        const auto made = make_snapshot(journal_, predictor, upto);
+        if (made && made->bytes > 0) snapshot_size_ = made->bytes;
+        if (!made)
+            say(LogLevel::error, "snapshot_failed", made.error().what);
         else
             say(LogLevel::debug, "snapshot",
-                "at event " + std::to_string(at->n) + " in " + std::to_string((steady_ns() - begin) / 1'000'000) +
+                "at event " + std::to_string(made->at.n) + " in " + std::to_string((steady_ns() - begin) / 1'000'000) +
                     " ms");
     }
 }

@@ -44,7 +44,7 @@ struct Options {
     Duration suspect_after = seconds(2);  // C12
     Duration lost_after = seconds(3);
 
-    std::uint64_t snapshot_events = 1'000'000;  // chosen: about a second of replay
+    std::uint64_t snapshot_events = 1'000'000;  // at the latest; sooner while the state is small
     std::uint64_t snapshot_bytes = 512ULL << 20;
     std::uint64_t commit_queue_bytes_max = 32ULL << 20;    // beyond it new submissions are refused (C16, C21)
     std::uint64_t history_buffer_bytes_max = 64ULL << 20;  // beyond it history rows are dropped and counted (C22)

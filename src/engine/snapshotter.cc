@@ -1,5 +1,6 @@
 #include "engine/snapshotter.h"
 
+#include <utility>
 #include <vector>
 
 #include "core/scheduler.h"
@@ -50,7 +51,7 @@ Result<void> Follower::replay(std::string_view bytes) {
 
 }  // namespace
 
-Result<Sequence> make_snapshot(store::JournalStore& store, const std::string& predictor, Sequence upto) {
+Result<SnapshotMade> make_snapshot(store::JournalStore& store, const std::string& predictor, Sequence upto) {
     Follower follower;
     auto stored = store.get_snapshot();
     if (!stored) return std::unexpected(std::move(stored).error().during("snapshot"));
@@ -68,17 +69,19 @@ Result<Sequence> make_snapshot(store::JournalStore& store, const std::string& pr
     });
     if (!replayed && !reached) return std::unexpected(std::move(replayed).error().during("snapshot"));
     journal::Snapshot& snapshot = follower.snapshot;
-    if (snapshot.at == before) return before;
+    if (snapshot.at == before) return SnapshotMade{.at = before};
     snapshot.core_version = core::kCoreVersion;
     snapshot.core.clear();
     follower.core.save(snapshot.core);
     snapshot.predictor = predictor;
     snapshot.engine = follower.section.encode();
     const Sequence at = snapshot.at;
-    if (auto ok = store.put_snapshot({.at = at, .bytes = journal::encode_snapshot(snapshot)}); !ok)
+    std::string bytes = journal::encode_snapshot(snapshot);
+    const std::uint64_t size = bytes.size();
+    if (auto ok = store.put_snapshot({.at = at, .bytes = std::move(bytes)}); !ok)
         return std::unexpected(std::move(ok).error().during("snapshot"));
     if (auto ok = store.trim(at); !ok) return std::unexpected(std::move(ok).error().during("snapshot, trimming"));
-    return at;
+    return SnapshotMade{.at = at, .bytes = size};
 }
 
 }  // namespace nexus::engine

@@ -4,7 +4,7 @@
 // thread-safe.
 
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <vector>
 
 #include "base/ids.h"
@@ -17,37 +17,37 @@ class TaskTable {
 public:
     std::size_t size() const { return index_.size(); }
     // For going round all of them bit by bit: slots 0 to slots() - 1, the task of each; a zero id where none is.
-    std::size_t slots() const { return slots_.size(); }
-    TaskId task_at(std::size_t slot) const { return slots_[slot].task; }
+    std::size_t slots() const { return slots_; }
+    TaskId task_at(std::size_t slot) const { return at(slot).task; }
     bool contains(TaskId task) const { return slot_of(task) != core::kNone; }
     Value* find(TaskId task) {
         const std::uint32_t slot = slot_of(task);
-        return slot == core::kNone ? nullptr : &slots_[slot].value;
+        return slot == core::kNone ? nullptr : &at(slot).value;
     }
     const Value* find(TaskId task) const {
         const std::uint32_t slot = slot_of(task);
-        return slot == core::kNone ? nullptr : &slots_[slot].value;
+        return slot == core::kNone ? nullptr : &at(slot).value;
     }
     // The entry of the task, made when it has none.
     Value& operator[](TaskId task) {
         if (Value* known = find(task)) return *known;
         std::uint32_t slot = 0;
         if (free_.empty()) {
-            slot = static_cast<std::uint32_t>(slots_.size());
-            slots_.emplace_back();
+            slot = static_cast<std::uint32_t>(slots_++);
+            if (slot % kChunk == 0) chunks_.push_back(std::make_unique<Slot[]>(kChunk));
         } else {
             slot = free_.back();
             free_.pop_back();
         }
-        slots_[slot].task = task;
+        at(slot).task = task;
         index_.insert(IdHash{}(task), slot);
-        return slots_[slot].value;
+        return at(slot).value;
     }
     void erase(TaskId task) {
         const std::uint32_t slot = slot_of(task);
         if (slot == core::kNone) return;
         index_.erase(IdHash{}(task), slot);
-        slots_[slot] = {};
+        at(slot) = {};
         free_.push_back(slot);
     }
 
@@ -56,11 +56,15 @@ private:
         TaskId task;
         Value value;
     };
+    static constexpr std::size_t kChunk = 256;  // slots; 24 KiB of live tasks
+    Slot& at(std::size_t slot) { return chunks_[slot / kChunk][slot % kChunk]; }
+    const Slot& at(std::size_t slot) const { return chunks_[slot / kChunk][slot % kChunk]; }
     std::uint32_t slot_of(TaskId task) const {
-        return index_.find(IdHash{}(task), [&](std::uint32_t slot) { return slots_[slot].task == task; });
+        return index_.find(IdHash{}(task), [&](std::uint32_t slot) { return at(slot).task == task; });
     }
     core::IndexTable index_;
-    std::deque<Slot> slots_;
+    std::vector<std::unique_ptr<Slot[]>> chunks_;
+    std::size_t slots_ = 0;  // used so far
     std::vector<std::uint32_t> free_;
 };
 

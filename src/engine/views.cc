@@ -196,14 +196,14 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
         info.waiting_since = wall_of(why.since);
         info.waiting_until = wall_of(why.until);
     } else {
-        info.estimate = live.dispatched;
+        info.estimate = live.predicted();
         AttemptInfo attempt{.number = view->attempts,
                             .attempt = view->attempt,
                             .fence = view->fence,
                             .worker = std::string(core_.worker(view->worker).name),
                             .assigned = wall_of(view->assigned_at),
                             .started = wall_of(view->started_at),
-                            .predicted = live.dispatched.p50};
+                            .predicted = info.estimate.p50};
         if (live.rare) {
             attempt.progress = live.rare->progress;
             attempt.progress_note = live.rare->progress_note;
@@ -285,9 +285,10 @@ void Engine::list(TaskFilter filter, std::size_t limit, std::string page, Done<T
         const bool all = filter.states.empty() && filter.type.empty() && filter.tenant.empty() &&
                          filter.queue.empty() && filter.worker.empty();
         // The page asks for what runs every second; that must not cost a look at all that waits.
-        const bool running_only = !filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState state) {
-            return state == core::TaskState::assigned || state == core::TaskState::running;
-        });
+        const bool running_only =
+            !filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState state) {
+                return state == core::TaskState::assigned || state == core::TaskState::running;
+            });
         for (const TaskId id :
              running_only ? core_.running_after(after) : core_.tasks_after(after, all ? limit : kScanMax)) {
             const Live* const live = live_.find(id);
