@@ -691,4 +691,20 @@ std::string Engine::save_predictor() const {
     return bytes;
 }
 
+journal::Snapshot Engine::save() const {
+    MUST(writer_.empty());
+    journal::Snapshot snapshot{.at = last_sequence(),
+                               .chain = writer_.chain(),
+                               .digest = core_.digest(),
+                               .core_version = core::kCoreVersion,
+                               .predictor = save_predictor()};
+    core_.save(snapshot.core);
+    EngineSection section{.abandoned = abandoned_};
+    for (std::size_t slot = 0; slot < live_.slots(); ++slot)
+        if (const Live* live = live_.find(live_.task_at(slot)); live != nullptr && live->payload_bytes > 0)
+            section.payload_bytes[live_.task_at(slot)] = live->payload_bytes;
+    snapshot.engine = section.encode();
+    return snapshot;
+}
+
 }  // namespace nexus::engine

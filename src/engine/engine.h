@@ -178,6 +178,8 @@ public:
     void note_history_dropped(std::uint64_t total) { history_dropped_ = total; }
     void set_audit_hash(std::string hash) { audit_hash_ = std::move(hash); }
     std::string save_predictor() const;
+    // The state as restore() takes it. Between two batches only, e.g. before start().
+    journal::Snapshot save() const;
     // Something was told to the predictor that no event holds: a snapshot should be made soon. Once for each such word.
     bool take_snapshot_wish() { return std::exchange(snapshot_soon_, false); }
     Result<void> load_nexus_snapshot(std::string_view json) {

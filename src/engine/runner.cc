@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
 
@@ -30,6 +31,7 @@ constexpr std::uint64_t kEventsPerBatch = 1024;  // then the committer gets its 
 // than 0.4 s of replay. Measured: 1.5 us an event, 12 ns a byte of snapshot to write and read again.
 constexpr std::uint64_t kReplayEventsMin = 250'000;
 constexpr std::uint64_t kSnapshotBytesPerEvent = 128;
+constexpr std::uint64_t kSavedAtStartMax = 250'000;  // live tasks: 0.1 s
 constexpr int kSnapshotNice = 10;
 constexpr Duration kSpaceRetry = seconds(1);  // after a full disk the next submission tries again
 
@@ -214,6 +216,7 @@ private:
     void commit_loop();
     Result<void> append(std::vector<PendingBatch>& batches);
     void die(const Error& error, std::span<PendingBatch> batches);
+    void order_snapshot(std::string predictor);
     void snapshot_loop();
     std::uint64_t snapshot_due() const {
         return std::min(options_.snapshot_events, std::max(kReplayEventsMin, snapshot_size_ / kSnapshotBytesPerEvent));
@@ -252,6 +255,9 @@ private:
     bool snapshot_wanted_ = false;
     bool snapshot_end_ = false;
     std::string snapshot_predictor_;
+    bool long_replay_ = false;                      // of the committer: a snapshot is still to be ordered for it
+    std::optional<journal::Snapshot> recovered_;    // the state as replayed, guarded by snapshot_mutex_
+    std::string recovered_predictor_;               // of the committer: for a snapshot without it
     std::atomic<std::uint64_t> snapshot_size_ = 0;  // bytes of the last one
     std::uint64_t events_since_snapshot_ = 0;       // of the loop
     std::uint64_t bytes_since_snapshot_ = 0;
@@ -327,6 +333,13 @@ void RunnerThreads::go() {
     snapshots_ = std::thread([this] { snapshot_loop(); });
     pthread_setname_np(snapshots_.native_handle(), "nexus-snapshot");
     engine_->find_bodiless(journal_);
+    // A long replay is not made twice: a snapshot is ordered as soon as the history has what the replay told again. Of
+    // a small state it is taken here, so that not even a server that soon dies again has to replay for it once more.
+    long_replay_ = recovery_.events_replayed >= snapshot_due() / 2;
+    if (long_replay_ && recovery_.tasks_live <= kSavedAtStartMax && !options_.skip_event)
+        recovered_ = engine_->save();
+    else if (long_replay_)
+        recovered_predictor_ = engine_->save_predictor();
     engine_->start(now());
     if (options_.config_wins && !recovery_.fresh) {
         engine_->configure(
@@ -339,11 +352,8 @@ void RunnerThreads::go() {
             },
             "server", "configuration given at start", [](Result<core::Config>) {});
     }
-    hand_over(engine_->take_batch());
-    // A long replay is not made twice: the first turn orders a snapshot. A server that dies often never comes to the
-    // usual number.
-    const bool long_replay = recovery_.events_replayed >= snapshot_due() / 2;
-    events_since_snapshot_ = long_replay ? options_.snapshot_events : recovery_.events_replayed;
+    events_since_snapshot_ = long_replay_ ? 0 : recovery_.events_replayed;
+    hand_over(engine_->take_batch());  // from here on long_replay_ is the committer's
     loop_ = std::thread([this] { loop(); });
     pthread_setname_np(loop_.native_handle(), "nexus-loop");
 }
@@ -383,16 +393,19 @@ void RunnerThreads::loop() {
         const bool wished = engine_->take_snapshot_wish();
         if (wished || events_since_snapshot_ >= snapshot_due() || bytes_since_snapshot_ >= options_.snapshot_bytes) {
             events_since_snapshot_ = bytes_since_snapshot_ = 0;
-            std::string predictor = engine_->save_predictor();
-            const std::lock_guard lock(snapshot_mutex_);
-            snapshot_predictor_ = std::move(predictor);
-            snapshot_wanted_ = true;
-            snapshot_wake_.notify_one();
+            order_snapshot(engine_->save_predictor());
         }
     }
     const std::lock_guard lock(commit_mutex_);
     commits_end_ = true;
     commit_wake_.notify_one();
+}
+
+void RunnerThreads::order_snapshot(std::string predictor) {
+    const std::lock_guard lock(snapshot_mutex_);
+    snapshot_predictor_ = std::move(predictor);
+    snapshot_wanted_ = true;
+    snapshot_wake_.notify_one();
 }
 
 void RunnerThreads::hand_over(PendingBatch batch) {
@@ -441,6 +454,7 @@ void RunnerThreads::commit_loop() {
                 released_ = last;
             }
             if (auto tidy = journal_.tidy(); !tidy) die(tidy.error(), {});
+            if (std::exchange(long_replay_, false)) order_snapshot(std::exchange(recovered_predictor_, {}));
         }
         commit_bytes_ -= bytes;
         batches.clear();
@@ -484,18 +498,21 @@ void RunnerThreads::snapshot_loop() {
     (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kSnapshotNice);
     for (;;) {
         std::string predictor;
+        std::optional<journal::Snapshot> recovered;
         {
             std::unique_lock lock(snapshot_mutex_);
             snapshot_wake_.wait(lock, [this] { return snapshot_wanted_ || snapshot_end_; });
             if (!snapshot_wanted_) return;
             snapshot_wanted_ = false;
             predictor = std::move(snapshot_predictor_);
+            recovered.swap(recovered_);
         }
         if (failed_) continue;
         const Sequence upto{released_};
         history_->flush();  // everything released so far has been given to it
         const std::int64_t begin = steady_ns();
-        const auto made = make_snapshot(journal_, predictor, upto);
+        const auto made = recovered && recovered->at <= upto ? store_snapshot(journal_, *recovered)
+                                                             : make_snapshot(journal_, predictor, upto);
         if (made && made->bytes > 0) snapshot_size_ = made->bytes;
         if (!made)
             say(LogLevel::error, "snapshot_failed", made.error().what);

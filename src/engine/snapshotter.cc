@@ -75,13 +75,17 @@ Result<SnapshotMade> make_snapshot(store::JournalStore& store, const std::string
     follower.core.save(snapshot.core);
     snapshot.predictor = predictor;
     snapshot.engine = follower.section.encode();
-    const Sequence at = snapshot.at;
+    return store_snapshot(store, snapshot);
+}
+
+Result<SnapshotMade> store_snapshot(store::JournalStore& store, const journal::Snapshot& snapshot) {
     std::string bytes = journal::encode_snapshot(snapshot);
     const std::uint64_t size = bytes.size();
-    if (auto ok = store.put_snapshot({.at = at, .bytes = std::move(bytes)}); !ok)
+    if (auto ok = store.put_snapshot({.at = snapshot.at, .bytes = std::move(bytes)}); !ok)
         return std::unexpected(std::move(ok).error().during("snapshot"));
-    if (auto ok = store.trim(at); !ok) return std::unexpected(std::move(ok).error().during("snapshot, trimming"));
-    return SnapshotMade{.at = at, .bytes = size};
+    if (auto ok = store.trim(snapshot.at); !ok)
+        return std::unexpected(std::move(ok).error().during("snapshot, trimming"));
+    return SnapshotMade{.at = snapshot.at, .bytes = size};
 }
 
 }  // namespace nexus::engine

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "journal/codec.h"
 #include "store/journal_store.h"
 
 namespace nexus::engine {
@@ -19,5 +20,8 @@ struct SnapshotMade {
 // bytes, and trims what it covers. What ended up to there must have reached the history: a replay cannot fill it in any
 // more. Faults: those of the store; corrupt when a digest differs.
 Result<SnapshotMade> make_snapshot(store::JournalStore& store, const std::string& predictor, Sequence upto);
+
+// Stores a snapshot that is complete, and trims what it covers; the same must hold of the history.
+Result<SnapshotMade> store_snapshot(store::JournalStore& store, const journal::Snapshot& snapshot);
 
 }  // namespace nexus::engine
