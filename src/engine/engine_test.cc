@@ -329,6 +329,21 @@ TEST_CASE("a snapshot and the journal after it give the same state as the journa
     CHECK(twin.live_tasks() == 10);
 }
 
+TEST_CASE("the state saved after a replay is the snapshot that the journal gives") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    for (int i = 0; i < 20; ++i) world.submitted(a_task());
+    for (int i = 0; i < 5; ++i) world.finish(session, link->assigned().back());
+    world.engine.reset();
+    Engine replayed{EngineOptions{}};
+    REQUIRE(world.journal.read({}, [&](Sequence, std::string_view b) { return replayed.replay(b, {}); }).has_value());
+    const journal::Snapshot saved = replayed.save();
+    REQUIRE(make_snapshot(world.journal, saved.predictor, replayed.last_sequence()).has_value());
+    const auto stored = world.journal.get_snapshot();
+    CHECK(journal::encode_snapshot(saved) == (*stored)->bytes);
+}
+
 TEST_CASE("what the predictor learned survives a restart, from the journal alone and from a snapshot") {
     for (const bool snapshot : {false, true}) {
         CAPTURE(snapshot);

@@ -514,6 +514,8 @@ void RunnerThreads::snapshot_loop() {
         const auto made = recovered && recovered->at <= upto ? store_snapshot(journal_, *recovered)
                                                              : make_snapshot(journal_, predictor, upto);
         if (made && made->bytes > 0) snapshot_size_ = made->bytes;
+        recovered.reset();
+        malloc_trim(0);  // a second core was in memory
         if (!made)
             say(LogLevel::error, "snapshot_failed", made.error().what);
         else
