@@ -389,7 +389,7 @@ void Machine::start_handler(const std::string& attempt) {
     });
 }
 
-void Machine::end_handler(const std::string& attempt, std::uint64_t number, Outcome outcome, Instant since) {
+void Machine::end_handler(const std::string& attempt, std::uint64_t number, const Outcome& outcome, Instant since) {
     const auto found = handlers_.find(attempt);
     if (found == handlers_.end() || found->second.number != number) return;
     handlers_.erase(found);
@@ -402,6 +402,7 @@ void Machine::end_handler(const std::string& attempt, std::uint64_t number, Outc
 void Machine::heal_if_hung() {
     if (!state_) return;
     std::vector<std::pair<std::string, std::uint64_t>> all;
+    all.reserve(handlers_.size());
     for (const auto& [attempt, handler] : handlers_) all.emplace_back(attempt, handler.number);
     for (const auto& [attempt, number] : all)
         later(seconds(rng_.between(1, 3)), [this, attempt = attempt, number = number] {

@@ -79,7 +79,7 @@ private:
     void server_lost(const std::shared_ptr<Stream>& stream);
     void report(const std::shared_ptr<Stream>& stream, engine::WorkerReport report);
     void start_handler(const std::string& attempt);
-    void end_handler(const std::string& attempt, std::uint64_t number, Outcome outcome, Instant since);
+    void end_handler(const std::string& attempt, std::uint64_t number, const Outcome& outcome, Instant since);
     void later(Duration delay, Timeline::Step step);
     bool chance(std::uint64_t one_in) { return !healed_ && one_in != 0 && rng_.one_in(one_in); }
 

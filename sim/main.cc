@@ -26,7 +26,8 @@
 
 namespace {
 
-using namespace nexus;
+using nexus::mix;
+namespace sim = nexus::sim;
 
 char reproducer[64];
 
@@ -301,6 +302,7 @@ int main(int argc, char** argv) {
         sum = run_all(arguments, 0);
     } else {
         std::vector<Job> jobs;
+        jobs.reserve(arguments.jobs);
         for (std::size_t i = 0; i < arguments.jobs; ++i) jobs.push_back(start_job(arguments, i));
         for (const Job& job : jobs) sum.add(finish_job(job));
     }
