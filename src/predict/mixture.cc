@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/hash.h"
+#include "predict/lanes.h"
 #include "predict/type_name.h"
 
 namespace nexus::predict {
@@ -51,24 +52,10 @@ constexpr std::array<EstimateSource, expert_count> kSources = {
 constexpr std::array<const char*, expert_count> kNames = {"type_mode", "user_mode",   "scaled_mode", "joined_mode",
                                                           "near_mode", "worker_mode", "hint",        "prefix"};
 
-// Four at a time, the same on every compiler.
-using Floats = float __attribute__((vector_size(16)));
-using Words = std::int32_t __attribute__((vector_size(16)));
-static_assert(sizeof(Floats) == kLane * sizeof(float));
-
-template <class Vector, class Number>
-Vector load(const Number* from) {
-    Vector made;
-    std::memcpy(&made, from, sizeof made);
-    return made;
-}
-inline Floats all(float value) {
-    return Floats{} + value;
-}
 // 1, or `more` where a run equals the question.
 inline Floats if_same(const std::uint32_t* own, std::uint32_t asked, float more) {
-    const Words same = load<Words>(own) == static_cast<std::int32_t>(asked);
-    return same ? all(more) : all(1);
+    const Words same = load_lanes<Words>(own) == static_cast<std::int32_t>(asked);
+    return same ? floats(more) : floats(1);
 }
 
 // Weights by likeness, by slot of the window. The kernel is (1 - d/8)^8, which is exp(-d) to the two digits that a
@@ -82,18 +69,16 @@ struct Likes {
         past = &window;
         const float* age = window.weights();
         for (std::size_t i = 0; i < window.size(); i += kLane) {
-            const Floats apart = load<Floats>(window.payloads() + i) - asked.payload;
+            const Floats apart = load_lanes<Floats>(window.payloads() + i) - asked.payload;
             const Floats near = 1 - (apart < 0 ? -apart : apart) * (reach / 8);
-            const Floats kernel = near > 0 ? near : all(0);
+            const Floats kernel = greater(near, floats(0));
             const Floats squared = kernel * kernel;
             const Floats fourth = squared * squared;
             const Floats same = if_same(window.types() + i, asked.type, own_type) *
                                 if_same(window.users() + i, asked.user, kSameUser) *
                                 if_same(window.demands() + i, asked.demand, kSameDemand) *
                                 if_same(window.workers() + i, asked.worker, kSameWorker);
-            const Words made =
-                __builtin_convertvector(load<Floats>(age + i) * (fourth * fourth) * same * kWeightOne, Words);
-            std::memcpy(weight.data() + i, &made, sizeof made);
+            store_lanes(words(load_lanes<Floats>(age + i) * (fourth * fourth) * same * kWeightOne), weight.data() + i);
         }
     }
     Band band() const {
@@ -113,9 +98,9 @@ struct Carried {
     // Each value less `slope` times its size, and `shift` more.
     Carried(const SampleWindow& past, const Likes& likes, float slope, float shift)
         : weight(likes.weight.data()), count(past.size()) {
-        const float* values = past.values();
-        const float* payload = past.payloads();
-        for (std::size_t i = 0; i < count; ++i) value[i] = values[i] - slope * payload[i] + shift;
+        for (std::size_t i = 0; i < count; i += kLane)
+            store_lanes(load_lanes<Floats>(past.values() + i) - slope * load_lanes<Floats>(past.payloads() + i) + shift,
+                        value.data() + i);
         if (count == 0) return;
         lowest = past.sorted().value(0) + shift;
         highest = past.sorted().value(count - 1) + shift;
@@ -158,35 +143,31 @@ private:
     // What is out of range goes where no band looks.
     void add(Carried& part, float lowest, std::size_t bins) {
         const auto nowhere = static_cast<std::int32_t>(bins) + kPerBand;
-        std::int32_t* __restrict bin = part.bin.data();
-        for (std::size_t i = 0; i < part.count; ++i) {
-            const auto at = static_cast<std::int32_t>((part.value[i] - lowest) * kBinsPerUnit + kPerBand);
-            bin[i] = ((at < kPerBand) | (at > nowhere)) ? nowhere : at;
+        for (std::size_t i = 0; i < part.count; i += kLane) {
+            const Words at = words((load_lanes<Floats>(part.value.data() + i) - lowest) * kBinsPerUnit + kPerBand);
+            const Words in = (at >= kPerBand) & (at <= nowhere);
+            store_lanes(in ? at : Words{} + nowhere, part.bin.data() + i);
         }
-        for (std::size_t i = 0; i < part.count; ++i) before_[static_cast<std::size_t>(bin[i])] += part.weight[i];
+        for (std::size_t i = part.count; i % kLane != 0; ++i) part.bin[i] = nowhere;
+        for (std::size_t i = 0; i < part.count; ++i) before_[static_cast<std::size_t>(part.bin[i])] += part.weight[i];
     }
     // Of what lies in the kPerBand bins up to `last`.
     static float centre_of(const Carried& own, const Carried& other, std::int32_t last, float lowest,
                            std::int32_t most) {
-        std::array<float, 2 * kWindowMax> value;
-        std::array<float, 2 * kWindowMax> weight;
-        std::size_t count = 0;
+        Floats low = floats(std::numeric_limits<float>::max());
+        Floats high = -low;
+        Floats moments{};
         for (const Carried* part : {&own, &other})
-            for (std::size_t i = 0; i < part->count; ++i) {
-                value[count] = part->value[i];
-                weight[count] = static_cast<float>(part->weight[i]);
-                count += part->bin[i] > last && part->bin[i] <= last + kPerBand ? 1 : 0;
+            for (std::size_t i = 0; i < part->count; i += kLane) {
+                const Words bin = load_lanes<Words>(part->bin.data() + i);
+                const Words in = (bin > last) & (bin <= last + kPerBand);
+                const Floats value = load_lanes<Floats>(part->value.data() + i);
+                low = in ? lesser(low, value) : low;
+                high = in ? greater(high, value) : high;
+                const Floats moment = floats(load_lanes<Words>(part->weight + i)) * (value - lowest);
+                moments += in ? moment : floats(0);
             }
-        float least = value[0];
-        float greatest = value[0];
-        std::array<float, 4> part_sum{};  // side by side: additions need not wait for each other
-        for (std::size_t i = 0; i < count; ++i) {
-            least = std::min(least, value[i]);
-            greatest = std::max(greatest, value[i]);
-            part_sum[i % 4] += weight[i] * (value[i] - lowest);
-        }
-        const float moment = (part_sum[0] + part_sum[1]) + (part_sum[2] + part_sum[3]);
-        return band_centre(least, greatest, lowest + moment / static_cast<float>(most));
+        return band_centre(least(low), greatest(high), lowest + added(moments) / static_cast<float>(most));
     }
 
     std::array<std::int32_t, kBins + kPerBand + 1> before_;  // weight in bins up to this one, kPerBand further on
@@ -218,11 +199,18 @@ bool worth_asking(const ExpertScore& score, std::uint64_t seen, Expert expert) {
 }  // namespace
 
 void ExpertScore::add(const ExpertValues& made, float actual, float decay) {
-    for (std::size_t e = 0; e < expert_count; ++e) {
-        if (std::isnan(made[e])) continue;
-        hits[e] = hits[e] * decay + (within_band(made[e], actual) ? 1.0F : 0.0F);
-        errors[e] = errors[e] * decay + std::min(std::abs(made[e] - actual), kErrorMax);
-        count[e] = count[e] * decay + 1;
+    for (std::size_t e = 0; e < expert_count; e += kLane) {
+        const Floats said = load_lanes<Floats>(&made[e]);
+        const Words spoke = said == said;  // not NaN
+        const Floats off = said - actual;
+        const Words hit = (off >= kHitLow) & (off <= kHitHigh);
+        const auto add_to = [&](std::array<float, expert_count>& record, Floats more) {
+            const Floats old = load_lanes<Floats>(&record[e]);
+            store_lanes(spoke ? old * decay + more : old, &record[e]);
+        };
+        add_to(hits, hit ? floats(1) : floats(0));
+        add_to(errors, lesser(off < 0 ? -off : off, floats(kErrorMax)));
+        add_to(count, floats(1));
     }
 }
 
@@ -375,39 +363,45 @@ private:
     Likes likes_;
 };
 
-// The share of hits expected of an expert here: its recent record with the type and with the (type, tenant), each
+// The share of hits expected of each expert here: its recent record with the type and with the (type, tenant), each
 // shrunk to its record with everything, less a little for far misses.
-float Mixture::standing(Expert expert, const TypeState* type, const Cell* cell) const {
+Mixture::Standings Mixture::standings(const TypeState* type, const Cell* cell) const {
     const bool is_new = type == nullptr || type->seen < kNewRuns;
     const ExpertScore& fleet = is_new ? new_score_ : score_;
-    const float base =
-        (fleet.hits[expert] + kNewPriorCount * kPriorRate[expert]) / (fleet.count[expert] + kNewPriorCount);
-    const auto rate = [&](const ExpertScore& score) {
-        return (score.hits[expert] + kPriorCount * base) / (score.count[expert] + kPriorCount);
-    };
-    if (type == nullptr) return base;
-    const float count = type->score.count[expert];
-    const float error = count == 0 ? 0.0F : type->score.errors[expert] / count;
-    return 0.5F * rate(type->score) + 0.5F * (cell == nullptr ? base : rate(cell->score)) - kErrorWeight * error;
+    Standings made;
+    for (std::size_t e = 0; e < expert_count; e += kLane) {
+        const Floats base = (load_lanes<Floats>(&fleet.hits[e]) + kNewPriorCount * load_lanes<Floats>(&kPriorRate[e])) /
+                            (load_lanes<Floats>(&fleet.count[e]) + kNewPriorCount);
+        const auto rate = [&](const ExpertScore& score) {
+            return (load_lanes<Floats>(&score.hits[e]) + kPriorCount * base) /
+                   (load_lanes<Floats>(&score.count[e]) + kPriorCount);
+        };
+        if (type == nullptr) {
+            store_lanes(base, &made[e]);
+            continue;
+        }
+        const Floats count = load_lanes<Floats>(&type->score.count[e]);
+        const Floats error = count > 0 ? load_lanes<Floats>(&type->score.errors[e]) / count : floats(0);
+        store_lanes(
+            0.5F * rate(type->score) + 0.5F * (cell == nullptr ? base : rate(cell->score)) - kErrorWeight * error,
+            &made[e]);
+    }
+    return made;
 }
 
-Expert Mixture::choose(const ExpertValues& values, const TypeState* type, const Cell* cell) const {
+Expert Mixture::choose(const ExpertValues& values, const Standings& standings) {
     Expert best = expert_count;
     float best_standing = -1;
     for (std::size_t e = 0; e < expert_count; ++e) {
-        if (std::isnan(values[e])) continue;
-        const float here = standing(static_cast<Expert>(e), type, cell);
-        if (here <= best_standing) continue;
-        best_standing = here;
+        if (std::isnan(values[e]) || standings[e] <= best_standing) continue;
+        best_standing = standings[e];
         best = static_cast<Expert>(e);
     }
     return best;
 }
 
 // The same without asking whom nobody would believe: in order of standing until one has something to say.
-Expert Mixture::choose_first(Asking& asking, const TypeState* type, const Cell* cell) const {
-    std::array<float, expert_count> standings;
-    for (std::size_t e = 0; e < expert_count; ++e) standings[e] = standing(static_cast<Expert>(e), type, cell);
+Expert Mixture::choose_first(Asking& asking, Standings standings) {
     for (std::size_t asked = 0; asked < expert_count; ++asked) {
         const auto best = std::max_element(standings.begin(), standings.end());
         const auto expert = static_cast<Expert>(best - standings.begin());
@@ -425,14 +419,15 @@ Result<Estimate> Mixture::estimate(const Features& features) {
     Cell* cell = cells_.find_or_admit(query.cell);
     Asking asking(*this, query, type, user, cell);
     const ExpertValues said = features.provisional ? kNobody : asking.all();
-    const Expert best = features.provisional ? choose_first(asking, type, cell) : choose(said, type, cell);
+    const Standings standings = this->standings(type, cell);
+    const Expert best = features.provisional ? choose_first(asking, standings) : choose(said, standings);
     Estimate estimate;
     double us = kUnknownUs;
     if (best != expert_count) {
         us = std::exp(static_cast<double>(asking.value(best)));
         estimate.source = kSources[best];
         const Band band = asking.band(best);
-        const float expected = standing(best, type, cell);
+        const float expected = standings[best];
         // Before there is a record the share of weight inside the band is the better guess of being right.
         const float sure = band.total > 0 ? 0.5F * (expected + band.weight / (band.total + 1)) : 0.5F * expected;
         estimate.confidence_permille = static_cast<std::uint16_t>(std::lround(1000 * std::clamp(sure, 0.0F, 1.0F)));
@@ -557,7 +552,7 @@ void Mixture::describe(std::string_view name, TypeStat& stat) const {
     if (type == nullptr) return;
     stat.payload_slope = type->size.slope();
     stat.size_name = type->size.name();
-    const Expert best = choose(type->said, type, nullptr);
+    const Expert best = choose(type->said, standings(type, nullptr));
     stat.expert = best == expert_count ? "" : kNames[best];
     for (std::size_t e = 0; e < expert_count; ++e) {
         if (std::isnan(type->said[e])) continue;

@@ -153,9 +153,10 @@ private:
 
     static Query query_of(const Features& features);
     static void set_sizes(Query& query, const TypeState* type, const UserState* user, const Features& features);
-    float standing(Expert expert, const TypeState* type, const Cell* cell) const;
-    Expert choose(const ExpertValues& values, const TypeState* type, const Cell* cell) const;
-    Expert choose_first(Asking& asking, const TypeState* type, const Cell* cell) const;
+    using Standings = std::array<float, expert_count>;
+    Standings standings(const TypeState* type, const Cell* cell) const;
+    static Expert choose(const ExpertValues& values, const Standings& standings);
+    static Expert choose_first(Asking& asking, Standings standings);
     Said& said_slot(std::uint64_t key) { return said_[key % said_.size()]; }
     const ExpertValues& said_at(std::uint64_t cell_key, const Cell& cell, const Estimate& predicted);
     void learn_run(Query& query, TypeState& type, Cell* cell, const Features& features);

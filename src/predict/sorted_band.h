@@ -14,6 +14,7 @@
 
 #include "base/must.h"
 #include "predict/band.h"
+#include "predict/lanes.h"
 
 namespace nexus::predict {
 
@@ -77,11 +78,13 @@ Band heaviest_band(const float* value, const std::int32_t* sum, const Place* low
     std::size_t high = 0;
     while (sum[high + 1] - sum[lowest[high]] != most) ++high;
     const std::size_t low = lowest[high];
-    // Four sums side by side: additions need not wait for each other.
-    std::array<float, 4> part{};
-    for (std::size_t i = low; i <= high; ++i)
-        part[i % 4] += static_cast<float>(sum[i + 1] - sum[i]) * (value[i] - value[low]);
-    const float moment = (part[0] + part[1]) + (part[2] + part[3]);
+    Floats moments{};
+    std::size_t i = low;
+    for (; i + kLane <= high + 1; i += kLane)
+        moments += floats(load_lanes<Words>(sum + i + 1) - load_lanes<Words>(sum + i)) *
+                   (load_lanes<Floats>(value + i) - value[low]);
+    float moment = added(moments);
+    for (; i <= high; ++i) moment += static_cast<float>(sum[i + 1] - sum[i]) * (value[i] - value[low]);
     const float mean = value[low] + moment / static_cast<float>(most);
     return {.centre = band_centre(value[low], value[high], mean),
             .weight = static_cast<float>(most) / kWeightOne,

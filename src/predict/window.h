@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "predict/band.h"
+#include "predict/lanes.h"
 #include "predict/sorted_band.h"
 
 namespace nexus::predict {
@@ -65,8 +66,6 @@ struct Sample {
     std::uint32_t worker = 0;  // 0 = unknown
     bool operator==(const Sample&) const = default;
 };
-
-inline constexpr std::size_t kLane = 4;  // what is computed at once
 
 // The last kWindowMax of them, in order of `value - slope * payload` and as columns by slot, the slots in order of
 // arrival around a ring: a question weighs all of them in one pass over plain arrays.
