@@ -1,6 +1,8 @@
 #include "simulate/command.h"
 
 #include <CLI/CLI.hpp>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <fmt/format.h>
 #include <fstream>
@@ -10,6 +12,7 @@
 #include <sstream>
 
 #include "simulate/grid.h"
+#include "simulate/parallel.h"
 #include "simulate/report.h"
 #include "simulate/settings.h"
 #include "simulate/srpt.h"
@@ -65,8 +68,8 @@ void add_contender_options(CLI::App& verb, Options& o) {
     verb.add_flag("--reverse", o.reverse, "Mirror predictions: long looks short");
     verb.add_option("--kill-predictor", o.kill, "FROM:TO, shares of the run without predictions")->expected(0, 1);
     verb.add_flag("--grid", o.grid, "The whole grid of workloads, clusters, arrivals, loads and sizes");
-    verb.add_option("--seeds", o.seeds, "Worlds per cell of the grid, seeds counting up")->capture_default_str();
-    verb.add_option("--threads", o.threads, "Threads of the grid")->capture_default_str();
+    verb.add_option("--seeds", o.seeds, "Worlds, seeds counting up: medians and spread")->capture_default_str();
+    verb.add_option("--threads", o.threads, "Threads of the grid, of --sweep and of --seeds")->capture_default_str();
     verb.add_flag("--check", o.check, "Check every invariant of the core after every event (slow)");
     verb.add_option("-o,--output", o.output, "table or json")->check(CLI::IsMember({"table", "json"}));
     verb.add_option("--plot", o.plot, "Write an SVG");
@@ -142,7 +145,8 @@ Arguments arguments_of(const Options& o) {
                    {"arrivals", o.arrivals.empty() ? "poisson" : o.arrivals},
                    {"tasks", std::to_string(w.tasks)},
                    {"model", o.model},
-                   {"seed", std::to_string(w.seed)}};
+                   {"seed", std::to_string(w.seed)},
+                   {"seeds", std::to_string(o.seeds)}};
     return args;
 }
 
@@ -178,21 +182,86 @@ std::string plot_of(const Options& o, const std::vector<Metrics>& results) {
                       false);
 }
 
-Result<void> run_single(Options& o) {
-    Result<std::vector<Contender>> contenders = contenders_of(o);
-    if (!contenders) return std::unexpected(std::move(contenders).error());
-    Result<World> world = make_world(o.world);
-    if (!world) return std::unexpected(std::move(world).error());
-    std::vector<Metrics> results;
-    for (const Contender& contender : *contenders) {
-        const DriverOptions driver{.check = o.check};
-        Result<RunRecord> record = contender.srpt_limit ? Result<RunRecord>(run_srpt(*world, driver))
-                                                        : run(*world, contender, driver);
-        if (!record) return std::unexpected(std::move(record).error());
-        results.push_back(measure(contender.name, *world, *record, driver.warm_up));
+// Says how far a long command is, and how long it will take from how long it took.
+class Progress {
+public:
+    void done(std::size_t parts, std::size_t all) {
+        const std::lock_guard lock(printing_);
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began_;
+        const double left = took.count() / static_cast<double>(parts) * static_cast<double>(all - parts);
+        fmt::print(stderr, "\r{} of {}, {:.0f} s, about {:.0f} s left   {}", parts, all, took.count(), left,
+                   parts == all ? "\n" : "");
     }
-    compare(results);
-    const std::string text = o.output == "json" ? to_json("simulate", arguments_of(o), results) : to_table(results);
+
+private:
+    const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+    std::mutex printing_;
+};
+
+// How far the worlds of several seeds lie apart.
+std::string seeds_table(const std::vector<std::vector<Metrics>>& by_seed, std::uint64_t first) {
+    const std::size_t width = name_width(by_seed.front());
+    std::string out = fmt::format("\nabove: medians over seeds {} to {}, factors as geometric means; below: least to greatest\n"
+                                  "{:<{}}{:>22}{:>22}{:>22}\n", first, first + by_seed.size() - 1, "policy", width, "mean_s", "p99_s", "p99_slow");
+    for (std::size_t n = 0; n < by_seed.front().size(); ++n) {
+        const auto range = [&](double Metrics::*value) {
+            double low = by_seed.front()[n].*value, high = low;
+            for (const std::vector<Metrics>& world : by_seed) {
+                low = std::min(low, world[n].*value);
+                high = std::max(high, world[n].*value);
+            }
+            return fmt::format("{:.3f} .. {:.3f}", low, high);
+        };
+        out += fmt::format("{:<{}}{:>22}{:>22}{:>22}\n", by_seed.front()[n].name, width, range(&Metrics::mean_response_s),
+                           range(&Metrics::p99_response_s), range(&Metrics::p99_slowdown));
+    }
+    return out;
+}
+
+Result<Metrics> run_one(const Options& o, const World& world, const Contender& contender) {
+    const DriverOptions driver{.check = o.check};
+    Result<RunRecord> record =
+        contender.srpt_limit ? Result<RunRecord>(run_srpt(world, driver)) : run(world, contender, driver);
+    if (!record) return std::unexpected(std::move(record).error());
+    return measure(contender.name, world, *record, driver.warm_up);
+}
+
+Result<void> run_single(Options& o) {
+    if (o.seeds == 0) return fail(Fault::invalid, "--seeds must be at least 1");
+    const Result<std::vector<Contender>> contenders = contenders_of(o);
+    if (!contenders) return std::unexpected(contenders.error());
+    std::vector<World> worlds;
+    for (std::uint32_t n = 0; n < o.seeds; ++n) {
+        WorldSpec spec = o.world;
+        spec.seed += n;
+        Result<World> world = make_world(spec);
+        if (!world) return std::unexpected(std::move(world).error());
+        worlds.push_back(std::move(*world));
+    }
+    std::vector<std::vector<Metrics>> by_seed(worlds.size(), std::vector<Metrics>(contenders->size()));
+    // One run after the other where somebody may look at the timings.
+    const bool many = o.seeds > 1 || !o.sweep.empty();
+    const std::size_t runs = worlds.size() * contenders->size();
+    Progress progress;
+    std::atomic<std::size_t> done{0};
+    const Result<void> all = in_parallel(runs, many ? o.threads : 1, [&](std::size_t at) -> Result<void> {
+        const std::size_t seed = at / contenders->size(), which = at % contenders->size();
+        Result<Metrics> result = run_one(o, worlds[seed], (*contenders)[which]);
+        if (!result) return std::unexpected(std::move(result).error());
+        by_seed[seed][which] = std::move(*result);
+        if (many) progress.done(++done, runs);
+        return {};
+    });
+    if (!all) return all;
+    for (std::vector<Metrics>& world : by_seed) compare(world);
+    std::vector<Metrics> results = by_seed.front();
+    for (std::size_t n = 0; o.seeds > 1 && n < results.size(); ++n) {
+        std::vector<Metrics> own;
+        for (const std::vector<Metrics>& world : by_seed) own.push_back(world[n]);
+        results[n] = over_worlds(own);
+    }
+    std::string text = o.output == "json" ? to_json("simulate", arguments_of(o), results) : to_table(results);
+    if (o.seeds > 1 && o.output != "json") text += seeds_table(by_seed, o.world.seed);
     std::fwrite(text.data(), 1, text.size(), stdout);
     if (!o.plot.empty()) return write_file(o.plot, plot_of(o, results));
     return {};
@@ -280,6 +349,27 @@ std::string parts_table(const GridSpec& spec, const std::vector<Cell>& cells) {
     return out;
 }
 
+std::vector<Cell> of_seed(const std::vector<Cell>& cells, std::uint64_t seed) {
+    std::vector<Cell> made;
+    for (const Cell& cell : cells)
+        if (cell.spec.seed == seed) made.push_back(cell);
+    return made;
+}
+
+// What single seeds say, so that nobody takes the luck of one for a result. Empty for one seed.
+std::string seeds_verdicts(const GridSpec& spec, const std::vector<Cell>& cells) {
+    if (spec.seeds < 2) return {};
+    std::string out = "\nby seed: vs least-loaded mean / p99 / p99 slowdown, vs round-robin mean / p99, oracle gap, spread\n";
+    for (std::uint64_t seed = spec.seed; seed < spec.seed + spec.seeds; ++seed) {
+        const GridVerdict v = judge(of_seed(cells, seed), 0);
+        out += fmt::format("  seed {}: {:.2f} / {:.2f} / {:.1f}, {:.2f} / {:.2f}, {:.1f} % / {:.1f} %, {:.1f} %\n", seed,
+                           v.mean_vs_least_loaded, v.p99_vs_least_loaded, v.p99_slowdown_vs_least_loaded,
+                           v.mean_vs_round_robin, v.p99_vs_round_robin, 100 * v.oracle_gap_mean,
+                           100 * v.oracle_gap_p99, 100 * v.spread_median);
+    }
+    return out;
+}
+
 Result<void> run_whole_grid(const Options& o) {
     GridSpec spec{.tasks = o.tasks, .seed = o.world.seed, .seeds = o.seeds, .threads = o.threads};
     if (o.policies.size() > 1 && o.policies != Options{}.policies) spec.policies = o.policies;
@@ -288,17 +378,16 @@ Result<void> run_whole_grid(const Options& o) {
         if (!setting) return std::unexpected(setting.error());
         spec.settings.push_back(*setting);
     }
-    std::mutex printing;
-    const auto progress = [&](std::size_t done, std::size_t all) {
-        const std::lock_guard lock(printing);
-        fmt::print(stderr, "\r{} of {} cells{}", done, all, done == all ? "\n" : "");
-    };
-    const Result<std::vector<Cell>> cells = run_grid(spec, progress);
+    Progress progress;
+    const Result<std::vector<Cell>> cells =
+        run_grid(spec, [&](std::size_t done, std::size_t all) { progress.done(done, all); });
     if (!cells) return std::unexpected(cells.error());
     const GridVerdict verdict = judge(*cells, 0);
     if (o.output == "json") {
         nlohmann::ordered_json root{{"command", "simulate --grid"}, {"args", {{"seed", spec.seed}, {"seeds", spec.seeds}, {"tasks", spec.tasks}}}};
         root["results"] = {verdict_json(spec.policies[0], verdict)};
+        for (std::uint32_t n = 0; n < spec.seeds; ++n)
+            root["by_seed"].push_back(verdict_json(fmt::format("seed {}", spec.seed + n), judge(of_seed(*cells, spec.seed + n), 0)));
         for (const Cell& cell : *cells) {
             auto row = nlohmann::ordered_json::parse(to_json("", {}, cell.results));
             root["cells"].push_back({{"name", cell_name(cell.spec)}, {"seed", cell.spec.seed},
@@ -306,7 +395,7 @@ Result<void> run_whole_grid(const Options& o) {
         }
         fmt::print("{}\n", root.dump());
     } else {
-        fmt::print("{}{}", verdict_table(verdict), parts_table(spec, *cells));
+        fmt::print("{}{}{}", verdict_table(verdict), seeds_verdicts(spec, *cells), parts_table(spec, *cells));
     }
     if (!o.plot.empty()) return write_file(o.plot, grid_plot(spec, *cells));
     return {};

@@ -4,9 +4,8 @@
 #include <atomic>
 #include <cmath>
 #include <fmt/format.h>
-#include <mutex>
-#include <thread>
 
+#include "simulate/parallel.h"
 #include "simulate/settings.h"
 #include "simulate/srpt.h"
 
@@ -78,24 +77,14 @@ std::string cell_name(const WorldSpec& spec) {
 
 Result<std::vector<Cell>> run_grid(const GridSpec& spec, const std::function<void(std::size_t, std::size_t)>& progress) {
     std::vector<Cell> cells = lay_out(spec);
-    std::atomic<std::size_t> next{0}, done{0};
-    std::mutex failing;  // guards `failure`
-    Result<void> failure;
-    const auto work = [&] {
-        for (std::size_t at = next++; at < cells.size(); at = next++) {
-            if (Result<void> ok = run_cell(spec, cells[at]); !ok) {
-                const std::lock_guard lock(failing);
-                failure = std::unexpected(std::move(ok).error().during("cell " + cell_name(cells[at].spec)));
-                next = cells.size();
-            }
-            progress(++done, cells.size());
-        }
-    };
-    std::vector<std::jthread> threads;
-    for (unsigned n = 1; n < std::max(1U, spec.threads); ++n) threads.emplace_back(work);
-    work();
-    threads.clear();
-    if (!failure) return std::unexpected(std::move(failure).error());
+    std::atomic<std::size_t> done{0};
+    const Result<void> all = in_parallel(cells.size(), spec.threads, [&](std::size_t at) -> Result<void> {
+        if (Result<void> ok = run_cell(spec, cells[at]); !ok)
+            return std::unexpected(std::move(ok).error().during("cell " + cell_name(cells[at].spec)));
+        progress(++done, cells.size());
+        return {};
+    });
+    if (!all) return std::unexpected(all.error());
     return cells;
 }
 

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <string_view>
+
+#include "base/must.h"
 
 namespace nexus::simulate {
 namespace {
@@ -216,6 +219,28 @@ void compare(std::vector<Metrics>& results) {
             one.oracle_gap_p99 = share(one.p99_response_s, oracle->p99_response_s) - 1;
         }
     }
+}
+
+Metrics over_worlds(const std::vector<Metrics>& worlds) {
+    MUST(!worlds.empty());
+    Metrics out{.name = worlds.front().name, .digest = "-", .has_oracle = worlds.front().has_oracle};
+    const auto median = [&](double Metrics::*value) {
+        std::vector<double> values;
+        for (const Metrics& one : worlds) values.push_back(one.*value);
+        std::sort(values.begin(), values.end());
+        return (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
+    };
+    for (const MetricName& metric : metric_names()) {
+        out.*metric.value = median(metric.value);
+        if (std::string_view(metric.name).find("_vs_") == std::string_view::npos) continue;
+        double ln = 0;
+        for (const Metrics& one : worlds) ln += one.*metric.value > 0 ? std::log(one.*metric.value) : 0;
+        out.*metric.value = out.*metric.value > 0 ? std::exp(ln / static_cast<double>(worlds.size())) : 0;
+    }
+    out.oracle_gap_mean = median(&Metrics::oracle_gap_mean);
+    out.oracle_gap_p99 = median(&Metrics::oracle_gap_p99);
+    for (const Metrics& one : worlds) out.stable = out.stable && one.stable;
+    return out;
 }
 
 const std::vector<MetricName>& metric_names() {

@@ -65,4 +65,8 @@ Metrics measure(const std::string& name, const World& world, const RunRecord& re
 // Fills in the comparisons among the results of one world.
 void compare(std::vector<Metrics>& results);
 
+// One contender in several worlds: the median of each metric, of each factor (..._vs_...) the geometric mean. Stable when it
+// was in every world. No digest. `worlds` is not empty.
+Metrics over_worlds(const std::vector<Metrics>& worlds);
+
 }  // namespace nexus::simulate

@@ -75,22 +75,29 @@ std::string to_json(const std::string& command, const Arguments& args, const std
     return root.dump() + "\n";
 }
 
+std::size_t name_width(const std::vector<Metrics>& results) {
+    std::size_t width = 23;
+    for (const Metrics& one : results) width = std::max(width, one.name.size());
+    return width + 1;
+}
+
 std::string to_table(const std::vector<Metrics>& results) {
-    std::string out = fmt::format("{:<24}{:>9}{:>9}{:>9}{:>10}{:>10}{:>7}{:>7}{:>8}{:>10}{:>8}{:>8}{:>8}\n", "policy",
+    const std::size_t width = name_width(results);
+    std::string out = fmt::format("{:<{}}{:>9}{:>9}{:>9}{:>10}{:>10}{:>7}{:>7}{:>8}{:>10}{:>8}{:>8}{:>8}\n", "policy", width,
                                   "mean_s", "p50_s", "p99_s", "p999_s", "p99_slow", "cv", "spread", "idle_s",
                                   "max_wait", "run25", "eta25", "eta90");
     for (const Metrics& one : results)
-        out += fmt::format("{:<24}{:>9.3f}{:>9.3f}{:>9.2f}{:>10.2f}{:>10.2f}{:>7.2f}{:>7.3f}{:>8.1f}{:>10.1f}{:>8.3f}"
+        out += fmt::format("{:<{}}{:>9.3f}{:>9.3f}{:>9.2f}{:>10.2f}{:>10.2f}{:>7.2f}{:>7.3f}{:>8.1f}{:>10.1f}{:>8.3f}"
                            "{:>8.3f}{:>8.3f}{}\n",
-                           one.name, one.mean_response_s, one.p50_response_s, one.p99_response_s, one.p999_response_s,
+                           one.name, width, one.mean_response_s, one.p50_response_s, one.p99_response_s, one.p999_response_s,
                            one.p99_slowdown, one.cv_response_by_type, one.utilization_spread, one.idle_while_waiting_s,
                            one.max_wait_s, one.run_within_25, one.eta_within_25, one.eta_p90_coverage,
                            one.stable ? "" : "  unstable");
-    out += fmt::format("\n{:<24}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>11}  {}\n", "policy", "rr_mean", "rr_p99",
+    out += fmt::format("\n{:<{}}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>11}  {}\n", "policy", width, "rr_mean", "rr_p99",
                        "ll_mean", "ll_p99", "gap_mean", "gap_p99", "decisions", "ns_p50", "ns_p99", "tasks/s", "digest");
     for (const Metrics& one : results)
-        out += fmt::format("{:<24}{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>10}{:>10}{:>10.0f}{:>9.0f}{:>9.0f}{:>11.0f}  {}\n",
-                           one.name, one.mean_vs_round_robin, one.p99_vs_round_robin, one.mean_vs_least_loaded,
+        out += fmt::format("{:<{}}{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>10}{:>10}{:>10.0f}{:>9.0f}{:>9.0f}{:>11.0f}  {}\n",
+                           one.name, width, one.mean_vs_round_robin, one.p99_vs_round_robin, one.mean_vs_least_loaded,
                            one.p99_vs_least_loaded,
                            one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_mean) : "-",
                            one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_p99) : "-", one.decisions,

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <cmath>
 
 #include "simulate/command.h"
@@ -10,6 +11,7 @@
 #include "simulate/event_queue.h"
 #include "simulate/grid.h"
 #include "simulate/metrics.h"
+#include "simulate/parallel.h"
 #include "simulate/report.h"
 #include "simulate/settings.h"
 #include "simulate/srpt.h"
@@ -42,6 +44,46 @@ World tiny_world() {
         world.workload.tasks.push_back({.arrival = Instant{seconds(arrival).us}, .work = seconds(work)});
     world.cluster.workers = {{.name = "worker-1"}, {.name = "worker-2", .multiplier = 2}};
     return world;
+}
+
+TEST_CASE("several worlds: the median of what is measured, the geometric mean of factors, stable only if all are") {
+    std::vector<Metrics> worlds(3, Metrics{.name = "predictive"});
+    const double means[] = {5, 1, 3};
+    const double factors[] = {1, 2, 4};
+    for (std::size_t n = 0; n < worlds.size(); ++n) {
+        worlds[n].mean_response_s = means[n];
+        worlds[n].mean_vs_least_loaded = factors[n];
+    }
+    worlds[1].stable = false;
+    const Metrics all = over_worlds(worlds);
+    CHECK_EQ(all.name, "predictive");
+    CHECK_EQ(all.mean_response_s, 3);
+    CHECK_EQ(all.mean_vs_least_loaded, doctest::Approx(2));
+    CHECK_EQ(all.mean_vs_round_robin, 0);  // was not compared with
+    CHECK_FALSE(all.stable);
+    worlds.resize(2);
+    CHECK_EQ(over_worlds(worlds).mean_response_s, 3);
+}
+
+TEST_CASE("pieces of work are done once each on several threads, and none is begun after a failure") {
+    for (const unsigned threads : {0U, 1U, 3U}) {
+        CAPTURE(threads);
+        std::vector<std::atomic<int>> done(100);
+        CHECK(in_parallel(done.size(), threads, [&](std::size_t at) -> Result<void> {
+            ++done[at];
+            return {};
+        }));
+        for (const std::atomic<int>& times : done) REQUIRE_EQ(times.load(), 1);
+    }
+    std::size_t begun = 0;
+    const Result<void> failed = in_parallel(100, 1, [&](std::size_t at) -> Result<void> {
+        ++begun;
+        if (at == 4) return fail(Fault::invalid, "the fifth");
+        return {};
+    });
+    REQUIRE_FALSE(failed.has_value());
+    CHECK_EQ(failed.error().what, "the fifth");
+    CHECK_EQ(begun, 5);
 }
 
 TEST_CASE("plans come out by time, then in the order they were made") {
