@@ -97,8 +97,8 @@ Answer<int> list_types(Shell& shell) {
     shell.say(
         fmt::format("all: {} of recent predictions within 25 % ({:+.0f} points lately), p90 held for {}, p90 of "
                     "finish times for {}",
-                    percent_text(all->within_25()), 100 * all->trend(), percent_text(all->p90_coverage()),
-                    percent_text(all->eta_p90_coverage())));
+                    rate_text(all->within_25()), 100 * all->trend(), rate_text(all->p90_coverage()),
+                    rate_text(all->eta_p90_coverage())));
     return kExitOk;
 }
 

@@ -152,8 +152,8 @@ std::string status_page(const pb::Status& status, const std::string& server, std
     page += fmt::format("backlog      {} of predicted work, done {}\n", span_text(status.backlog_work_us()),
                         moment_text(status.drain_eta_unix_us(), now));
     page += fmt::format("predictions  {} within 25 %, p90 held for {}, ETA p90 held for {}\n",
-                        percent_text(status.within_25()), percent_text(status.p90_coverage()),
-                        percent_text(status.eta_p90_coverage()));
+                        rate_text(status.within_25()), rate_text(status.p90_coverage()),
+                        rate_text(status.eta_p90_coverage()));
     page += fmt::format("decisions    {}, p50 {:.1f} us, p99 {:.1f} us; commit p50 {:.0f} us, p99 {:.0f} us\n",
                         count_text(status.decisions()), status.decision_p50_us(), status.decision_p99_us(),
                         status.commit_p50_us(), status.commit_p99_us());

@@ -65,6 +65,10 @@ std::string percent_text(double share) {
     return fmt::format("{:.0f} %", percent);
 }
 
+std::string rate_text(double share) {
+    return share == 0 ? "none yet" : percent_text(share);
+}
+
 std::string bar_text(double share, std::size_t width, bool unicode) {
     static constexpr std::array<std::string_view, 8> eighths{" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
     if (!(share > 0)) share = 0;

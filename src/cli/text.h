@@ -19,6 +19,9 @@ std::string count_text(std::uint64_t count);
 std::string bytes_text(std::uint64_t bytes);
 // A share 0..1 as "93 %", "99.6 %" near the top; NaN and negative are "-".
 std::string percent_text(double share);
+// The same of a rolling rate, which starts at 0: "none yet" until something succeeded, so that a server that has seen
+// nothing does not look as if everything failed.
+std::string rate_text(double share);
 // `width` cells, filled to `share` (clamped to 0..1). With `unicode` in eighths of a cell, else "####....".
 std::string bar_text(double share, std::size_t width, bool unicode);
 // The text cut to `columns` with ".." at its end; control characters and invalid UTF-8 become '?', so that what a task

@@ -50,6 +50,9 @@ TEST_CASE("counts, bytes, percents, bars") {
     CHECK_EQ(bytes_text(12'595), "12.3 KiB");
     CHECK_EQ(bytes_text(1024ULL * 1024 - 1), "1.0 MiB");
     CHECK_EQ(percent_text(0.934), "93 %");
+    CHECK_EQ(percent_text(0), "0 %");
+    CHECK_EQ(rate_text(0), "none yet");
+    CHECK_EQ(rate_text(0.934), "93 %");
     CHECK_EQ(percent_text(0.9999), "99.9 %");
     CHECK_EQ(percent_text(1), "100 %");
     CHECK_EQ(percent_text(std::numeric_limits<double>::quiet_NaN()), "-");

@@ -36,7 +36,7 @@ std::string headline(const pb::Status& status, const std::string& server, const 
                     span_text(status.backlog_work_us()), moment_text(status.drain_eta_unix_us(), status.now_unix_us()));
     page += fmt::format(
         "predict  {} within 25 %, p90 holds {}, ETA p90 holds {}  decide p99 {:.0f} us  commit p99 {:.0f} us\n",
-        percent_text(status.within_25()), percent_text(status.p90_coverage()), percent_text(status.eta_p90_coverage()),
+        rate_text(status.within_25()), rate_text(status.p90_coverage()), rate_text(status.eta_p90_coverage()),
         status.decision_p99_us(), status.commit_p99_us());
     return page;
 }

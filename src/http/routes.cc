@@ -240,6 +240,21 @@ void metrics(Service& service, Reply reply) {
     });
 }
 
+void list_types(Service& service, Reply reply) {
+    service.types([&service, reply = std::move(reply)](Result<std::vector<predict::TypeStat>> types) mutable {
+        if (!types) return reply(problem_of(types.error()));
+        service.status(answer<engine::StatusInfo, v1::ListTypesResponse>(
+            std::move(reply),
+            [types = std::move(*types)](const engine::StatusInfo& status, v1::ListTypesResponse& out) {
+                for (const auto& type : types) api::to_message(type, *out.add_types());
+                out.set_within_25(status.accuracy.within_25);
+                out.set_p90_coverage(status.accuracy.p90_coverage);
+                out.set_trend(status.accuracy.trend);
+                out.set_eta_p90_coverage(status.accuracy.eta_p90_coverage);
+            }));
+    });
+}
+
 void get(Service& service, Request& request, Reply& reply) {
     const std::string_view path = request.path;
     if (const auto file = asset(path)) {
@@ -257,11 +272,7 @@ void get(Service& service, Request& request, Reply& reply) {
             answer<std::vector<engine::WorkerInfo>, v1::ListWorkersResponse>(std::move(reply), fill_workers));
     if (path == "/v1/tasks") return list_tasks(service, request, std::move(reply));
     if (path.starts_with("/v1/tasks/")) return on_task(service, request, path.substr(10), std::move(reply));
-    if (path == "/v1/types")
-        return service.types(answer<std::vector<predict::TypeStat>, v1::ListTypesResponse>(
-            std::move(reply), [](const std::vector<predict::TypeStat>& types, v1::ListTypesResponse& out) {
-                for (const auto& type : types) api::to_message(type, *out.add_types());
-            }));
+    if (path == "/v1/types") return list_types(service, std::move(reply));
     if (path.starts_with("/v1/types/"))
         return service.type(std::string(path.substr(10)),
                             answer<predict::TypeStat, v1::TypeStat>(

@@ -1,9 +1,10 @@
 #include "main/usage.h"
 
 #include <algorithm>
-#include <numeric>
+#include <string_view>
 #include <vector>
 
+#include "base/spelling.h"
 #include "cli/text.h"
 
 namespace nexus {
@@ -23,19 +24,6 @@ std::string path_of(const CLI::App& app) {
     return (parent == nullptr ? std::string() : path_of(*parent) + " ") + app.get_name();
 }
 
-std::string nearest(std::string_view wrong, const std::vector<std::string>& names) {
-    std::string best;
-    if (wrong.size() > kQuotedMax) return best;
-    std::size_t best_distance = std::max<std::size_t>(wrong.size() / 3, 1) + 1;  // farther than a third is another word
-    for (const std::string& name : names) {
-        const std::size_t distance = edit_distance(wrong, name);
-        if (distance >= best_distance) continue;
-        best_distance = distance;
-        best = name;
-    }
-    return best;
-}
-
 std::string unexpected_text(const CLI::App& root, const CLI::App& app) {
     const std::vector<std::string> extras = root.remaining(true);
     if (extras.empty()) return "too many arguments";
@@ -52,26 +40,13 @@ std::string unexpected_text(const CLI::App& root, const CLI::App& app) {
             names.push_back(known->get_name());
     }
     const char* kind = is_option ? "option" : names.empty() ? "argument" : "command";
-    const std::string near = nearest(wrong, names);
+    const std::vector<std::string_view> known(names.begin(), names.end());
+    const std::string near(nearest_word(wrong, known));
     return std::string("unknown ") + kind + " " + cli::safe_text(wrong, kQuotedMax) +
            (near.empty() ? "" : ", did you mean " + near + "?");
 }
 
 }  // namespace
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        std::size_t diagonal = row[0]++;
-        for (std::size_t j = 0; j < b.size(); ++j) {
-            const std::size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
-            diagonal = row[j + 1];
-            row[j + 1] = std::min({changed, row[j] + 1, diagonal + 1});
-        }
-    }
-    return row.back();
-}
 
 std::string usage_text(const CLI::App& root, const CLI::Error& error) {
     const CLI::App& app = deepest(root);

@@ -10,7 +10,4 @@ namespace nexus {
 // `error` was thrown by root.parse().
 std::string usage_text(const CLI::App& root, const CLI::Error& error);
 
-// Levenshtein distance: characters to insert, remove or change.
-std::size_t edit_distance(std::string_view a, std::string_view b);
-
 }  // namespace nexus

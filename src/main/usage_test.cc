@@ -39,12 +39,5 @@ TEST_CASE("a mistaken command line is told what is wrong and what is near") {
     for (const auto& row : rows) CHECK_EQ(told(row.words), row.text);
 }
 
-TEST_CASE("edit distance") {
-    CHECK_EQ(edit_distance("", ""), 0);
-    CHECK_EQ(edit_distance("abc", ""), 3);
-    CHECK_EQ(edit_distance("kitten", "sitting"), 3);
-    CHECK_EQ(edit_distance("require", "requier"), 2);
-}
-
 }  // namespace
 }  // namespace nexus
