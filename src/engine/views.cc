@@ -136,16 +136,14 @@ store::DecisionRow row_of(DecisionNote note) {
     return row;
 }
 
-Result<DecisionInfo> decision_of(const store::DecisionRow& row) {
+// Throws what the parser throws when a field is of another type.
+static DecisionInfo decision_from(const store::DecisionRow& row, const nlohmann::json& record) {
     DecisionInfo info{.number = row.number,
                       .task = row.task,
                       .at = row.at,
                       .policy = row.policy,
                       .worker = row.worker,
                       .fallback = row.fallback};
-    const nlohmann::json record = nlohmann::json::parse(row.record, nullptr, false);
-    if (!record.is_object())
-        return fail(Fault::corrupt, "decision " + std::to_string(row.number) + ": its record cannot be read");
     info.reason = record.value("reason", "");
     info.model = record.value("model", "");
     info.baseline_worker = record.value("baseline_worker", "");
@@ -158,11 +156,20 @@ Result<DecisionInfo> decision_of(const store::DecisionRow& row) {
     info.waiting = record.value("waiting", std::uint64_t{0});
     for (const auto& c : record.value("candidates", nlohmann::json::array())) {
         CandidateInfo candidate{.worker = c.value("worker", ""), .score = c.value("score", 0.0), .factors = {}};
-        for (const auto& [name, value] : c.value("factors", nlohmann::json::object()).items())
+        const nlohmann::json factors = c.value("factors", nlohmann::json::object());  // outlives the loop
+        for (const auto& [name, value] : factors.items())
             candidate.factors.emplace_back(name, value.get<double>());
         info.candidates.push_back(std::move(candidate));
     }
     return info;
+}
+
+Result<DecisionInfo> decision_of(const store::DecisionRow& row) {
+    try {
+        return decision_from(row, nlohmann::json::parse(row.record));
+    } catch (const nlohmann::json::exception& error) {
+        return fail(Fault::corrupt, "decision " + std::to_string(row.number) + ": its record cannot be read: " + error.what());
+    }
 }
 
 TaskInfo Engine::info_of(TaskId task, bool with_why) const {

@@ -47,6 +47,9 @@ class ServerKilled(unittest.TestCase):
             after = house.json("task", "get", task)
             self.assertEqual(after["state"], "TASK_STATE_SUCCEEDED")
             self.assertEqual(len(after["attempts"]), 1)
+            self.assertEqual(house.json("task", "explain", task)["decision"]["worker"], "w1")
+            decisions = house.json("decision", "list")["decisions"]
+            self.assertEqual([d["task_id"] for d in decisions if d.get("candidates")], [task], "its factors are told")
 
     def test_C24_sigterm_ends_within_five_seconds_and_loses_nothing(self):
         with House() as house:
