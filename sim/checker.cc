@@ -322,6 +322,9 @@ void Checker::note(const core::Event& event) {
         worker.joined.slots = capacity->slots;
         worker.joined.offered = capacity->offered;
         worker.leaving = capacity->draining;
+    } else if (const auto* answer = std::get_if<core::AttemptPaused>(&event.what)) {
+        if (answer->paused || answer->turn != turns_[answer->attempt]) return;
+        if (still_.erase(answer->attempt) > 0) saw("pause refused by the worker");
     } else if (const auto* suspected = std::get_if<core::WorkerSuspected>(&event.what)) {
         WorkerFact& worker = workers_[sessions_[suspected->session.n]];
         if (worker.joined.session == suspected->session) worker.suspect = true;
@@ -384,13 +387,35 @@ void Checker::command(const core::Event& cause, const core::Command& command) {
     } else if (const auto* welcome = std::get_if<core::WelcomeWorker>(&command)) {
         if (!welcome->keep.empty()) saw("held attempts kept");
         if (!welcome->abandon.empty()) saw("held attempts abandoned");
+    } else if (const auto* pause = std::get_if<core::PauseAttempt>(&command)) {
+        paused(*pause);
     } else if (const auto* revoke = std::get_if<core::RevokeAttempt>(&command)) {
         if (revoke->reason != core::RevokeReason::preempted) return;
         const TaskFact& known = fact(revoke->task, "a revoked attempt");
-        demand(known.spec.preemptible && twin_.config().preemption, "S14",
-               name(revoke->task) + " was preempted and may not be");
+        const std::string who = name(revoke->task);
+        demand(known.spec.preemptible, "S14", who + " was preempted and may not be");
+        const TaskFact& rival = fact(revoke->decision.rival, "the reason of a preemption");
+        demand(rival.spec.priority > known.spec.priority, "S14", who + " was preempted for no higher priority");
+        demand(known.preempted < twin_.config().preemptions_max || config_changes_, "S14", who + " was preempted too often");
         saw("preemption");
     }
+}
+
+void Checker::paused(const core::PauseAttempt& order) {
+    const TaskFact& known = fact(order.task, "a paused attempt");
+    const std::string who = name(order.task);
+    const bool current = std::ranges::any_of(known.current, [&](const Attempt& a) { return a.id == order.attempt; });
+    demand(current, "S5", who + ": an attempt was paused or resumed that is not current");
+    turns_[order.attempt] = order.turn;
+    if (!order.pause) {
+        still_.erase(order.attempt);
+        return;
+    }
+    const WorkerFact& worker = workers_[std::string(twin_.worker(order.worker).name)];
+    demand(worker.joined.can_pause, "S10", who + " was paused on a worker that cannot");
+    demand(!known.spec.exclusive && known.spec.deadline.us == 0, "S10", who + " was paused and may not be");
+    still_.insert(order.attempt);
+    saw("pause ordered");
 }
 
 void Checker::assigned(const core::Event& cause, const core::AssignAttempt& order) {
@@ -440,6 +465,7 @@ void Checker::attempt_ended(const core::AttemptEnded& ended) {
         if (current->started) ++known.crashed;
     }
     std::erase(held_[current->worker.n], std::pair(ended.task, ended.attempt));
+    if (still_.erase(ended.attempt) > 0) saw("attempt ended while paused");
     known.current.erase(current);
     known.over.insert(ended.attempt);
     if (known.current.empty())
@@ -447,6 +473,7 @@ void Checker::attempt_ended(const core::AttemptEnded& ended) {
     switch (ended.outcome) {
         case core::AttemptOutcome::preempted:
             ++known.rejected;
+            ++known.preempted;
             saw("attempt preempted");
             break;
         case core::AttemptOutcome::rejected:

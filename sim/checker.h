@@ -121,7 +121,7 @@ private:
         std::set<AttemptId> over;
         std::set<AttemptId> timed_out;  // given up without waiting for their workers
         std::uint32_t attempts = 0;
-        std::uint32_t rejected = 0, lost = 0, crashed = 0, failed = 0, superseded = 0;
+        std::uint32_t rejected = 0, lost = 0, crashed = 0, failed = 0, superseded = 0, preempted = 0;
         bool ended = false;
         core::TaskState state = core::TaskState::waiting;
         Instant fair_by = kNever;  // the latest that its first attempt may be assigned
@@ -141,6 +141,7 @@ private:
     void remember_before(const core::Event& event);
     void note(const core::Event& event);
     void command(const core::Event& cause, const core::Command& command);
+    void paused(const core::PauseAttempt& order);
     void assigned(const core::Event& cause, const core::AssignAttempt& order);
     void check_everything();
     void recover_twin();
@@ -183,6 +184,8 @@ private:
     std::vector<std::pair<TaskId, AttemptId>> attempt_log_;
     std::map<AttemptId, Run> runs_;
     std::set<std::uint64_t> paused_;
+    std::set<AttemptId> still_;                  // attempts that stand paused
+    std::map<AttemptId, std::uint32_t> turns_;   // of their last orders
     Seen seen_;
 
     std::string fair_tenant_;

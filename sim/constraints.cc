@@ -180,11 +180,14 @@ void Checker::check_capacity(WorkerNo number) {
     const auto& held = held_[number.n];
     for (const auto& [task, attempt] : held) {
         const core::Resources& wants = tasks_.at(task).spec.resources;
-        used.cpu_milli += wants.cpu_milli;
+        if (!still_.contains(attempt)) used.cpu_milli += wants.cpu_milli;
         used.memory_bytes += wants.memory_bytes;
     }
-    demand(held.size() <= worker.joined.slots, "S9",
-           "worker " + worker.joined.name + " holds " + std::to_string(held.size()) + " attempts on " +
+    const auto paused = static_cast<std::size_t>(
+        std::ranges::count_if(held, [this](const auto& one) { return still_.contains(one.second); }));
+    demand(paused <= 4, "S9", "worker " + worker.joined.name + " holds more than four paused attempts");
+    demand(held.size() - paused <= worker.joined.slots, "S9",
+           "worker " + worker.joined.name + " holds " + std::to_string(held.size() - paused) + " attempts on " +
                std::to_string(worker.joined.slots) + " slots");
     const core::Resources& offered = worker.joined.offered;
     demand(offered.cpu_milli < 0 || used.cpu_milli <= offered.cpu_milli, "S9",

@@ -204,6 +204,20 @@ void Machine::act(const sdk::Action& action) {
                   });
             return;
         }
+        case sdk::Action::What::pause:
+        case sdk::Action::What::resume: {
+            const auto found = handlers_.find(action.attempt_id);
+            if (found == handlers_.end()) return;
+            Handler& handler = found->second;
+            const bool still = action.what == sdk::Action::What::pause && !chance(10);
+            if (still) {
+                handler.paused_at = net_.timeline().now();
+            } else if (handler.paused_at != kNever) {
+                handler.stood = handler.stood + (net_.timeline().now() - std::exchange(handler.paused_at, kNever));
+            }
+            checker_.saw(still ? "run paused" : action.what == sdk::Action::What::resume ? "run resumed" : "run not to be paused");
+            return state_->handler_paused(now(), action.attempt_id, still);
+        }
         case sdk::Action::What::drop: assignments_.erase(action.attempt_id); return;
         case sdk::Action::What::stop: return stopped();
     }
@@ -242,9 +256,11 @@ void Machine::write(const sdk::Outbound& out) {
                         .labels = shape_.labels,
                         .slots = out.hello->slots,
                         .offered = shape_.offered,
-                        .types = shape_.types};
+                        .types = shape_.types,
+                        .can_pause = shape_.can_pause};
         for (const sdk::HeldEntry& held : out.hello->held)
-            hello.joined.held.push_back({.task = task_of(held.task_id), .attempt = attempt_of(held.attempt_id)});
+            hello.joined.held.push_back(
+                {.task = task_of(held.task_id), .attempt = attempt_of(held.attempt_id), .paused = held.paused});
         stream->to_server->send([this, stream, hello = std::move(hello)]() mutable {
             if (server_.process() != stream->server_process) return;
             server_.call([this, stream, hello = std::move(hello)](engine::Engine& engine) mutable {
@@ -264,6 +280,12 @@ void Machine::write(const sdk::Outbound& out) {
     engine::WorkerReport report;
     for (const sdk::StartedEntry& entry : out.started)
         report.started.emplace_back(task_of(entry.task_id), attempt_of(entry.attempt_id));
+    for (const sdk::PausedEntry& entry : out.paused)
+        report.paused.push_back({.task = task_of(entry.task_id),
+                                 .attempt = attempt_of(entry.attempt_id),
+                                 .turn = entry.turn,
+                                 .paused = entry.paused,
+                                 .run = {entry.run.count()}});
     for (const sdk::ProgressEntry& entry : out.progress)
         report.progress.push_back({.task = task_of(entry.task_id),
                                    .attempt = attempt_of(entry.attempt_id),
@@ -324,6 +346,11 @@ void Machine::deliver(const std::shared_ptr<Stream>& stream, engine::WorkerOrder
     for (const core::RevokeAttempt& revoke : orders.revoke)
         state_->revoked(now(), to_text(revoke.attempt), static_cast<sdk::Revocation>(revoke.reason), Micros{500'000});
     for (const core::AnswerReport& answer : orders.answers) state_->report_acknowledged(now(), to_text(answer.attempt));
+    for (const core::PauseAttempt& order : orders.pause) {
+        state_->pause_asked(now(), to_text(order.attempt), order.turn, order.pause);
+        pump();
+        if (!state_) return;
+    }
     for (engine::Assignment& assignment : orders.assign) {
         const std::string attempt = to_text(assignment.order.attempt);
         const std::string task = to_text(assignment.order.task);
@@ -380,13 +407,24 @@ void Machine::start_handler(const std::string& attempt) {
     if (chance(20)) run.us = run.us * rng_.between(2, 20);
     const bool fails = chance(plan_.fail_one_in);
     const bool rejects = chance(100);
-    later(run, [this, attempt, handler, fails, rejects, since = net_.timeline().now()] {
-        end_handler(attempt, handler,
-                    rejects ? Outcome::rejected("no")
-                    : fails ? Outcome::failure("it failed")
-                            : Outcome::success("done"),
-                    since);
-    });
+    run_on(attempt, handler,
+           rejects ? Outcome::rejected("no")
+           : fails ? Outcome::failure("it failed")
+                   : Outcome::success("done"),
+           net_.timeline().now(), run);
+}
+
+// Until it has run for so long, pauses excluded.
+void Machine::run_on(const std::string& attempt, std::uint64_t number, const Outcome& outcome, Instant since,
+                     Duration run) {
+    const auto found = handlers_.find(attempt);
+    if (found == handlers_.end() || found->second.number != number) return;
+    const Handler& handler = found->second;
+    const bool still = handler.paused_at != kNever;
+    const Duration left = run - ((still ? handler.paused_at : net_.timeline().now()) - since - handler.stood);
+    if (left.us <= 0 && !still) return end_handler(attempt, number, outcome, since);
+    later(still ? std::max(left, milliseconds(20)) : left,
+          [this, attempt, number, outcome, since, run] { run_on(attempt, number, outcome, since, run); });
 }
 
 void Machine::end_handler(const std::string& attempt, std::uint64_t number, const Outcome& outcome, Instant since) {

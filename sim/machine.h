@@ -22,6 +22,7 @@ struct MachineShape {
     core::Resources offered;
     std::vector<std::string> types;
     bool liar = false;
+    bool can_pause = false;
 };
 
 class Machine {
@@ -64,6 +65,8 @@ private:
         std::uint64_t number = 0;  // of this handler, to tell late steps from current ones
         std::uint64_t work = UINT64_MAX;
         bool cancelled = false;
+        Instant paused_at = kNever;  // it stands still
+        Duration stood;              // before that
     };
     struct Link;
 
@@ -79,6 +82,7 @@ private:
     void server_lost(const std::shared_ptr<Stream>& stream);
     void report(const std::shared_ptr<Stream>& stream, engine::WorkerReport report);
     void start_handler(const std::string& attempt);
+    void run_on(const std::string& attempt, std::uint64_t number, const Outcome& outcome, Instant since, Duration run);
     void end_handler(const std::string& attempt, std::uint64_t number, const Outcome& outcome, Instant since);
     void later(Duration delay, Timeline::Step step);
     bool chance(std::uint64_t one_in) { return !healed_ && one_in != 0 && rng_.one_in(one_in); }

@@ -115,9 +115,13 @@ Plan draw_plan(std::uint64_t seed) {
     draw_net(rng, plan);
     draw_workers(rng, plan);
     draw_work(rng, plan);
+    plan.config.preemption = rng.one_in(3);
+    plan.config.pause = rng.one_in(2);
+    plan.config.pause_ratio_permille = static_cast<std::uint32_t>(rng.between(1000, 5000));
     plan.calm = seed % 128 == 7;
     if (plan.calm) {
         plan.config.overtake_max = seconds(4);
+        plan.config.pause = plan.config.preemption = false;  // what they delay is not the order's doing
         plan.config.tasks_max = std::max<std::uint64_t>(plan.config.tasks_max, 300);
     }
     return plan;
@@ -130,6 +134,8 @@ std::string Plan::text() const {
     };
     out += std::string(" policy=") + core::name_of(config.policy);
     add("calm", calm ? 1 : 0);
+    add("preemption", config.preemption ? 1 : 0);
+    add("pause_permille", config.pause ? config.pause_ratio_permille : 0);
     add("tasks_max", static_cast<std::int64_t>(config.tasks_max));
     add("keys_max", static_cast<std::int64_t>(config.idempotency_keys_max));
     add("faults_ms", faults_last.us / 1000);

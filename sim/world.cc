@@ -96,6 +96,7 @@ void World::build_machines() {
         if (rng_.one_in(3)) shape.offered.cpu_milli = rng_.between(1, 4) * 1000;
         if (rng_.one_in(6)) shape.types = {"t0", "t1"};
         shape.liar = i < plan_.liars;
+        shape.can_pause = (plan_.seed + i) % 3 != 0;
         machines_.push_back(std::make_unique<Machine>(plan_, net_, server_, checker_, std::move(shape), rng_.next()));
         timeline_.after(milliseconds(rng_.between(0, 2000)), [machine = machines_.back().get()] { machine->boot(); });
     }

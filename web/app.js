@@ -116,6 +116,12 @@ function showWorkers(list) {
   }));
 }
 
+// How long it has been running, pauses excluded where there were any.
+function ran(attempt, now) {
+  if (!attempt || !num(attempt.started_unix_us)) return 0;
+  return num(attempt.run_us) || Math.max(0, now - num(attempt.started_unix_us));
+}
+
 function runBar(task, now) {
   const attempt = (task.attempts || []).at(-1);
   const bar = make("div", "bar");
@@ -123,7 +129,7 @@ function runBar(task, now) {
   const p50 = num(attempt && attempt.predicted_us) || num(task.estimate && task.estimate.p50_us);
   const p90 = Math.max(p50, num(task.estimate && task.estimate.p90_us));
   if (!p50) return bar;
-  const elapsed = started ? Math.max(0, now - started) : 0;
+  const elapsed = ran(attempt, now);
   const full = Math.max(p90 * 1.25, elapsed);
   const band = make("div", "band");
   band.style.left = (100 * p50 / full) + "%";
@@ -144,7 +150,7 @@ async function explain(id) {
   $("detail").showModal();
 }
 
-const STATE_KIND = { running: "run", assigned: "run", waiting: "wait", succeeded: "good", dead: "bad", cancelled: "bad", expired: "bad" };
+const STATE_KIND = { running: "run", assigned: "run", waiting: "wait", paused: "wait", succeeded: "good", dead: "bad", cancelled: "bad", expired: "bad" };
 
 function showTasks(list) {
   const tasks = list.tasks || [];
@@ -155,7 +161,7 @@ function showTasks(list) {
     const state = (t.state || "").replace("TASK_STATE_", "").toLowerCase();
     const attempt = (t.attempts || []).at(-1);
     const reason = t.waiting ? (t.waiting.reason || "").replace("WAIT_REASON_", "").replaceAll("_", " ").toLowerCase() : "";
-    const where = state === "waiting" ? reason + (t.waiting && t.waiting.culprit ? ": " + t.waiting.culprit : "")
+    const where = state === "waiting" || state === "paused" ? reason + (t.waiting && t.waiting.culprit ? ": " + t.waiting.culprit : "")
       : (attempt ? attempt.worker : "") + (attempt && attempt.progress_note ? " · " + attempt.progress_note : "");
     const id = make("button", "id", t.id.slice(0, 13));
     id.title = t.id;
@@ -163,7 +169,7 @@ function showTasks(list) {
     const started = attempt ? num(attempt.started_unix_us) : 0;
     const eta = num(t.eta && t.eta.finish_p50_unix_us);
     return row([id, t.type, [state, "state " + (STATE_KIND[state] || "")], [where, "why"], runBar(t, now),
-      [span(started ? started - num(t.submitted_unix_us) : now - num(t.submitted_unix_us)), "n"], [started ? span(now - started) : "–", "n"],
+      [span(started ? started - num(t.submitted_unix_us) : now - num(t.submitted_unix_us)), "n"], [started ? span(ran(attempt, now)) : "–", "n"],
       [eta ? (eta > now ? "in " + span(eta - now) : "due") : "–", "n"]]);
   }));
 }

@@ -181,7 +181,7 @@ Result<TaskId> to_task_id(std::string_view text, std::string_view field) {
 
 Result<core::TaskState> to_state(int state, std::string_view field) {
     // The numbers of core::TaskState are those of nexus.v1.TaskState.
-    if (state < v1::TASK_STATE_WAITING || state > v1::TASK_STATE_EXPIRED) return refuse("", field, "no such state");
+    if (state < v1::TASK_STATE_WAITING || state >= v1::TaskState_ARRAYSIZE) return refuse("", field, "no such state");
     return static_cast<core::TaskState>(state);
 }
 

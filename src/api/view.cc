@@ -163,6 +163,16 @@ void to_message(const engine::DecisionInfo& decision, v1::Decision& out) {
     out.set_reason(decision.reason);
     out.set_eligible_free(decision.eligible_free);
     out.set_waiting(decision.waiting);
+    if (decision.rival) out.set_rival_task_id(to_text(decision.rival));
+    out.set_remaining_us(decision.remaining.us);
+    out.set_ratio(decision.ratio);
+    out.set_lost_us(decision.lost.us);
+    out.set_saved_us(decision.saved.us);
+    for (const core::RunnerUp& other : decision.runner_ups) {
+        v1::RunnerUp& to = *out.add_runner_ups();
+        to.set_task_id(to_text(other.task));
+        to.set_behind_us(other.behind_us);
+    }
 }
 
 void to_message(const engine::Explanation& explanation, v1::Explanation& out) {
@@ -196,6 +206,7 @@ void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {
     out.set_last_heard_unix_us(worker.last_heard.us);
     out.set_cpu_usage(worker.cpu_usage);
     out.set_memory_usage(worker.memory_usage);
+    out.set_paused(worker.paused);
 }
 
 void to_message(const predict::TypeStat& type, v1::TypeStat& out) {
@@ -241,6 +252,7 @@ void to_message(const engine::StatusInfo& status, v1::Status& out) {
     out.set_fallback(status.fallback);
     out.set_waiting(counters.waiting);
     out.set_running(counters.assigned + counters.running);
+    out.set_paused(counters.paused);
     out.set_submitted(counters.submitted);
     out.set_succeeded(counters.succeeded);
     out.set_dead(counters.dead);

@@ -95,6 +95,7 @@ Result<void> check_sizes(const v1::WorkerMessage& message, const WorkerLimits& l
     if (over(message.started_size())) return refuse("started", "too many");
     if (over(message.progress_size())) return refuse("progress", "too many");
     if (over(message.finished_size())) return refuse("finished", "too many");
+    if (over(message.paused_size())) return refuse("paused", "too many");
     return {};
 }
 
@@ -132,7 +133,7 @@ Result<engine::WorkerHello> to_hello(v1::Hello& from, const WorkerLimits& limits
     for (int i = 0; i < from.held_size(); ++i) {
         const Result<AttemptKey> key = to_key(from.held(i).task_id(), from.held(i).attempt_id(), "hello.held", i);
         if (!key) return std::unexpected(key.error());
-        hello.joined.held.push_back({.task = key->task, .attempt = key->attempt});
+        hello.joined.held.push_back({.task = key->task, .attempt = key->attempt, .paused = from.held(i).paused()});
     }
     return hello;
 }
@@ -154,6 +155,17 @@ Result<engine::WorkerReport> to_report(v1::WorkerMessage& message, const WorkerL
         const Result<AttemptKey> key = to_key(message.started(i).task_id(), message.started(i).attempt_id(), "started", i);
         if (!key) return std::unexpected(key.error());
         report->started.emplace_back(key->task, key->attempt);
+    }
+    for (int i = 0; i < message.paused_size(); ++i) {
+        const v1::Paused& from = message.paused(i);
+        const Result<AttemptKey> key = to_key(from.task_id(), from.attempt_id(), "paused", i);
+        if (!key) return std::unexpected(key.error());
+        if (from.run_us() < 0) return refuse(indexed("paused", i, "run_us"), "negative");
+        report->paused.push_back({.task = key->task,
+                                  .attempt = key->attempt,
+                                  .turn = from.turn(),
+                                  .paused = from.paused(),
+                                  .run = {from.run_us()}});
     }
     for (int i = 0; i < message.progress_size(); ++i) {
         Result<engine::AttemptProgress> progress = to_progress(*message.mutable_progress(i), i, limits);
@@ -218,6 +230,13 @@ void add_orders(const engine::WorkerOrders& orders, std::string_view server_vers
         revoke.set_attempt_id(to_text(order.attempt));
         revoke.set_task_id(to_text(order.task));
         revoke.set_reason(to_reason(order.reason));
+    }
+    for (const auto& order : orders.pause) {
+        v1::Pause& pause = *out.add_pause();
+        pause.set_task_id(to_text(order.task));
+        pause.set_attempt_id(to_text(order.attempt));
+        pause.set_turn(order.turn);
+        pause.set_resume(!order.pause);
     }
     for (const auto& answer : orders.answers) {
         v1::FinishedAck& ack = *out.add_finished_acks();

@@ -6,7 +6,7 @@
 using namespace nexus;
 
 TEST_CASE("nearest_word forgives a slip and no more") {
-    static constexpr std::array<std::string_view, 5> known{"lease", "policy", "ttl", "tasks_max", "hold_max"};
+    static constexpr std::array<std::string_view, 5> known{"lease", "policy", "ttl", "tasks_max", "breaker"};
     static constexpr struct {
         std::string_view word, want;
     } rows[] = {{"leese", "lease"},

@@ -69,6 +69,7 @@ std::string worker_page(const pb::Worker& worker, std::int64_t now) {
         "average run time\n",
         safe_text(worker.name(), 128), worker_state_text(worker.state()), worker.running(), worker.slots(),
         percent_text(worker.utilization()), worker.speed());
+    if (worker.paused() > 0) page += fmt::format("paused       {} tasks, for shorter ones\n", worker.paused());
     page += fmt::format("tasks        {} succeeded, {} failed\n", count_text(worker.succeeded()),
                         count_text(worker.failed()));
     if (worker.breaker() != "closed" && !worker.breaker().empty())
@@ -143,8 +144,9 @@ std::string status_page(const pb::Status& status, const std::string& server, std
                                    safe_text(status.version(), 20), span_text(status.uptime_us()), status.policy(),
                                    status.fallback() ? " (fallback: predictions fail)" : "", status.durability());
     page += fmt::format(
-        "tasks        {} waiting, {} running; {} submitted, {} succeeded, {} dead, {} cancelled, {} expired\n",
-        count_text(status.waiting()), count_text(status.running()), count_text(status.submitted()),
+        "tasks        {} waiting, {} running{}; {} submitted, {} succeeded, {} dead, {} cancelled, {} expired\n",
+        count_text(status.waiting()), count_text(status.running()),
+        status.paused() > 0 ? ", " + count_text(status.paused()) + " paused" : "", count_text(status.submitted()),
         count_text(status.succeeded()), count_text(status.dead()), count_text(status.cancelled()),
         count_text(status.expired()));
     page += fmt::format("workers      {} of {} ready, {} slots, {} used\n", status.workers_ready(),

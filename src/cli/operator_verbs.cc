@@ -175,7 +175,7 @@ void add_config_verbs(CLI::App& config, int& exit_code) {
     verb = add_verb(config,
                     {.name = "set",
                      .help = "Change the live configuration; what is not named stays as it is",
-                     .examples = "  nexus config set lease=3s hold_max=20ms --reason 'faster workers'\n"
+                     .examples = "  nexus config set lease=3s pause=true --reason 'faster workers'\n"
                                  "  nexus config set --file limits.toml --etag 7"},
                     exit_code, [set](Shell& shell) { return set_config(shell, *set); });
     verb->add_option("pairs", set->pairs, "key=value, the keys of [scheduler]");

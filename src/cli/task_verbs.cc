@@ -63,7 +63,7 @@ Answer<pb::ListTasksRequest> list_request(const ListFlags& flags) {
         const pb::TaskState state = state_from_text(name);
         if (state == pb::TASK_STATE_UNSPECIFIED)
             return failure(kExitUsage, fmt::format("--state \"{}\": no such state", safe_text(name, 40)),
-                           "one of waiting, assigned, running, succeeded, dead, cancelled, expired");
+                           "one of waiting, assigned, running, paused, succeeded, dead, cancelled, expired");
         request.add_states(state);
     }
     request.set_type(flags.type);

@@ -35,7 +35,9 @@ std::string attempt_line(const pb::Attempt& attempt, std::int64_t now) {
     if (attempt.ended_unix_us() == 0)
         line += attempt.started_unix_us() == 0
                     ? "assigned " + moment_text(attempt.assigned_unix_us(), now)
-                    : "running since " + moment_text(attempt.started_unix_us(), now) + progress_text(attempt);
+                    : (attempt.run_us() > 0 ? "ran " + span_text(attempt.run_us()) + " without pauses since "
+                                            : std::string("running since ")) +
+                          moment_text(attempt.started_unix_us(), now) + progress_text(attempt);
     else
         line += attempt.outcome() + " after " + span_text(attempt.run_us());
     if (attempt.predicted_us() > 0) line += ", predicted " + span_text(attempt.predicted_us());
@@ -52,7 +54,7 @@ void add_line(std::string& page, std::string_view name, const std::string& value
 }  // namespace
 
 bool is_terminal(pb::TaskState state) {
-    return state >= pb::TASK_STATE_SUCCEEDED;
+    return state >= pb::TASK_STATE_SUCCEEDED && state != pb::TASK_STATE_PAUSED;
 }
 
 std::string state_text(pb::TaskState state) {
@@ -64,7 +66,7 @@ std::string reason_text(pb::WaitReason reason) {
 }
 
 pb::TaskState state_from_text(std::string_view name) {
-    for (int n = pb::TASK_STATE_WAITING; n <= pb::TASK_STATE_EXPIRED; ++n)
+    for (int n = pb::TASK_STATE_WAITING; n < pb::TaskState_ARRAYSIZE; ++n)
         if (state_text(static_cast<pb::TaskState>(n)) == name) return static_cast<pb::TaskState>(n);
     return pb::TASK_STATE_UNSPECIFIED;
 }
@@ -75,6 +77,7 @@ Tone tone_of(pb::TaskState state) {
         case pb::TASK_STATE_DEAD: return Tone::bad;
         case pb::TASK_STATE_CANCELLED:
         case pb::TASK_STATE_EXPIRED: return Tone::warn;
+        case pb::TASK_STATE_PAUSED:
         case pb::TASK_STATE_WAITING: return Tone::faint;
         default: return Tone::plain;
     }
@@ -131,7 +134,7 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
     add_line(page, "id", task.id());
     add_line(page, "type", safe_text(task.type(), 128));
     add_line(page, "state", toned(state_text(task.state()), tone_of(task.state()), colour));
-    if (task.state() == pb::TASK_STATE_WAITING) {
+    if (task.waiting().reason() != pb::WAIT_REASON_UNSPECIFIED) {
         add_line(page, "waits for",
                  reason_text(task.waiting().reason()) +
                      (task.waiting().culprit().empty() ? "" : ": " + safe_text(task.waiting().culprit())));
@@ -191,6 +194,20 @@ std::string decision_page(const pb::Decision& decision, bool colour) {
                         safe_text(decision.estimate().source(), 30));
     if (!decision.baseline_worker().empty())
         page += fmt::format("round-robin would have chosen {}\n", safe_text(decision.baseline_worker(), 60));
+    if (decision.remaining_us() > 0) {
+        page += fmt::format("the run that {} was expected to go on for {}",
+                            decision.reason() == "resumed" ? "goes on" : "gives way", span_text(decision.remaining_us()));
+        if (!decision.rival_task_id().empty())
+            page += fmt::format(", over {:.4g} times the other's; the other task is {}", decision.ratio(),
+                                safe_text(decision.rival_task_id(), 60));
+        page += "\n";
+    }
+    if (decision.saved_us() > 0)
+        page += fmt::format("{} of its work are thrown away to save task {} a wait of {}\n",
+                            span_text(decision.lost_us()), safe_text(decision.rival_task_id(), 60),
+                            span_text(decision.saved_us()));
+    for (const pb::RunnerUp& other : decision.runner_ups())
+        page += fmt::format("before task {} by {}\n", safe_text(other.task_id(), 60), span_text(other.behind_us()));
     Table table({"WORKER", ">SCORE", "FACTORS"});
     for (const pb::Candidate& candidate : decision.candidates()) {
         std::vector<std::string> factors;

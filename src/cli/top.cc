@@ -85,6 +85,7 @@ Answer<Picture> look(Shell& shell) {
     pb::ListTasksRequest request;
     request.add_states(pb::TASK_STATE_RUNNING);
     request.add_states(pb::TASK_STATE_ASSIGNED);
+    request.add_states(pb::TASK_STATE_PAUSED);
     request.set_page_size(kRunningMax);
     auto running = shell.session.list_tasks(request);
     if (!running) return std::unexpected(std::move(running).error());

@@ -31,11 +31,13 @@ Index Scheduler::State::find_ghost(SessionId session, AttemptId attempt) const {
 void Scheduler::State::on(const AttemptStarted& fact) {
     const Index r = find_run(fact.task, fact.attempt);
     if (r == kNone || runs[r].started != kNever) return;
-    runs[r].started = now;
     if (tasks[runs[r].task].run == r) {
-        --counters.assigned;
-        ++counters.running;
+        --counted_in(runs[r]);
+        runs[r].started = now;
+        ++counted_in(runs[r]);
     }
+    runs[r].started = now;
+    note_end(r);
     watch_straggler(r);
 }
 
@@ -50,7 +52,8 @@ void Scheduler::State::on(const AttemptFinished& fact) {
     if (!was_settled(fact.attempt)) ++counters.stale_reports;
 }
 
-void Scheduler::State::report_taken(Index r, const AttemptFinished& report) {
+void Scheduler::State::report_taken(Index r, AttemptFinished report) {
+    if (runs[r].notice && report.outcome != AttemptOutcome::succeeded) report.outcome = AttemptOutcome::preempted;
     const Index task = runs[r].task;
     for (const Index neighbour : {tasks[task].older, tasks[task].newer})
         if (neighbour != kNone) __builtin_prefetch(&tasks[neighbour].older, 1);  // for ttl_unlink()
@@ -120,6 +123,7 @@ void Scheduler::State::attempt_over(Index r, AttemptOutcome outcome, Duration ra
                       .assigned_at = run.assigned,
                       .started_at = run.started,
                       .run = ran,
+                      .ran = run.ran(now),
                       .predicted_run = run.predicted,
                       .peak_memory_bytes = memory});
     if (ran.us >= 0) charge(run.worker, ran.us - run.charged);
@@ -129,10 +133,10 @@ void Scheduler::State::attempt_over(Index r, AttemptOutcome outcome, Duration ra
         return;
     }
     MUST(t.run == r);
-    --(run.started == kNever ? counters.assigned : counters.running);
+    --counted_in(run);
     t.run = std::exchange(t.copy, kNone);
     if (t.run != kNone) {
-        ++(runs[t.run].started == kNever ? counters.assigned : counters.running);
+        ++counted_in(runs[t.run]);
     } else {
         count_running(run.cls, -1);
     }
@@ -146,9 +150,11 @@ void Scheduler::State::vacate(Index r) {
     runs[moved].at = run.at;
     worker.runs.pop_back();
     const Class& cls = classes[run.cls];
+    if (run.paused()) use_slot(r, 1);
     if (groups[cls.group].needs_resources) take_resources(worker.used, cls.spec.resources, -1);
     if (cls.alone) --worker.alone;
     --busy_slots;
+    run_ends[r] = 0;
     const Index cls_index = run.cls;
     run_table.erase(IdHash{}(run.attempt), r);
     run.ticket = 0;

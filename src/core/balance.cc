@@ -22,7 +22,7 @@ std::int64_t Scheduler::State::horizon_us() const {
 std::int32_t Scheduler::State::load_of(Index w) const {
     const std::int32_t used = hot.utilization[w] / 2;
     if (config.policy != PolicyKind::predictive) return used;
-    const auto busy = static_cast<std::int64_t>(workers[w].runs.size());
+    const auto busy = std::int64_t{workers[w].occupied()};
     return used + static_cast<std::int32_t>(scale(busy, kQ16One / 4, std::max(1U, workers[w].slots)));
 }
 
@@ -48,12 +48,13 @@ void Scheduler::State::refresh_balance() {
     if (bands_stale || now.us - bands_at.us >= 1'000'000) refresh_bands();
     if (passed < interval) return;
     balanced_at = now;
+    if (pausing()) note_ends();
     const std::int64_t kept = kQ16One - std::min(scale(passed, kQ16One, saturating_add(passed, horizon)), kQ16One);
     // A long run counts as it goes on: charged beforehand, it would keep its worker's other slots idle now for work of
     // later.
     for (Run& run : runs) {
         if (run.ticket == 0) continue;
-        const std::int64_t done = now.us - run.assigned.us;
+        const std::int64_t done = run.spent(run.assigned, now).us;
         if (done <= run.charged) continue;
         Worker& worker = workers[run.worker];
         worker.work_us = saturating_add(worker.work_us, done - run.charged);

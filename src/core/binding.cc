@@ -56,7 +56,7 @@ Index Scheduler::State::pick_push(Index task) {
         }
     if (able.empty()) return kNone;
     const auto depth = [&](Index w) {
-        return scale(static_cast<std::int64_t>(workers[w].runs.size() + workers[w].bound), 1'000'000, workers[w].slots);
+        return scale(static_cast<std::int64_t>(workers[w].occupied() + workers[w].bound), 1'000'000, workers[w].slots);
     };
     const auto work = [&](Index w) {
         std::int64_t sum = workers[w].bound_work_us;
@@ -66,7 +66,7 @@ Index Scheduler::State::pick_push(Index task) {
     const auto old_score = [&](Index w) {  // 0.4 wait/60 s + 0.4 load; the priority term is equal for all workers
         const std::int64_t wait = std::min(scale(workers[w].bound, tasks[task].mean.us, 1), kEmaWaitMax);
         return scale(wait, 400'000, kEmaWaitMax) +
-               scale(static_cast<std::int64_t>(workers[w].runs.size()), 400'000, workers[w].slots);
+               scale(static_cast<std::int64_t>(workers[w].occupied()), 400'000, workers[w].slots);
     };
     const auto least = [&](const auto& cost) {
         return *std::min_element(able.begin(), able.end(), [&](Index a, Index b) { return cost(a) < cost(b); });
@@ -86,6 +86,8 @@ Index Scheduler::State::pick_push(Index task) {
 
 void Scheduler::State::drain_line(Index w) {
     Worker& worker = workers[w];
+    judge_owing(w);
+    for (Index r = next_paused(w); r != kNone; r = next_paused(w)) resume_run(r);
     while (!worker.line.empty()) {
         const auto [task, ticket] = worker.line.front();
         if (tasks[task].ticket != ticket) {

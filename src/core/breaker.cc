@@ -94,7 +94,7 @@ void Scheduler::State::judge_overtaken(Index r) {
     const Run& run = runs[r];
     if (run.started == kNever || tasks[run.task].source == EstimateSource::none) return;
     const std::int64_t usual = usual_run(run.cls, tasks[run.task].p50.us, run.worker);
-    const std::int64_t elapsed = (now - run.started).us;
+    const std::int64_t elapsed = run.ran(now).us;
     if (elapsed > scale(usual, config.breaker_ratio_permille, 1000)) judge_lateness(run, usual, elapsed);
 }
 

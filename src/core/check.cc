@@ -11,7 +11,7 @@ void Scheduler::State::check() const {
     MUST(freed.empty());
     MUST(doomed.empty());
     MUST(!dispatch_everything);
-    std::uint64_t waiting = 0, assigned = 0, running = 0;
+    std::uint64_t waiting = 0, assigned = 0, running = 0, paused = 0;
     std::int64_t backlog = 0, ready_work = 0;
     std::vector<std::uint32_t> in_class(classes.size()), living(classes.size()), running_in(classes.size());
     for (Index i = 0; i < tasks.size(); ++i) {
@@ -25,7 +25,8 @@ void Scheduler::State::check() const {
         if (t.place == Place::running) {
             MUST(runs[t.run].task == i);
             MUST(t.copy == kNone || runs[t.copy].task == i);
-            ++(runs[t.run].started == kNever ? assigned : running);
+            const Run& run = runs[t.run];
+            ++(run.paused() ? paused : run.started == kNever ? assigned : running);
             ++running_in[runs[t.run].cls];
             continue;
         }
@@ -39,11 +40,12 @@ void Scheduler::State::check() const {
     MUST(waiting == counters.waiting);
     MUST(assigned == counters.assigned);
     MUST(running == counters.running);
+    MUST(paused == counters.paused);
     MUST(backlog == counters.backlog.us);
     MUST(ready_work == ready_work_us);
     MUST(ready_work == ahead.total().work_us);
-    MUST(counters.submitted ==
-         counters.succeeded + counters.dead + counters.cancelled + counters.expired + waiting + assigned + running);
+    MUST(counters.submitted == counters.succeeded + counters.dead + counters.cancelled + counters.expired + waiting +
+                                   assigned + running + paused);
     std::vector<std::uint32_t> of_type(types.records().size()), of_tenant(tenants.records().size()),
         of_queue(queues.records().size());
     for (Index c = 0; c < classes.size(); ++c) {
@@ -70,17 +72,26 @@ void Scheduler::State::check_workers() const {
     for (Index w = 0; w < workers.size(); ++w) {
         const Worker& worker = workers[w];
         Resources used;
-        std::uint32_t alone = 0;
+        std::uint32_t alone = 0, paused = 0;
         for (Index at = 0; at < worker.runs.size(); ++at) {
             const Run& run = runs[worker.runs[at]];
             MUST(run.at == at);
             MUST(run.worker == w);
             MUST(run.ticket != 0);
             MUST(!(run.task == kNone && run.orphan));
+            MUST(!(run.notice && run.paused()));
             take_resources(used, classes[run.cls].spec.resources, 1);
+            if (run.paused()) {
+                ++paused;
+                used.cpu_milli -= classes[run.cls].spec.resources.cpu_milli;
+                MUST(run.started != kNever);
+                MUST(run_ends[worker.runs[at]] == 0);
+                if (late_binding()) MUST(!resumable(worker.runs[at]));  // a free slot is not kept from it
+            }
             if (classes[run.cls].alone) ++alone;
         }
-        busy += worker.runs.size();
+        MUST(paused == worker.paused);
+        busy += worker.occupied();
         MUST(used == worker.used);
         MUST(alone == worker.alone);
         MUST(alone == 0 || worker.runs.size() == 1 || !worker.connected);

@@ -26,6 +26,13 @@ struct Candidate {
     bool operator==(const Candidate&) const = default;
 };
 
+// A waiting task that was compared with the chosen one when a slot became free.
+struct RunnerUp {
+    TaskId task;
+    std::int64_t behind_us = 0;  // its key less the chosen one's
+    bool operator==(const RunnerUp&) const = default;
+};
+
 enum class DecisionReason : std::uint8_t {
     arrival = 1,  // the task arrived and a slot was free
     slot_freed,   // the worker asked for work; this task had the smallest key among those it may run
@@ -33,7 +40,12 @@ enum class DecisionReason : std::uint8_t {
     speculation,  // a second copy of a straggler
     probe,        // probation of a worker whose breaker is open
     pinned,
-    fallback,  // round-robin, because prediction failed
+    fallback,    // round-robin, because prediction failed
+    pause,       // a longer run was paused for it
+    paused,      // it stands still for a shorter one
+    resumed,     // it goes on: of all that its slot could run it was next
+    preemption,  // a run of lower priority was stopped for it
+    preempted,   // it is stopped for a task of higher priority
 };
 const char* name_of(DecisionReason reason);
 
@@ -50,6 +62,15 @@ struct Decision {
     WorkerNo baseline;  // what round-robin would have chosen
     std::uint8_t candidates_count = 0;
     Candidate candidates[3];  // chosen first, then runner-ups
+    std::uint8_t others_count = 0;
+    RunnerUp others[3];  // the nearest first
+    // Of giving way: the other task, the run time that the one giving way is expected to have left, and how many times
+    // the other's run that had to be at least.
+    TaskId rival;
+    Duration remaining;
+    std::uint32_t ratio_permille = 0;
+    // Of a preemption: the run time that is thrown away, and the wait of the other task that it is expected to save.
+    Duration lost, saved;
 };
 
 // Start this attempt on this session. Everything a worker must know that is not in the stored body.
@@ -72,6 +93,19 @@ struct RevokeAttempt {
     AttemptId attempt;
     SessionId session;
     RevokeReason reason = RevokeReason::cancelled;
+    Decision decision;  // of a preemption
+};
+
+// Stop this attempt where it is, or let it go on. The session's worker said that it can. Orders of an attempt are
+// numbered by `turn`, so that a late answer is told from the present one.
+struct PauseAttempt {
+    TaskId task;
+    AttemptId attempt;
+    WorkerNo worker;
+    SessionId session;
+    std::uint32_t turn = 0;
+    bool pause = true;  // false: go on
+    Decision decision;
 };
 
 // Answer to WorkerJoined: which held attempts go on, which are stopped and not reported.
@@ -104,6 +138,7 @@ struct AttemptEnded {
     Instant assigned_at;
     Instant started_at;  // kNever when it never started
     Duration run;        // as reported; < 0 = unknown
+    Duration ran;        // as seen from here, pauses excluded
     Duration predicted_run;
     std::uint64_t peak_memory_bytes = 0;
 };
@@ -137,6 +172,6 @@ struct WakeAt {
 };
 
 using Command = std::variant<AssignAttempt, RevokeAttempt, WelcomeWorker, DrainWorker, AnswerReport, AttemptEnded,
-                             TaskEnded, TaskRequeued, WakeAt>;
+                             TaskEnded, TaskRequeued, WakeAt, PauseAttempt>;
 
 }  // namespace nexus::core

@@ -70,7 +70,6 @@ struct Config {
 
     // Placement
     Placement placement = Placement::balanced;
-    Duration hold_max = milliseconds(50);
 
     // Breaker, speculation, preemption
     bool breaker = true;
@@ -78,8 +77,9 @@ struct Config {
     bool speculation = true;
     std::uint32_t speculation_slots_permille = 50;
     bool preemption = false;
-    std::uint32_t preemptions_max = 3;  // per task
-    bool pause = false;                 // pause/resume on workers that announce it
+    std::uint32_t preemptions_max = 3;            // per task
+    bool pause = false;                           // pause long runs for short ones, on workers that announce it
+    std::uint32_t pause_ratio_permille = 10'000;  // the run to be paused is expected to take this x the newcomer's
 
     // Admission (contract C16)
     std::uint64_t tasks_max = 5'000'000;

@@ -45,6 +45,7 @@ struct Mixer {
     }
     void operator()(const OverrideCleared& e) { words(20, e.number); }
     void operator()(const TimePassed&) { words(21); }
+    void operator()(const AttemptPaused& e) { words(22, e.turn, e.paused, e.run.us), id(e.attempt); }
 
     void operator()(const AssignAttempt& c) {
         words(32, c.fence, c.worker.n, c.session.n, c.decision.key_us);
@@ -59,6 +60,7 @@ struct Mixer {
     void operator()(const TaskEnded& c) { words(38, c.state, c.attempts, c.failures, c.crashes), id(c.task); }
     void operator()(const TaskRequeued& c) { words(39, c.reason, c.not_before.us), id(c.task); }
     void operator()(const WakeAt& c) { words(40, c.at.us); }
+    void operator()(const PauseAttempt& c) { words(41, c.session.n, c.turn, c.pause), id(c.attempt); }
 };
 }  // namespace
 

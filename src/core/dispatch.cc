@@ -8,21 +8,32 @@
 namespace nexus::core {
 
 namespace {
+constexpr std::size_t kNextLook = 7;        // of a heap: its three smallest are among them
 constexpr std::size_t kSufferageLook = 32;  // heads compared when hardware classes differ
-}
+}  // namespace
 
 void Scheduler::State::place_or_enqueue(Index task) {
     if (!late_binding()) return bind(task);
     if (deferred || park_if_limited(tasks[task].cls)) return enqueue(task);
     Decision decision;
-    const Index worker = choose_worker(task, decision);
-    if (worker == kNone) return enqueue(task);
-    start(task, worker, decision, false);
+    Index worker = choose_worker(task, decision);
+    if (worker == kNone) worker = make_room(task, decision);
+    if (worker != kNone) return start(task, worker, decision, false);
+    enqueue(task);
+    preempt_for(task);
 }
 
 void Scheduler::State::fill(Index worker) {
     if (!late_binding()) return drain_line(worker);
-    for (Index task = next_for(worker); task != kNone; task = next_for(worker)) {
+    if (workers[worker].paused > 0 || workers[worker].owes) judge_owing(worker);
+    for (;;) {
+        const Index paused = next_paused(worker);
+        const Index task = next_for(worker);
+        if (paused != kNone && (task == kNone || tasks[runs[paused].task].key <= tasks[task].key)) {
+            go_on(paused);
+            continue;
+        }
+        if (task == kNone) return;
         Decision decision{.reason = DecisionReason::slot_freed};
         const Group& group = groups[classes[tasks[task].cls].group];
         decision.baseline = WorkerNo{rotate(group, ready, rotation)};
@@ -32,9 +43,30 @@ void Scheduler::State::fill(Index worker) {
         if (workers[worker].breaker != Breaker::closed) decision.reason = DecisionReason::probe;
         decision.candidates[0] = score(task, worker);
         decision.candidates_count = 1;
+        note_others(worker, task, decision);
         pop_ready(task);
         start(task, worker, decision, false);
     }
+}
+
+// The first tasks of the other groups that it may run, and of the next classes of its own.
+void Scheduler::State::note_others(Index w, Index task, Decision& decision) const {
+    const Index own = classes[tasks[task].cls].group;
+    Head nearest[3];
+    std::uint8_t count = 0;
+    const auto offer = [&](Head head) {
+        if (head.cls == tasks[task].cls) return;
+        for (std::uint8_t i = 0; i < count; ++i)
+            if (head < nearest[i]) std::swap(head, nearest[i]);
+        if (count < 3) nearest[count++] = head;
+    };
+    const Group& group = groups[own];
+    for (std::size_t i = 0; i < std::min(kNextLook, group.heads.size()); ++i) offer(group.heads[i]);
+    for (std::size_t i = 0; i < std::min(kNextLook, active_groups.size()); ++i)
+        if (active_groups[i] != own && eligible(groups[active_groups[i]], w)) offer(groups[active_groups[i]].heads[0]);
+    decision.others_count = count;
+    for (std::uint8_t i = 0; i < count; ++i)
+        decision.others[i] = {ids[classes[nearest[i].cls].heap.top().task], nearest[i].key - tasks[task].key};
 }
 
 // The waiting task with the smallest key that this worker may run now. Groups are few and each knows its first class,
@@ -91,14 +123,30 @@ void Scheduler::State::dispatch_all() {
     const auto any = [](const std::vector<std::uint64_t>& mask) {
         return std::any_of(mask.begin(), mask.end(), [](std::uint64_t word) { return word != 0; });
     };
+    std::vector<Index> paused;  // those that may go on, by key
+    if (counters.paused > 0)
+        for (Index w = 0; w < workers.size(); ++w) {
+            if (workers[w].paused == 0) continue;
+            judge_owing(w);
+            for (const Index r : workers[w].runs)
+                if (resumable(r)) paused.push_back(r);
+        }
+    std::stable_sort(paused.begin(), paused.end(), [this](Index a, Index b) {
+        return tasks[runs[a].task].key > tasks[runs[b].task].key;  // the next at the end
+    });
     std::vector<bool> stuck(groups.size());
-    while (!late_binding() || any(ready) || any(open)) {
+    while (!late_binding() || any(ready) || any(open) || !paused.empty()) {
         const Group* best = nullptr;
         Index best_index = kNone;
         for (const Index g : active_groups) {
             if (stuck[g] || (best != nullptr && !(groups[g].heads[0] < best->heads[0]))) continue;
             best = &groups[g];
             best_index = g;
+        }
+        if (!paused.empty() && (best == nullptr || tasks[runs[paused.back()].task].key <= best->heads[0].key)) {
+            if (resumable(paused.back())) go_on(paused.back());
+            paused.pop_back();
+            continue;
         }
         if (best == nullptr) break;
         const Index cls = best->heads[0].cls;
@@ -130,7 +178,7 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     const Index r = free_runs.back();
     free_runs.pop_back();
     Worker& worker = workers[w];
-    MUST(worker.runs.size() < worker.slots);
+    MUST(worker.occupied() < worker.slots);
     const std::uint64_t id_hi = rng.next();
     const std::uint64_t id_lo = rng.next();
     ++t.attempts;
@@ -150,6 +198,7 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     retain_class(t.cls);
     worker.runs.push_back(r);
     ++busy_slots;
+    run_ends.resize(runs.size());
     if (groups[cls.group].needs_resources) take_resources(worker.used, cls.spec.resources, 1);
     if (cls.alone) ++worker.alone;
     runs[r].charged = std::min(runs[r].predicted.us, mean_us);  // the rest as it goes on
@@ -192,10 +241,14 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     if (!speculative) rate_started(task);
 }
 
+bool Scheduler::State::may_take_new(const Worker& worker) const {
+    return worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving &&
+           worker.alone == 0 && worker.reserved_task == kNone && !worker.owes;
+}
+
 void Scheduler::State::update_ready(Index w) {
     const Worker& worker = workers[w];
-    const bool able = worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving &&
-                      worker.runs.size() < worker.slots && worker.alone == 0 && worker.reserved_task == kNone;
+    const bool able = may_take_new(worker) && worker.occupied() < worker.slots;
     const std::uint64_t bit = 1ULL << (w % 64);
     ready[w / 64] &= ~bit;
     open[w / 64] &= ~bit;
@@ -228,15 +281,19 @@ void Scheduler::State::check_reservations() {
         const Group* group = wanted ? &groups[classes[tasks[task].cls].group] : nullptr;
         const bool able =
             worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving;
-        if (wanted && able && eligible(*group, w) && !fits(*group, w)) {
+        const bool full = worker.reserved_rival && worker.occupied() >= worker.slots;
+        if (wanted && able && eligible(*group, w) && (full || !fits(*group, w))) {
             reserved.push_back(w);
             continue;
         }
         worker.reserved_task = kNone;
+        const TaskId rival = std::exchange(worker.reserved_rival, {});
         update_ready(w);
         const bool startable = (ready[w / 64] >> (w % 64) & 1) != 0;
         if (wanted && startable && eligible(*group, w) && !park_if_limited(tasks[task].cls)) {
-            Decision decision{.reason = DecisionReason::slot_freed, .eligible_free = 1};
+            Decision decision{.reason = rival ? DecisionReason::preemption : DecisionReason::slot_freed,
+                              .eligible_free = 1,
+                              .rival = rival};
             decision.candidates[0] = score(task, w);
             decision.candidates_count = 1;
             pop_ready(task);

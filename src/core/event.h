@@ -50,6 +50,7 @@ struct CancelRequested {
 struct HeldAttempt {
     TaskId task;
     AttemptId attempt;
+    bool paused = false;
     bool operator==(const HeldAttempt&) const = default;
 };
 
@@ -125,6 +126,16 @@ struct AttemptFinished {
     std::uint64_t peak_memory_bytes = 0;
 };
 
+// A worker's answer to the pause or resume order number `turn` of this attempt.
+struct AttemptPaused {
+    TaskId task;
+    AttemptId attempt;
+    SessionId session;
+    std::uint32_t turn = 0;
+    bool paused = false;  // what it is now: false after a pause order when the worker cannot pause it
+    Duration run{-1};     // run time so far, pauses excluded; < 0 = unknown
+};
+
 enum class OverrideKind : std::uint8_t { pin = 1, hold, boost, exclude };
 struct OverrideSet {
     std::uint64_t number = 0;  // issued by the engine
@@ -144,7 +155,7 @@ struct TimePassed {};  // nothing happened but the clock; leases, backoffs and t
 using Fact = std::variant<EngineStarted, WallMoved, ConfigChanged, TaskSubmitted, EstimateRevised, CancelRequested,
                           WorkerJoined, WorkerCapacityChanged, WorkerSuspected, WorkerRecovered, WorkerLeft, WorkerLost,
                           WorkerControlled, WorkerSpeedLearned, AffinityLearned, TrustLearned, AttemptStarted,
-                          AttemptFinished, OverrideSet, OverrideCleared, TimePassed>;
+                          AttemptFinished, OverrideSet, OverrideCleared, TimePassed, AttemptPaused>;
 
 struct Event {
     Instant at;  // never earlier than the event before it

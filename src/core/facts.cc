@@ -39,6 +39,7 @@ void Scheduler::State::on(const ConfigChanged& fact) {
     config = fact.config;
     apply_limits();
     if (rebinding) unbind_all();
+    note_ends();
     for (Index w = 0; w < workers.size(); ++w) {
         judge_speed(w);
         update_ready(w);

@@ -8,8 +8,8 @@
 namespace nexus::core {
 
 const char* name_of(TaskState state) {
-    static constexpr const char* names[] = {"unknown",   "waiting", "assigned",  "running",
-                                            "succeeded", "dead",    "cancelled", "expired"};
+    static constexpr const char* names[] = {"unknown", "waiting",   "assigned", "running", "succeeded",
+                                            "dead",    "cancelled", "expired",  "paused"};
     return names[static_cast<unsigned>(state) < std::size(names) ? static_cast<unsigned>(state) : 0];
 }
 
@@ -27,8 +27,9 @@ const char* name_of(AttemptOutcome outcome) {
 }
 
 const char* name_of(DecisionReason reason) {
-    static constexpr const char* names[] = {"unknown",     "arrival", "slot_freed", "bound",
-                                            "speculation", "probe",   "pinned",     "fallback"};
+    static constexpr const char* names[] = {"unknown", "arrival",    "slot_freed", "bound", "speculation",
+                                            "probe",   "pinned",     "fallback",   "pause", "paused",
+                                            "resumed", "preemption", "preempted"};
     return names[static_cast<unsigned>(reason) < std::size(names) ? static_cast<unsigned>(reason) : 0];
 }
 

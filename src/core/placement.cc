@@ -51,12 +51,24 @@ void take_resources(Resources& used, const Resources& amount, int sign) {
     }
 }
 
+Resources less(Resources asked, const Resources& amount) {
+    const auto lower = [](std::int64_t& value, std::int64_t by) { value = std::max<std::int64_t>(0, value - by); };
+    lower(asked.cpu_milli, amount.cpu_milli);
+    lower(asked.memory_bytes, amount.memory_bytes);
+    lower(asked.gpu_milli, amount.gpu_milli);
+    for (auto& [name, value] : asked.custom) lower(value, custom_amount(amount, name));
+    return asked;
+}
+
 // Room at this moment; whether the worker could ever run it is the group's eligibility bit.
 bool Scheduler::State::fits(const Group& group, Index w) const {
     const Worker& worker = workers[w];
     if (group.alone && !worker.runs.empty()) return false;
-    if (!group.needs_resources) return true;
-    const Resources& need = group.resources;
+    return !group.needs_resources || room_for(group.resources, w);
+}
+
+bool Scheduler::State::room_for(const Resources& need, Index w) const {
+    const Worker& worker = workers[w];
     if (!amount_fits(need.cpu_milli, worker.used.cpu_milli, worker.offered.cpu_milli)) return false;
     if (!amount_fits(need.memory_bytes, worker.used.memory_bytes, worker.offered.memory_bytes)) return false;
     if (!amount_fits(need.gpu_milli, worker.used.gpu_milli, worker.offered.gpu_milli)) return false;

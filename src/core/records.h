@@ -174,7 +174,8 @@ struct KeyRecord : Named {
     bool timer = false;         // rate: a timer for `next` is set
 };
 
-// One attempt that occupies a slot. Without a task it is a ghost: revoked, its worker has not confirmed the end.
+// One attempt that a worker holds: in a slot, or paused. Without a task it is a ghost: revoked, its worker has not
+// confirmed the end.
 struct Run {
     AttemptId attempt;
     std::uint64_t fence = 0;
@@ -182,17 +183,29 @@ struct Run {
     Instant started = kNever;
     Instant ends_at = kNever;  // lease of a lost session, or when a ghost is given up
     Duration predicted;
-    std::int64_t charged = 0;  // utilisation charged to the worker so far
-    std::uint32_t ticket = 0;  // 0 = vacant
+    Instant paused_at = kNever;  // kNever = it is in a slot
+    Duration paused_for;         // in all, this pause excepted
+    std::int64_t charged = 0;    // utilisation charged to the worker so far
+    std::uint32_t ticket = 0;    // 0 = vacant
     Index task = kNone;
     Index cls = kNone;
     Index worker = kNone;
     Index at = 0;  // position in the worker's list
     std::uint32_t number = 0;
+    std::uint32_t turn = 0;    // pause and resume orders so far
+    std::uint32_t yields = 0;  // how often it gave way to a shorter one
     bool speculative = false;
-    bool orphan = false;   // its session is over, its lease not yet
-    bool flagged = false;  // found to be a straggler
-    bool company = false;  // others ran beside it when its session was lost: the death points at none in particular
+    bool orphan = false;      // its session is over, its lease not yet
+    bool flagged = false;     // found to be a straggler
+    bool company = false;     // others ran beside it when its session was lost: the death points at none in particular
+    bool unpausable = false;  // its worker said so
+    bool notice = false;      // it was told to stop for `rival`, and is current until its worker confirms
+    TaskId rival;
+
+    bool paused() const { return paused_at != kNever; }
+    // Time in a slot since `from`, up to `now`.
+    Duration spent(Instant from, Instant now) const { return (paused() ? paused_at : now) - from - paused_for; }
+    Duration ran(Instant now) const { return started == kNever ? Duration{} : spent(started, now); }
 };
 
 enum class Breaker : std::uint8_t { closed = 0, open, probing };
@@ -208,8 +221,10 @@ struct Worker {
     bool connected = false, suspect = false, cordoned = false, draining = false, can_pause = false;
     bool leaving = false;  // the worker itself asks for nothing more
     std::uint32_t slots = 0;
-    std::uint32_t alone = 0;  // attempts that run alone here
-    std::vector<Index> runs;  // all that occupy a slot
+    std::uint32_t alone = 0;   // attempts that run alone here
+    std::vector<Index> runs;   // all that it holds
+    std::uint32_t paused = 0;  // of them: in no slot
+    bool owes = false;         // a paused run has waited for room for too long: nothing new until it goes on
     std::uint32_t speed_ppm = 1'000'000, deviation_ppm = 0;
     std::int64_t speed_ln = 0;  // Q16
     std::int64_t work_us = 0;   // slot time used, decaying: the utilisation
@@ -226,6 +241,9 @@ struct Worker {
     std::uint32_t bound = 0;
     Index reserved_task = kNone;  // kept free for this task
     std::uint32_t reserved_ticket = 0;
+    TaskId reserved_rival;  // stopped to make the room
+
+    std::uint32_t occupied() const { return static_cast<std::uint32_t>(runs.size()) - paused; }
 };
 
 struct IdempotencyEntry {

@@ -97,6 +97,7 @@ void Scheduler::State::settle() {
         }
     }
     deferred = false;
+    if (!newcomers.empty()) place_newcomers();
 }
 
 // Slot time during which a free worker stood beside a task that it may run, holds and open breakers excepted. settle()

@@ -26,7 +26,7 @@ namespace nexus::core {
 
 // Releases whose cores decide differently, or save themselves differently, have different numbers: replay never crosses
 // them silently.
-inline constexpr std::uint32_t kCoreVersion = 3;
+inline constexpr std::uint32_t kCoreVersion = 4;
 
 enum class Admission : std::uint8_t {
     accepted,       // journal it
@@ -70,6 +70,7 @@ struct TaskView {
     Instant assigned_at;
     Instant started_at = kNever;
     Duration predicted_run;
+    Duration ran;  // of that, pauses excluded
 };
 
 struct WorkerView {
@@ -82,6 +83,7 @@ struct WorkerView {
     SessionId session;
     std::uint32_t slots = 0;
     std::uint32_t running = 0;
+    std::uint32_t paused = 0;  // held, but in no slot
     const Labels* labels = nullptr;
     const Resources* offered = nullptr;
     const std::vector<std::string>* types = nullptr;
@@ -95,9 +97,9 @@ struct WorkerView {
 
 struct Counters {
     std::uint64_t submitted = 0, succeeded = 0, dead = 0, cancelled = 0, expired = 0;
-    std::uint64_t waiting = 0, assigned = 0, running = 0;
+    std::uint64_t waiting = 0, assigned = 0, running = 0, paused = 0;
     std::uint64_t decisions = 0, fallback_decisions = 0;
-    std::uint64_t stale_reports = 0, requeues = 0, workers_lost = 0, speculations = 0, preemptions = 0;
+    std::uint64_t stale_reports = 0, requeues = 0, workers_lost = 0, speculations = 0, preemptions = 0, pauses = 0;
     Duration backlog;             // predicted work waiting, at average speed
     Duration idle_while_waiting;  // summed slot time, logged holds and open breakers excepted; must stay 0
 };

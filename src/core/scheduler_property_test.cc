@@ -22,7 +22,10 @@ struct Held {
 // Draws events; learns of attempts from the commands, as workers do.
 class Fuzzer {
 public:
-    explicit Fuzzer(std::uint64_t seed) : rng_(seed), policy_(static_cast<PolicyKind>(1 + rng_.below(7))) {}
+    explicit Fuzzer(std::uint64_t seed) : rng_(seed), policy_(static_cast<PolicyKind>(1 + rng_.below(7))) {
+        pausing_ = rng_.one_in(3);
+        if (pausing_) policy_ = PolicyKind::predictive;
+    }
 
     Event next() {
         now_.us += rng_.one_in(3) ? 0 : static_cast<std::int64_t>(rng_.below(rng_.one_in(40) ? 20'000'000 : 300'000));
@@ -31,8 +34,8 @@ public:
         if (drawn_ == 2) return {now_, config()};
         const std::uint64_t dice = rng_.below(100);
         if (dice < 34) return {now_, submission()};
-        if (dice < 44) return {now_, joining()};
-        if (dice < 78) return {now_, report()};
+        if (dice < (pausing_ ? 37 : 44)) return {now_, joining()};
+        if (dice < (pausing_ ? 94 : 78)) return {now_, report()};
         return {now_, rare()};
     }
 
@@ -57,7 +60,10 @@ private:
     TaskId old_task() { return tasks_ == 0 ? TaskId{1, 1} : TaskId{1, 1 + rng_.below(tasks_)}; }
 
     ConfigChanged config() {
-        ConfigChanged changed{.config = {.policy = policy_}};
+        ConfigChanged changed{.config = {.policy = policy_,
+                                         .preemption = rng_.one_in(2),
+                                         .pause = pausing_ || rng_.one_in(4),
+                                         .pause_ratio_permille = 1000}};
         changed.config.queues = {
             {.name = "q0", .paused = rng_.one_in(5), .running_max = static_cast<std::uint32_t>(rng_.below(4))}};
         changed.config.tenants = {{.name = "a0", .share = 3, .running_max = static_cast<std::uint32_t>(rng_.below(5))}};
@@ -68,6 +74,8 @@ private:
     }
     Estimate estimate() {
         if (rng_.one_in(20)) return {};
+        if (rng_.one_in(pausing_ ? 3 : 10))
+            return {.p50 = seconds(5), .p90 = seconds(7), .mean = seconds(6), .source = EstimateSource::model};
         const std::int64_t us = 1 + static_cast<std::int64_t>(rng_.below(4)) * 200'000;
         return {.p50 = {us}, .p90 = {us * 2}, .mean = {us}, .source = EstimateSource::type_mode};
     }
@@ -79,6 +87,7 @@ private:
         s.spec.priority = static_cast<std::uint8_t>(rng_.below(10));
         s.spec.idempotent = rng_.one_in(2);
         s.spec.exclusive = rng_.one_in(6);
+        s.spec.preemptible = rng_.one_in(2);
         const std::int64_t calendar = now_.us + 1'000'000'000'000;
         if (rng_.one_in(8)) s.spec.run_at = {calendar + static_cast<std::int64_t>(rng_.below(3'000'000))};
         if (rng_.one_in(8)) s.spec.deadline = {calendar + static_cast<std::int64_t>(rng_.below(9'000'000))};
@@ -107,9 +116,10 @@ private:
         joined.offered = {
             .cpu_milli = rng_.one_in(2) ? -1 : 2000, .memory_bytes = -1, .gpu_milli = -1, .custom = {{"licence", 1}}};
         if (rng_.one_in(4)) joined.types = {"t0", "t1"};
+        joined.can_pause = pausing_ || rng_.one_in(2);
         for (int n = 0; n < 3 && !held_.empty(); ++n) {
             const Held& held = any(held_);
-            joined.held.push_back({held.task, held.attempt});
+            joined.held.push_back({held.task, held.attempt, rng_.one_in(4)});
         }
         return joined;
     }
@@ -118,7 +128,11 @@ private:
         const std::size_t at = rng_.one_in(4) ? rng_.below(held_.size())
                                               : held_.size() - 1 - rng_.below(std::min<std::size_t>(held_.size(), 4));
         const Held held = held_[at];
-        if (rng_.one_in(3)) return AttemptStarted{held.task, held.attempt, held.session};
+        if (rng_.one_in(pausing_ ? 2 : 3)) return AttemptStarted{held.task, held.attempt, held.session};
+        if (rng_.one_in(6))
+            return AttemptPaused{held.task,      held.attempt,
+                                 held.session,   static_cast<std::uint32_t>(1 + rng_.below(3)),
+                                 rng_.one_in(2), {static_cast<std::int64_t>(rng_.below(700'000)) - 1}};
         if (!rng_.one_in(10)) held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(at));
         AttemptFinished finished{.task = held.task, .attempt = held.attempt, .session = held.session};
         if (rng_.one_in(3)) finished.outcome = static_cast<AttemptOutcome>(1 + rng_.below(8));
@@ -131,7 +145,7 @@ private:
             case 0: return EngineStarted{.seed = rng_.next(), .wall_offset = seconds(1'000'000)};
             case 1: return WallMoved{seconds(1'000'000 + rng_.between(-5, 5))};
             case 2:
-                if (rng_.one_in(3)) policy_ = static_cast<PolicyKind>(1 + rng_.below(7));
+                if (rng_.one_in(pausing_ ? 10 : 3)) policy_ = static_cast<PolicyKind>(1 + rng_.below(7));
                 return config();
             case 3: return EstimateRevised{old_task(), estimate()};
             case 4: return CancelRequested{old_task(), ""};
@@ -151,7 +165,7 @@ private:
             case 12:
                 return AffinityLearned{name("t", 3), name("h", 2),
                                        static_cast<std::uint32_t>(500'000 + rng_.below(1'500'000))};
-            case 13: return TrustLearned{static_cast<std::uint32_t>(rng_.below(1'000'001))};
+            case 13: return TrustLearned{static_cast<std::uint32_t>(pausing_ ? 1'000'000 : rng_.below(1'000'001))};
             case 14: return overriding();
             case 15: return OverrideCleared{1 + rng_.below(overrides_ + 1)};
             default: return TimePassed{};
@@ -173,6 +187,7 @@ private:
 
     Rng rng_;
     PolicyKind policy_;
+    bool pausing_ = false;
     Instant now_;
     std::uint64_t drawn_ = 0, tasks_ = 0, sessions_ = 0, overrides_ = 0, fence_ = 0;
     std::vector<Held> held_;
@@ -204,6 +219,7 @@ void ask_everything(const Scheduler& scheduler) {
 }  // namespace
 
 TEST_CASE("random histories keep every invariant, twins agree, snapshots continue") {
+    std::uint64_t pauses = 0, preemptions = 0;
     for (std::uint64_t seed = 1; seed <= 150; ++seed) {
         CAPTURE(seed);
         Fuzzer fuzzer(seed);
@@ -230,7 +246,11 @@ TEST_CASE("random histories keep every invariant, twins agree, snapshots continu
                 two = std::move(loaded);
             }
         }
+        pauses += one.counters().pauses;
+        preemptions += one.counters().preemptions;
     }
+    CHECK(pauses > 50);
+    CHECK(preemptions > 50);
 }
 
 TEST_CASE("a damaged snapshot changes nothing") {

@@ -40,15 +40,15 @@ template <class A>
 void fields(A& a, Config& x) {
     a(x.version, x.policy, x.lease, x.close_grace, x.reconnect_grace, x.attempts_max, x.crashes_max, x.backoff_first,
       x.backoff_max, x.ttl, x.timeout_grace, x.idempotency_window, x.size_weight_permille, x.priority_credit_permille,
-      x.overtake_cap_means, x.overtake_max, x.placement, x.hold_max, x.breaker, x.breaker_ratio_permille, x.speculation,
-      x.speculation_slots_permille, x.preemption, x.preemptions_max, x.pause, x.tasks_max, x.idempotency_keys_max,
-      x.fallback_threshold, x.queues, x.tenants, x.types);
+      x.overtake_cap_means, x.overtake_max, x.placement, x.breaker, x.breaker_ratio_permille, x.speculation,
+      x.speculation_slots_permille, x.preemption, x.preemptions_max, x.pause, x.pause_ratio_permille, x.tasks_max,
+      x.idempotency_keys_max, x.fallback_threshold, x.queues, x.tenants, x.types);
 }
 template <class A>
 void fields(A& a, Counters& x) {
-    a(x.submitted, x.succeeded, x.dead, x.cancelled, x.expired, x.waiting, x.assigned, x.running, x.decisions,
-      x.fallback_decisions, x.stale_reports, x.requeues, x.workers_lost, x.speculations, x.preemptions, x.backlog,
-      x.idle_while_waiting);
+    a(x.submitted, x.succeeded, x.dead, x.cancelled, x.expired, x.waiting, x.assigned, x.running, x.paused, x.decisions,
+      x.fallback_decisions, x.stale_reports, x.requeues, x.workers_lost, x.speculations, x.preemptions, x.pauses,
+      x.backlog, x.idle_while_waiting);
 }
 template <class A>
 void fields(A& a, Task& x) {
@@ -137,16 +137,19 @@ void fields(A& a, Run& x) {
     a(x.ticket);
     if (x.ticket == 0) return;
     a(x.attempt);
-    a(x.fence, x.assigned, x.started, x.ends_at, x.predicted, x.charged, x.task, x.cls, x.worker, x.at, x.number,
-      x.speculative, x.orphan, x.flagged, x.company);
+    a(x.fence, x.assigned, x.started, x.ends_at, x.predicted, x.paused_at, x.paused_for, x.charged, x.task, x.cls,
+      x.worker, x.at, x.number, x.turn, x.yields, x.speculative, x.orphan, x.flagged, x.company, x.unpausable,
+      x.notice);
+    a(x.rival);
 }
 template <class A>
 void fields(A& a, Worker& x) {
     a(x.name, x.labels, x.offered, x.used, x.types, x.runs, x.line);
     a(x.session, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned, x.draining, x.can_pause, x.leaving, x.slots,
-      x.alone, x.speed_ppm, x.deviation_ppm, x.speed_ln, x.work_us, x.breaker, x.failing, x.late, x.breaker_next,
-      x.failures_in_row, x.doubt, x.lateness, x.succeeded, x.failed, x.bound_work_us, x.bound, x.reserved_task,
-      x.reserved_ticket);
+      x.alone, x.paused, x.owes, x.speed_ppm, x.deviation_ppm, x.speed_ln, x.work_us, x.breaker, x.failing, x.late,
+      x.breaker_next, x.failures_in_row, x.doubt, x.lateness, x.succeeded, x.failed, x.bound_work_us, x.bound,
+      x.reserved_task, x.reserved_ticket);
+    a(x.reserved_rival);
 }
 template <class A>
 void fields(A& a, IdempotencyEntry& x) {
@@ -189,7 +192,7 @@ void Scheduler::State::archive(A& a) {
     a(count);
     if constexpr (A::kReading) signatures.resize(std::min<std::uint64_t>(count, 1 << 20));
     for (Signature& signature : signatures) each(signature);
-    a(runs, free_runs, copies_running, timers, wall_timers);
+    a(runs, free_runs, run_ends, copies_running, timers, wall_timers);
     a(timers_stale, wall_timers_stale, timer_order, announced, overrides);
     a(mean_us, mean_count, tau_us, tau_count, trust_ppm, ready_work_us, capacity_q16, total_slots, busy_slots,
       active_shares, clock_epoch, balanced_at, bands_at, bands_stale, median_speed_ln, median_speed_ppm,

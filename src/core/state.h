@@ -18,6 +18,8 @@ namespace nexus::core {
 
 // Adds (sign 1) or removes (sign -1) an amount.
 void take_resources(Resources& used, const Resources& amount, int sign);
+// What is asked for beyond an amount.
+Resources less(Resources asked, const Resources& amount);
 
 struct Scheduler::State {
     explicit State(Config initial) : config(std::move(initial)) {}
@@ -96,7 +98,8 @@ struct Scheduler::State {
 
     std::vector<Run> runs;
     std::vector<Index> free_runs;
-    IndexTable run_table;  // by attempt; small and hot where the table of tasks is neither
+    std::vector<std::int64_t> run_ends;  // by run: expected end while it might be paused, else 0
+    IndexTable run_table;                // by attempt; small and hot where the table of tasks is neither
     std::uint32_t copies_running = 0;
 
     Heap<Timer> timers;
@@ -132,8 +135,9 @@ struct Scheduler::State {
     std::vector<Command>* out = nullptr;
     bool deferred = false;  // queue new work instead of placing it at once
     bool dispatch_everything = false;
-    std::vector<Index> freed;                       // workers with a slot more than before
-    std::vector<std::pair<TaskId, TaskId>> doomed;  // dependents to cancel, and why
+    std::vector<Index> freed;                                // workers with a slot more than before
+    std::vector<std::pair<Index, std::uint32_t>> newcomers;  // task, ticket: ready since this event
+    std::vector<std::pair<TaskId, TaskId>> doomed;           // dependents to cancel, and why
 
     // scheduler.cc: one event
     void apply(const Event& event, std::vector<Command>& commands);
@@ -251,6 +255,7 @@ struct Scheduler::State {
 
     // placement.cc: which worker
     bool fits(const Group& group, Index worker) const;
+    bool room_for(const Resources& need, Index worker) const;
     Index choose_worker(Index task, Decision& decision);
     Candidate score(Index task, Index worker) const;
     void scan_plain(Index task, Decision& decision) const;
@@ -265,10 +270,44 @@ struct Scheduler::State {
     void dispatch_all();
     Index next_for(Index worker);  // the task it should take, or none
     Index sufferer(const Group& group, Index worker) const;
+    void note_others(Index worker, Index task, Decision& decision) const;
     void start(Index task, Index worker, Decision decision, bool speculative);
     void update_ready(Index worker);
     void reserve(Index worker, Index task);
     void check_reservations();
+    bool may_take_new(const Worker& worker) const;  // were a slot free
+
+    // pause.cc
+    void on(const AttemptPaused&);
+    bool pausing() const { return config.pause && config.policy == PolicyKind::predictive; }
+    std::int64_t remaining(const Run& run) const;  // expected microseconds, given how long it ran
+    void note_end(Index run);
+    void note_ends();
+    bool may_pause(const Run& run) const;
+    bool may_pass(Index cls, const Run& run) const;
+    bool may_give_way(const Run& run, Index task) const;
+    bool short_enough(Index task, const Run& run) const;
+    void note_yield(Index run, Index newcomer, Decision& decision);
+    Index shorter_than(Index run);
+    Index make_room(Index task, Decision& decision);
+    void place_newcomers();
+    void pause_run(Index run, Index newcomer);
+    void resume_run(Index run);
+    void go_on(Index run);
+    void tell_pause(Index run, Index newcomer);
+    bool resumable(Index run) const;
+    Index next_paused(Index worker) const;
+    void judge_owing(Index worker);
+    void reconcile_pause(Index run, bool held_paused);
+    void use_slot(Index run, int sign);
+    std::uint64_t& counted_in(const Run& run);
+
+    // preempt.cc
+    bool may_preempt(const Run& run, Index newcomer) const;
+    void preempt_for(Index newcomer);
+    Duration lost_by(const Run& run) const;
+    void give_notice(Index run, Duration saved);
+    void notice_ran_out(Index run);
 
     // binding.cc: push policies
     void bind(Index task);
@@ -287,7 +326,7 @@ struct Scheduler::State {
     void attempt_over(Index run, AttemptOutcome outcome, Duration ran, std::uint64_t memory);
     void vacate(Index run);  // the slot is free
     void make_ghost(Index run, RevokeReason reason, Duration grace);
-    void report_taken(Index run, const AttemptFinished& report);
+    void report_taken(Index run, AttemptFinished report);
     void after_failure(Index task, Index run, const AttemptFinished& report);
     void lose_run(Index run, bool crash);
     void requeue(Index task, Duration delay);
@@ -329,6 +368,7 @@ struct Scheduler::State {
     // stragglers.cc
     void watch_straggler(Index run);
     void straggler_due(Index run);
+    Duration straggler_limit(const Run& run) const;
 
     // timers.cc
     void set_timer(Instant at, TimerKind kind, Index index, std::uint32_t ticket);

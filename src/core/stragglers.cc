@@ -19,21 +19,28 @@ void Scheduler::State::watch_straggler(Index r) {
     if (!config.speculation || !late_binding() || run.speculative || !classes[run.cls].spec.idempotent) return;
     const Task& task = tasks[run.task];
     if (task.source == EstimateSource::none) return;
-    // The 97th percentile of a lognormal lies about half the distance from p50 to p90 beyond p90; then 15 % more.
+    set_timer(run.started + straggler_limit(run), TimerKind::straggler, r, run.ticket);
+}
+
+// The 97th percentile of a lognormal lies about half the distance from p50 to p90 beyond p90; then 15 % more.
+Duration Scheduler::State::straggler_limit(const Run& run) const {
+    const Task& task = tasks[run.task];
     const std::int64_t q97 = task.p90.us + std::max<std::int64_t>(0, task.p90.us - task.p50.us) / 2;
-    const std::int64_t limit = scale(run_on(run.cls, std::max<std::int64_t>(q97, 1000), run.worker), 1150, 1000);
-    set_timer(run.started + Duration{limit}, TimerKind::straggler, r, run.ticket);
+    return {scale(run_on(run.cls, std::max<std::int64_t>(q97, 1000), run.worker), 1150, 1000)};
 }
 
 void Scheduler::State::straggler_due(Index r) {
     Run& run = runs[r];
     const Index task = run.task;
     Task& t = tasks[task];
-    if (t.run != r || t.copy != kNone || run.orphan) return;
+    if (t.run != r || t.copy != kNone || run.orphan || run.notice) return;
     const std::int64_t calendar = saturating_add(now.us, wall_offset.us);
     if (t.side != kNone && sides[t.side].deadline.us != 0 && sides[t.side].deadline.us <= calendar) return;
+    const std::int64_t elapsed = run.ran(now).us;
+    const Duration early = straggler_limit(run) - Duration{elapsed};  // it was paused meanwhile
+    if (run.paused() || (run.paused_for.us > 0 && early.us > 0))
+        return set_timer(now + std::max(early, seconds(1)), TimerKind::straggler, r, run.ticket);
     run.flagged = true;
-    const std::int64_t elapsed = now.us - run.started.us;
     set_timer(now + Duration{std::max<std::int64_t>(elapsed / 2, 100'000)}, TimerKind::straggler, r, run.ticket);
     if (!config.speculation || !active_groups.empty() || total_slots <= busy_slots) return;
     if (trust_ppm < kTrustMin) return;  // predictions that do not order tasks cannot tell who is late either

@@ -69,10 +69,11 @@ struct TaskSpec {
     bool operator==(const TaskSpec&) const = default;
 };
 
-enum class TaskState : std::uint8_t { waiting = 1, assigned, running, succeeded, dead, cancelled, expired };
+// `paused`: its attempt stands still on its worker, so that a shorter one may use the slot.
+enum class TaskState : std::uint8_t { waiting = 1, assigned, running, succeeded, dead, cancelled, expired, paused };
 
 constexpr bool is_terminal(TaskState state) {
-    return state >= TaskState::succeeded;
+    return state >= TaskState::succeeded && state != TaskState::paused;
 }
 
 // Why a waiting task waits: always exactly one. Numbers equal nexus.v1.WaitReason.

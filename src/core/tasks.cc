@@ -6,6 +6,10 @@
 
 namespace nexus::core {
 
+namespace {
+constexpr std::size_t kNewcomersMax = 64;  // for which running work may be paused after one event
+}
+
 Index Scheduler::State::find_task(TaskId task) const {
     return task_table.find(IdHash{}(task), [&](Index i) { return ids[i] == task; });
 }
@@ -152,7 +156,10 @@ void Scheduler::State::park(Index task, Place place) {
 void Scheduler::State::enqueue(Index task) {
     tasks[task].since = now;
     push_ready(task);
-    if (deferred) dispatch_everything = true;
+    if (!deferred) return;
+    dispatch_everything = true;
+    if ((pausing() || config.preemption) && newcomers.size() < kNewcomersMax)
+        newcomers.emplace_back(task, tasks[task].ticket);
 }
 
 void Scheduler::State::leave_place(Index task) {

@@ -82,13 +82,15 @@ void Scheduler::State::fire(const Timer& timer) {
         case TimerKind::timeout: {
             Run& run = runs[timer.index];
             const Duration allowed = classes[run.cls].spec.timeout + config.timeout_grace;
-            const Instant end = (run.started == kNever ? run.assigned : run.started) + allowed;
-            if (end > now) return set_timer(end, TimerKind::timeout, timer.index, run.ticket);
+            const Duration left = allowed - run.spent(run.started == kNever ? run.assigned : run.started, now);
+            if (left.us > 0 || run.paused())
+                return set_timer(now + std::max(left, run.paused() ? seconds(1) : Duration{1}), TimerKind::timeout,
+                                 timer.index, run.ticket);
             AttemptFinished report{.task = ids[run.task],
                                    .attempt = run.attempt,
                                    .session = workers[run.worker].session,
                                    .outcome = AttemptOutcome::timed_out,
-                                   .run = now - (end - allowed)};
+                                   .run = allowed - left};
             const Index task = run.task;
             attempt_over(timer.index, report.outcome, report.run, 0);
             make_ghost(timer.index, RevokeReason::timed_out, config.timeout_grace);
@@ -97,7 +99,7 @@ void Scheduler::State::fire(const Timer& timer) {
         }
         case TimerKind::lease:
             if (runs[timer.index].task == kNone) return vacate(timer.index);
-            return lose_run(timer.index, true);
+            return runs[timer.index].orphan ? lose_run(timer.index, true) : notice_ran_out(timer.index);
         case TimerKind::rate: return release_rate(timer.index);
         case TimerKind::override_end:
             for (const Override& o : overrides)

@@ -29,13 +29,14 @@ TaskView Scheduler::State::view(Index task) const {
                   .crashes = t.crashes};
     if (t.run == kNone) return view;
     const Run& run = runs[t.run];
-    view.state = run.started == kNever ? TaskState::assigned : TaskState::running;
+    view.state = run.paused() ? TaskState::paused : run.started == kNever ? TaskState::assigned : TaskState::running;
     view.attempt = run.attempt;
     view.fence = run.fence;
     view.worker = WorkerNo{run.worker};
     view.assigned_at = run.assigned;
     view.started_at = run.started;
     view.predicted_run = run.predicted;
+    view.ran = run.ran(now);
     return view;
 }
 
@@ -80,6 +81,12 @@ WaitingWhy Scheduler::State::why(Index task) const {
             return say(WaitReason::capacity, "the queue of worker " + workers[t.worker].name, "add workers");
         case Place::ready: return why_ready(task);
         case Place::running:
+            if (t.run != kNone && runs[t.run].paused() && !runs[t.run].orphan) {
+                why.since = runs[t.run].paused_at;
+                return say(WaitReason::capacity,
+                           "it is paused: shorter tasks use its slot of worker " + workers[runs[t.run].worker].name,
+                           "it goes on when it is next");
+            }
             if (t.run == kNone || !runs[t.run].orphan) return {};
             why.until = runs[t.run].ends_at;
             return say(WaitReason::lease, "the lease of lost worker " + workers[runs[t.run].worker].name,
@@ -182,8 +189,13 @@ std::optional<EtaView> Scheduler::State::eta(Index task) const {
         const Run& run = runs[t.run];
         const Instant start = run.started == kNever ? std::max(now, run.assigned) : run.started;
         const Duration p90{scale(run_on(run.cls, t.p90.us, run.worker), eta_wide_placed, kQ16One)};
-        return EtaView{start, start, std::max(now, start + Duration{run_on(run.cls, t.p50.us, run.worker)}),
-                       std::max(now, start + p90)};
+        Instant from = start;  // as if it had run in one piece up to now, or until it may go on
+        if (run.started != kNever && capacity_q16 > 0) {
+            const Duration wait{run.paused() ? scale(ahead.before(t.key).work_us, kQ16One, capacity_q16) : 0};
+            from = now + wait - run.ran(now);
+        }
+        return EtaView{start, start, std::max(now, from + Duration{run_on(run.cls, t.p50.us, run.worker)}),
+                       std::max(now, from + p90)};
     }
     Instant from = now;
     switch (t.place) {
@@ -235,7 +247,8 @@ WorkerView Scheduler::worker(WorkerNo number) const {
                     .draining = worker.draining || worker.leaving,
                     .session = worker.session,
                     .slots = worker.slots,
-                    .running = static_cast<std::uint32_t>(worker.runs.size()),
+                    .running = worker.occupied(),
+                    .paused = worker.paused,
                     .labels = &worker.labels,
                     .offered = &worker.offered,
                     .types = &worker.types,
@@ -284,7 +297,8 @@ std::vector<TaskId> Scheduler::running_after(TaskId after) const {
     std::vector<TaskId> found;
     for (Index r = 0; r < s.runs.size(); ++r) {
         const Run& run = s.runs[r];
-        if (run.ticket == 0 || run.task == kNone || s.tasks[run.task].run != r) continue;  // vacant, or not its current one
+        if (run.ticket == 0 || run.task == kNone || s.tasks[run.task].run != r)
+            continue;  // vacant, or not its current one
         if (s.ids[run.task] > after) found.push_back(s.ids[run.task]);
     }
     std::sort(found.begin(), found.end());

@@ -73,6 +73,8 @@ void Scheduler::State::on(const WorkerJoined& fact) {
         if (!ours) continue;
         runs[r].orphan = false;
         runs[r].ends_at = kNever;
+        reconcile_pause(r, held.paused);
+        if (runs[r].notice) give_notice(r, {});
     }
     std::get<WelcomeWorker>((*out)[welcome_at]).abandon = std::move(abandon);
     welcome(w, keep);

@@ -70,10 +70,6 @@ constexpr std::array kKeys{
         1'000'000},
     Key{{"overtake_max", "hard bound on being overtaken by lower or equal priority"}, &Config::overtake_max, 0, kDay},
     Key{{"placement", "balanced or fastest"}, &Config::placement},
-    Key{{"hold_max", "longest logged hold of a free slot; at most 50ms; this version holds none"},
-        &Config::hold_max,
-        0,
-        milliseconds(50).us},
     Key{{"breaker", "the circuit breaker of each worker"}, &Config::breaker},
     Key{{"breaker_ratio_permille", "slower than its peers by this factor opens the breaker"},
         &Config::breaker_ratio_permille,
@@ -84,15 +80,13 @@ constexpr std::array kKeys{
         &Config::speculation_slots_permille,
         0,
         1000},
-    Key{{"preemption", "stop preemptible tasks for higher priorities; this version cannot: only false"},
-        &Config::preemption,
-        0,
-        0},
+    Key{{"preemption", "stop preemptible tasks for tasks of higher priority"}, &Config::preemption},
     Key{{"preemptions_max", "of one task"}, &Config::preemptions_max, 0, 1000},
-    Key{{"pause", "pause and resume on workers that announce it; this version cannot: only false"},
-        &Config::pause,
-        0,
-        0},
+    Key{{"pause", "let short tasks pause long ones, on workers that can"}, &Config::pause},
+    Key{{"pause_ratio_permille", "what is paused has still to run for this many times the short task's estimate"},
+        &Config::pause_ratio_permille,
+        1000,
+        100'000'000},
     Key{{"tasks_max", "live tasks; more are refused"}, &Config::tasks_max, 1, 100'000'000},
     Key{{"idempotency_keys_max", "remembered keys of ended tasks"}, &Config::idempotency_keys_max, 0, 100'000'000},
     Key{{"fallback_threshold", "prediction failures in a row before round-robin takes over"},
@@ -156,9 +150,8 @@ Result<void> set_number(const Key& key, Written value, Whole& field) {
     return {};
 }
 
-Result<void> set_flag(Written value, bool& field, bool able = true) {
+Result<void> set_flag(Written value, bool& field) {
     if (value.quoted || (value.text != "true" && value.text != "false")) return invalid("expected true or false");
-    if (!able && value.text == "true") return invalid("this version cannot do that; only false is accepted");
     field = value.text == "true";
     return {};
 }
@@ -191,7 +184,7 @@ Result<void> set_key(const Key& key, Written value, Config& config) {
                           },
                           [&](std::uint32_t Config::* member) { return set_number(key, value, config.*member); },
                           [&](std::uint64_t Config::* member) { return set_number(key, value, config.*member); },
-                          [&](bool Config::* member) { return set_flag(value, config.*member, key.max > 0); },
+                          [&](bool Config::* member) { return set_flag(value, config.*member); },
                           [&](core::PolicyKind Config::* member) { return set_policy(value, config.*member); },
                           [&](core::Placement Config::* member) { return set_placement(value, config.*member); },
                       },

@@ -51,8 +51,6 @@ TEST_CASE("bad configurations are refused by key and line, and change nothing") 
         {"[scheduler]\nleese = \"5s\"", "line 2: unknown key \"leese\" (did you mean \"lease\"?)"},
         {"[schedular]\nlease = \"5s\"", "did you mean \"scheduler\"?"},
         {"[scheduler]\nlease = \"5s\"\nlease = \"6s\"", "line 3"},
-        {"[scheduler]\npreemption = true", "line 2: scheduler.preemption: this version cannot do that"},
-        {"[scheduler]\npause = true", "line 2: scheduler.pause: this version cannot do that"},
         {"[scheduler]\nlease = 5", "line 2: scheduler.lease: expected a duration with a unit in quotes"},
         {"[scheduler]\nlease = \"5\"", "unit is missing"},
         {"[scheduler]\nlease = \"5x\"", "the units are"},

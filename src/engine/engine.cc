@@ -246,7 +246,28 @@ void Engine::on(core::AssignAttempt& order) {
 }
 
 void Engine::on(core::RevokeAttempt& order) {
-    if (!replaying_) orders_for(order.session).revoke.push_back(order);
+    if (replaying_) return;
+    if (const Live* live = live_.find(order.task); live != nullptr && order.reason == core::RevokeReason::preempted)
+        batch_.decisions.push_back({.number = sequence_,
+                                    .at = now_.wall,
+                                    .task = order.task,
+                                    .decision = order.decision,
+                                    .type = names_[live->type],
+                                    .worker = std::string(core_.worker(core_.worker_of(order.session)).name)});
+    orders_for(order.session).revoke.push_back(order);
+}
+
+void Engine::on(core::PauseAttempt& order) {
+    if (replaying_) return;
+    if (const Live* live = live_.find(order.task))
+        batch_.decisions.push_back({.number = sequence_,
+                                    .at = now_.wall,
+                                    .task = order.task,
+                                    .decision = order.decision,
+                                    .type = names_[live->type],
+                                    .worker = std::string(core_.worker(order.worker).name)});
+    orders_for(order.session).pause.push_back(order);
+    notify(order.task);
 }
 
 void Engine::on(core::WelcomeWorker& welcome) {
@@ -447,7 +468,7 @@ void Engine::learn(const core::AttemptEnded& ended, const Live& live) {
     if (ended.started_at == kNever || ended.outcome == core::AttemptOutcome::rejected) return;
     const core::WorkerView worker = core_.worker(ended.worker);
     predict::Observation seen{.features = features_of(live, worker.name, hardware_of(worker)),
-                              .run = ended.run.us >= 0 ? ended.run : now_.at - ended.started_at,
+                              .run = ended.run.us >= 0 ? ended.run : ended.ran,
                               .peak_memory_bytes = ended.peak_memory_bytes,
                               .predicted = live.predicted(),
                               .at = now_.at};
@@ -525,6 +546,10 @@ void Engine::check_overdue() {
         Live* const found = live_.find(due.task);
         const auto view = core_.task(due.task);
         if (found == nullptr || !view || view->attempt != due.attempt || found->overdue) continue;
+        if (const Duration left = found->predicted().p90 - view->ran; left.us > 0) {  // it stood still meanwhile
+            due_.push({now_.at + std::max(left, seconds(1)), due.task, due.attempt});
+            continue;
+        }
         found->overdue = true;
         const core::WorkerView worker = core_.worker(view->worker);
         predictor_.overdue(features_of(*found, worker.name, hardware_of(worker)), found->predicted());
@@ -606,6 +631,10 @@ void Engine::report(SessionId id, WorkerReport report) {
         if (const Estimate predicted = live->predicted(); predicted.source != EstimateSource::none)
             due_.push({now_.at + predicted.p90, task, attempt});
         notify(task);
+    }
+    for (core::AttemptPaused& paused : report.paused) {
+        paused.session = id;
+        apply(paused);
     }
     for (AttemptProgress& progress : report.progress) {
         Live* const live = live_.find(progress.task);

@@ -246,6 +246,7 @@ private:
     void apply(core::Fact fact);
     void carry_out(core::Command& command);
     void on(core::AssignAttempt& order);
+    void on(core::PauseAttempt& order);
     void on(core::RevokeAttempt& order);
     void on(core::WelcomeWorker& welcome);
     void on(core::DrainWorker& drain);

@@ -107,6 +107,10 @@ struct DecisionInfo {
     bool fallback = false;
     std::uint32_t eligible_free = 0;
     std::uint64_t waiting = 0;
+    TaskId rival;  // see core::Decision
+    Duration remaining, lost, saved;
+    double ratio = 0;
+    std::vector<core::RunnerUp> runner_ups;
 };
 struct Explanation {
     TaskInfo task;
@@ -124,7 +128,7 @@ struct WorkerInfo {
     core::Resources offered;
     std::vector<std::string> types;
     bool connected = false, suspect = false, cordoned = false, draining = false;
-    std::uint32_t slots = 0, running = 0;
+    std::uint32_t slots = 0, running = 0, paused = 0;
     double speed = 1, utilization = 0, cpu_usage = 0, memory_usage = 0;
     std::string breaker, breaker_reason;
     std::uint64_t succeeded = 0, failed = 0;
@@ -167,6 +171,7 @@ struct WorkerOrders {
     std::optional<core::WelcomeWorker> welcome;
     Duration lease, heartbeat;  // with welcome
     std::vector<Assignment> assign;
+    std::vector<core::PauseAttempt> pause;  // to be followed before the assignments: they take the places
     std::vector<core::RevokeAttempt> revoke;
     std::vector<core::AnswerReport> answers;
     bool drain = false;
@@ -200,6 +205,7 @@ struct AttemptProgress {
 // Everything one message of a worker said, except the hello.
 struct WorkerReport {
     std::vector<std::pair<TaskId, AttemptId>> started;
+    std::vector<core::AttemptPaused> paused;  // session is filled in by the engine
     std::vector<AttemptProgress> progress;
     std::vector<AttemptReport> finished;
     struct Capacity {

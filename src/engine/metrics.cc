@@ -50,6 +50,7 @@ void Engine::metrics(Done<std::string> done) {
                    fmt::format("{{outcome=\"{}\"}}", core::name_of(state)));
     page.single("nexus_tasks_pending", "gauge", "Tasks that wait.", c.waiting);
     page.single("nexus_tasks_running", "gauge", "Tasks assigned or running.", c.assigned + c.running);
+    page.single("nexus_tasks_paused", "gauge", "Tasks that stand still on their worker.", c.paused);
     page.single("nexus_backlog_work_seconds", "gauge", "Predicted work that waits, at average worker speed.",
                 static_cast<double>(c.backlog.us) / 1e6);
     page.family("nexus_decisions_total", "counter", "Placement decisions.");
@@ -80,6 +81,8 @@ void Engine::metrics(Done<std::string> done) {
     page.single("nexus_requeues_total", "counter", "Attempts whose task went back to waiting.", c.requeues);
     page.single("nexus_lease_expired_total", "counter", "Workers lost.", c.workers_lost);
     page.single("nexus_speculative_total", "counter", "Second copies of stragglers.", c.speculations);
+    page.single("nexus_pauses_total", "counter", "Runs paused for shorter ones.", c.pauses);
+    page.single("nexus_preemptions_total", "counter", "Runs stopped for more important ones.", c.preemptions);
     page.single("nexus_idle_while_pending_seconds_total", "counter",
                 "Slot time idle beside a task it may run; must stay 0.",
                 static_cast<double>(c.idle_while_waiting.us) / 1e6);

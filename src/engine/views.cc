@@ -78,6 +78,8 @@ std::string span_text(Duration d) {
 
 std::string summary_of(const Explanation& e) {
     const TaskInfo& t = e.task;
+    if (t.state == core::TaskState::paused)
+        return fmt::format("It stands still: {}. What would free it: {}.", t.waiting_culprit, t.waiting_remedy);
     if (t.state == core::TaskState::waiting) {
         std::string text =
             "It waits: " + (t.waiting_culprit.empty() ? std::string(core::name_of(t.waiting)) : t.waiting_culprit) +
@@ -117,7 +119,18 @@ std::string decision_json(const DecisionNote& note) {
             i == 0 ? "" : ",", i == 0 ? note.worker : note.others[i - 1], c.score, c.band, c.utilization, c.speed,
             c.preference);
     }
-    out.append(std::string_view("]}"));
+    out.push_back(']');
+    if (d.rival) fmt::format_to(std::back_inserter(out), R"(,"rival":"{}")", to_text(d.rival));
+    if (d.remaining.us > 0)
+        fmt::format_to(std::back_inserter(out), R"(,"remaining_us":{},"ratio_permille":{})", d.remaining.us,
+                       d.ratio_permille);
+    if (d.saved.us > 0)
+        fmt::format_to(std::back_inserter(out), R"(,"lost_us":{},"saved_us":{})", d.lost.us, d.saved.us);
+    if (d.others_count > 0) out.append(std::string_view(R"(,"runner_ups":[)"));
+    for (int i = 0; i < d.others_count && i < 3; ++i)
+        fmt::format_to(std::back_inserter(out), R"({}{{"task":"{}","behind_us":{}}})", i == 0 ? "" : ",",
+                       to_text(d.others[i].task), d.others[i].behind_us);
+    out.append(std::string_view(d.others_count > 0 ? "]}" : "}"));
     return fmt::to_string(out);
 }
 
@@ -161,6 +174,14 @@ static DecisionInfo decision_from(const store::DecisionRow& row, const nlohmann:
             candidate.factors.emplace_back(name, value.get<double>());
         info.candidates.push_back(std::move(candidate));
     }
+    info.remaining.us = record.value("remaining_us", std::int64_t{0});
+    info.lost.us = record.value("lost_us", std::int64_t{0});
+    info.saved.us = record.value("saved_us", std::int64_t{0});
+    info.ratio = record.value("ratio_permille", 0U) / 1000.0;
+    info.rival = parse_id<TaskId>(record.value("rival", "")).value_or(TaskId{});
+    for (const auto& other : record.value("runner_ups", nlohmann::json::array()))
+        info.runner_ups.push_back({parse_id<TaskId>(other.value("task", "")).value_or(TaskId{}),
+                                   other.value("behind_us", std::int64_t{0})});
     return info;
 }
 
@@ -194,15 +215,17 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     info.estimate = view->estimate;
     info.failures = view->failures;
     info.crashes = view->crashes;
-    if (view->state == core::TaskState::waiting) {
-        if (!with_why) return info;
+    const bool paused = view->state == core::TaskState::paused;
+    if (view->state == core::TaskState::waiting && !with_why) return info;
+    if (view->state == core::TaskState::waiting || (paused && with_why)) {
         const core::WaitingWhy why = core_.why_waiting(task);
         info.waiting = why.reason;
         info.waiting_culprit = why.culprit;
         info.waiting_remedy = why.remedy;
         info.waiting_since = wall_of(why.since);
         info.waiting_until = wall_of(why.until);
-    } else {
+    }
+    if (view->state != core::TaskState::waiting) {
         info.estimate = live.predicted();
         AttemptInfo attempt{.number = view->attempts,
                             .attempt = view->attempt,
@@ -211,6 +234,7 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
                             .assigned = wall_of(view->assigned_at),
                             .started = wall_of(view->started_at),
                             .predicted = info.estimate.p50};
+        if (view->started_at != kNever && view->ran < now_.at - view->started_at) attempt.run = view->ran;  // it was paused
         if (live.rare) {
             attempt.progress = live.rare->progress;
             attempt.progress_note = live.rare->progress_note;
@@ -292,10 +316,10 @@ void Engine::list(TaskFilter filter, std::size_t limit, std::string page, Done<T
         const bool all = filter.states.empty() && filter.type.empty() && filter.tenant.empty() &&
                          filter.queue.empty() && filter.worker.empty();
         // The page asks for what runs every second; that must not cost a look at all that waits.
-        const bool running_only =
-            !filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState state) {
-                return state == core::TaskState::assigned || state == core::TaskState::running;
-            });
+        const bool running_only = !filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState state) {
+            return state == core::TaskState::assigned || state == core::TaskState::running ||
+                   state == core::TaskState::paused;
+        });
         for (const TaskId id :
              running_only ? core_.running_after(after) : core_.tasks_after(after, all ? limit : kScanMax)) {
             const Live* const live = live_.find(id);
@@ -381,6 +405,7 @@ WorkerInfo Engine::info_of(WorkerNo number) const {
     info.draining = view.draining;
     info.slots = view.slots;
     info.running = view.running;
+    info.paused = view.paused;
     info.speed = view.speed_ppm / 1e6;
     info.utilization = view.utilization_ppm / 1e6;
     static constexpr const char* breakers[] = {"closed", "open", "probing"};
@@ -430,7 +455,7 @@ StatusInfo Engine::status_now() const {
         speed += view.slots * 1e6 / std::max<std::uint32_t>(view.speed_ppm, 1);
     }
     if (info.slots > 0) info.utilization = static_cast<double>(running) / info.slots;
-    if (speed > 0 && info.counters.waiting + info.counters.assigned + info.counters.running > 0)
+    if (speed > 0 && info.counters.waiting + info.counters.assigned + info.counters.running + info.counters.paused > 0)
         info.drain_eta =
             now_.wall + Duration{static_cast<std::int64_t>(static_cast<double>(info.counters.backlog.us) / speed)};
     info.decision_p50_us = decide_ns_.quantile_us(0.5);

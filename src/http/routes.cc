@@ -108,7 +108,7 @@ void list_tasks(Service& service, const Request& request, Reply reply) {
         v1::TaskState value{};
         if (!v1::TaskState_Parse(name, &value) || value == v1::TASK_STATE_UNSPECIFIED)
             return reply(problem_of(Error{
-                Fault::invalid, "state: not one of waiting, assigned, running, succeeded, dead, cancelled, expired"}));
+                Fault::invalid, "state: not one of waiting, assigned, running, paused, succeeded, dead, cancelled, expired"}));
         list.add_states(value);
     }
     list.set_type(std::string(query_of(request, "type")));
@@ -383,7 +383,7 @@ void live_frame(Service& service, std::move_only_function<void(std::string)> don
             frame->add("workers", list);
             // What runs first, then what waits.
             engine::TaskFilter running;
-            running.states = {core::TaskState::running, core::TaskState::assigned};
+            running.states = {core::TaskState::running, core::TaskState::assigned, core::TaskState::paused};
             service.list(running, kLiveTasksMax, "", [&service, frame](Result<engine::TaskPage> page) {
                 auto tasks = std::make_shared<engine::TaskPage>(page ? std::move(*page) : engine::TaskPage{});
                 engine::TaskFilter waiting;

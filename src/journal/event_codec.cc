@@ -40,16 +40,17 @@ void put_shaped(Writer& w, const T& v) {
     [[maybe_unused]] static const T defaults{};
     std::uint64_t present = 0;
     std::uint64_t bit = 1;
-    for_each_member<T>([&](const auto& m) {
-        if (!(v.*m.at == defaults.*m.at)) present |= bit;
+    for_each_bit<T>([&](const auto& m) {
+        if constexpr (Living<decltype(m)>)
+            if (!(v.*m.at == defaults.*m.at)) present |= bit;
         bit <<= 1;
     });
     if (bit > 1) w.varint(present);
     bit = 1;
-    for_each_member<T>([&](const auto& m) {
-        using Type = std::remove_cvref_t<decltype(v.*m.at)>;
-        if constexpr (!std::same_as<Type, bool>)
-            if ((present & bit) != 0) put(w, v.*m.at, m.form);
+    for_each_bit<T>([&](const auto& m) {
+        if constexpr (Living<decltype(m)>)
+            if constexpr (!std::same_as<std::remove_cvref_t<decltype(v.*m.at)>, bool>)
+                if ((present & bit) != 0) put(w, v.*m.at, m.form);
         bit <<= 1;
     });
 }
@@ -96,13 +97,16 @@ void get_shaped(Reader& r, T& v) {
     const std::uint64_t present = kMembers == 0 ? 0 : r.varint();
     if ((present >> kMembers) != 0) r.set_failed();
     std::uint64_t bit = 1;
-    for_each_member<T>([&](const auto& m) {
-        using Type = std::remove_cvref_t<decltype(v.*m.at)>;
+    for_each_bit<T>([&](const auto& m) {
         if ((present & bit) != 0 && !r.failed()) {
-            if constexpr (std::same_as<Type, bool>)
+            if constexpr (!Living<decltype(m)>) {
+                typename std::remove_cvref_t<decltype(m)>::Was gone{};
+                get(r, gone);
+            } else if constexpr (std::same_as<std::remove_cvref_t<decltype(v.*m.at)>, bool>) {
                 v.*m.at = !(v.*m.at);
-            else
+            } else {
                 get(r, v.*m.at, m.form);
+            }
         }
         bit <<= 1;
     });

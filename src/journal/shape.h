@@ -47,6 +47,15 @@ struct Shape;  // has `members`; facts also have `kind` and `name`
 template <class T>
 concept Shaped = requires { Shape<T>::members; };
 
+// A member that went away: its bit stays taken. It is never written; what an older release wrote is read and dropped.
+template <class Type>
+struct Retired {
+    const char* name;
+    using Was = Type;
+};
+template <class Member>
+concept Living = requires(Member m) { m.at; };
+
 #define NEXUS_MEMBER(field) Member{#field, &T::field}
 #define NEXUS_FIXED64(field) Member{#field, &T::field, Form::fixed64}
 
@@ -85,7 +94,7 @@ struct Shape<core::TaskSpec> {
 template <>
 struct Shape<core::HeldAttempt> {
     using T = core::HeldAttempt;
-    static constexpr auto members = std::tuple{NEXUS_MEMBER(task), NEXUS_MEMBER(attempt)};
+    static constexpr auto members = std::tuple{NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(paused)};
 };
 template <>
 struct Shape<core::QueueLimits> {
@@ -112,11 +121,12 @@ struct Shape<core::Config> {
         NEXUS_MEMBER(reconnect_grace), NEXUS_MEMBER(attempts_max), NEXUS_MEMBER(crashes_max),
         NEXUS_MEMBER(backoff_first), NEXUS_MEMBER(backoff_max), NEXUS_MEMBER(ttl), NEXUS_MEMBER(timeout_grace),
         NEXUS_MEMBER(idempotency_window), NEXUS_MEMBER(size_weight_permille), NEXUS_MEMBER(priority_credit_permille),
-        NEXUS_MEMBER(overtake_cap_means), NEXUS_MEMBER(overtake_max), NEXUS_MEMBER(placement), NEXUS_MEMBER(hold_max),
+        NEXUS_MEMBER(overtake_cap_means), NEXUS_MEMBER(overtake_max), NEXUS_MEMBER(placement), Retired<Duration>{"hold_max"},
         NEXUS_MEMBER(breaker), NEXUS_MEMBER(breaker_ratio_permille), NEXUS_MEMBER(speculation),
         NEXUS_MEMBER(speculation_slots_permille), NEXUS_MEMBER(preemption), NEXUS_MEMBER(preemptions_max),
         NEXUS_MEMBER(pause), NEXUS_MEMBER(tasks_max), NEXUS_MEMBER(idempotency_keys_max),
-        NEXUS_MEMBER(fallback_threshold), NEXUS_MEMBER(queues), NEXUS_MEMBER(tenants), NEXUS_MEMBER(types)};
+        NEXUS_MEMBER(fallback_threshold), NEXUS_MEMBER(queues), NEXUS_MEMBER(tenants), NEXUS_MEMBER(types),
+        NEXUS_MEMBER(pause_ratio_permille)};
 };
 
 // The facts. Kind numbers are for ever: a fact that goes away keeps its number, a new one takes the next.
@@ -161,16 +171,24 @@ struct Shape<core::TimePassed> {
     static constexpr std::tuple<> members{};
 };
 
+NEXUS_FACT(AttemptPaused, 22, NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(session), NEXUS_MEMBER(turn),
+           NEXUS_MEMBER(paused), NEXUS_MEMBER(run));
+
 #undef NEXUS_FACT
 #undef NEXUS_FIXED64
 #undef NEXUS_MEMBER
 
-inline constexpr std::uint64_t kKindLast = 21;
+inline constexpr std::uint64_t kKindLast = 22;
+
+template <class Members>
+inline constexpr std::size_t kLiving = 0;
+template <class... Members>
+inline constexpr std::size_t kLiving<const std::tuple<Members...>> = (std::size_t{0} + ... + (Living<Members> ? 1 : 0));
 
 // Every member of every shape is listed, and the kinds of the variant are exactly 1 .. kKindLast.
 template <class T>
 inline constexpr bool kListsAllMembers =
-    std::tuple_size_v<std::remove_cvref_t<decltype(Shape<T>::members)>> == member_count<T>();
+    kLiving<decltype(Shape<T>::members)> == member_count<T>();
 static_assert(kListsAllMembers<Estimate>);
 static_assert(kListsAllMembers<core::Resources>);
 static_assert(kListsAllMembers<core::RetryPolicy>);
@@ -191,10 +209,17 @@ struct FactList<std::variant<Facts...>> {
 static_assert(FactList<core::Fact>::complete, "a fact has a field that is not stored");
 static_assert(FactList<core::Fact>::kinds_seen == (std::uint64_t{1} << (kKindLast + 1)) - 2, "kinds are 1..last");
 
-// Calls f(member) for each member of T, in the order of the bitmap.
+// Calls f(member) for each member of T, in the order of the bitmap, retired ones included.
+template <class T, class F>
+constexpr void for_each_bit(F&& f) {
+    std::apply([&](const auto&... member) { (f(member), ...); }, Shape<T>::members);
+}
+// The same without those.
 template <class T, class F>
 constexpr void for_each_member(F&& f) {
-    std::apply([&](const auto&... member) { (f(member), ...); }, Shape<T>::members);
+    for_each_bit<T>([&](const auto& member) {
+        if constexpr (Living<decltype(member)>) f(member);
+    });
 }
 
 // Is this a value that this release knows? The compiler's switch warning finds a value added elsewhere and not here.

@@ -47,10 +47,14 @@ Result<Contender> make_contender(std::string_view name) {
         made.oracle = true;
         policy.remove_prefix(7);
     }
+    if (policy.ends_with("+pause")) {
+        made.config.pause = true;
+        policy.remove_suffix(6);
+    }
     if (!core::policy_from_name(policy, made.config.policy))
         return fail(Fault::invalid, "policy '" + std::string(name) +
                                         "' is unknown; known are predictive, fcfs, least-loaded, power-of-two, random, "
-                                        "round-robin, nexus-ema, each also as oracle-..., and oracle-srpt");
+                                        "round-robin, nexus-ema, each also as oracle-..., predictive+pause, and oracle-srpt");
     return made;
 }
 

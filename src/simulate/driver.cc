@@ -14,6 +14,7 @@ constexpr std::uint32_t kSampleEvery = 16;         // applies timed: one in so m
 constexpr std::size_t kReviseMax = 64;             // waiting tasks re-estimated at a time
 constexpr double kReviseStep = 0.10;               // a smaller move of an estimate is not worth an event
 constexpr std::uint32_t kNoAttempt = UINT32_MAX;
+constexpr std::uint64_t kPaused = UINT64_MAX;      // in place of the plans of a paused run
 constexpr std::int64_t kGiveUpSpans = 100;         // the run ends after so many spans of the arrivals, whatever waits
 
 bool moved(Duration a, Duration b) {
@@ -29,7 +30,10 @@ struct Running {
     std::uint64_t ends_plan = 0, overdue_plan = 0;
     AttemptId attempt;
     SessionId session;
-    Instant start;
+    Instant start, ends, overdue = kNever;    // kNever: it will not be, or was
+    Instant busy_from;                        // in its slot, for the books
+    Instant paused_at = kNever;               // kNever: it runs
+    Duration paused_for;                      // before that
     Estimate predicted;
     bool fails = false;
 };
@@ -55,8 +59,15 @@ private:
     void carry_out();
     void on(const core::AssignAttempt& assign);
     void on(const core::RevokeAttempt& revoke);
+    void on(const core::PauseAttempt& order);
     void on(const core::AttemptEnded& ended);
     void on(const core::TaskEnded& ended);
+    void plan(std::uint32_t index);
+    void take_slot(Running& here);
+    void leave_slot(const Running& here);
+    Duration ran(const Running& here) const {
+        return (here.paused_at == kNever ? now_ : here.paused_at) - here.start - here.paused_for;
+    }
     void report(std::uint32_t index, core::AttemptOutcome outcome);
     void drop(std::uint32_t index);
     void tell_facts();
@@ -130,6 +141,7 @@ void Driver::carry_out() {
         else if (const auto* over = std::get_if<core::TaskEnded>(&command)) on(*over);
         else if (const auto* revoke = std::get_if<core::RevokeAttempt>(&command)) on(*revoke);
         else if (const auto* wake = std::get_if<core::WakeAt>(&command)) wake_ = wake->at;
+        else if (const auto* pause = std::get_if<core::PauseAttempt>(&command)) on(*pause);
         else if (const auto* requeued = std::get_if<core::TaskRequeued>(&command))
             waiting_ += requeued->reason == core::WaitReason::capacity ? 1 : 0;
     }
@@ -152,23 +164,64 @@ void Driver::on(const core::AssignAttempt& assign) {
             .session = assign.session, .start = now_};
     attempt_of_[task] = index;
     if (here.next_of_task == kNoAttempt && waiting_ > 0) --waiting_;
-    if (free_slots_[worker] > 0) --free_slots_[worker], --free_total_;
+    take_slot(here);
     ++record_.workers[worker].assigned;
 
     here.predicted = foresight_.estimate(task, static_cast<std::int32_t>(worker), now_);
     Duration run = world_.run_time(task, worker, assign.number, now_);
     here.fails = world_.trouble_of(worker, TroubleKind::fails, now_) != nullptr;
     if (here.fails) run.us = std::max<std::int64_t>(1, run.us / 10);
-    here.ends_plan = queue_.plan(now_ + run, Happening::run_ends, index);
+    here.ends = now_ + run;
     // The worker cannot know that the run will pass its P90; only the plan to notice it is left out when it will not.
-    if (here.predicted.source != EstimateSource::none && run > here.predicted.p90)
-        here.overdue_plan = queue_.plan(now_ + here.predicted.p90, Happening::overdue, index);
+    if (here.predicted.source != EstimateSource::none && run > here.predicted.p90) here.overdue = now_ + here.predicted.p90;
+    plan(index);
     TaskRecord& told = record_.tasks[task];
     if (told.first_start == kNever) {
         told.first_start = now_;
         told.predicted = here.predicted.p50;
     }
     apply(core::AttemptStarted{.task = assign.task, .attempt = here.attempt, .session = here.session});
+}
+
+void Driver::plan(std::uint32_t index) {
+    Running& here = running_[index];
+    here.ends_plan = queue_.plan(here.ends, Happening::run_ends, index);
+    here.overdue_plan = here.overdue == kNever ? 0 : queue_.plan(here.overdue, Happening::overdue, index);
+}
+
+void Driver::take_slot(Running& here) {
+    here.busy_from = now_;
+    if (free_slots_[here.worker] > 0) --free_slots_[here.worker], --free_total_;
+}
+
+void Driver::leave_slot(const Running& here) {
+    if (here.paused_at != kNever) return;
+    const Instant from = std::max(here.busy_from, record_.window_from);
+    const Instant to = std::min(now_, record_.window_to);
+    if (from < to) record_.workers[here.worker].busy = record_.workers[here.worker].busy + (to - from);
+    if (sessions_[here.worker] == here.session) ++free_slots_[here.worker], ++free_total_;
+}
+
+void Driver::on(const core::PauseAttempt& order) {
+    std::uint32_t index = attempt_of_[task_of(order.task)];
+    while (index != kNoAttempt && running_[index].attempt != order.attempt) index = running_[index].next_of_task;
+    if (index == kNoAttempt) return;
+    Running& here = running_[index];
+    if (order.pause) {
+        leave_slot(here);
+        here.paused_at = now_;
+        here.ends_plan = here.overdue_plan = kPaused;
+    } else {
+        const Duration stood = now_ - here.paused_at;
+        here.paused_for = here.paused_for + stood;
+        here.paused_at = kNever;
+        here.ends = here.ends + stood;
+        if (here.overdue != kNever) here.overdue = here.overdue + stood;
+        plan(index);
+        take_slot(here);
+    }
+    apply(core::AttemptPaused{.task = order.task, .attempt = order.attempt, .session = here.session, .turn = order.turn,
+                              .paused = order.pause, .run = ran(here)});
 }
 
 void Driver::on(const core::RevokeAttempt& revoke) {
@@ -187,10 +240,7 @@ void Driver::on(const core::RevokeAttempt& revoke) {
 // Takes a running attempt out of the books, whatever became of it.
 void Driver::drop(std::uint32_t index) {
     Running& here = running_[index];
-    const Instant from = std::max(here.start, record_.window_from);
-    const Instant to = std::min(now_, record_.window_to);
-    if (from < to) record_.workers[here.worker].busy = record_.workers[here.worker].busy + (to - from);
-    if (sessions_[here.worker] == here.session) ++free_slots_[here.worker], ++free_total_;
+    leave_slot(here);
     std::uint32_t* link = &attempt_of_[here.task];
     while (*link != index) link = &running_[*link].next_of_task;
     *link = here.next_of_task;
@@ -202,7 +252,7 @@ void Driver::drop(std::uint32_t index) {
 void Driver::report(std::uint32_t index, core::AttemptOutcome outcome) {
     const Running here = running_[index];
     drop(index);
-    const Duration run = now_ - here.start;
+    const Duration run = ran(here);
     if (outcome != core::AttemptOutcome::succeeded) {
         ++record_.wasted_attempts;
         record_.wasted = record_.wasted + run;
@@ -307,7 +357,7 @@ void Driver::join(std::uint32_t worker) {
     if (!world_.cluster.affinity.empty()) labels.emplace_back("hw", "hw" + std::to_string(what.hardware + 1));
     if (what.zone > 0) labels.emplace_back("zone", "z" + std::to_string(what.zone));
     apply(core::WorkerJoined{.name = what.name, .session = sessions_[worker], .labels = std::move(labels),
-                             .slots = what.slots, .offered = std::move(offered)});
+                             .slots = what.slots, .offered = std::move(offered), .can_pause = true});
     MUST(core_.find_worker(what.name) == WorkerNo{worker});
     foresight_.oracle_facts(worker, now_, facts_);
     apply_facts();
@@ -320,8 +370,8 @@ void Driver::begin_trouble(const Trouble& trouble) {
             if (running_[index].ends_plan == 0 || running_[index].worker != trouble.worker) continue;
             const Running lost = running_[index];
             drop(index);
-            record_.wasted = record_.wasted + (now_ - lost.start);
-            foresight_.learn(lost.task, lost.worker, lost.predicted, predict::RunEnd::censored, now_ - lost.start, now_);
+            record_.wasted = record_.wasted + ran(lost);
+            foresight_.learn(lost.task, lost.worker, lost.predicted, predict::RunEnd::censored, ran(lost), now_);
         }
         free_total_ -= free_slots_[trouble.worker];
         free_slots_[trouble.worker] = 0;
@@ -414,8 +464,10 @@ void Driver::happen(const Planned& planned) {
         if (running_[planned.index].ends_plan == planned.number) end_run(planned.index);
         return;
     case Happening::overdue:
-        if (const Running& here = running_[planned.index]; here.overdue_plan == planned.number)
+        if (Running& here = running_[planned.index]; here.overdue_plan == planned.number) {
+            here.overdue = kNever;
             foresight_.overdue(here.task, here.worker, here.predicted);
+        }
         return;
     case Happening::trouble_starts: return begin_trouble(world_.cluster.troubles[planned.index]);
     case Happening::trouble_ends: return finish_trouble(world_.cluster.troubles[planned.index]);

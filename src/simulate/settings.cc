@@ -24,7 +24,7 @@ Result<void> set_config(core::Config& config, const std::string& name, const std
         config.placement = value == "fastest" ? core::Placement::fastest : core::Placement::balanced;
         return {};
     }
-    const bool flag = name == "breaker" || name == "speculation";
+    const bool flag = name == "breaker" || name == "speculation" || name == "pause";
     Result<double> number = number_of(name, value, flag ? 1 : 100'000);
     if (!number) return std::unexpected(std::move(number).error());
     const auto permille = static_cast<std::uint32_t>(std::llround(*number * 1000));
@@ -34,10 +34,12 @@ Result<void> set_config(core::Config& config, const std::string& name, const std
     else if (name == "overtake-max-s") config.overtake_max = milliseconds(permille);
     else if (name == "breaker") config.breaker = *number != 0;
     else if (name == "breaker-ratio") config.breaker_ratio_permille = permille;
+    else if (name == "pause") config.pause = *number != 0;
+    else if (name == "pause-ratio") config.pause_ratio_permille = permille;
     else if (name == "speculation") config.speculation = *number != 0;
     else
         return fail(Fault::invalid, "setting '" + name + "' is unknown; known are size-weight, credit, overtake-cap, "
-                                    "overtake-max-s, placement, breaker, breaker-ratio, speculation");
+                                    "overtake-max-s, placement, breaker, breaker-ratio, speculation, pause, pause-ratio");
     return {};
 }
 

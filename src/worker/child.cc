@@ -164,8 +164,9 @@ public:
             if (fd >= 0) set_nonblocking(fd);
     }
 
-    ChildEnd follow(int stop) {
-        while (!wait_for_something(stop)) continue;
+    ChildEnd follow(ChildStop& stop) {
+        while (!wait_for_something(stop.descriptor())) continue;
+        stop.group_ended();
         // The leader is dead but not reaped, so its group's number cannot belong to anyone else yet.
         ::kill(-pid_, SIGKILL);
         // What the killed group wrote before is in the pipes. A process that left the group may hold them open: it is
@@ -250,6 +251,21 @@ ChildStop::~ChildStop() {
 }
 void ChildStop::ask() { write(kAsked); }
 void ChildStop::kill() { write(kKill); }
+bool ChildStop::pause(bool still) {
+    const std::lock_guard lock(mutex_);
+    if (group_ < 0) return false;
+    still_ = still;
+    return group_ == 0 || ::kill(-group_, still ? SIGSTOP : SIGCONT) == 0;
+}
+void ChildStop::group_started(int group) {
+    const std::lock_guard lock(mutex_);
+    group_ = group;
+    if (still_) ::kill(-group_, SIGSTOP);
+}
+void ChildStop::group_ended() {
+    const std::lock_guard lock(mutex_);
+    group_ = -1;
+}
 void ChildStop::write(std::uint64_t value) {
     [[maybe_unused]] const auto written = ::write(event_, &value, sizeof(value));
 }
@@ -298,7 +314,8 @@ Result<ChildEnd> run_child(const ChildSpec& spec, ChildStop& stop, Guard* guard)
     if (in) in->read.close();
     Follower follower(spec, pid, own_peak_kib, std::move(process), in ? std::move(in->write) : Descriptor(), std::move(out->read),
                       std::move(err->read));
-    ChildEnd end = follower.follow(stop.descriptor());
+    stop.group_started(pid);
+    ChildEnd end = follower.follow(stop);
     if (guard != nullptr) guard->forget(pid);
     return end;
 }

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ namespace nexus::worker {
 
 class Guard;
 
-// Ends a running child from outside. It may be told before the child starts: then the child ends at once.
+// Ends a running child from outside, or has it stand still. It may be told before the child starts: then the child ends
+// at once, or stands still from its start.
 class ChildStop {
 public:
     ChildStop();
@@ -31,11 +33,20 @@ public:
 
     void ask();    // SIGTERM to the group, SIGKILL after the grace
     void kill();   // SIGKILL to the group
+    // SIGSTOP or SIGCONT to the group. False when the child has ended.
+    bool pause(bool still);
+
+    // For run_child(): the group is there, and is gone. In between pause() reaches it.
+    void group_started(int group);
+    void group_ended();
     int descriptor() const { return event_; }
 
 private:
     void write(std::uint64_t value);
     int event_ = -1;
+    std::mutex mutex_;  // guards what follows
+    int group_ = 0;     // 0 = not yet, -1 = no more
+    bool still_ = false;
 };
 
 struct ChildSpec {

@@ -32,6 +32,7 @@ struct WorkerFlags {
     std::string memory;
     std::string drain_limit = "30s";
     std::string stop_grace = "2s";
+    bool no_pause = false;
     bool quiet = false;
 };
 
@@ -59,7 +60,7 @@ Result<ExecRules> rules_of(const WorkerFlags& flags) {
 }
 
 Result<WorkerOptions> options_of(const WorkerFlags& flags) {
-    WorkerOptions options{.name = flags.name, .target = flags.server, .slots = flags.slots, .version = "nexus"};
+    WorkerOptions options{.name = flags.name, .target = flags.server, .slots = flags.slots, .can_pause = !flags.no_pause, .version = "nexus"};
     for (const std::string& label : flags.labels) {
         const std::size_t equals = label.find('=');
         if (equals == std::string::npos || equals == 0) return fail(Fault::invalid, "--label " + label + ": expected name=value");
@@ -123,6 +124,7 @@ void add_worker(CLI::App& root, int& exit_code) {
     verb->add_option("--memory", flags->memory, "Memory offered to tasks that ask for some, e.g. 8GiB");
     verb->add_option("--drain-limit", flags->drain_limit, "After SIGTERM: how long running tasks may go on")->capture_default_str();
     verb->add_option("--stop-grace", flags->stop_grace, "From SIGTERM to SIGKILL for a cancelled program")->capture_default_str();
+    verb->add_flag("--no-pause", flags->no_pause, "Programs here may not be stopped in between (see scheduler.pause)");
     verb->add_flag("--quiet,-q", flags->quiet, "Say nothing about connections");
     verb->footer(
         "Examples:\n"

@@ -92,6 +92,7 @@ Handler exec_handler(ExecRules rules, ExecOptions options, Guard* guard) {
         if (!task.traceparent().empty()) exec.variables.push_back("TRACEPARENT=" + task.traceparent());
         const auto stop = std::make_shared<ChildStop>();  // also the callback's, which lives as long as the attempt
         task.on_cancel([stop](CancelReason reason) { reason == CancelReason::fenced ? stop->kill() : stop->ask(); });
+        task.on_pause([stop](bool still) { return stop->pause(still); });
         return run_exec(exec, rules, options, *stop, guard);
     };
 }

@@ -9,6 +9,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -235,6 +237,44 @@ TEST_CASE("a stop takes the whole process group, grandchildren included") {
     CHECK(held.all_gone());
     CHECK_EQ(outcome.kind(), Outcome::Kind::cancelled);
     CHECK_EQ(Json::parse(outcome.result())["signal"], SIGTERM);
+}
+
+TEST_CASE("a paused group stands still, goes on, and can be stopped while it does not") {
+    const auto state_of = [](const std::string& pid) {
+        std::ifstream in("/proc/" + pid + "/stat");
+        const std::string text(std::istreambuf_iterator<char>(in), {});
+        const std::size_t at = text.rfind(") ");
+        return at == std::string::npos ? '?' : text[at + 2];
+    };
+    const auto becomes = [&](const std::string& pid, bool still) {
+        for (int n = 0; n < 1000 && (state_of(pid) == 'T') != still; ++n)
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        return (state_of(pid) == 'T') == still;
+    };
+    Scratch scratch;
+    ChildStop stop;
+    CHECK(stop.pause(true));  // before there is a child
+    Outcome outcome = Outcome::success();
+    std::thread runner([&] {
+        const std::string script = "exec 3>" + scratch.fifo + "; sleep 100 & echo $$ >&3; echo $! >&3; wait";
+        outcome = run_exec({.payload = shell(script)}, kAnything, {}, stop, nullptr);
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    CHECK(stop.pause(false));
+    Held held(scratch.fifo);
+    const std::string leader = held.line();
+    const std::string other = held.line();
+    for (int n = 0; n < 3; ++n) {
+        CHECK(stop.pause(true));
+        CHECK(becomes(leader, true));
+        CHECK(becomes(other, true));
+        CHECK(stop.pause(n == 2));
+        CHECK(becomes(other, n == 2));
+    }
+    stop.ask();
+    runner.join();
+    CHECK_EQ(outcome.kind(), Outcome::Kind::cancelled);
+    CHECK_FALSE(stop.pause(true));
 }
 
 TEST_CASE("who ignores SIGTERM is killed after the grace; who uses it to clean up is heard") {

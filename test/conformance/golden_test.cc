@@ -1,4 +1,4 @@
-// Bytes that a release wrote stay readable for ever: test/golden/journal_v1.txt holds, for each kind of event and for a
+// Bytes that a release wrote stay readable for ever: test/golden/journal_vN.txt holds, for each kind of event and for a
 // batch and a snapshot, what it means and its bytes. The file of a version is written once, by
 //
 //     NEXUS_WRITE_GOLDEN=1 conformance_test -ts=golden
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include <fstream>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -75,6 +76,13 @@ void write_golden(const std::string& path) {
     out << meaning(snapshot) << '\t' << hex(encode_snapshot(snapshot)) << '\n';
 }
 
+// Without the members that are retired by now: what they said is read and dropped.
+std::string living(std::string meaning) {
+    static const std::regex retired(R"("hold_max":-?[0-9]+,?)");
+    static const std::regex last(",}");
+    return std::regex_replace(std::regex_replace(meaning, retired, ""), last, "}");
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("golden");
@@ -91,7 +99,7 @@ TEST_CASE("the bytes of every released format version are read as they were mean
         while (std::getline(in, line)) {
             const std::size_t tab = line.find('\t');
             REQUIRE_NE(tab, std::string::npos);
-            const std::string want = line.substr(0, tab);
+            const std::string want = living(line.substr(0, tab));
             const std::string bytes = unhex(std::string_view(line).substr(tab + 1));
             CAPTURE(want);
             if (want.starts_with("batch ")) {

@@ -179,6 +179,8 @@ private:
         if (verb == "clear") return OverrideCleared{std::stoull(arg(0))};
         const auto [id, attempt_id] = attempt(arg(0));
         const SessionId from = session(option("from", worker_of_[arg(0)]));
+        if (verb == "paused" || verb == "running")
+            return AttemptPaused{id, attempt_id, from, number("turn", 1), verb == "paused", {span("run", "-1us")}};
         if (verb == "started") return AttemptStarted{id, attempt_id, from};
         AttemptFinished finished{.task = id,
                                  .attempt = attempt_id,
@@ -200,6 +202,7 @@ private:
         spec.priority = static_cast<std::uint8_t>(number("priority", 5));
         spec.idempotent = flag("idempotent");
         spec.exclusive = flag("exclusive");
+        spec.preemptible = flag("preemptible");
         spec.run_at = {span("run_at")};
         spec.deadline = {span("deadline")};
         spec.timeout = {span("timeout")};
@@ -210,6 +213,7 @@ private:
         spec.labels_preferred = labels("prefers");
         spec.pinned_worker = option("on");
         spec.resources.cpu_milli = number("cpu", 0);
+        spec.resources.memory_bytes = number("memory", 0);
         spec.concurrency_key = option("concurrency");
         spec.concurrency_max = number("most", 1);
         spec.ordering_key = option("ordering");
@@ -231,6 +235,10 @@ private:
         config.breaker = option("breaker", "on") == "on";
         config.speculation = option("speculation", "on") == "on";
         config.speculation_slots_permille = number("copies_permille", config.speculation_slots_permille);
+        config.preemption = option("preemption", config.preemption ? "on" : "off") == "on";
+        config.preemptions_max = number("preemptions", config.preemptions_max);
+        config.pause = option("pause", config.pause ? "on" : "off") == "on";
+        config.pause_ratio_permille = number("pause_ratio", config.pause_ratio_permille / 1000) * 1000;
         config.idempotency_keys_max = number("keys", static_cast<std::uint32_t>(config.idempotency_keys_max));
         config.tasks_max = number("tasks", static_cast<std::uint32_t>(config.tasks_max));
         if (options_.contains("queue"))
@@ -249,13 +257,16 @@ private:
                             .session = {++last_session_},
                             .labels = labels("labels"),
                             .slots = number("slots", 1),
-                            .types = list("types")};
-        joined.offered = {
-            .cpu_milli = options_.contains("cpu") ? number("cpu", 0) : -1, .memory_bytes = -1, .gpu_milli = -1};
-        for (const std::string& name : list("holds")) {
-            const auto [id, attempt_id] = attempt(name);
-            joined.held.push_back({id, attempt_id});
-        }
+                            .types = list("types"),
+                            .can_pause = flag("can_pause")};
+        joined.offered = {.cpu_milli = options_.contains("cpu") ? number("cpu", 0) : -1,
+                          .memory_bytes = options_.contains("memory") ? number("memory", 0) : -1,
+                          .gpu_milli = -1};
+        for (const bool paused : {false, true})
+            for (const std::string& name : list(paused ? "holds_paused" : "holds")) {
+                const auto [id, attempt_id] = attempt(name);
+                joined.held.push_back({id, attempt_id, paused});
+            }
         sessions_[arg(0)] = joined.session;
         return joined;
     }
@@ -281,6 +292,9 @@ private:
     std::string say(const RevokeAttempt& c) const {
         static constexpr const char* reasons[] = {"", "cancelled", "superseded", "timed_out", "preempted"};
         return "revoke " + attempt_name(c.attempt) + " " + reasons[static_cast<unsigned>(c.reason)];
+    }
+    std::string say(const PauseAttempt& c) const {
+        return (c.pause ? "pause " : "resume ") + attempt_name(c.attempt) + " turn " + std::to_string(c.turn);
     }
     std::string say(const WelcomeWorker& c) const {
         std::string text = "welcome " + std::string(scheduler_.worker(c.worker).name);

@@ -17,6 +17,24 @@ void Attempt::cancel(CancelReason reason) {
     changed_.notify_all();
 }
 
+bool Attempt::set_paused(bool pause) {
+    std::unique_lock lock(mutex_);
+    const auto callback = pause_callback_;
+    if (!callback || paused_ == pause) return paused_;
+    calling_ = true;
+    lock.unlock();
+    const bool done = callback(pause);
+    lock.lock();
+    calling_ = false;
+    changed_.notify_all();
+    if (!done) return paused_;
+    paused_ = pause;
+    const auto now = std::chrono::steady_clock::now();
+    if (pause) paused_at_ = now;
+    else if (began_at_) *began_at_ += now - paused_at_;
+    return paused_;
+}
+
 CancelReason Attempt::cancel_reason() const {
     const std::lock_guard lock(mutex_);
     return reason_;
@@ -38,6 +56,11 @@ void Attempt::on_cancel(std::function<void(CancelReason)> callback) {
     callback(reason);
 }
 
+void Attempt::on_pause(std::function<bool(bool)> callback) {
+    const std::lock_guard lock(mutex_);
+    pause_callback_ = std::move(callback);
+}
+
 std::optional<Context::Steady> Attempt::deadline() const {
     const std::lock_guard lock(mutex_);
     if (assignment_.timeout <= Micros(0) || !began_at_) return std::nullopt;
@@ -52,6 +75,7 @@ void Attempt::began(Context::Steady now) {
 void Attempt::ended() {
     std::unique_lock lock(mutex_);
     callbacks_.clear();
+    pause_callback_ = nullptr;
     changed_.wait(lock, [&] { return !calling_; });
 }
 
@@ -96,6 +120,7 @@ bool Context::cancelled() const { return attempt_.cancel_reason() != CancelReaso
 CancelReason Context::cancel_reason() const { return attempt_.cancel_reason(); }
 bool Context::wait_cancelled(Micros timeout) const { return attempt_.wait_cancelled(timeout); }
 void Context::on_cancel(std::function<void(CancelReason)> callback) { attempt_.on_cancel(std::move(callback)); }
+void Context::on_pause(std::function<bool(bool)> callback) { attempt_.on_pause(std::move(callback)); }
 void Context::progress(double fraction, std::string note) { attempt_.progress(fraction, std::move(note)); }
 
 }  // namespace nexus

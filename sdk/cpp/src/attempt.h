@@ -36,11 +36,14 @@ public:
 
     // The loop's side. cancel() runs the handler's callbacks on the caller's thread; only the first one counts.
     void cancel(CancelReason reason);
+    // Has the handler stand still or go on, by its callback. Returns whether it stands still now.
+    bool set_paused(bool pause);
 
     // The handler's side.
     CancelReason cancel_reason() const;
     bool wait_cancelled(Micros timeout) const;
     void on_cancel(std::function<void(CancelReason)> callback);
+    void on_pause(std::function<bool(bool)> callback);
     void progress(double fraction, std::string note) { on_progress_(fraction, std::move(note)); }
     std::optional<Context::Steady> deadline() const;
 
@@ -56,8 +59,11 @@ private:
     mutable std::condition_variable changed_;
     CancelReason reason_ = CancelReason::none;
     std::vector<std::function<void(CancelReason)>> callbacks_;
+    std::function<bool(bool)> pause_callback_;
     bool calling_ = false;
-    std::optional<Context::Steady> began_at_;
+    bool paused_ = false;
+    std::optional<Context::Steady> began_at_;  // later by what it stood still
+    Context::Steady paused_at_;
 };
 
 }  // namespace nexus::sdk

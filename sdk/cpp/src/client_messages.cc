@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view kFailureNames[] = {"invalid", "not_found",   "conflict", "failed_state",
                                               "exhausted", "denied",    "unsupported", "unknown"};
 constexpr std::string_view kStateNames[] = {"unspecified", "waiting", "assigned",  "running",
-                                            "succeeded",   "dead",    "cancelled", "expired"};
+                                            "succeeded",   "dead",    "cancelled", "expired", "paused"};
 
 Calendar calendar(std::int64_t unix_us) { return Calendar(Micros(unix_us)); }
 std::int64_t unix_us(Calendar at) { return at.time_since_epoch().count(); }
@@ -171,7 +171,7 @@ TaskView to_view(v1::Task&& task) {
                   .tenant = task.tenant(),
                   .queue = task.queue(),
                   .priority = task.priority(),
-                  .state = task.state() <= v1::TASK_STATE_EXPIRED ? static_cast<TaskState>(task.state())
+                  .state = task.state() < v1::TaskState_ARRAYSIZE ? static_cast<TaskState>(task.state())
                                                                   : TaskState::unspecified,
                   .submitted = calendar(task.submitted_unix_us()),
                   .finished = calendar(task.finished_unix_us()),

@@ -21,7 +21,9 @@ void fill(v1::Hello& to, const HelloEntry& hello, const Identity& identity) {
         entry.set_task_id(held.task_id);
         entry.set_attempt_id(held.attempt_id);
         entry.set_finished(held.finished);
+        entry.set_paused(held.paused);
     }
+    to.set_can_pause(identity.can_pause);
     to.set_version(identity.version);
     to.set_hostname(identity.hostname);
 }
@@ -67,6 +69,14 @@ v1::WorkerMessage to_message(const Outbound& out, const Identity& identity, cons
         v1::Started& entry = *message.add_started();
         entry.set_task_id(started.task_id);
         entry.set_attempt_id(started.attempt_id);
+    }
+    for (const PausedEntry& paused : out.paused) {
+        v1::Paused& entry = *message.add_paused();
+        entry.set_task_id(paused.task_id);
+        entry.set_attempt_id(paused.attempt_id);
+        entry.set_turn(paused.turn);
+        entry.set_paused(paused.paused);
+        entry.set_run_us(paused.run.count());
     }
     for (const ProgressEntry& progress : out.progress) {
         v1::Progress& entry = *message.add_progress();

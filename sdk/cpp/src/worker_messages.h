@@ -14,6 +14,7 @@ struct Identity {
     std::map<std::string, std::string> labels;
     std::optional<ResourceRequest> resources;
     std::vector<std::string> types;  // empty = any
+    bool can_pause = false;
 };
 struct Load {
     double cpu_usage = 0;     // 0..1

@@ -11,6 +11,9 @@ namespace {
 // How long a goodbye may take to be read by the server before the worker ends anyway.
 constexpr Micros kGoodbyeLimit = std::chrono::seconds(1);
 
+// Handlers that stand still keep their threads: the server pauses no more of them than this.
+constexpr std::size_t kPausedMax = 4;
+
 // What the server says to the older of two sessions of one name.
 constexpr std::string_view kReplaced = "took over";
 
@@ -54,12 +57,13 @@ void WorkerRuntime::Inbox::post(Event event) {
 
 WorkerRuntime::WorkerRuntime(WorkerOptions options, std::shared_ptr<Clock> clock, std::uint64_t seed)
     : options_(std::move(options)), clock_(std::move(clock)), state_(rules_of(options_), seed),
-      pool_(std::max(options_.slots, 1U)) {
+      pool_(std::max(options_.slots, 1U) + (options_.can_pause ? kPausedMax : 0)) {
     identity_.hostname = host_name();
     identity_.name = options_.name.empty() ? identity_.hostname + "-" + std::to_string(getpid()) : options_.name;
     identity_.version = options_.version;
     identity_.labels = options_.labels;
     identity_.resources = options_.resources;
+    identity_.can_pause = options_.can_pause;
 }
 
 WorkerRuntime::~WorkerRuntime() {
@@ -124,6 +128,11 @@ void WorkerRuntime::carry_out(const Action& action) {
         case Action::What::cancel:
             if (attempt != attempts_.end()) attempt->second->cancel(action.reason);
             return;
+        case Action::What::pause:
+        case Action::What::resume: {
+            const bool paused = attempt != attempts_.end() && attempt->second->set_paused(action.what == Action::What::pause);
+            return state_.handler_paused(clock_->now(), action.attempt_id, paused);
+        }
         case Action::What::drop:
             if (attempt != attempts_.end()) attempts_.erase(attempt);
             return;
@@ -262,6 +271,10 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
     if (message.has_heartbeat_ack()) state_.heartbeat_acknowledged(now, message.heartbeat_ack().sequence());
     for (const v1::Revoke& revoke : message.revoke())
         state_.revoked(now, revoke.attempt_id(), static_cast<Revocation>(revoke.reason()), Micros(revoke.grace_us()));
+    for (const v1::Pause& pause : message.pause()) {
+        state_.pause_asked(now, pause.attempt_id(), pause.turn(), !pause.resume());
+        carry_out();  // before what is assigned takes the place
+    }
     for (v1::Assign& assign : *message.mutable_assign()) {
         Assignment assignment = to_assignment(std::move(assign));
         const Assigned told{.task_id = assignment.task_id, .attempt_id = assignment.attempt_id,

@@ -108,6 +108,7 @@ void WorkerState::go_down(Micros now, Micros delay) {
     reconnect_at_ = after(now, delay);
     hello_due_ = heartbeat_due_ = false;
     started_unsent_.clear();
+    paused_unsent_.clear();
     finished_unsent_.clear();
     progress_unsent_.clear();
     for (auto& [id, held] : held_) held.progress_new = false;
@@ -183,6 +184,40 @@ void WorkerState::revoked(Micros now, std::string_view attempt_id, Revocation re
     settle(now);
 }
 
+void WorkerState::pause_asked(Micros now, std::string_view attempt_id, std::uint32_t turn, bool pause) {
+    const auto at = held_.find(attempt_id);
+    if (over_ || at == held_.end()) return;
+    Held& held = at->second;
+    if (!held.handler_running || !held.told || held.report || held.cancel != CancelReason::none) return;
+    held.turn = turn;
+    if (held.paused == pause) return handler_paused(now, attempt_id, pause);
+    actions_.push_back({.what = pause ? Action::What::pause : Action::What::resume, .attempt_id = at->first});
+}
+
+void WorkerState::handler_paused(Micros now, std::string_view attempt_id, bool paused) {
+    const auto at = held_.find(attempt_id);
+    if (at == held_.end() || !at->second.handler_running || at->second.cancel != CancelReason::none) return;
+    set_paused(now, at, paused);
+    if (link_ == Link::up) paused_unsent_.push_back(at->first);
+    settle(now);
+}
+
+void WorkerState::set_paused(Micros now, Table::iterator at, bool paused) {
+    Held& held = at->second;
+    if (held.paused == paused) return;
+    held.paused = paused;
+    if (paused) {
+        ++handlers_paused_;
+        held.paused_at = now;
+        held.timeout_left = held.timer == kNever ? kNever : held.timer - now;
+        set_timer(at, kNever);
+    } else {
+        --handlers_paused_;
+        held.paused_for += now - held.paused_at;
+        set_timer(at, held.timeout_left == kNever ? kNever : after(now, held.timeout_left));
+    }
+}
+
 void WorkerState::report_acknowledged(Micros now, std::string_view attempt_id) {
     const auto at = held_.find(attempt_id);
     if (at == held_.end() || !at->second.report) return;
@@ -196,6 +231,7 @@ void WorkerState::handler_ended(Micros now, std::string_view attempt_id, const O
     const auto at = held_.find(attempt_id);
     if (at == held_.end() || !at->second.handler_running) return;
     Held& held = at->second;
+    set_paused(now, at, false);
     held.handler_running = false;
     --handlers_running_;
     if (held.withheld) --slots_withheld_;
@@ -225,7 +261,7 @@ Report WorkerState::conclude(const Held& held, const Outcome& outcome, Micros ru
                   .result = outcome.result(),
                   .error = outcome.error(),
                   .retryable = outcome.retryable(),
-                  .run = std::max(run, Micros(0)),
+                  .run = std::max(run - held.paused_for, Micros(0)),
                   .peak_memory_bytes = outcome.peak_memory_bytes()};
     const bool asked_to_stop = held.cancel != CancelReason::none;
     const bool gave_up_unasked = report.ending == Ending::cancelled;
@@ -290,6 +326,8 @@ void WorkerState::cancel(Micros now, Table::iterator at, CancelReason reason, Mi
     Held& held = at->second;
     if (held.cancel == CancelReason::none) {
         held.cancel = reason;
+        if (held.paused) actions_.push_back({.what = Action::What::resume, .attempt_id = at->first});
+        set_paused(now, at, false);
         actions_.push_back({.what = Action::What::cancel, .attempt_id = at->first, .reason = reason});
         set_timer(at, after(now, grace));
     }
@@ -327,7 +365,7 @@ bool WorkerState::task_runs_here(const Held& wanted) const {
 
 void WorkerState::start_queued(Micros now) {
     if (link_ != Link::up || fenced_) return;
-    for (std::size_t i = 0; i < queue_.size() && handlers_running_ < rules_.slots;) {
+    for (std::size_t i = 0; i < queue_.size() && handlers_running_ - handlers_paused_ < rules_.slots;) {
         const auto at = held_.find(queue_[i]);
         Held& held = at->second;
         if (held.exclusive && task_runs_here(held)) {  // an older attempt has not returned yet
@@ -337,6 +375,7 @@ void WorkerState::start_queued(Micros now) {
         queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(i));
         held.queued = false;
         held.handler_running = true;
+        held.started_at = now;
         ++handlers_running_;
         set_timer(at, held.timeout > Micros(0) ? after(now, held.timeout) : kNever);
         started_unsent_.push_back(at->first);
@@ -431,7 +470,7 @@ bool WorkerState::has_outbound() const {
     if (over_) return false;
     if (link_ == Link::opening) return hello_due_;
     if (link_ != Link::up) return false;
-    return !started_unsent_.empty() || !finished_unsent_.empty() || heartbeat_due_ || progress_due_ ||
+    return !started_unsent_.empty() || !paused_unsent_.empty() || !finished_unsent_.empty() || heartbeat_due_ || progress_due_ ||
            may_say_goodbye() || capacity_told_ != capacity_now();
 }
 
@@ -442,13 +481,20 @@ Outbound WorkerState::take_outbound(Micros now) {
         capacity_told_ = CapacityEntry{.slots = capacity_now().slots, .draining = false};
         out.hello = HelloEntry{.slots = capacity_told_->slots};
         for (const auto& [id, held] : held_)
-            if (held.told) out.hello->held.push_back({held.task_id, id, held.report.has_value()});
+            if (held.told) out.hello->held.push_back({held.task_id, id, held.report.has_value(), held.paused});
         hello_due_ = false;
         hello_at_ = now;
         return out;
     }
     for (const std::string& id : std::exchange(started_unsent_, {}))
         if (const auto at = held_.find(id); at != held_.end()) out.started.push_back({at->second.task_id, id});
+    for (const std::string& id : std::exchange(paused_unsent_, {})) {
+        const auto at = held_.find(id);
+        if (at == held_.end() || !at->second.handler_running) continue;
+        const Held& held = at->second;
+        const Micros run = (held.paused ? held.paused_at : now) - held.started_at - held.paused_for;
+        out.paused.push_back({held.task_id, id, held.turn, held.paused, run});
+    }
     take_finished(out);
     if (progress_due_) take_progress(now, out);
     if (capacity_told_ != capacity_now()) out.capacity = capacity_told_ = capacity_now();

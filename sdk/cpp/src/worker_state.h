@@ -6,7 +6,8 @@
 //   Pure      no clock, thread, I/O or protobuf; time arrives with each call, microseconds since any fixed origin, and
 //             never goes backwards. Jitter comes from the seed
 //   Total     every call is legal in every state; a late, repeated or unknown one changes nothing
-//   Bounded   holds at most 2 x slots unfinished attempts, and one report for each attempt that ended unacknowledged
+//   Bounded   holds at most 2 x slots unfinished attempts, those that stand paused by order of the server, and one report
+//             for each attempt that ended unacknowledged
 //   One owner not thread-safe; the runtime's loop (or a simulation) is the only caller
 //
 // After each call, or several: carry out take_actions() in order; write take_outbound() once the last write has ended and
@@ -19,6 +20,7 @@
 //     cancels `exclusive` attempts and gives the stream up
 //   - a handler that succeeds is a success, even when it was asked to stop meanwhile: the server has the last word
 //   - a handler that outlives its cancel by the grace is reported as ended; its slot is withheld until it returns
+//   - a paused attempt has no slot; its run time and timeout stand still. It goes on when it is cancelled
 
 #include <chrono>
 #include <cstdint>
@@ -88,6 +90,7 @@ struct HeldEntry {
     std::string task_id;
     std::string attempt_id;
     bool finished = false;
+    bool paused = false;
 };
 struct StartedEntry {
     std::string task_id;
@@ -98,6 +101,13 @@ struct ProgressEntry {
     std::string attempt_id;
     double fraction = 0;
     std::string note;
+};
+struct PausedEntry {
+    std::string task_id;
+    std::string attempt_id;
+    std::uint32_t turn = 0;
+    bool paused = false;
+    Micros run{0};  // so far
 };
 struct CapacityEntry {
     std::uint32_t slots = 1;
@@ -112,6 +122,7 @@ struct HelloEntry {
 struct Outbound {
     std::optional<HelloEntry> hello;
     std::vector<StartedEntry> started;
+    std::vector<PausedEntry> paused;
     std::vector<ProgressEntry> progress;
     std::vector<const Report*> finished;
     std::optional<CapacityEntry> capacity;
@@ -127,6 +138,8 @@ struct Action {
         close_stream,  // cancel it; nothing it still delivers may be handed in
         start,         // run the handler of the attempt; answer with handler_ended()
         cancel,        // ask the handler of the attempt to stop, for `reason`
+        pause,         // let the handler stand still; answer with handler_paused()
+        resume,        // let it go on; the same
         drop,          // nothing will be asked about the attempt any more: forget its payload
         stop,          // run() returns `exit_code`, once a goodbye (if any) is written
     };
@@ -150,6 +163,7 @@ public:
     void welcomed(Micros now, const Welcomed& welcome);
     void assigned(Micros now, const Assigned& assignment);
     void revoked(Micros now, std::string_view attempt_id, Revocation reason, Micros grace);
+    void pause_asked(Micros now, std::string_view attempt_id, std::uint32_t turn, bool pause);
     void report_acknowledged(Micros now, std::string_view attempt_id);
     void heartbeat_acknowledged(Micros now, std::uint64_t sequence);
     void drain_asked(Micros now);      // by the server; a later assignment ends it
@@ -159,6 +173,7 @@ public:
 
     // Handlers.
     void handler_ended(Micros now, std::string_view attempt_id, const Outcome& outcome, Micros run);
+    void handler_paused(Micros now, std::string_view attempt_id, bool paused);
     void progressed(Micros now, std::string_view attempt_id, double fraction, std::string note);
 
     // The owner. A second stop cancels what still runs.
@@ -188,6 +203,12 @@ private:
         CancelReason cancel = CancelReason::none;
         Micros timeout{0};
         Micros timer = kNever;         // queued: start by; running: timeout; cancelled: end of the grace
+        Micros started_at{0};
+        bool paused = false;
+        std::uint32_t turn = 0;        // of the last order to pause or go on
+        Micros paused_at{0};
+        Micros paused_for{0};          // before that
+        Micros timeout_left{0};        // while paused
         std::optional<Report> report;  // set when it ended; kept until acknowledged
         bool progress_new = false;
         double progress = 0;
@@ -200,6 +221,7 @@ private:
     void start_queued(Micros now);
     bool task_runs_here(const Held& wanted) const;
     void cancel(Micros now, Table::iterator at, CancelReason reason, Micros grace);
+    void set_paused(Micros now, Table::iterator at, bool paused);
     void end(Table::iterator at, Report report);
     void reject(Table::iterator at, std::string_view why);
     void reject_queued(std::string_view why);
@@ -240,9 +262,11 @@ private:
     Table held_;
     std::set<std::pair<Micros, std::string>> timers_;
     std::deque<std::string> queue_;             // exactly the queued attempts, oldest first
-    std::uint32_t handlers_running_ = 0;
+    std::uint32_t handlers_running_ = 0;        // paused ones included
+    std::uint32_t handlers_paused_ = 0;
     std::uint32_t slots_withheld_ = 0;          // handlers that outlived the grace of their cancel
     std::vector<std::string> started_unsent_;   // attempt ids; may name ones that left
+    std::vector<std::string> paused_unsent_;
     std::vector<std::string> finished_unsent_;
     std::vector<std::string> progress_unsent_;
     Micros progress_at_{0};                     // no progress is sent earlier

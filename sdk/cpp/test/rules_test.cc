@@ -35,7 +35,7 @@ struct World {
     }
     // "start a", "cancel a timed_out", "stop 0", ... joined by commas.
     std::string actions() {
-        static constexpr const char* kWords[] = {"open", "close", "start", "cancel", "drop", "stop"};
+        static constexpr const char* kWords[] = {"open", "close", "start", "cancel", "pause", "resume", "drop", "stop"};
         std::string out;
         for (const Action& action : state.take_actions()) {
             if (!out.empty()) out += ", ";
@@ -55,9 +55,12 @@ struct World {
         const auto add = [&text](const std::string& word) { text += (text.empty() ? "" : ", ") + word; };
         if (out.hello) {
             add("hello " + std::to_string(out.hello->slots));
-            for (const HeldEntry& held : out.hello->held) add("held " + held.attempt_id + (held.finished ? " finished" : ""));
+            for (const HeldEntry& held : out.hello->held) add("held " + held.attempt_id + (held.finished ? " finished" : "") + (held.paused ? " paused" : ""));
         }
         for (const StartedEntry& started : out.started) add("started " + started.attempt_id);
+        for (const PausedEntry& p : out.paused)
+            add((p.paused ? "paused " : "running ") + p.attempt_id + " turn " + std::to_string(p.turn) + " after " +
+                std::to_string(p.run.count() / 1000));
         for (const ProgressEntry& p : out.progress) add("progress " + p.attempt_id + " " + std::to_string(p.fraction).substr(0, 4));
         for (const Report* report : out.finished) {
             add("finished " + report->attempt_id + " " + kEndings[static_cast<int>(report->ending)]);
@@ -328,6 +331,88 @@ TEST_CASE("a revoke cancels, and the answer follows what the handler did") {
         world.end(4, "a", row.outcome);
         CHECK_EQ(world.told(4), row.told);
     }
+}
+
+TEST_CASE("a paused attempt gives up its slot; its run time and timeout stand still") {
+    World world(1);
+    world.connect(0);
+    world.assign(1, "long", {.timeout = ms(100)});
+    world.told(1);
+    world.actions();
+    world.state.pause_asked(ms(11), "long", 1, true);
+    CHECK_EQ(world.actions(), "pause long");
+    world.state.handler_paused(ms(11), "long", true);
+    CHECK_EQ(world.told(11), "paused long turn 1 after 10");
+    world.assign(12, "short");
+    CHECK_EQ(world.actions(), "start short");
+    world.told(12);
+    world.time(500);
+    CHECK_EQ(world.actions(), "");
+    world.end(501, "short");
+    world.told(501);
+    world.actions();
+    world.state.pause_asked(ms(511), "long", 2, false);
+    CHECK_EQ(world.actions(), "resume long");
+    world.state.handler_paused(ms(511), "long", false);
+    CHECK_EQ(world.told(512), "running long turn 2 after 11");
+    world.time(600);
+    CHECK_EQ(world.actions(), "");
+    world.time(601);  // 10 ms before and 90 ms after
+    CHECK_EQ(world.actions(), "cancel long timed_out");
+    world.state.handler_ended(ms(602), "long", Outcome::success(), ms(601));
+    world.told(602);
+    CHECK_EQ(world.last.run, ms(101));
+}
+
+TEST_CASE("what cannot be paused says so; an order that comes too late, or twice, changes nothing") {
+    World world(1);
+    world.connect(0);
+    world.assign(1, "a");
+    world.told(1);
+    world.actions();
+    world.state.pause_asked(ms(2), "a", 1, true);
+    CHECK_EQ(world.actions(), "pause a");
+    world.state.handler_paused(ms(2), "a", false);
+    CHECK_EQ(world.told(2), "running a turn 1 after 1");
+    world.state.pause_asked(ms(3), "a", 2, false);
+    CHECK_EQ(world.actions(), "");
+    CHECK_EQ(world.told(3), "running a turn 2 after 2");
+    world.state.pause_asked(ms(4), "nobody", 1, true);
+    world.end(5, "a");
+    world.state.pause_asked(ms(6), "a", 3, true);
+    CHECK_EQ(world.actions(), "");
+    CHECK_EQ(world.told(6), "finished a succeeded");
+}
+
+TEST_CASE("a cancelled attempt that stands still is told to go on first") {
+    World world(1);
+    world.connect(0);
+    world.assign(1, "a");
+    world.told(1);
+    world.actions();
+    world.state.pause_asked(ms(2), "a", 1, true);
+    world.state.handler_paused(ms(2), "a", true);
+    world.actions();
+    world.state.revoked(ms(3), "a", Revocation::cancelled, ms(100));
+    CHECK_EQ(world.actions(), "resume a, cancel a cancelled");
+    world.state.pause_asked(ms(4), "a", 2, true);
+    CHECK_EQ(world.actions(), "");
+    world.end(5, "a", Outcome::cancelled());
+    CHECK_EQ(world.told(5), "finished a cancelled");
+}
+
+TEST_CASE("a worker that comes back says which attempts stand still") {
+    World world(2);
+    world.connect(0);
+    world.assign(1, "a");
+    world.assign(1, "b");
+    world.told(1);
+    world.state.pause_asked(ms(2), "a", 1, true);
+    world.actions();
+    world.state.handler_paused(ms(2), "a", true);
+    world.state.stream_lost(ms(3));
+    world.time(1000);
+    CHECK_EQ(world.told(1000), "hello 2, held a paused, held b");
 }
 
 TEST_CASE("a queued attempt that is revoked never starts") {
@@ -620,7 +705,7 @@ TEST_CASE("every call is legal in every state") {
         for (int step = 0; step < 400 && !over; ++step) {
             now += below(400);
             const std::string id(1, static_cast<char>('a' + below(8)));
-            switch (below(12)) {
+            switch (below(seed % 2 == 0 ? 14 : 12)) {
                 case 0: world.state.welcomed(ms(now), {.lease = ms(5000), .heartbeat = ms(1000), .abandon = {id}}); break;
                 case 1:
                 case 2:
@@ -632,6 +717,8 @@ TEST_CASE("every call is legal in every state") {
                 case 8: world.state.progressed(ms(now), id, 0.5, "n"); break;
                 case 9: world.state.drain_asked(ms(now)); break;
                 case 10: world.state.take_outbound(ms(now)); break;
+                case 12: world.state.pause_asked(ms(now), id, static_cast<std::uint32_t>(step), true); break;
+                case 13: world.state.pause_asked(ms(now), id, static_cast<std::uint32_t>(step), false); break;
                 case 11:
                     if (!running.empty()) {
                         world.end(now, running.back());
@@ -643,9 +730,11 @@ TEST_CASE("every call is legal in every state") {
             if (world.state.wake_at() <= ms(now)) world.time(now);
             for (const Action& action : world.state.take_actions()) {
                 if (action.what == What::start) running.push_back(action.attempt_id);
+                if (action.what == What::pause) world.state.handler_paused(ms(now), action.attempt_id, below(4) > 0);
+                if (action.what == What::resume) world.state.handler_paused(ms(now), action.attempt_id, false);
                 over = over || action.what == What::stop;
             }
-            CHECK_LE(running.size(), 2);
+            CHECK_LE(running.size(), seed % 2 == 0 ? 8 : 2);
             CHECK_GE(world.state.wake_at(), ms(0));
         }
         world.state.stop_asked(ms(now));

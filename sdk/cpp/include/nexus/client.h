@@ -129,9 +129,11 @@ struct Submitted {
     std::string durability{};  // process | disk | replicated(k)
 };
 
-enum class TaskState : std::uint8_t { unspecified, waiting, assigned, running, succeeded, dead, cancelled, expired };
+enum class TaskState : std::uint8_t { unspecified, waiting, assigned, running, succeeded, dead, cancelled, expired, paused };
 std::string_view name_of(TaskState state);
-constexpr bool is_finished(TaskState state) { return state >= TaskState::succeeded; }
+constexpr bool is_finished(TaskState state) {
+    return state >= TaskState::succeeded && state != TaskState::paused;
+}
 
 struct AttemptView {
     std::uint32_t number = 0;

@@ -121,6 +121,11 @@ public:
     // not block. It never runs after the handler returned.
     void on_cancel(std::function<void(CancelReason)> callback);
 
+    // Says how this attempt stands still (true) and goes on (false), for workers with `can_pause`. `callback` runs on another
+    // thread, must not block, and tells whether it did. It never runs after the handler returned. Without it the attempt
+    // cannot be paused. A paused attempt that is cancelled is first told to go on.
+    void on_pause(std::function<bool(bool pause)> callback);
+
     // Tells how far it is (0..1) and a few words. Cheap: the latest is sent a few times a second.
     void progress(double fraction, std::string note = {});
 
@@ -134,6 +139,9 @@ struct WorkerOptions {
     std::string name{};              // stable over restarts, unique in the cluster; empty = <hostname>-<pid>
     std::string target{};            // host:port of the server
     std::uint32_t slots = 1;       // attempts at once, 1..4096
+    // The server may pause attempts, at most four, and give their slots to shorter tasks (scheduler.pause). Say so only
+    // when the tasks do not mind, and their handlers call Context::on_pause().
+    bool can_pause = false;
     std::map<std::string, std::string> labels{};
     std::optional<ResourceRequest> resources{};  // offered; unset = unlimited. A zero dimension = unlimited
     Micros drain_limit = std::chrono::seconds(30);   // after stop(): how long running attempts may go on

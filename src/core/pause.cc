@@ -1,0 +1,285 @@
+// Pausing a long run for a short one, where the worker can stop a task and let it go on later (docs/scheduling.md). A
+// paused run keeps its worker, its memory and its place in the order; only its slot and its share of the processor are
+// free meanwhile.
+
+#include <algorithm>
+
+#include "core/fixed_ln.h"
+#include "core/state.h"
+
+namespace nexus::core {
+
+namespace {
+constexpr std::uint32_t kPausedMax = 4;                   // at a time, per worker
+constexpr std::uint32_t kYieldsMax = 100;                 // of one attempt
+constexpr std::size_t kHeadsLook = 32;                    // of a group, when a paused run is about to go on
+constexpr std::int64_t kLongest = 1'000'000'000'000'000;  // microseconds: 31 years, so that no sum overflows
+constexpr std::uint32_t kTrustMin = 500'000;  // ppm of the trust slope: below, no prediction tells what is long
+}  // namespace
+
+// The distribution is taken to be what the estimate says of it: half of it even from p50 - (p90 - p50) to p50, 40 %
+// even from there to p90, the rest an exponential tail with the mean that makes the whole have the estimate's mean. Of
+// a run beyond its p90 the tail grows with its age.
+std::int64_t Scheduler::State::remaining(const Run& run) const {
+    const Task& task = tasks[run.task];
+    const auto here = [&](Duration time) {
+        return std::clamp<std::int64_t>(scale(time.us, run.predicted.us, std::max<std::int64_t>(task.mean.us, 1)), 0,
+                                        kLongest);
+    };
+    const std::int64_t p50 = here(task.p50), p90 = std::max(here(task.p90), p50), mean = here(task.mean);
+    const std::int64_t ran = std::min(run.ran(now).us, kLongest);
+    const std::int64_t low = std::max<std::int64_t>(0, p50 - (p90 - p50));
+    const std::int64_t body = (low + p50) / 4 + (p50 + p90) / 5;  // nine tenths of it, weighted
+    const std::int64_t tail = std::max({10 * (mean - body) - p90, (p90 - p50) / 2, std::int64_t{1}});
+    if (ran <= low) return std::max<std::int64_t>(mean - ran, 1);
+    if (ran >= p90) return scale(tail, ran, std::max<std::int64_t>(p90, 1));
+    const std::int64_t beyond = p90 + tail - ran;
+    if (ran >= p50) {
+        const std::int64_t mass = scale(400, p90 - ran, p90 - p50);  // permille
+        return (scale(p90 - ran, mass, 2) + 100 * beyond) / (mass + 100);
+    }
+    const std::int64_t mass = scale(500, p50 - ran, p50 - low);
+    return (scale(p50 - ran, mass, 2) + 400 * ((p50 + p90) / 2 - ran) + 100 * beyond) / (mass + 500);
+}
+
+// What stands against pausing a run, whoever would come: an `exclusive` task may have an older self somewhere that is
+// to be outwaited, and one with a deadline is to be done by then.
+bool Scheduler::State::may_pause(const Run& run) const {
+    if (run.task == kNone || run.started == kNever || run.paused() || run.orphan || run.unpausable || run.notice)
+        return false;
+    if (run.speculative || run.yields >= kYieldsMax || !workers[run.worker].can_pause) return false;
+    const Task& task = tasks[run.task];
+    const bool due = task.side != kNone && sides[task.side].deadline.us != 0;
+    return task.copy == kNone && task.source != EstimateSource::none && !due && !classes[run.cls].spec.exclusive &&
+           !classes[run.cls].alone;
+}
+
+void Scheduler::State::note_end(Index r) {
+    run_ends[r] = pausing() && may_pause(runs[r]) ? now.us + remaining(runs[r]) : 0;
+}
+
+void Scheduler::State::note_ends() {
+    for (Index r = 0; r < runs.size(); ++r)
+        if (runs[r].ticket != 0) note_end(r);
+}
+
+// Not for a task of lower priority, nor for a tenant that had more of its share.
+bool Scheduler::State::may_pass(Index newcomer, const Run& run) const {
+    const Class& cls = classes[newcomer];
+    const Class& own = classes[run.cls];
+    if (cls.spec.priority < own.spec.priority) return false;
+    const TenantRecord& theirs = tenants[cls.tenant];
+    const TenantRecord& ours = tenants[own.tenant];
+    return cls.tenant == own.tenant || theirs.epoch != clock_epoch ||
+           theirs.clock_us <= std::max(now.us, ours.epoch == clock_epoch ? ours.clock_us : 0);
+}
+
+bool Scheduler::State::may_give_way(const Run& run, Index newcomer) const {
+    const Worker& worker = workers[run.worker];
+    const Class& cls = classes[tasks[newcomer].cls];
+    const Class& own = classes[run.cls];
+    if (!eligible(groups[cls.group], run.worker) || worker.paused >= kPausedMax) return false;
+    if (!may_take_new(worker) || worker.breaker != Breaker::closed || worker.occupied() > worker.slots) return false;
+    if (!may_pause(run) || !may_pass(tasks[newcomer].cls, run)) return false;
+    if (!groups[cls.group].needs_resources) return true;
+    // With the processor that the paused run gives up.
+    return room_for(less(groups[cls.group].resources, {.cpu_milli = own.spec.resources.cpu_milli}), run.worker);
+}
+
+// Pauses the run that is expected to go on for longest, if that is long enough. Returns its worker, or none.
+Index Scheduler::State::make_room(Index newcomer, Decision& decision) {
+    const Task& t = tasks[newcomer];
+    if (!pausing() || trust_ppm < kTrustMin || groups[classes[t.cls].group].alone) return kNone;
+    std::int64_t latest = saturating_add(now.us, t.mean.us);
+    Index victim = kNone;
+    for (Index r = 0; r < run_ends.size(); ++r) {
+        if (run_ends[r] <= latest || !may_give_way(runs[r], newcomer)) continue;
+        const std::int64_t end = now.us + remaining(runs[r]);
+        if (end <= latest || !short_enough(newcomer, runs[r])) continue;
+        latest = end;
+        victim = r;
+    }
+    if (victim == kNone) return kNone;
+    note_yield(victim, newcomer, decision);
+    pause_run(victim, newcomer);
+    return runs[victim].worker;
+}
+
+void Scheduler::State::note_yield(Index r, Index newcomer, Decision& decision) {
+    ++runs[r].yields;
+    decision.reason = DecisionReason::pause;
+    decision.rival = ids[runs[r].task];
+    decision.remaining = {remaining(runs[r])};
+    decision.ratio_permille = config.pause_ratio_permille;
+    decision.candidates[0] = score(newcomer, runs[r].worker);
+    decision.candidates_count = 1;
+}
+
+bool Scheduler::State::short_enough(Index task, const Run& run) const {
+    const Task& t = tasks[task];
+    if (t.source == EstimateSource::none || falls_back(t)) return false;
+    return remaining(run) > scale(run_on(t.cls, t.mean.us, run.worker), config.pause_ratio_permille, 1000);
+}
+
+// A paused run is about to go on: the first task in the order, of those that wait, for which it would be paused again.
+Index Scheduler::State::shorter_than(Index r) {
+    const Run& run = runs[r];
+    const std::uint64_t bit = 1ULL << (run.worker % 64);
+    if (!pausing() || trust_ppm < kTrustMin || run.yields >= kYieldsMax || (ready[run.worker / 64] & bit) == 0)
+        return kNone;
+    const Head* best = nullptr;
+    for (const Index g : active_groups) {
+        const Group& group = groups[g];
+        if (group.alone || !eligible(group, run.worker) || !fits(group, run.worker)) continue;
+        for (std::size_t i = 0; i < std::min(kHeadsLook, group.heads.size()); ++i) {
+            const Head& head = group.heads[i];
+            if (best != nullptr && !(head < *best)) continue;
+            if (full_limit(classes[head.cls]) != nullptr || !may_pass(head.cls, run)) continue;
+            if (short_enough(classes[head.cls].heap.top().task, run)) best = &head;
+        }
+    }
+    return best == nullptr ? kNone : classes[best->cls].heap.top().task;
+}
+
+// Those that became ready during the event and found no slot, as an arriving task does.
+void Scheduler::State::place_newcomers() {
+    for (const auto& [task, ticket] : std::exchange(newcomers, {})) {
+        if (tasks[task].ticket != ticket || tasks[task].place != Place::ready || park_if_limited(tasks[task].cls))
+            continue;
+        Decision decision;
+        const Index worker = make_room(task, decision);
+        if (worker == kNone) {
+            preempt_for(task);
+            continue;
+        }
+        pop_ready(task);
+        start(task, worker, decision, false);
+    }
+}
+
+// Books a run into a slot (1) or out of it (-1).
+void Scheduler::State::use_slot(Index r, int sign) {
+    Run& run = runs[r];
+    Worker& worker = workers[run.worker];
+    if (run.task != kNone && tasks[run.task].run == r) --counted_in(run);
+    if (sign < 0) {
+        run.paused_at = now;
+    } else {
+        run.paused_for = run.paused_for + (now - run.paused_at);
+        run.paused_at = kNever;
+    }
+    if (run.task != kNone && tasks[run.task].run == r) ++counted_in(run);
+    worker.paused -= static_cast<std::uint32_t>(sign);
+    if (worker.paused == 0) worker.owes = false;
+    busy_slots += static_cast<std::uint64_t>(sign);
+    worker.used.cpu_milli += sign * classes[run.cls].spec.resources.cpu_milli;
+    run_ends[r] = 0;
+    update_ready(run.worker);
+}
+
+std::uint64_t& Scheduler::State::counted_in(const Run& run) {
+    return run.paused() ? counters.paused : run.started == kNever ? counters.assigned : counters.running;
+}
+
+// Orders the worker to do with the run what the books say.
+void Scheduler::State::tell_pause(Index r, Index newcomer) {
+    Run& run = runs[r];
+    const Task& t = tasks[run.task];
+    Decision decision{.reason = run.paused() ? DecisionReason::paused : DecisionReason::resumed,
+                      .policy = static_cast<std::uint32_t>(config.policy),
+                      .config_version = config.version,
+                      .key_us = t.key,
+                      .estimate = t.estimate(),
+                      .predicted_run = run.predicted,
+                      .waiting = counters.waiting,
+                      .candidates_count = 1,
+                      .remaining = {remaining(run)}};
+    decision.candidates[0] = score(run.task, run.worker);
+    if (newcomer != kNone) {
+        decision.rival = ids[newcomer];
+        decision.ratio_permille = config.pause_ratio_permille;
+    }
+    emit(PauseAttempt{.task = ids[run.task],
+                      .attempt = run.attempt,
+                      .worker = WorkerNo{run.worker},
+                      .session = workers[run.worker].session,
+                      .turn = ++run.turn,
+                      .pause = run.paused(),
+                      .decision = decision});
+}
+
+void Scheduler::State::pause_run(Index r, Index newcomer) {
+    use_slot(r, -1);
+    ++counters.pauses;
+    tell_pause(r, newcomer);
+}
+
+void Scheduler::State::resume_run(Index r) {
+    use_slot(r, 1);
+    note_end(r);
+    tell_pause(r, kNone);
+    if (workers[runs[r].worker].owes) judge_owing(runs[r].worker);
+}
+
+// It is next: it goes on, or gives way once more.
+void Scheduler::State::go_on(Index r) {
+    const Index task = shorter_than(r);
+    if (task == kNone) return resume_run(r);
+    Decision decision;
+    note_yield(r, task, decision);
+    pop_ready(task);
+    start(task, runs[r].worker, decision, false);
+}
+
+bool Scheduler::State::resumable(Index r) const {
+    const Run& run = runs[r];
+    const Worker& worker = workers[run.worker];
+    if (!run.paused() || run.task == kNone || run.orphan || !worker.connected || worker.suspect) return false;
+    if (worker.occupied() == 0) return true;  // also when the worker offers less by now than it needs
+    return worker.occupied() < worker.slots &&
+           room_for({.cpu_milli = classes[run.cls].spec.resources.cpu_milli}, run.worker);
+}
+
+Index Scheduler::State::next_paused(Index w) const {
+    if (workers[w].paused == 0) return kNone;
+    Index best = kNone;
+    for (const Index r : workers[w].runs)
+        if (resumable(r) && (best == kNone || tasks[runs[r].task].key < tasks[runs[best].task].key)) best = r;
+    return best;
+}
+
+// A paused run whose share of the processor is in use by others may not be passed over for ever.
+void Scheduler::State::judge_owing(Index w) {
+    Worker& worker = workers[w];
+    if (worker.paused == 0 && !worker.owes) return;
+    const auto waits = [&](Index r) {
+        return runs[r].paused() && runs[r].task != kNone && !runs[r].orphan &&
+               now - runs[r].paused_at > config.overtake_max && worker.occupied() < worker.slots && !resumable(r);
+    };
+    worker.owes = worker.connected && !worker.suspect && std::any_of(worker.runs.begin(), worker.runs.end(), waits);
+    update_ready(w);
+}
+
+void Scheduler::State::on(const AttemptPaused& fact) {
+    const Index r = find_run(fact.task, fact.attempt);
+    if (r == kNone || fact.turn != runs[r].turn || session_worker(fact.session) != runs[r].worker) return;
+    Run& run = runs[r];
+    if (run.paused() && !fact.paused) {
+        run.unpausable = true;
+        use_slot(r, 1);
+        return;
+    }
+    // Orders take their time to get there: the worker knows better how long it ran.
+    const Duration ran = run.ran(now);
+    if (fact.run.us >= 0 && fact.run < ran) run.paused_for = run.paused_for + (ran - fact.run);
+}
+
+// A worker is back and holds this attempt; orders to its earlier session may never have arrived.
+void Scheduler::State::reconcile_pause(Index r, bool held_paused) {
+    const bool can = workers[runs[r].worker].can_pause;
+    if (runs[r].paused() && !can) use_slot(r, 1);
+    if (can && runs[r].paused() != held_paused) tell_pause(r, kNone);
+    note_end(r);
+}
+
+}  // namespace nexus::core
