@@ -205,7 +205,7 @@ bool Checker::is_current(AttemptId attempt) const {
 }
 
 // A report of an attempt that is not current changes nothing but what time alone changes; of one that was revoked it
-// may free the slot, so that other tasks start [S7].
+// may free the slot, so that other tasks start or go on [S7].
 void Checker::follow_stale(const core::Event& event) {
     saved_.clear();
     twin_.save(saved_);
@@ -215,7 +215,7 @@ void Checker::follow_stale(const core::Event& event) {
     alone.apply({.at = event.at, .what = core::TimePassed{}}, ignored);
     twin_.apply(event, commands_);
     const core::Counters &a = alone.counters(), &b = twin_.counters();
-    bool same = a.waiting + a.assigned == b.waiting + b.assigned && a.running == b.running &&
+    bool same = a.waiting + a.assigned == b.waiting + b.assigned && a.running + a.paused == b.running + b.paused &&
                 a.succeeded == b.succeeded && a.dead == b.dead && a.cancelled == b.cancelled &&
                 a.expired == b.expired && a.requeues == b.requeues;
     for (const TaskId task : alone.tasks_after({}, SIZE_MAX)) {

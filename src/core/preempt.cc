@@ -19,6 +19,7 @@ bool Scheduler::State::may_preempt(const Run& run, Index newcomer) const {
     const Class& own = classes[run.cls];
     const Class& cls = classes[tasks[newcomer].cls];
     if (!own.spec.preemptible || own.spec.priority >= cls.spec.priority || victim.copy != kNone) return false;
+    if (own.spec.exclusive) return false;  // a worker that does not confirm would run it beside its next attempt
     if (victim.preemptions >= config.preemptions_max) return false;
     const Worker& worker = workers[run.worker];
     if (!eligible(groups[cls.group], run.worker) || !may_take_new(worker)) return false;

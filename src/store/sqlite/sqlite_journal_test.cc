@@ -134,11 +134,11 @@ TEST_CASE("what a newer release wrote is refused and never cut") {
     const Damaged rig;
     SUBCASE("a newer schema") { rig.change("PRAGMA user_version = 2"); }
     SUBCASE("a newer batch format") {
-        // Version 2 with a checksum that fits: only its writer could have made it.
+        // The next version with a checksum that fits: only its writer could have made it.
         journal::BatchWriter writer({19}, 0, 1);
         writer.add({.at = {5}, .what = core::TimePassed{}});
         std::string bytes = writer.finish(0);
-        bytes[4] = 2;
+        bytes[4] = static_cast<char>(journal::kFormatVersion + 1);
         const std::uint32_t crc = crc32c(std::string_view(bytes).substr(0, bytes.size() - 4));
         for (int i = 0; i < 4; ++i) bytes[bytes.size() - 4 + static_cast<std::size_t>(i)] = static_cast<char>(crc >> (8 * i));
         auto db = Database::open(rig.directory + "/journal.db", Access::write);
