@@ -8,7 +8,8 @@ import unittest
 
 from harness import House
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
+INITIAL_WINDOW_SIZE = 4
 END_STREAM, END_HEADERS = 1, 4
 SUBMIT = "/nexus.v1.TaskService/Submit"
 # SubmitRequest{task{type: "bad"}}
@@ -46,10 +47,14 @@ class Connection:
         host, port = house.grpc.split(":")
         self.socket = socket.create_connection((host, int(port)), timeout=10)
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS))
+        self.data = b""
+        self.windows = {0: 65535, 1: 65535}  # what the server takes as yet, of the connection and of stream 1
+        self.initial = 65535  # of each new stream
+        self.ended = None
         # The server's limits hold from the acknowledgement of its settings on.
-        head = self.socket.recv(9, socket.MSG_WAITALL)
-        self.socket.recv(int.from_bytes(head[:3], "big"), socket.MSG_WAITALL)
-        self.send(frame(SETTINGS, 1))
+        self.acknowledged = False
+        while not self.acknowledged and self.ended is None:
+            self.read(10)
 
     def send(self, *frames):
         """False when the server has ended the connection meanwhile."""
@@ -65,6 +70,10 @@ class Connection:
             last = end and at == len(bodies) - 1
             for start in range(0, max(len(body), 1), 16384):
                 part = body[start:start + 16384]
+                while self.ended is None and min(self.windows.values()) < len(part):
+                    self.read(10)
+                for stream in self.windows:
+                    self.windows[stream] -= len(part)
                 self.send(frame(DATA, END_STREAM if last and start + 16384 >= len(body) else 0, 1, part))
         return self
 
@@ -72,37 +81,50 @@ class Connection:
         """How the server ended it: the grpc-status of the trailers, "reset", "goaway", "closed", or "open" when time is up. Closes
         the connection."""
         with self.socket:
-            return self.wait_for_end(limit_s)
+            until = time.monotonic() + limit_s
+            while self.ended is None:
+                self.read(until - time.monotonic())
+            return self.ended
 
-    def wait_for_end(self, limit_s):
-        data = b""
-        until = time.monotonic() + limit_s
-        while time.monotonic() < until:
-            self.socket.settimeout(max(0.05, until - time.monotonic()))
-            try:
-                got = self.socket.recv(65536)
-            except TimeoutError:
-                return "open"
-            except OSError:
-                return "closed"
-            if not got:
-                return "closed"
-            data += got
-            while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
-                size, kind, flags = int.from_bytes(data[:3], "big"), data[3], data[4]
-                body, data = data[9:9 + size], data[9 + size:]
-                if kind == HEADERS and b"grpc-status" in body:
-                    after = body[body.index(b"grpc-status") + 11:]
-                    return int(after[1:1 + after[0]])
-                if kind == RST_STREAM:
-                    return "reset"
-                if kind == GOAWAY:
-                    return "goaway"
-                if kind == PING and not flags:
-                    self.send(frame(PING, 1, 0, body))
-                if kind == SETTINGS and not flags:
-                    self.send(frame(SETTINGS, 1))
-        return "open"
+    def read(self, limit_s):
+        """Takes in what comes next; nothing within the limit ends it as "open"."""
+        self.socket.settimeout(max(0.05, limit_s))
+        try:
+            got = self.socket.recv(65536)
+        except TimeoutError:
+            self.ended = "open"
+            return
+        except OSError:
+            got = b""
+        if not got:
+            self.ended = "closed"
+        self.data += got
+        while self.ended is None and len(self.data) >= 9 and len(self.data) >= 9 + int.from_bytes(self.data[:3], "big"):
+            size, kind, flags = int.from_bytes(self.data[:3], "big"), self.data[3], self.data[4]
+            stream, body = int.from_bytes(self.data[5:9], "big"), self.data[9:9 + size]
+            self.data = self.data[9 + size:]
+            self.take(kind, flags, stream, body)
+
+    def take(self, kind, flags, stream, body):
+        if kind == HEADERS and b"grpc-status" in body:
+            after = body[body.index(b"grpc-status") + 11:]
+            self.ended = int(after[1:1 + after[0]])
+        elif kind == RST_STREAM:
+            self.ended = "reset"
+        elif kind == GOAWAY:
+            self.ended = "goaway"
+        elif kind == PING and not flags:
+            self.send(frame(PING, 1, 0, body))
+        elif kind == WINDOW_UPDATE and stream in self.windows:
+            self.windows[stream] += int.from_bytes(body, "big")
+        elif kind == SETTINGS and not flags:
+            for at in range(0, len(body), 6):
+                key, value = struct.unpack(">HI", body[at:at + 6])
+                if key == INITIAL_WINDOW_SIZE:
+                    self.windows[1] += value - self.initial
+                    self.initial = value
+            self.send(frame(SETTINGS, 1))
+            self.acknowledged = True
 
 
 class BadGrpc(unittest.TestCase):
