@@ -1,7 +1,8 @@
 // What one task costs the store, for whom sizes a machine: N tasks per commit go through submission (with a body of 100
 // bytes), start and end (drop of the body), while `pending` tasks wait. The state stays the same size while it runs.
 //
-// Then the history: rows per second as the server writes them, a batch of 1000 tasks with one attempt and one decision each.
+// Then the history: rows per second as the server writes them, a batch of 1000 tasks with one attempt and one decision
+// each.
 //
 //     store_bench [--seconds S] [--pending N] [--dir PATH] [--level disk|process]
 //
@@ -31,11 +32,15 @@ namespace {
 double cpu_seconds() {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    const auto seconds_of = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
+    const auto seconds_of = [](const timeval& t) {
+        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+    };
     return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
 }
 
-double since(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
+double since(Clock::time_point from) {
+    return std::chrono::duration<double>(Clock::now() - from).count();
+}
 
 struct Load {
     explicit Load(std::uint64_t first) : writer({first}, 0, 1) {}
@@ -52,17 +57,22 @@ struct Load {
         fact.spec.type = "resize-image";
         fact.spec.payload_bytes = body.size();
         fact.spec.body_hash = rng.next();
-        fact.estimate = {.p50 = milliseconds(5), .p90 = milliseconds(9), .mean = milliseconds(6),
-                         .confidence_permille = 800, .source = EstimateSource::type_mode};
+        fact.estimate = {.p50 = milliseconds(5),
+                         .p90 = milliseconds(9),
+                         .mean = milliseconds(6),
+                         .confidence_permille = 800,
+                         .source = EstimateSource::type_mode};
         writer.add({.at = at = at + microseconds(7), .what = std::move(fact)});
         batch.puts.push_back({.task = task, .body = body});
         return task;
     }
     void finish(TaskId task, store::JournalBatch& batch) {
         const AttemptId attempt{rng.next(), rng.next()};
-        writer.add({.at = at = at + microseconds(7), .what = core::AttemptStarted{.task = task, .attempt = attempt, .session = {7}}});
         writer.add({.at = at = at + microseconds(7),
-                    .what = core::AttemptFinished{.task = task, .attempt = attempt, .session = {7}, .run = milliseconds(5)}});
+                    .what = core::AttemptStarted{.task = task, .attempt = attempt, .session = {7}}});
+        writer.add(
+            {.at = at = at + microseconds(7),
+             .what = core::AttemptFinished{.task = task, .attempt = attempt, .session = {7}, .run = milliseconds(5)}});
         batch.drops.push_back(task);
     }
     void seal(store::JournalBatch& batch) {
@@ -78,8 +88,8 @@ bool failed(const Result<void>& done) {
     return !done;
 }
 
-bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_commit, std::size_t pending, double seconds,
-                 std::uint64_t trim_every_events = 300'000) {
+bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_commit, std::size_t pending,
+                 double seconds, std::uint64_t trim_every_events = 300'000) {
     while (load.pending.size() < pending) {
         store::JournalBatch batch;
         for (int i = 0; i < 1000; ++i) load.pending.push_back(load.submit(batch));
@@ -113,7 +123,9 @@ bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_c
     const double wall = since(start);
     const double cpu = cpu_seconds() - cpu_before;
     std::ranges::sort(commits);
-    const auto quantile = [&](double q) { return 1e3 * commits[static_cast<std::size_t>(q * static_cast<double>(commits.size() - 1))]; };
+    const auto quantile = [&](double q) {
+        return 1e3 * commits[static_cast<std::size_t>(q * static_cast<double>(commits.size() - 1))];
+    };
     std::printf("%8zu %10.0f %10.0f %9.2f %9.3f %9.3f %9.2f %9.0f\n", tasks_per_commit,
                 static_cast<double>(commits.size()) / wall, static_cast<double>(tasks) / wall,
                 1e6 * cpu / static_cast<double>(tasks), quantile(0.5), quantile(0.99), quantile(1),
@@ -145,20 +157,50 @@ bool run_history(const std::string& path, double seconds) {
                 const std::string type = "type-" + std::to_string(rng.below(50));
                 const std::string worker = "worker-" + std::to_string(rng.below(1000));
                 if (of == "tasks" || of == "all")
-                    batch.tasks.push_back({.task = task, .type = type, .tenant = "default", .queue = "default", .priority = 5,
-                                           .state = 4, .submitted = {now - 9'000}, .started = {now - 5'000},
-                                           .finished = {now}, .run = {5'000}, .worker = worker, .attempts = 1,
-                                           .payload_bytes = 100, .predicted_p50 = {5'100}, .predicted_p90 = {9'000},
-                                           .eta_finish_p50 = {now}, .eta_finish_p90 = {now + 4'000}, .error = {}});
+                    batch.tasks.push_back({.task = task,
+                                           .type = type,
+                                           .tenant = "default",
+                                           .queue = "default",
+                                           .priority = 5,
+                                           .state = 4,
+                                           .submitted = {now - 9'000},
+                                           .started = {now - 5'000},
+                                           .finished = {now},
+                                           .run = {5'000},
+                                           .worker = worker,
+                                           .attempts = 1,
+                                           .payload_bytes = 100,
+                                           .predicted_p50 = {5'100},
+                                           .predicted_p90 = {9'000},
+                                           .eta_finish_p50 = {now},
+                                           .eta_finish_p90 = {now + 4'000},
+                                           .error = {}});
                 if (of == "attempts" || of == "all")
-                    batch.attempts.push_back({.task = task, .attempt = {rng.next(), rng.next()}, .number = 1, .type = type,
-                                              .tenant = "default", .worker = worker, .outcome = 1, .assigned = {now - 6'000},
-                                              .started = {now - 5'000}, .ended = {now}, .run = {5'000},
-                                              .predicted_p50 = {5'100}, .predicted_p90 = {9'000}, .source = "type-mode",
-                                              .payload_bytes = 100, .peak_memory_bytes = 1 << 20, .error = {}});
+                    batch.attempts.push_back({.task = task,
+                                              .attempt = {rng.next(), rng.next()},
+                                              .number = 1,
+                                              .type = type,
+                                              .tenant = "default",
+                                              .worker = worker,
+                                              .outcome = 1,
+                                              .assigned = {now - 6'000},
+                                              .started = {now - 5'000},
+                                              .ended = {now},
+                                              .run = {5'000},
+                                              .predicted_p50 = {5'100},
+                                              .predicted_p90 = {9'000},
+                                              .source = "type-mode",
+                                              .payload_bytes = 100,
+                                              .peak_memory_bytes = 1 << 20,
+                                              .error = {}});
                 if (of == "decisions" || of == "all")
-                    batch.decisions.push_back({.number = static_cast<std::uint64_t>(now), .task = task, .at = {now}, .type = type,
-                                               .worker = worker, .policy = "predictive", .predicted = {5'100},
+                    batch.decisions.push_back({.number = static_cast<std::uint64_t>(now),
+                                               .task = task,
+                                               .at = {now},
+                                               .type = type,
+                                               .worker = worker,
+                                               .policy = "predictive",
+                                               .predicted = {5'100},
                                                .record = std::string(400, 'r')});
             }
             const Clock::time_point before = Clock::now();
@@ -166,8 +208,8 @@ bool run_history(const std::string& path, double seconds) {
             spent += since(before);
             rows += batch.size();
         }
-        std::printf("%8llu %10.0f %10.2f %9.0f %9s\n", static_cast<unsigned long long>(rows), static_cast<double>(rows) / spent,
-                    1e6 * (cpu_seconds() - cpu_before) / static_cast<double>(rows),
+        std::printf("%8llu %10.0f %10.2f %9.0f %9s\n", static_cast<unsigned long long>(rows),
+                    static_cast<double>(rows) / spent, 1e6 * (cpu_seconds() - cpu_before) / static_cast<double>(rows),
                     static_cast<double>(*(*history)->used_bytes() - used_before) / static_cast<double>(rows), kind);
         std::fflush(stdout);
     }
@@ -192,8 +234,8 @@ bool run_open(const std::string& directory, std::size_t pending) {
             return {};
         })))
         return false;
-    std::printf("\nopen with %zu pending: %.3f s, then %.3f s to read %.0f MB of journal\n", pending, opened, since(start) - opened,
-                static_cast<double>(bytes) / 1e6);
+    std::printf("\nopen with %zu pending: %.3f s, then %.3f s to read %.0f MB of journal\n", pending, opened,
+                since(start) - opened, static_cast<double>(bytes) / 1e6);
     return true;
 }
 
@@ -206,15 +248,20 @@ int main(int argc, char** argv) {
     store::Durability level = store::Durability::disk;
     for (int i = 1; i + 1 < argc; i += 2) {
         const std::string_view flag = argv[i];
-        if (flag == "--seconds") seconds = std::atof(argv[i + 1]);
-        else if (flag == "--pending") pending = static_cast<std::size_t>(std::atoll(argv[i + 1]));
-        else if (flag == "--dir") directory = argv[i + 1];
-        else if (flag == "--level") level = std::string_view(argv[i + 1]) == "process" ? store::Durability::process : store::Durability::disk;
+        if (flag == "--seconds")
+            seconds = std::atof(argv[i + 1]);
+        else if (flag == "--pending")
+            pending = static_cast<std::size_t>(std::atoll(argv[i + 1]));
+        else if (flag == "--dir")
+            directory = argv[i + 1];
+        else if (flag == "--level")
+            level = std::string_view(argv[i + 1]) == "process" ? store::Durability::process : store::Durability::disk;
     }
     for (const char* kind : {"memory", "sqlite"}) {
-        std::printf("%s journal, level %s, %zu pending\n%8s %10s %10s %9s %9s %9s %9s %9s\n", kind, name_of(level), pending,
-                    "tasks/c", "commits/s", "tasks/s", "cpu us/t", "p50 ms", "p99 ms", "max ms", "B/task");
-        for (const std::size_t tasks_per_commit : {std::size_t{1}, std::size_t{10}, std::size_t{100}, std::size_t{1000}}) {
+        std::printf("%s journal, level %s, %zu pending\n%8s %10s %10s %9s %9s %9s %9s %9s\n", kind, name_of(level),
+                    pending, "tasks/c", "commits/s", "tasks/s", "cpu us/t", "p50 ms", "p99 ms", "max ms", "B/task");
+        for (const std::size_t tasks_per_commit :
+             {std::size_t{1}, std::size_t{10}, std::size_t{100}, std::size_t{1000}}) {
             std::filesystem::remove_all(directory);
             std::unique_ptr<store::JournalStore> store;
             if (std::string_view(kind) == "memory") {

@@ -396,7 +396,8 @@ void Checker::command(const core::Event& cause, const core::Command& command) {
         demand(known.spec.preemptible, "S14", who + " was preempted and may not be");
         const TaskFact& rival = fact(revoke->decision.rival, "the reason of a preemption");
         demand(rival.spec.priority > known.spec.priority, "S14", who + " was preempted for no higher priority");
-        demand(known.preempted < twin_.config().preemptions_max || config_changes_, "S14", who + " was preempted too often");
+        demand(known.preempted < twin_.config().preemptions_max || config_changes_, "S14",
+               who + " was preempted too often");
         saw("preemption");
     }
 }

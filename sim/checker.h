@@ -184,8 +184,8 @@ private:
     std::vector<std::pair<TaskId, AttemptId>> attempt_log_;
     std::map<AttemptId, Run> runs_;
     std::set<std::uint64_t> paused_;
-    std::set<AttemptId> still_;                  // attempts that stand paused
-    std::map<AttemptId, std::uint32_t> turns_;   // of their last orders
+    std::set<AttemptId> still_;                 // attempts that stand paused
+    std::map<AttemptId, std::uint32_t> turns_;  // of their last orders
     Seen seen_;
 
     std::string fair_tenant_;

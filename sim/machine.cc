@@ -215,7 +215,9 @@ void Machine::act(const sdk::Action& action) {
             } else if (handler.paused_at != kNever) {
                 handler.stood = handler.stood + (net_.timeline().now() - std::exchange(handler.paused_at, kNever));
             }
-            checker_.saw(still ? "run paused" : action.what == sdk::Action::What::resume ? "run resumed" : "run not to be paused");
+            checker_.saw(still                                      ? "run paused"
+                         : action.what == sdk::Action::What::resume ? "run resumed"
+                                                                    : "run not to be paused");
             return state_->handler_paused(now(), action.attempt_id, still);
         }
         case sdk::Action::What::drop: assignments_.erase(action.attempt_id); return;

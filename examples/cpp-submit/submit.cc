@@ -10,7 +10,8 @@ namespace {
 
 std::string picture(int side, int shade) {
     std::string text = "P2 " + std::to_string(side) + " " + std::to_string(side) + " 255\n";
-    for (int i = 0; i < side * side; ++i) text += std::to_string((i + shade) % 256) + (i % side == side - 1 ? "\n" : " ");
+    for (int i = 0; i < side * side; ++i)
+        text += std::to_string((i + shade) % 256) + (i % side == side - 1 ? "\n" : " ");
     return text;
 }
 
@@ -36,10 +37,12 @@ int main(int argc, char** argv) {
 
     const auto one = client.submit(shrink_task(64, 0));
     if (!one) return complain(one.error());
-    std::printf("task %s is predicted to run %.3f s\n", one->id.c_str(), static_cast<double>(one->estimate.p50.count()) / 1e6);
+    std::printf("task %s is predicted to run %.3f s\n", one->id.c_str(),
+                static_cast<double>(one->estimate.p50.count()) / 1e6);
     const auto done = client.wait(one->id, std::chrono::minutes(1));
     if (!done) return complain(done.error());
-    std::printf("it %s, and the smaller picture has %zu bytes\n", std::string(name_of(done->state)).c_str(), done->result.size());
+    std::printf("it %s, and the smaller picture has %zu bytes\n", std::string(name_of(done->state)).c_str(),
+                done->result.size());
     if (!done->finished_well()) return std::fprintf(stderr, "cpp-submit: %s\n", done->error.c_str()), 1;
 
     std::vector<nexus::Task> tasks;

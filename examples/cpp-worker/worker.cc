@@ -1,5 +1,6 @@
-// A worker that makes pictures smaller. The pictures are PGM text ("P2 width height grey-levels pixels..."), so that the
-// example needs no image library; the work is real: every pixel of the result is the mean of a square of the original.
+// A worker that makes pictures smaller. The pictures are PGM text ("P2 width height grey-levels pixels..."), so that
+// the example needs no image library; the work is real: every pixel of the result is the mean of a square of the
+// original.
 
 #include <nexus/worker.h>
 

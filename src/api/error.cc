@@ -69,9 +69,15 @@ const FaultRow& row_of(Fault fault) {
     return kFaults[index];
 }
 
-std::uint16_t http_of_grpc(int code) { return code_row(code).http; }
-int exit_of_grpc(int code) { return code_row(code).exit; }
-std::string_view name_of_grpc(int code) { return code_row(code).name; }
+std::uint16_t http_of_grpc(int code) {
+    return code_row(code).http;
+}
+int exit_of_grpc(int code) {
+    return code_row(code).exit;
+}
+std::string_view name_of_grpc(int code) {
+    return code_row(code).name;
+}
 
 std::string_view field_of(const Error& error) {
     const std::string_view what = error.what;

@@ -18,8 +18,8 @@ namespace nexus::api {
 
 struct FaultRow {
     Fault fault;
-    const char* reason;    // ErrorInfo.reason, domain "nexus"
-    std::uint8_t grpc;     // grpc::StatusCode
+    const char* reason;  // ErrorInfo.reason, domain "nexus"
+    std::uint8_t grpc;   // grpc::StatusCode
     std::uint16_t http;
     std::uint8_t exit;     // of the command line
     std::uint8_t retry_s;  // advised wait; 0 = retrying does not help

@@ -107,7 +107,8 @@ void take_names(v1::TaskSpec& from, core::TaskSpec& spec) {
 }  // namespace
 
 Result<core::Resources> to_resources(const v1::Resources& from, std::string_view at) {
-    core::Resources to{.cpu_milli = from.cpu_milli(), .memory_bytes = from.memory_bytes(), .gpu_milli = from.gpu_milli()};
+    core::Resources to{
+        .cpu_milli = from.cpu_milli(), .memory_bytes = from.memory_bytes(), .gpu_milli = from.gpu_milli()};
     if (from.cpu_milli() < 0) return refuse(at, "resources.cpu_milli", "negative");
     if (from.memory_bytes() < 0) return refuse(at, "resources.memory_bytes", "negative");
     if (from.gpu_milli() < 0) return refuse(at, "resources.gpu_milli", "negative");
@@ -139,8 +140,7 @@ Result<engine::Submission> to_submission(v1::TaskSpec& from, std::string_view at
     Result<engine::Submission> result{std::in_place};
     result->body = std::move(*body);
     core::TaskSpec& spec = result->spec;
-    if (Result<void> taken = take_constraints(from, at, spec); !taken)
-        return std::unexpected(std::move(taken).error());
+    if (Result<void> taken = take_constraints(from, at, spec); !taken) return std::unexpected(std::move(taken).error());
     take_names(from, spec);
     if (!from.idempotency_key().empty()) result->idempotency_key = std::move(*from.mutable_idempotency_key());
     if (from.has_priority()) spec.priority = static_cast<std::uint8_t>(from.priority());
@@ -166,7 +166,8 @@ Result<std::vector<engine::Submission>> to_submissions(v1::SubmitBatchRequest& r
     Result<std::vector<engine::Submission>> items{std::in_place};
     items->reserve(count);
     for (std::size_t i = 0; i < count; ++i) {
-        Result<engine::Submission> item = to_submission(*request.mutable_tasks(static_cast<int>(i)), {}, payload_bytes_max);
+        Result<engine::Submission> item =
+            to_submission(*request.mutable_tasks(static_cast<int>(i)), {}, payload_bytes_max);
         if (!item) return fail(Fault::invalid, "tasks[" + std::to_string(i) + "]." + item.error().what);
         items->push_back(std::move(*item));
     }

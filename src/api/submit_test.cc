@@ -20,7 +20,8 @@ TEST_CASE("to_submission refuses what cannot be, and names the field") {
         std::function<void(v1::TaskSpec&)> change;
         const char* field;
     } rows[] = {
-        {"payload over the limit", [](auto& s) { s.set_payload(std::string(kPayloadBytesMax + 1, 'x')); }, "task.payload"},
+        {"payload over the limit", [](auto& s) { s.set_payload(std::string(kPayloadBytesMax + 1, 'x')); },
+         "task.payload"},
         {"priority 10", [](auto& s) { s.set_priority(10); }, "task.priority"},
         {"priority 2^32-1", [](auto& s) { s.set_priority(4'294'967'295); }, "task.priority"},
         {"negative run_at", [](auto& s) { s.set_run_at_unix_us(-1); }, "task.run_at_unix_us"},
@@ -30,7 +31,8 @@ TEST_CASE("to_submission refuses what cannot be, and names the field") {
         {"negative ttl", [](auto& s) { s.set_ttl_us(INT64_MIN); }, "task.ttl_us"},
         {"negative backoff", [](auto& s) { s.mutable_retry()->set_backoff_max_us(-1); }, "task.retry.backoff_max_us"},
         {"negative cpu", [](auto& s) { s.mutable_resources()->set_cpu_milli(-1); }, "task.resources.cpu_milli"},
-        {"negative custom", [](auto& s) { (*s.mutable_resources()->mutable_custom())["x"] = -1; }, "task.resources.custom"},
+        {"negative custom", [](auto& s) { (*s.mutable_resources()->mutable_custom())["x"] = -1; },
+         "task.resources.custom"},
         {"rate NaN", [=](auto& s) { s.set_rate_per_s(nan); }, "task.rate_per_s"},
         {"rate inf", [=](auto& s) { s.set_rate_per_s(inf); }, "task.rate_per_s"},
         {"rate negative", [](auto& s) { s.set_rate_per_s(-0.5); }, "task.rate_per_s"},

@@ -56,7 +56,8 @@ Result<engine::AttemptReport> to_finished(v1::Finished& from, int i, const Worke
     const Result<core::AttemptOutcome> outcome = to_outcome(from.outcome(), i);
     if (!outcome) return std::unexpected(outcome.error());
     if (from.result().size() > limits.result_bytes_max)
-        return refuse(indexed("finished", i, "result"), "longer than " + std::to_string(limits.result_bytes_max) + " bytes");
+        return refuse(indexed("finished", i, "result"),
+                      "longer than " + std::to_string(limits.result_bytes_max) + " bytes");
     if (from.run_us() < 0) return refuse(indexed("finished", i, "run_us"), "negative");
     if (from.peak_memory_bytes() < 0) return refuse(indexed("finished", i, "peak_memory_bytes"), "negative");
     engine::AttemptReport report{.task = key->task,
@@ -76,7 +77,8 @@ Result<engine::AttemptProgress> to_progress(v1::Progress& from, int i, const Wor
     if (!key) return std::unexpected(key.error());
     if (!std::isfinite(from.fraction()) || from.fraction() < 0)
         return refuse(indexed("progress", i, "fraction"), "not a finite number of 0 or more");
-    engine::AttemptProgress progress{.task = key->task, .attempt = key->attempt, .fraction = std::min(from.fraction(), 1.0)};
+    engine::AttemptProgress progress{
+        .task = key->task, .attempt = key->attempt, .fraction = std::min(from.fraction(), 1.0)};
     if (!from.note().empty()) progress.note = std::move(*from.mutable_note());
     cut_text(progress.note, limits.note_bytes_max);
     return progress;
@@ -143,7 +145,8 @@ Result<engine::WorkerReport::Load> to_load(double cpu_usage, double memory_usage
         return refuse("heartbeat.cpu_usage", "not a finite number of 0 or more");
     if (!std::isfinite(memory_usage) || memory_usage < 0)
         return refuse("heartbeat.memory_usage", "not a finite number of 0 or more");
-    return engine::WorkerReport::Load{.cpu_usage = std::min(cpu_usage, 1.0), .memory_usage = std::min(memory_usage, 1.0)};
+    return engine::WorkerReport::Load{.cpu_usage = std::min(cpu_usage, 1.0),
+                                      .memory_usage = std::min(memory_usage, 1.0)};
 }
 
 Result<engine::WorkerReport> to_report(v1::WorkerMessage& message, const WorkerLimits& limits) {
@@ -152,7 +155,8 @@ Result<engine::WorkerReport> to_report(v1::WorkerMessage& message, const WorkerL
     report->goodbye = message.goodbye();
     report->started.reserve(static_cast<std::size_t>(message.started_size()));
     for (int i = 0; i < message.started_size(); ++i) {
-        const Result<AttemptKey> key = to_key(message.started(i).task_id(), message.started(i).attempt_id(), "started", i);
+        const Result<AttemptKey> key =
+            to_key(message.started(i).task_id(), message.started(i).attempt_id(), "started", i);
         if (!key) return std::unexpected(key.error());
         report->started.emplace_back(key->task, key->attempt);
     }

@@ -15,9 +15,9 @@ namespace nexus::api {
 
 struct WorkerLimits {
     std::size_t result_bytes_max = 256 << 10;
-    std::size_t error_bytes_max = 4 << 10;   // longer texts are cut, not refused
-    std::size_t note_bytes_max = 1 << 10;    // likewise
-    std::size_t reports_max = 65'536;        // started, progress and finished of one message, each
+    std::size_t error_bytes_max = 4 << 10;  // longer texts are cut, not refused
+    std::size_t note_bytes_max = 1 << 10;   // likewise
+    std::size_t reports_max = 65'536;       // started, progress and finished of one message, each
     std::size_t held_max = 65'536;
 };
 
@@ -29,7 +29,8 @@ Result<engine::WorkerReport::Load> to_load(double cpu_usage, double memory_usage
 
 // Appends the orders to `out`, which may hold earlier ones: this is how queued orders merge. `now` turns deadlines into
 // time left.
-void add_orders(const engine::WorkerOrders& orders, std::string_view server_version, WallTime now, v1::ServerMessage& out);
+void add_orders(const engine::WorkerOrders& orders, std::string_view server_version, WallTime now,
+                v1::ServerMessage& out);
 void to_message(const engine::Assignment& assignment, WallTime now, v1::Assign& out);
 
 }  // namespace nexus::api

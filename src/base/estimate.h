@@ -8,25 +8,25 @@
 namespace nexus {
 
 enum class EstimateSource : std::uint8_t {
-    none = 0,      // no model answered: scheduled round-robin, flagged
-    fallback,      // the built-in default for a type never seen
-    hint,          // the submitter's own guess
-    global,        // quantiles over all types
-    prefix,        // a type with a similar name, or the same type elsewhere
-    ema,           // named baseline
-    type_mode,     // mode of recent runs of the type
-    user_mode,     // fast mode by type and tenant
-    scaled_mode,   // similarity-weighted mode with durations rescaled by payload
-    joined_mode,   // the same joined with the tenant's other types
-    worker_mode,   // by type and worker
-    model,         // a plug-in model
-    forced,        // an operator's override
+    none = 0,     // no model answered: scheduled round-robin, flagged
+    fallback,     // the built-in default for a type never seen
+    hint,         // the submitter's own guess
+    global,       // quantiles over all types
+    prefix,       // a type with a similar name, or the same type elsewhere
+    ema,          // named baseline
+    type_mode,    // mode of recent runs of the type
+    user_mode,    // fast mode by type and tenant
+    scaled_mode,  // similarity-weighted mode with durations rescaled by payload
+    joined_mode,  // the same joined with the tenant's other types
+    worker_mode,  // by type and worker
+    model,        // a plug-in model
+    forced,       // an operator's override
 };
 
 struct Estimate {
-    Duration p50;  // point estimate: the centre of the likeliest +-25 % band
-    Duration p90;  // 90 % of runs end by then; >= p50
-    Duration mean; // for planning sums
+    Duration p50;   // point estimate: the centre of the likeliest +-25 % band
+    Duration p90;   // 90 % of runs end by then; >= p50
+    Duration mean;  // for planning sums
     std::uint16_t confidence_permille = 0;
     EstimateSource source = EstimateSource::none;
     bool operator==(const Estimate&) const = default;

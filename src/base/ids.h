@@ -2,8 +2,8 @@
 // Identifiers. Distinct types; the zero value means "none".
 
 #include <compare>
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>

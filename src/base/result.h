@@ -10,16 +10,16 @@
 namespace nexus {
 
 enum class Fault : std::uint8_t {
-    invalid,        // the caller's argument can never work; do not retry
-    not_found,      // the thing named does not exist (any more)
-    conflict,       // someone else got there first, or the key is taken by another body; read again, then decide
-    failed_state,   // the thing exists but its state forbids this (stale attempt, finished task)
-    exhausted,      // a limit was met; retry later or raise the limit
-    unavailable,    // the other side did not answer; retry with backoff. The outcome is unknown
-    denied,         // the caller may not do this
-    corrupt,        // stored bytes are not what was written; a person must look
-    no_space,       // the disk is full; work that needs no space goes on
-    unsupported,    // a newer format or a missing feature
+    invalid,       // the caller's argument can never work; do not retry
+    not_found,     // the thing named does not exist (any more)
+    conflict,      // someone else got there first, or the key is taken by another body; read again, then decide
+    failed_state,  // the thing exists but its state forbids this (stale attempt, finished task)
+    exhausted,     // a limit was met; retry later or raise the limit
+    unavailable,   // the other side did not answer; retry with backoff. The outcome is unknown
+    denied,        // the caller may not do this
+    corrupt,       // stored bytes are not what was written; a person must look
+    no_space,      // the disk is full; work that needs no space goes on
+    unsupported,   // a newer format or a missing feature
 };
 
 std::string_view fault_name(Fault fault);

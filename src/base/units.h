@@ -29,11 +29,21 @@ struct WallTime {
 
 inline constexpr Instant kNever{std::numeric_limits<std::int64_t>::max()};
 
-constexpr Duration microseconds(std::int64_t n) { return {n}; }
-constexpr Duration milliseconds(std::int64_t n) { return {n * 1'000}; }
-constexpr Duration seconds(std::int64_t n) { return {n * 1'000'000}; }
-constexpr Duration minutes(std::int64_t n) { return seconds(n * 60); }
-constexpr Duration hours(std::int64_t n) { return minutes(n * 60); }
+constexpr Duration microseconds(std::int64_t n) {
+    return {n};
+}
+constexpr Duration milliseconds(std::int64_t n) {
+    return {n * 1'000};
+}
+constexpr Duration seconds(std::int64_t n) {
+    return {n * 1'000'000};
+}
+constexpr Duration minutes(std::int64_t n) {
+    return seconds(n * 60);
+}
+constexpr Duration hours(std::int64_t n) {
+    return minutes(n * 60);
+}
 
 // Sums saturate at the ends of the range: an absurd input becomes "never", not undefined behaviour.
 constexpr std::int64_t saturating_add(std::int64_t a, std::int64_t b) {
@@ -47,13 +57,29 @@ constexpr std::int64_t saturating_sub(std::int64_t a, std::int64_t b) {
     return b < 0 ? std::numeric_limits<std::int64_t>::max() : std::numeric_limits<std::int64_t>::min();
 }
 
-constexpr Duration operator+(Duration a, Duration b) { return {saturating_add(a.us, b.us)}; }
-constexpr Duration operator-(Duration a, Duration b) { return {saturating_sub(a.us, b.us)}; }
-constexpr Instant operator+(Instant a, Duration b) { return {saturating_add(a.us, b.us)}; }
-constexpr Instant operator-(Instant a, Duration b) { return {saturating_sub(a.us, b.us)}; }
-constexpr Duration operator-(Instant a, Instant b) { return {saturating_sub(a.us, b.us)}; }
-constexpr WallTime operator+(WallTime a, Duration b) { return {saturating_add(a.us, b.us)}; }
-constexpr WallTime operator-(WallTime a, Duration b) { return {saturating_sub(a.us, b.us)}; }
-constexpr Duration operator-(WallTime a, WallTime b) { return {saturating_sub(a.us, b.us)}; }
+constexpr Duration operator+(Duration a, Duration b) {
+    return {saturating_add(a.us, b.us)};
+}
+constexpr Duration operator-(Duration a, Duration b) {
+    return {saturating_sub(a.us, b.us)};
+}
+constexpr Instant operator+(Instant a, Duration b) {
+    return {saturating_add(a.us, b.us)};
+}
+constexpr Instant operator-(Instant a, Duration b) {
+    return {saturating_sub(a.us, b.us)};
+}
+constexpr Duration operator-(Instant a, Instant b) {
+    return {saturating_sub(a.us, b.us)};
+}
+constexpr WallTime operator+(WallTime a, Duration b) {
+    return {saturating_add(a.us, b.us)};
+}
+constexpr WallTime operator-(WallTime a, Duration b) {
+    return {saturating_sub(a.us, b.us)};
+}
+constexpr Duration operator-(WallTime a, WallTime b) {
+    return {saturating_sub(a.us, b.us)};
+}
 
 }  // namespace nexus

@@ -195,17 +195,18 @@ std::string decision_page(const pb::Decision& decision, bool colour) {
     if (!decision.baseline_worker().empty())
         page += fmt::format("round-robin would have chosen {}\n", safe_text(decision.baseline_worker(), 60));
     if (decision.remaining_us() > 0) {
-        page += fmt::format("the run that {} was expected to go on for {}",
-                            decision.reason() == "resumed" ? "goes on" : "gives way", span_text(decision.remaining_us()));
+        page +=
+            fmt::format("the run that {} was expected to go on for {}",
+                        decision.reason() == "resumed" ? "goes on" : "gives way", span_text(decision.remaining_us()));
         if (!decision.rival_task_id().empty())
             page += fmt::format(", over {:.4g} times the other's; the other task is {}", decision.ratio(),
                                 safe_text(decision.rival_task_id(), 60));
         page += "\n";
     }
     if (decision.saved_us() > 0)
-        page += fmt::format("{} of its work are thrown away to save task {} a wait of {}\n",
-                            span_text(decision.lost_us()), safe_text(decision.rival_task_id(), 60),
-                            span_text(decision.saved_us()));
+        page +=
+            fmt::format("{} of its work are thrown away to save task {} a wait of {}\n", span_text(decision.lost_us()),
+                        safe_text(decision.rival_task_id(), 60), span_text(decision.saved_us()));
     for (const pb::RunnerUp& other : decision.runner_ups())
         page += fmt::format("before task {} by {}\n", safe_text(other.task_id(), 60), span_text(other.behind_us()));
     Table table({"WORKER", ">SCORE", "FACTORS"});

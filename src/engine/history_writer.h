@@ -1,7 +1,8 @@
 #pragma once
 // The thread that writes history and answers questions about it. Rows are written in batches; a question is answered
 // after all rows given before it, so that a caller reads what was just written. Bounded: when the buffer is full rows
-// are dropped and counted, decisions first (C22). What finds the disk full waits in the buffer for space. Thread-safe; nothing blocks but stop() and flush().
+// are dropped and counted, decisions first (C22). What finds the disk full waits in the buffer for space. Thread-safe;
+// nothing blocks but stop() and flush().
 
 #include <atomic>
 #include <chrono>

@@ -170,8 +170,7 @@ static DecisionInfo decision_from(const store::DecisionRow& row, const nlohmann:
     for (const auto& c : record.value("candidates", nlohmann::json::array())) {
         CandidateInfo candidate{.worker = c.value("worker", ""), .score = c.value("score", 0.0), .factors = {}};
         const nlohmann::json factors = c.value("factors", nlohmann::json::object());  // outlives the loop
-        for (const auto& [name, value] : factors.items())
-            candidate.factors.emplace_back(name, value.get<double>());
+        for (const auto& [name, value] : factors.items()) candidate.factors.emplace_back(name, value.get<double>());
         info.candidates.push_back(std::move(candidate));
     }
     info.remaining.us = record.value("remaining_us", std::int64_t{0});
@@ -180,8 +179,8 @@ static DecisionInfo decision_from(const store::DecisionRow& row, const nlohmann:
     info.ratio = record.value("ratio_permille", 0U) / 1000.0;
     info.rival = parse_id<TaskId>(record.value("rival", "")).value_or(TaskId{});
     for (const auto& other : record.value("runner_ups", nlohmann::json::array()))
-        info.runner_ups.push_back({parse_id<TaskId>(other.value("task", "")).value_or(TaskId{}),
-                                   other.value("behind_us", std::int64_t{0})});
+        info.runner_ups.push_back(
+            {parse_id<TaskId>(other.value("task", "")).value_or(TaskId{}), other.value("behind_us", std::int64_t{0})});
     return info;
 }
 
@@ -189,7 +188,8 @@ Result<DecisionInfo> decision_of(const store::DecisionRow& row) {
     try {
         return decision_from(row, nlohmann::json::parse(row.record));
     } catch (const nlohmann::json::exception& error) {
-        return fail(Fault::corrupt, "decision " + std::to_string(row.number) + ": its record cannot be read: " + error.what());
+        return fail(Fault::corrupt,
+                    "decision " + std::to_string(row.number) + ": its record cannot be read: " + error.what());
     }
 }
 
@@ -234,7 +234,8 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
                             .assigned = wall_of(view->assigned_at),
                             .started = wall_of(view->started_at),
                             .predicted = info.estimate.p50};
-        if (view->started_at != kNever && view->ran < now_.at - view->started_at) attempt.run = view->ran;  // it was paused
+        if (view->started_at != kNever && view->ran < now_.at - view->started_at)
+            attempt.run = view->ran;  // it was paused
         if (live.rare) {
             attempt.progress = live.rare->progress;
             attempt.progress_note = live.rare->progress_note;
@@ -316,10 +317,11 @@ void Engine::list(TaskFilter filter, std::size_t limit, std::string page, Done<T
         const bool all = filter.states.empty() && filter.type.empty() && filter.tenant.empty() &&
                          filter.queue.empty() && filter.worker.empty();
         // The page asks for what runs every second; that must not cost a look at all that waits.
-        const bool running_only = !filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState state) {
-            return state == core::TaskState::assigned || state == core::TaskState::running ||
-                   state == core::TaskState::paused;
-        });
+        const bool running_only =
+            !filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState state) {
+                return state == core::TaskState::assigned || state == core::TaskState::running ||
+                       state == core::TaskState::paused;
+            });
         for (const TaskId id :
              running_only ? core_.running_after(after) : core_.tasks_after(after, all ? limit : kScanMax)) {
             const Live* const live = live_.find(id);

@@ -107,8 +107,9 @@ void list_tasks(Service& service, const Request& request, Reply reply) {
         for (const char c : state) name += static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
         v1::TaskState value{};
         if (!v1::TaskState_Parse(name, &value) || value == v1::TASK_STATE_UNSPECIFIED)
-            return reply(problem_of(Error{
-                Fault::invalid, "state: not one of waiting, assigned, running, paused, succeeded, dead, cancelled, expired"}));
+            return reply(problem_of(
+                Error{Fault::invalid,
+                      "state: not one of waiting, assigned, running, paused, succeeded, dead, cancelled, expired"}));
         list.add_states(value);
     }
     list.set_type(std::string(query_of(request, "type")));

@@ -39,9 +39,12 @@ std::uint64_t chain_of(std::string_view bytes) {
     return mix(h, rest);
 }
 
-void append_crc(std::string& out) { Writer(out).u32(crc32c(out)); }
+void append_crc(std::string& out) {
+    Writer(out).u32(crc32c(out));
+}
 
-// What every container of every version has: a magic number, a version after it, a CRC-32C over all before it at its end.
+// What every container of every version has: a magic number, a version after it, a CRC-32C over all before it at its
+// end.
 Result<void> check_container(std::string_view bytes, std::uint32_t magic, std::size_t bytes_min, const char* what) {
     if (bytes.size() < 8 + kCrcBytes)
         return fail(Fault::corrupt, std::string(what) + " is cut off at byte " + std::to_string(bytes.size()));
@@ -121,20 +124,22 @@ Result<Batch> decode_batch(std::string_view bytes, std::uint64_t chain_before) {
     if (head->chain_before != chain_before)
         return fail(Fault::corrupt, "batch at sequence " + std::to_string(head->first.n) +
                                         " does not follow the batch before it (chain hash at byte 24)");
-    Batch batch{.first = head->first, .core_version = head->core_version, .digest = 0, .chain = head->chain, .events = {}};
+    Batch batch{
+        .first = head->first, .core_version = head->core_version, .digest = 0, .chain = head->chain, .events = {}};
     const std::size_t body_end = bytes.size() - kBatchTrailerBytes;
     batch.digest = Reader(bytes.substr(body_end)).u64();
     Reader r(bytes.substr(0, body_end));
     for (std::size_t i = 0; i < kBatchHeaderBytes / 8; ++i) r.u64();
-    // The smallest framed event is four bytes (length, kind, time, bitmap), so a lying count cannot make us reserve much.
+    // The smallest framed event is four bytes (length, kind, time, bitmap), so a lying count cannot make us reserve
+    // much.
     batch.events.reserve(std::min<std::size_t>(head->count, body_end / 4));
     Instant before;
     for (std::uint64_t i = 0; i < head->count; ++i) {
         const std::size_t frame_at = r.position();
         const std::string_view frame = r.text();
         if (r.failed())
-            return fail(Fault::corrupt, "event " + std::to_string(i) + " of the batch is cut off at byte " +
-                                            std::to_string(frame_at));
+            return fail(Fault::corrupt,
+                        "event " + std::to_string(i) + " of the batch is cut off at byte " + std::to_string(frame_at));
         auto event = decode_after(frame, before);
         if (!event)
             return std::unexpected(std::move(event).error().during(
@@ -184,12 +189,15 @@ Result<Snapshot> decode_snapshot(std::string_view bytes) {
         const std::string_view name = r.text();
         const std::string_view content = r.text();
         if (r.failed()) break;
-        if (name == "core") snapshot.core = content;
-        else if (name == "predictor") snapshot.predictor = content;
-        else if (name == "engine") snapshot.engine = content;
+        if (name == "core")
+            snapshot.core = content;
+        else if (name == "predictor")
+            snapshot.predictor = content;
+        else if (name == "engine")
+            snapshot.engine = content;
         else
-            return fail(Fault::unsupported, "snapshot has a section of a newer release at byte " +
-                                                std::to_string(section_at));
+            return fail(Fault::unsupported,
+                        "snapshot has a section of a newer release at byte " + std::to_string(section_at));
     }
     if (r.failed() || !r.at_end())
         return fail(Fault::corrupt, "snapshot sections are malformed at byte " + std::to_string(r.position()));

@@ -23,15 +23,15 @@ void encode(const core::Event& event, std::string& out);
 Result<core::Event> decode(std::string_view bytes);
 // The name of the event's kind, e.g. "TaskSubmitted".
 const char* kind_name(const core::Event& event);
-// The event as one line of JSON: at_us, event (the kind), and the members that differ from their defaults. Times in microseconds,
-// enums as their numbers. For people and exports; nothing reads it back.
+// The event as one line of JSON: at_us, event (the kind), and the members that differ from their defaults. Times in
+// microseconds, enums as their numbers. For people and exports; nothing reads it back.
 std::string describe(const core::Event& event);
 
 struct Batch {
     Sequence first;
     std::uint32_t core_version = 0;
-    std::uint64_t digest = 0;    // of the core after the last event
-    std::uint64_t chain = 0;     // hash of this batch and, through the previous chain, of all before it
+    std::uint64_t digest = 0;  // of the core after the last event
+    std::uint64_t chain = 0;   // hash of this batch and, through the previous chain, of all before it
     std::vector<core::Event> events;
 };
 
@@ -53,8 +53,8 @@ private:
     std::uint64_t chain_;
     std::uint32_t core_version_;
     std::uint64_t count_ = 0;
-    Instant last_at_;      // of the last event added: times are stored as distances
-    std::string body_;     // the header's place, then the framed events
+    Instant last_at_;   // of the last event added: times are stored as distances
+    std::string body_;  // the header's place, then the framed events
     std::string scratch_;
 };
 
@@ -75,13 +75,13 @@ Result<Batch> decode_batch(std::string_view bytes, std::uint64_t chain_before);
 
 // A snapshot container: version, sequence it stands at, chain, digest, core bytes, other named sections, CRC.
 struct Snapshot {
-    Sequence at;              // the last event it includes
+    Sequence at;  // the last event it includes
     std::uint64_t chain = 0;
     std::uint64_t digest = 0;
     std::uint32_t core_version = 0;
-    std::string core;         // Scheduler::save
-    std::string predictor;    // Predictor::save
-    std::string engine;       // engine's own small state
+    std::string core;       // Scheduler::save
+    std::string predictor;  // Predictor::save
+    std::string engine;     // engine's own small state
 };
 std::string encode_snapshot(const Snapshot& snapshot);
 Result<Snapshot> decode_snapshot(std::string_view bytes);

@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include "base/hash.h"
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "journal/random_event.h"
 
 using namespace nexus;
@@ -22,8 +22,11 @@ core::Event plain_submission() {
     fact.spec.type = "resize-image";
     fact.spec.body_hash = 0x1122'3344'5566'7788;
     fact.spec.payload_bytes = 100;
-    fact.estimate = {.p50 = milliseconds(120), .p90 = milliseconds(300), .mean = milliseconds(150),
-                     .confidence_permille = 820, .source = EstimateSource::type_mode};
+    fact.estimate = {.p50 = milliseconds(120),
+                     .p90 = milliseconds(300),
+                     .mean = milliseconds(150),
+                     .confidence_permille = 820,
+                     .source = EstimateSource::type_mode};
     return {.at = {1'763'890'000'000'000}, .what = fact};
 }
 
@@ -62,7 +65,7 @@ TEST_CASE("every kind of event survives encoding, with plain and with extreme va
         CHECK_EQ(describe(*back), describe(event));
         CHECK_EQ(encoded(*back), bytes);
     }
-    CHECK_EQ(kinds_seen, (std::uint64_t{1} << std::variant_size_v<core::Fact>) - 1);
+    CHECK_EQ(kinds_seen, (std::uint64_t{1} << std::variant_size_v<core::Fact>)-1);
 }
 
 TEST_CASE("a decoded submission has every field of the one written") {
@@ -228,8 +231,13 @@ TEST_CASE("a batch whose checksum is right but whose content is not is refused")
 }
 
 TEST_CASE("snapshots survive, and every damage is noticed") {
-    Snapshot snapshot{.at = {77}, .chain = 5, .digest = 6, .core_version = 1, .core = std::string(1000, 'c'),
-                      .predictor = "", .engine = std::string("\0x", 2)};
+    Snapshot snapshot{.at = {77},
+                      .chain = 5,
+                      .digest = 6,
+                      .core_version = 1,
+                      .core = std::string(1000, 'c'),
+                      .predictor = "",
+                      .engine = std::string("\0x", 2)};
     const std::string bytes = encode_snapshot(snapshot);
     const auto back = decode_snapshot(bytes);
     REQUIRE(back);

@@ -173,7 +173,9 @@ constexpr std::array<GetFact, kKindLast + 1> readers_by_kind(std::type_identity<
 }
 constexpr auto kReaders = readers_by_kind(std::type_identity<core::Fact>{});
 
-std::string at_byte(std::size_t position) { return " at byte " + std::to_string(position); }
+std::string at_byte(std::size_t position) {
+    return " at byte " + std::to_string(position);
+}
 
 }  // namespace
 
@@ -204,14 +206,18 @@ Result<core::Event> decode_after(std::string_view bytes, Instant before) {
     if (!kReaders[kind](r, event.what))
         return fail(Fault::corrupt, "event of kind " + std::to_string(kind) + " is malformed" + at_byte(r.position()));
     if (!r.at_end())
-        return fail(Fault::corrupt, "event of kind " + std::to_string(kind) + " is followed by other bytes" +
-                                        at_byte(r.position()));
+        return fail(Fault::corrupt,
+                    "event of kind " + std::to_string(kind) + " is followed by other bytes" + at_byte(r.position()));
     return event;
 }
 
-void encode(const core::Event& event, std::string& out) { encode_after(event, Instant{}, out); }
+void encode(const core::Event& event, std::string& out) {
+    encode_after(event, Instant{}, out);
+}
 
-Result<core::Event> decode(std::string_view bytes) { return decode_after(bytes, Instant{}); }
+Result<core::Event> decode(std::string_view bytes) {
+    return decode_after(bytes, Instant{});
+}
 
 const char* kind_name(const core::Event& event) {
     return std::visit([](const auto& fact) { return Shape<std::remove_cvref_t<decltype(fact)>>::name; }, event.what);

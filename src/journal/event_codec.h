@@ -1,6 +1,6 @@
 #pragma once
-// One event inside a batch: like encode() and decode(), but its time is stored as the distance from the event before it,
-// which is one or two bytes instead of eight. Private to the journal room.
+// One event inside a batch: like encode() and decode(), but its time is stored as the distance from the event before
+// it, which is one or two bytes instead of eight. Private to the journal room.
 
 #include <string>
 #include <string_view>

@@ -71,6 +71,8 @@ private:
     Rng& rng_;
 };
 
-inline core::Event random_event(Rng& rng, Instant at) { return RandomEvent(rng).make(at); }
+inline core::Event random_event(Rng& rng, Instant at) {
+    return RandomEvent(rng).make(at);
+}
 
 }  // namespace nexus::journal

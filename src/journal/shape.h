@@ -15,13 +15,14 @@
 
 namespace nexus::journal {
 
-// How the bytes of a member look when the default of its type (varint) would be wasteful: hashes and seeds use all 64 bits.
+// How the bytes of a member look when the default of its type (varint) would be wasteful: hashes and seeds use all 64
+// bits.
 enum class Form : std::uint8_t { natural, fixed64 };
 
 template <class Struct, class Type>
 struct Member {
     const char* name;
-    Type Struct::*at;
+    Type Struct::* at;
     Form form = Form::natural;
 };
 template <class Struct, class Type>
@@ -56,8 +57,14 @@ struct Retired {
 template <class Member>
 concept Living = requires(Member m) { m.at; };
 
-#define NEXUS_MEMBER(field) Member{#field, &T::field}
-#define NEXUS_FIXED64(field) Member{#field, &T::field, Form::fixed64}
+#define NEXUS_MEMBER(field) \
+    Member {                \
+        #field, &T::field   \
+    }
+#define NEXUS_FIXED64(field)             \
+    Member {                             \
+        #field, &T::field, Form::fixed64 \
+    }
 
 template <>
 struct Shape<Estimate> {
@@ -68,8 +75,8 @@ struct Shape<Estimate> {
 template <>
 struct Shape<core::Resources> {
     using T = core::Resources;
-    static constexpr auto members = std::tuple{NEXUS_MEMBER(cpu_milli), NEXUS_MEMBER(memory_bytes),
-                                               NEXUS_MEMBER(gpu_milli), NEXUS_MEMBER(custom)};
+    static constexpr auto members =
+        std::tuple{NEXUS_MEMBER(cpu_milli), NEXUS_MEMBER(memory_bytes), NEXUS_MEMBER(gpu_milli), NEXUS_MEMBER(custom)};
 };
 template <>
 struct Shape<core::RetryPolicy> {
@@ -81,15 +88,34 @@ struct Shape<core::RetryPolicy> {
 template <>
 struct Shape<core::TaskSpec> {
     using T = core::TaskSpec;
-    static constexpr auto members = std::tuple{
-        NEXUS_MEMBER(type), NEXUS_MEMBER(payload_bytes), NEXUS_FIXED64(body_hash), NEXUS_FIXED64(idempotency_hi),
-        NEXUS_FIXED64(idempotency_lo), NEXUS_MEMBER(tenant), NEXUS_MEMBER(queue), NEXUS_MEMBER(priority),
-        NEXUS_MEMBER(idempotent), NEXUS_MEMBER(exclusive), NEXUS_MEMBER(preemptible), NEXUS_MEMBER(run_at),
-        NEXUS_MEMBER(deadline), NEXUS_MEMBER(timeout), NEXUS_MEMBER(ttl), NEXUS_MEMBER(retry),
-        NEXUS_MEMBER(labels_required), NEXUS_MEMBER(labels_preferred), NEXUS_MEMBER(labels_forbidden),
-        NEXUS_MEMBER(pinned_worker), NEXUS_MEMBER(resources), NEXUS_MEMBER(after), NEXUS_MEMBER(concurrency_key),
-        NEXUS_MEMBER(concurrency_max), NEXUS_MEMBER(ordering_key), NEXUS_MEMBER(rate_key),
-        NEXUS_MEMBER(rate_per_1000s), NEXUS_MEMBER(redrive_of)};
+    static constexpr auto members = std::tuple{NEXUS_MEMBER(type),
+                                               NEXUS_MEMBER(payload_bytes),
+                                               NEXUS_FIXED64(body_hash),
+                                               NEXUS_FIXED64(idempotency_hi),
+                                               NEXUS_FIXED64(idempotency_lo),
+                                               NEXUS_MEMBER(tenant),
+                                               NEXUS_MEMBER(queue),
+                                               NEXUS_MEMBER(priority),
+                                               NEXUS_MEMBER(idempotent),
+                                               NEXUS_MEMBER(exclusive),
+                                               NEXUS_MEMBER(preemptible),
+                                               NEXUS_MEMBER(run_at),
+                                               NEXUS_MEMBER(deadline),
+                                               NEXUS_MEMBER(timeout),
+                                               NEXUS_MEMBER(ttl),
+                                               NEXUS_MEMBER(retry),
+                                               NEXUS_MEMBER(labels_required),
+                                               NEXUS_MEMBER(labels_preferred),
+                                               NEXUS_MEMBER(labels_forbidden),
+                                               NEXUS_MEMBER(pinned_worker),
+                                               NEXUS_MEMBER(resources),
+                                               NEXUS_MEMBER(after),
+                                               NEXUS_MEMBER(concurrency_key),
+                                               NEXUS_MEMBER(concurrency_max),
+                                               NEXUS_MEMBER(ordering_key),
+                                               NEXUS_MEMBER(rate_key),
+                                               NEXUS_MEMBER(rate_per_1000s),
+                                               NEXUS_MEMBER(redrive_of)};
 };
 template <>
 struct Shape<core::HeldAttempt> {
@@ -116,27 +142,48 @@ struct Shape<core::TypeLimits> {
 template <>
 struct Shape<core::Config> {
     using T = core::Config;
-    static constexpr auto members = std::tuple{
-        NEXUS_MEMBER(version), NEXUS_MEMBER(policy), NEXUS_MEMBER(lease), NEXUS_MEMBER(close_grace),
-        NEXUS_MEMBER(reconnect_grace), NEXUS_MEMBER(attempts_max), NEXUS_MEMBER(crashes_max),
-        NEXUS_MEMBER(backoff_first), NEXUS_MEMBER(backoff_max), NEXUS_MEMBER(ttl), NEXUS_MEMBER(timeout_grace),
-        NEXUS_MEMBER(idempotency_window), NEXUS_MEMBER(size_weight_permille), NEXUS_MEMBER(priority_credit_permille),
-        NEXUS_MEMBER(overtake_cap_means), NEXUS_MEMBER(overtake_max), NEXUS_MEMBER(placement), Retired<Duration>{"hold_max"},
-        NEXUS_MEMBER(breaker), NEXUS_MEMBER(breaker_ratio_permille), NEXUS_MEMBER(speculation),
-        NEXUS_MEMBER(speculation_slots_permille), NEXUS_MEMBER(preemption), NEXUS_MEMBER(preemptions_max),
-        NEXUS_MEMBER(pause), NEXUS_MEMBER(tasks_max), NEXUS_MEMBER(idempotency_keys_max),
-        NEXUS_MEMBER(fallback_threshold), NEXUS_MEMBER(queues), NEXUS_MEMBER(tenants), NEXUS_MEMBER(types),
-        NEXUS_MEMBER(pause_ratio_permille)};
+    static constexpr auto members = std::tuple{NEXUS_MEMBER(version),
+                                               NEXUS_MEMBER(policy),
+                                               NEXUS_MEMBER(lease),
+                                               NEXUS_MEMBER(close_grace),
+                                               NEXUS_MEMBER(reconnect_grace),
+                                               NEXUS_MEMBER(attempts_max),
+                                               NEXUS_MEMBER(crashes_max),
+                                               NEXUS_MEMBER(backoff_first),
+                                               NEXUS_MEMBER(backoff_max),
+                                               NEXUS_MEMBER(ttl),
+                                               NEXUS_MEMBER(timeout_grace),
+                                               NEXUS_MEMBER(idempotency_window),
+                                               NEXUS_MEMBER(size_weight_permille),
+                                               NEXUS_MEMBER(priority_credit_permille),
+                                               NEXUS_MEMBER(overtake_cap_means),
+                                               NEXUS_MEMBER(overtake_max),
+                                               NEXUS_MEMBER(placement),
+                                               Retired<Duration>{"hold_max"},
+                                               NEXUS_MEMBER(breaker),
+                                               NEXUS_MEMBER(breaker_ratio_permille),
+                                               NEXUS_MEMBER(speculation),
+                                               NEXUS_MEMBER(speculation_slots_permille),
+                                               NEXUS_MEMBER(preemption),
+                                               NEXUS_MEMBER(preemptions_max),
+                                               NEXUS_MEMBER(pause),
+                                               NEXUS_MEMBER(tasks_max),
+                                               NEXUS_MEMBER(idempotency_keys_max),
+                                               NEXUS_MEMBER(fallback_threshold),
+                                               NEXUS_MEMBER(queues),
+                                               NEXUS_MEMBER(tenants),
+                                               NEXUS_MEMBER(types),
+                                               NEXUS_MEMBER(pause_ratio_permille)};
 };
 
 // The facts. Kind numbers are for ever: a fact that goes away keeps its number, a new one takes the next.
-#define NEXUS_FACT(Name, number, ...)                                   \
-    template <>                                                         \
-    struct Shape<core::Name> {                                          \
-        using T = core::Name;                                           \
-        static constexpr std::uint64_t kind = number;                   \
-        static constexpr const char* name = #Name;                      \
-        static constexpr auto members = std::tuple{__VA_ARGS__};        \
+#define NEXUS_FACT(Name, number, ...)                            \
+    template <>                                                  \
+    struct Shape<core::Name> {                                   \
+        using T = core::Name;                                    \
+        static constexpr std::uint64_t kind = number;            \
+        static constexpr const char* name = #Name;               \
+        static constexpr auto members = std::tuple{__VA_ARGS__}; \
     }
 
 NEXUS_FACT(EngineStarted, 1, NEXUS_FIXED64(seed), NEXUS_MEMBER(wall_offset));
@@ -159,8 +206,7 @@ NEXUS_FACT(AffinityLearned, 15, NEXUS_MEMBER(type), NEXUS_MEMBER(hardware), NEXU
 NEXUS_FACT(TrustLearned, 16, NEXUS_MEMBER(trust_ppm));
 NEXUS_FACT(AttemptStarted, 17, NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(session));
 NEXUS_FACT(AttemptFinished, 18, NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(session), NEXUS_MEMBER(run),
-           NEXUS_MEMBER(outcome), NEXUS_MEMBER(retryable), NEXUS_MEMBER(result_bytes),
-           NEXUS_MEMBER(peak_memory_bytes));
+           NEXUS_MEMBER(outcome), NEXUS_MEMBER(retryable), NEXUS_MEMBER(result_bytes), NEXUS_MEMBER(peak_memory_bytes));
 NEXUS_FACT(OverrideSet, 19, NEXUS_MEMBER(number), NEXUS_MEMBER(kind), NEXUS_MEMBER(task), NEXUS_MEMBER(type),
            NEXUS_MEMBER(worker), NEXUS_MEMBER(boost), NEXUS_MEMBER(expires));
 NEXUS_FACT(OverrideCleared, 20, NEXUS_MEMBER(number));
@@ -187,8 +233,7 @@ inline constexpr std::size_t kLiving<const std::tuple<Members...>> = (std::size_
 
 // Every member of every shape is listed, and the kinds of the variant are exactly 1 .. kKindLast.
 template <class T>
-inline constexpr bool kListsAllMembers =
-    kLiving<decltype(Shape<T>::members)> == member_count<T>();
+inline constexpr bool kListsAllMembers = kLiving<decltype(Shape<T>::members)> == member_count<T>();
 static_assert(kListsAllMembers<Estimate>);
 static_assert(kListsAllMembers<core::Resources>);
 static_assert(kListsAllMembers<core::RetryPolicy>);

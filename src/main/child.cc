@@ -35,7 +35,8 @@ namespace {
 }
 
 std::string end_text(int status) {
-    return WIFSIGNALED(status) ? "signal " + std::to_string(WTERMSIG(status)) : "exit code " + std::to_string(WEXITSTATUS(status));
+    return WIFSIGNALED(status) ? "signal " + std::to_string(WTERMSIG(status))
+                               : "exit code " + std::to_string(WEXITSTATUS(status));
 }
 
 }  // namespace
@@ -64,7 +65,8 @@ Result<Child> Child::start(const std::vector<std::string>& argv, const std::stri
     return Child(pid, pipe_fds[0]);
 }
 
-Child::Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, -1)), stdout_fd_(std::exchange(other.stdout_fd_, -1)) {}
+Child::Child(Child&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)), stdout_fd_(std::exchange(other.stdout_fd_, -1)) {}
 
 Child& Child::operator=(Child&& other) noexcept {
     std::swap(pid_, other.pid_);
@@ -81,9 +83,11 @@ Result<std::string> Child::read_line(Duration limit) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(limit.us);
     std::string line;
     while (true) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
         pollfd waiting{.fd = stdout_fd_, .events = POLLIN, .revents = 0};
-        if (left <= 0 || poll(&waiting, 1, static_cast<int>(left)) == 0) return fail(Fault::unavailable, "it said nothing in time");
+        if (left <= 0 || poll(&waiting, 1, static_cast<int>(left)) == 0)
+            return fail(Fault::unavailable, "it said nothing in time");
         char c = 0;
         const ssize_t got = read(stdout_fd_, &c, 1);
         if (got < 0 && errno == EINTR) continue;
@@ -113,7 +117,8 @@ void Child::reap(Duration limit) {
     if (pid_ <= 0) return;
     kill(pid_, SIGKILL);
     int status = 0;
-    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
+    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
     pid_ = -1;
 }
 

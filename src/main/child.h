@@ -1,6 +1,6 @@
 #pragma once
-// One child process of `nexus dev`: in a process group of its own, so that Ctrl-C reaches it through us only, and killed by
-// the kernel when the thread that started it ends. Never left as a zombie: the destructor kills and reaps.
+// One child process of `nexus dev`: in a process group of its own, so that Ctrl-C reaches it through us only, and
+// killed by the kernel when the thread that started it ends. Never left as a zombie: the destructor kills and reaps.
 
 #include <sys/types.h>
 

@@ -40,7 +40,9 @@ struct Flags {
 };
 
 std::unexpected<cli::Failure> failed(const Error& error, std::string next = {}) {
-    return failure(error.fault == Fault::invalid || error.fault == Fault::not_found ? cli::kExitUsage : cli::kExitFailure, error.what, std::move(next));
+    return failure(
+        error.fault == Fault::invalid || error.fault == Fault::not_found ? cli::kExitUsage : cli::kExitFailure,
+        error.what, std::move(next));
 }
 
 // The screen: notes scroll by, one line below them is written over.
@@ -77,7 +79,8 @@ private:
 // Follows the tasks of our tenant on a thread of its own; comes back by itself when the server does.
 class Follower {
 public:
-    Follower(std::string server, cli::Interrupt& interrupt) : session_({.server = std::move(server)}, interrupt), interrupt_(interrupt) {
+    Follower(std::string server, cli::Interrupt& interrupt)
+        : session_({.server = std::move(server)}, interrupt), interrupt_(interrupt) {
         thread_ = std::thread([this] { follow(); });
     }
     // The stream ends with the server; call it after the server has stopped or is about to.
@@ -125,15 +128,16 @@ public:
           interrupt_(interrupt),
           self_(std::move(self)),
           screen_(cli::look_at_terminal(false)),
-          house_({.self = self_, .data = flags.data, .listen = flags.listen, .http = flags.http, .workers = flags.workers},
-                 [this](const std::string& text) { screen_.note(text); }) {}
+          house_(
+              {.self = self_, .data = flags.data, .listen = flags.listen, .http = flags.http, .workers = flags.workers},
+              [this](const std::string& text) { screen_.note(text); }) {}
 
     Answer<int> run();
 
 private:
     Answer<void> choose_job();
-    Answer<bool> submit();     // false: interrupted
-    Answer<bool> work_off();   // false: interrupted
+    Answer<bool> submit();    // false: interrupted
+    Answer<bool> work_off();  // false: interrupted
     Answer<void> stay();
     bool look_at_open_tasks();
     void show_progress();
@@ -154,12 +158,16 @@ private:
     std::size_t ended_before_ = 0;
 };
 
-std::string manifest_of(const Flags& flags) { return flags.data + "/job.json"; }
+std::string manifest_of(const Flags& flags) {
+    return flags.data + "/job.json";
+}
 
 Answer<void> Dev::choose_job() {
     std::error_code fault;
     const fs::path folder = fs::canonical(flags_.folder, fault);
-    if (fault || !fs::is_directory(folder)) return failure(cli::kExitUsage, fmt::format("{} is not a folder", cli::safe_text(flags_.folder, 200)), "nexus dev DIR");
+    if (fault || !fs::is_directory(folder))
+        return failure(cli::kExitUsage, fmt::format("{} is not a folder", cli::safe_text(flags_.folder, 200)),
+                       "nexus dev DIR");
     auto made = store::make_private_directory(flags_.data);
     if (!made) return failed(made.error());
     auto known = read_job(manifest_of(flags_));
@@ -171,7 +179,8 @@ Answer<void> Dev::choose_job() {
     }
     auto files = find_files(folder.string(), flags_.data);
     if (!files) return failed(files.error());
-    if (files->empty()) return failure(cli::kExitUsage, fmt::format("there are no files below {}", folder.string()), "nexus dev DIR");
+    if (files->empty())
+        return failure(cli::kExitUsage, fmt::format("there are no files below {}", folder.string()), "nexus dev DIR");
     job_ = {.id = cli::random_key(), .folder = folder.string(), .finished = false, .files = std::move(*files)};
     auto written = write_job(manifest_of(flags_), job_);
     if (!written) return failed(written.error());
@@ -181,11 +190,13 @@ Answer<void> Dev::choose_job() {
 Answer<bool> Dev::submit() {
     for (std::size_t at = 0; at < job_.files.size();) {
         pb::SubmitBatchRequest batch;
-        for (std::size_t i = at; i < std::min(at + kBatch, job_.files.size()); ++i) *batch.add_tasks() = task_of(job_, job_.files[i], self_);
+        for (std::size_t i = at; i < std::min(at + kBatch, job_.files.size()); ++i)
+            *batch.add_tasks() = task_of(job_, job_.files[i], self_);
         const auto answer = session_->submit_batch(batch);
         if (interrupt_.raised()) return false;
         if (!answer) {
-            const bool again = answer.error().exit_code == cli::kExitUnavailable || answer.error().exit_code == cli::kExitTimedOut;
+            const bool again =
+                answer.error().exit_code == cli::kExitUnavailable || answer.error().exit_code == cli::kExitTimedOut;
             const auto looked = house_.look_after();
             if (!looked) return failed(looked.error());
             if (!again) return std::unexpected(answer.error());
@@ -199,7 +210,8 @@ Answer<bool> Dev::submit() {
             const auto task = session_->get_task(one.id(), false);
             if (task) progress_.take(*task);
         }
-        screen_.show(fmt::format("submitting: {} of {} files", cli::count_text(at), cli::count_text(job_.files.size())));
+        screen_.show(
+            fmt::format("submitting: {} of {} files", cli::count_text(at), cli::count_text(job_.files.size())));
     }
     return true;
 }
@@ -228,10 +240,14 @@ void Dev::show_progress() {
     const Accuracy recent = progress_.recent(50);
     const double seconds_run = static_cast<double>(cli::now_unix_us() - begin_us_) / 1e6;
     const double share = static_cast<double>(progress_.ended()) / static_cast<double>(progress_.total());
-    std::string line = fmt::format("{} {}/{} files, {:.1f}/s, done in {} to {} (p50 to p90)", cli::bar_text(share, 20, screen_.terminal().unicode),
+    std::string line = fmt::format("{} {}/{} files, {:.1f}/s, done in {} to {} (p50 to p90)",
+                                   cli::bar_text(share, 20, screen_.terminal().unicode),
                                    cli::count_text(progress_.ended()), cli::count_text(progress_.total()),
-                                   static_cast<double>(progress_.ended() - ended_before_) / seconds_run, cli::span_text(eta.p50_us), cli::span_text(eta.p90_us));
-    if (recent.tasks > 0) line += fmt::format("; last {} predictions: {} within 25 %, median error {}", recent.tasks, cli::percent_text(recent.within_25), cli::percent_text(recent.error_median));
+                                   static_cast<double>(progress_.ended() - ended_before_) / seconds_run,
+                                   cli::span_text(eta.p50_us), cli::span_text(eta.p90_us));
+    if (recent.tasks > 0)
+        line += fmt::format("; last {} predictions: {} within 25 %, median error {}", recent.tasks,
+                            cli::percent_text(recent.within_25), cli::percent_text(recent.error_median));
     screen_.show(line);
 }
 
@@ -257,12 +273,17 @@ void Dev::put_summary() {
     screen_.clear();
     const std::int64_t wall = std::max<std::int64_t>(end_us_ - begin_us_, 1);
     const Accuracy first = progress_.part(0, 0.25), last = progress_.part(0.75, 1);
-    std::string text = fmt::format("\n{} of {} tasks succeeded in {} ({:.1f}/s){}\n", cli::count_text(progress_.succeeded()), cli::count_text(progress_.total()),
-                                   cli::span_text(wall), static_cast<double>(progress_.ended() - ended_before_) / (static_cast<double>(wall) / 1e6),
-                                   ended_before_ > 0 ? fmt::format("; {} of them before this run, none of those again", cli::count_text(ended_before_)) : "");
+    std::string text = fmt::format(
+        "\n{} of {} tasks succeeded in {} ({:.1f}/s){}\n", cli::count_text(progress_.succeeded()),
+        cli::count_text(progress_.total()), cli::span_text(wall),
+        static_cast<double>(progress_.ended() - ended_before_) / (static_cast<double>(wall) / 1e6),
+        ended_before_ > 0
+            ? fmt::format("; {} of them before this run, none of those again", cli::count_text(ended_before_))
+            : "");
     cli::Table times({"", ">P50", ">P90", ">P99"});
     const auto row = [&](const char* name, auto percentile) {
-        times.add({name, cli::span_text(percentile(0.5)), cli::span_text(percentile(0.9)), cli::span_text(percentile(0.99))});
+        times.add(
+            {name, cli::span_text(percentile(0.5)), cli::span_text(percentile(0.9)), cli::span_text(percentile(0.99))});
     };
     row("waited", [&](double share) { return progress_.wait_percentile(share); });
     row("ran", [&](double share) { return progress_.run_percentile(share); });
@@ -270,11 +291,13 @@ void Dev::put_summary() {
     cli::Table workers({"WORKER", ">TASKS", ">BUSY", ""});
     for (const auto& [name, use] : progress_.workers()) {
         const double share = static_cast<double>(use.busy_us) / static_cast<double>(wall);
-        workers.add({name, cli::count_text(use.tasks), cli::percent_text(share), cli::bar_text(share, 20, screen_.terminal().unicode)});
+        workers.add({name, cli::count_text(use.tasks), cli::percent_text(share),
+                     cli::bar_text(share, 20, screen_.terminal().unicode)});
     }
     if (!workers.empty()) text += "\n" + workers.text(screen_.terminal().colour);
     cli::Table accuracy({"PREDICTIONS", ">WITHIN 25 %", ">MEDIAN ERROR"});
-    accuracy.add({"first quarter of the job", cli::percent_text(first.within_25), cli::percent_text(first.error_median)});
+    accuracy.add(
+        {"first quarter of the job", cli::percent_text(first.within_25), cli::percent_text(first.error_median)});
     accuracy.add({"last quarter of the job", cli::percent_text(last.within_25), cli::percent_text(last.error_median)});
     if (first.tasks > 0) text += "\n" + accuracy.text(screen_.terminal().colour);
     cli::put(text);
@@ -282,13 +305,14 @@ void Dev::put_summary() {
 
 Answer<void> Dev::stay() {
     const std::string to = house_.server() == cli::kServerDefault ? "" : " --server " + house_.server();
-    cli::put(fmt::format("\nThe server stays up: http://{}   Ctrl-C stops it. In another terminal:\n"
-                         "  nexus status{}\n"
-                         "  nexus task list --limit 20{}\n"
-                         "  nexus type stats{}\n"
-                         "  nexus top{}\n"
-                         "  nexus task submit{} --wait -- {} digest {}\n",
-                         house_.page(), to, to, to, to, to, self_, (fs::path(job_.folder) / job_.files.front().path).string()));
+    cli::put(fmt::format(
+        "\nThe server stays up: http://{}   Ctrl-C stops it. In another terminal:\n"
+        "  nexus status{}\n"
+        "  nexus task list --limit 20{}\n"
+        "  nexus type stats{}\n"
+        "  nexus top{}\n"
+        "  nexus task submit{} --wait -- {} digest {}\n",
+        house_.page(), to, to, to, to, to, self_, (fs::path(job_.folder) / job_.files.front().path).string()));
     while (!interrupt_.wait(kTick)) {
         const auto looked = house_.look_after();
         if (!looked) return failed(looked.error());
@@ -300,17 +324,20 @@ Answer<void> Dev::stay() {
 Answer<int> Dev::run() {
     if (auto chosen = choose_job(); !chosen) return std::unexpected(std::move(chosen).error());
     auto started = house_.start();
-    if (!started) return failed(started.error(), "if another server holds the data directory, stop it or give another --data");
+    if (!started)
+        return failed(started.error(), "if another server holds the data directory, stop it or give another --data");
     cli::put(house_.ready_line() + "\n");
     cli::put(fmt::format("{} workers; the page is http://{}\n", flags_.workers, house_.page()));
-    cli::put(fmt::format("{} job {}: hash and compress {} files below {}\n", continued_ ? "continuing" : "new", job_.id, cli::count_text(job_.files.size()), job_.folder));
+    cli::put(fmt::format("{} job {}: hash and compress {} files below {}\n", continued_ ? "continuing" : "new", job_.id,
+                         cli::count_text(job_.files.size()), job_.folder));
     session_.emplace(cli::Connection{.server = house_.server()}, interrupt_);
     follower_.emplace(house_.server(), interrupt_);
     begin_us_ = cli::now_unix_us();
     auto going = submit();
     ended_before_ = continued_ ? progress_.ended() : 0;
     if (continued_) {
-        screen_.note(fmt::format("{} of {} files were done before and are not done again", cli::count_text(ended_before_), cli::count_text(job_.files.size())));
+        screen_.note(fmt::format("{} of {} files were done before and are not done again",
+                                 cli::count_text(ended_before_), cli::count_text(job_.files.size())));
         progress_.begin_run();
     }
     if (going && *going) going = work_off();
@@ -333,7 +360,10 @@ Answer<int> Dev::run() {
 int dev(Flags flags) {
     std::error_code fault;
     const std::string self = fs::read_symlink("/proc/self/exe", fault).string();
-    if (fault) return cli::report({.exit_code = cli::kExitFailure, .what = "cannot find the path of this program: " + fault.message(), .next = {}});
+    if (fault)
+        return cli::report({.exit_code = cli::kExitFailure,
+                            .what = "cannot find the path of this program: " + fault.message(),
+                            .next = {}});
     flags.data = fs::absolute(flags.data).lexically_normal().string();
     cli::Interrupt interrupt;
     Dev run(flags, self, interrupt);
@@ -347,17 +377,23 @@ void add_command(CLI::App& root, int& exit_code) {
     const auto flags = std::make_shared<Flags>();
     CLI::App* verb = root.add_subcommand("dev", "A server, four workers and a real job on this machine");
     verb->footer(
-        "The job hashes and compresses every file below DIR, one task per file, each a process of its own. Kill what you like:\n"
-        "workers and server are started again; kill `nexus dev` itself and run it again, and the job goes on where it stopped.\n"
+        "The job hashes and compresses every file below DIR, one task per file, each a process of its own. Kill what "
+        "you like:\n"
+        "workers and server are started again; kill `nexus dev` itself and run it again, and the job goes on where it "
+        "stopped.\n"
         "Examples:\n"
         "  nexus dev\n"
         "  nexus dev ~/src --workers 8\n"
         "  nexus dev /usr/share/doc --data /tmp/nexus-data --no-stay");
     verb->add_option("dir", flags->folder, "The folder (default: this one)");
     verb->add_option("--data", flags->data, "Directory of the embedded store (default ./nexus-data)");
-    verb->add_option("--workers", flags->workers, "Worker processes, one task at a time each")->check(CLI::Range(1, 64))->capture_default_str();
-    verb->add_option("--listen", flags->listen, "gRPC address; another free port when it is taken")->capture_default_str();
-    verb->add_option("--http", flags->http, "Address of the page; another free port when it is taken")->capture_default_str();
+    verb->add_option("--workers", flags->workers, "Worker processes, one task at a time each")
+        ->check(CLI::Range(1, 64))
+        ->capture_default_str();
+    verb->add_option("--listen", flags->listen, "gRPC address; another free port when it is taken")
+        ->capture_default_str();
+    verb->add_option("--http", flags->http, "Address of the page; another free port when it is taken")
+        ->capture_default_str();
     verb->add_flag("--no-stay", flags->no_stay, "End after the summary");
     verb->callback([flags, &exit_code] { exit_code = dev(*flags); });
 }

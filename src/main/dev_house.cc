@@ -10,9 +10,9 @@
 namespace nexus::dev {
 namespace {
 
-constexpr Duration kReadyMax = minutes(5);   // recovery of a large journal takes a while
+constexpr Duration kReadyMax = minutes(5);  // recovery of a large journal takes a while
 constexpr Duration kDrainMax = seconds(3);
-constexpr Duration kStopMax = seconds(6);    // the server's own limit is 5 s
+constexpr Duration kStopMax = seconds(6);  // the server's own limit is 5 s
 
 // "nexus: ready on 127.0.0.1:7070, http://127.0.0.1:7080, ..." -> the part after `before`, up to a comma.
 std::string part_after(const std::string& line, const std::string& before) {
@@ -22,7 +22,9 @@ std::string part_after(const std::string& line, const std::string& before) {
     return line.substr(begin, line.find(',', begin) - begin);
 }
 
-std::string any_port(const std::string& address) { return address.substr(0, address.rfind(':') + 1) + "0"; }
+std::string any_port(const std::string& address) {
+    return address.substr(0, address.rfind(':') + 1) + "0";
+}
 
 }  // namespace
 
@@ -44,7 +46,8 @@ Result<void> House::start_server() {
     const bool first = grpc_.empty();
     const std::string listen = !first ? grpc_ : is_free(options_.listen) ? options_.listen : any_port(options_.listen);
     const std::string http = !first ? page_ : is_free(options_.http) ? options_.http : any_port(options_.http);
-    auto child = Child::start({options_.self, "serve", "--listen", listen, "--http", http, "--data", options_.data}, options_.data + "/server.log", true);
+    auto child = Child::start({options_.self, "serve", "--listen", listen, "--http", http, "--data", options_.data},
+                              options_.data + "/server.log", true);
     if (!child) return std::unexpected(std::move(child).error());
     const auto line = child->read_line(kReadyMax);
     if (!line) {

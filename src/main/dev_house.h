@@ -21,7 +21,8 @@ struct HouseOptions {
 class House {
 public:
     // `note` is told what happens, in one sentence each.
-    House(HouseOptions options, std::function<void(const std::string&)> note) : options_(std::move(options)), note_(std::move(note)) {}
+    House(HouseOptions options, std::function<void(const std::string&)> note)
+        : options_(std::move(options)), note_(std::move(note)) {}
 
     // Starts the server and waits until it is ready, then the workers.
     Result<void> start();

@@ -20,7 +20,8 @@ constexpr std::size_t kKeyPathBytesMax = 200;  // with the job's id below the 25
 
 bool is_left_out(const fs::path& path, const fs::path& data) {
     const std::string name = path.filename().string();
-    if (name.starts_with('.') || name.starts_with("build") || name == "nexus-data" || name == "node_modules") return true;
+    if (name.starts_with('.') || name.starts_with("build") || name == "nexus-data" || name == "node_modules")
+        return true;
     std::error_code fault;
     return fs::equivalent(path, data, fault);
 }
@@ -46,7 +47,8 @@ Result<std::vector<JobFile>> find_files(const std::string& folder, const std::st
         const std::uint64_t bytes = at->file_size(fault);
         const std::string path = at->path().lexically_relative(folder).string();
         if (fault || bytes == 0 || !is_utf8(path)) continue;
-        if (files.size() == kJobFilesMax) return fail(Fault::exhausted, "more than " + std::to_string(kJobFilesMax) + " files below " + folder);
+        if (files.size() == kJobFilesMax)
+            return fail(Fault::exhausted, "more than " + std::to_string(kJobFilesMax) + " files below " + folder);
         files.push_back({.path = path, .bytes = bytes});
     }
     std::ranges::sort(files, {}, &JobFile::path);
@@ -58,7 +60,9 @@ Result<std::optional<Job>> read_job(const std::string& manifest) {
     if (!fs::exists(manifest, fault)) return std::nullopt;
     const auto text = store::read_file(manifest);
     if (!text) return std::unexpected(text.error());
-    const auto bad = [&] { return fail(Fault::corrupt, manifest + " is not a manifest; delete it to begin a new job"); };
+    const auto bad = [&] {
+        return fail(Fault::corrupt, manifest + " is not a manifest; delete it to begin a new job");
+    };
     const Json object = Json::parse(*text, nullptr, false);
     if (!object.is_object()) return bad();
     Job job;
@@ -88,7 +92,8 @@ std::string type_of(const std::string& path) {
     std::string suffix = fs::path(path).extension().string();
     if (!suffix.empty()) suffix.erase(0, 1);
     std::ranges::transform(suffix, suffix.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    const bool plain = !suffix.empty() && suffix.size() <= kSuffixBytesMax && std::ranges::all_of(suffix, [](unsigned char c) { return std::isalnum(c) != 0 && c < 0x80; });
+    const bool plain = !suffix.empty() && suffix.size() <= kSuffixBytesMax &&
+                       std::ranges::all_of(suffix, [](unsigned char c) { return std::isalnum(c) != 0 && c < 0x80; });
     return "digest." + (plain ? suffix : std::string("other"));
 }
 
@@ -96,7 +101,8 @@ nexus::v1::TaskSpec task_of(const Job& job, const JobFile& file, const std::stri
     nexus::v1::TaskSpec spec;
     spec.set_type(type_of(file.path));
     spec.set_tenant(kJobTenant);
-    spec.set_payload(Json{{"argv", {self, "digest", file.path}}, {"cwd", job.folder}}.dump(-1, ' ', false, Json::error_handler_t::replace));
+    spec.set_payload(Json{{"argv", {self, "digest", file.path}}, {"cwd", job.folder}}.dump(
+        -1, ' ', false, Json::error_handler_t::replace));
     (*spec.mutable_metadata())["handler"] = "exec";
     (*spec.mutable_metadata())["job"] = job.id;
     (*spec.mutable_features())["bytes"] = static_cast<double>(file.bytes);

@@ -1,6 +1,6 @@
 #pragma once
-// The job of `nexus dev`: one task per file of a folder. Its manifest in the data directory makes it go on after any kill:
-// the same keys are submitted again, and what was finished is not run again.
+// The job of `nexus dev`: one task per file of a folder. Its manifest in the data directory makes it go on after any
+// kill: the same keys are submitted again, and what was finished is not run again.
 
 #include <cstdint>
 #include <optional>

@@ -8,9 +8,9 @@ namespace {
 
 namespace pb = nexus::v1;
 
-constexpr double kP90Sigmas = 1.2816;    // of a normal distribution
+constexpr double kP90Sigmas = 1.2816;      // of a normal distribution
 constexpr double kErrorPerSigma = 0.6745;  // median absolute error of a normal distribution
-constexpr double kErrorUnknown = 0.5;    // of a median, until there are errors to look at: chosen
+constexpr double kErrorUnknown = 0.5;      // of a median, until there are errors to look at: chosen
 constexpr std::size_t kErrorsWanted = 10;
 constexpr std::size_t kErrorWindow = 100;
 
@@ -94,7 +94,8 @@ JobEta JobProgress::eta(std::int64_t drain_us, std::uint32_t slots) const {
     const double error = seen.tasks < kErrorsWanted ? kErrorUnknown : seen.error_median;
     // Errors of single tasks average out; half of the median error is taken to be common to all of them.
     const double chance = kP90Sigmas * error / kErrorPerSigma * std::sqrt(squares) / work;
-    return {.p50_us = static_cast<std::int64_t>(p50), .p90_us = static_cast<std::int64_t>(p50 * (1 + chance + error / 2))};
+    return {.p50_us = static_cast<std::int64_t>(p50),
+            .p90_us = static_cast<std::int64_t>(p50 * (1 + chance + error / 2))};
 }
 
 Accuracy JobProgress::accuracy(std::size_t from, std::size_t to) const {
@@ -107,13 +108,16 @@ Accuracy JobProgress::accuracy(std::size_t from, std::size_t to) const {
     }
     result.tasks = errors.size();
     if (errors.empty()) return result;
-    result.within_25 = static_cast<double>(std::ranges::count_if(errors, [](double error) { return error <= 0.25; })) / static_cast<double>(errors.size());
+    result.within_25 = static_cast<double>(std::ranges::count_if(errors, [](double error) { return error <= 0.25; })) /
+                       static_cast<double>(errors.size());
     std::ranges::nth_element(errors, errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 2));
     result.error_median = errors[errors.size() / 2];
     return result;
 }
 
-Accuracy JobProgress::recent(std::size_t window) const { return accuracy(ends_.size() - std::min(window, ends_.size()), ends_.size()); }
+Accuracy JobProgress::recent(std::size_t window) const {
+    return accuracy(ends_.size() - std::min(window, ends_.size()), ends_.size());
+}
 
 Accuracy JobProgress::part(double from, double to) const {
     const auto size = static_cast<double>(ends_.size());

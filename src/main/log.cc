@@ -37,25 +37,31 @@ std::string stamp(std::int64_t unix_us) {
     const std::time_t seconds = unix_us / 1'000'000;
     std::tm parts{};
     gmtime_r(&seconds, &parts);
-    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
-                       parts.tm_sec, unix_us % 1'000'000);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                       parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, unix_us % 1'000'000);
 }
 
 }  // namespace
 
-std::string log_line(bool json, std::int64_t unix_us, engine::LogLevel level, std::string_view event, std::string_view text) {
+std::string log_line(bool json, std::int64_t unix_us, engine::LogLevel level, std::string_view event,
+                     std::string_view text) {
     // Quotes and escapes may double a text, and the rest of the line is below 128 bytes.
     const std::string safe = cli::safe_text(text, 400);
     const std::string name = cli::safe_text(event, 64);
-    if (json) return fmt::format(R"({{"ts":"{}","level":"{}","event":{},"msg":{}}})", stamp(unix_us), name_of(level), quoted(name), quoted(safe));
+    if (json)
+        return fmt::format(R"({{"ts":"{}","level":"{}","event":{},"msg":{}}})", stamp(unix_us), name_of(level),
+                           quoted(name), quoted(safe));
     const std::string time = stamp(unix_us).substr(11, 12);
-    return level == engine::LogLevel::info ? fmt::format("{} {}", time, safe) : fmt::format("{} {}: {}", time, name_of(level), safe);
+    return level == engine::LogLevel::info ? fmt::format("{} {}", time, safe)
+                                           : fmt::format("{} {}: {}", time, name_of(level), safe);
 }
 
 Log::Log() : json_(isatty(STDERR_FILENO) != 1) {}
 
 void Log::write(engine::LogLevel level, std::string_view event, std::string_view text) {
-    const std::int64_t now = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    const std::int64_t now =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
     const std::lock_guard lock(mutex_);
     if (repeats_.size() >= kEventsMax) repeats_.clear();
     Repeats& repeats = repeats_[std::string(event)];
@@ -68,7 +74,10 @@ void Log::write(engine::LogLevel level, std::string_view event, std::string_view
         return;
     }
     ++repeats.written;
-    std::string line = log_line(json_, now, level, event, repeats.left_out == 0 ? std::string(text) : fmt::format("{} ({} more of these were left out)", text, repeats.left_out));
+    std::string line =
+        log_line(json_, now, level, event,
+                 repeats.left_out == 0 ? std::string(text)
+                                       : fmt::format("{} ({} more of these were left out)", text, repeats.left_out));
     repeats.left_out = 0;
     line.push_back('\n');
     std::fwrite(line.data(), 1, line.size(), stderr);

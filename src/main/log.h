@@ -37,6 +37,7 @@ private:
 };
 
 // One line without its end; the clock is an argument so that it can be tested.
-std::string log_line(bool json, std::int64_t unix_us, engine::LogLevel level, std::string_view event, std::string_view text);
+std::string log_line(bool json, std::int64_t unix_us, engine::LogLevel level, std::string_view event,
+                     std::string_view text);
 
 }  // namespace nexus::serve

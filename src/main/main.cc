@@ -31,7 +31,9 @@ namespace {
 
 int run(int argc, char** argv) {
     CLI::App root("Nexus Scheduler: decides which task runs where and when, from what it predicts and learns", "nexus");
-    root.footer("Start here: `nexus dev` runs a server, four workers and a real job in this directory.\nEach verb has examples: nexus VERB --help");
+    root.footer(
+        "Start here: `nexus dev` runs a server, four workers and a real job in this directory.\nEach verb has "
+        "examples: nexus VERB --help");
     root.require_subcommand(1);
     root.failure_message([](const CLI::App* app, const CLI::Error& error) { return nexus::usage_text(*app, error); });
     int exit_code = 0;

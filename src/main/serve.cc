@@ -39,7 +39,8 @@ struct Flags {
 };
 
 std::unexpected<cli::Failure> failed(const Error& error, std::string_view doing, std::string next = {}) {
-    return failure(exit_code_of(error.fault), doing.empty() ? error.what : fmt::format("{}: {}", doing, error.what), std::move(next));
+    return failure(exit_code_of(error.fault), doing.empty() ? error.what : fmt::format("{}: {}", doing, error.what),
+                   std::move(next));
 }
 
 Answer<Settings> settings_of(const Flags& flags) {
@@ -59,7 +60,8 @@ Answer<Settings> settings_of(const Flags& flags) {
     flag("server.durability", flags.durability);
     for (const std::string& text : flags.set) {
         const std::size_t equals = text.find('=');
-        if (equals == std::string::npos) return failure(cli::kExitUsage, "--set " + cli::safe_text(text, 80) + ": expected key=value");
+        if (equals == std::string::npos)
+            return failure(cli::kExitUsage, "--set " + cli::safe_text(text, 80) + ": expected key=value");
         flag(text.substr(0, equals), text.substr(equals + 1));
     }
     if (done) done = check(settings);
@@ -83,18 +85,22 @@ struct Running {
 };
 
 Answer<void> open_stores(const Settings& settings, Log& log, Running& running) {
-    auto journal = store::SqliteJournal::open({.directory = settings.data, .level = settings.durability, .reserve_bytes = settings.reserve_bytes});
+    auto journal = store::SqliteJournal::open(
+        {.directory = settings.data, .level = settings.durability, .reserve_bytes = settings.reserve_bytes});
     if (!journal)
-        return failed(journal.error(), "open " + settings.data,
-                      journal.error().fault == Fault::conflict ? "stop that server, or give this one another --data" : "");
+        return failed(
+            journal.error(), "open " + settings.data,
+            journal.error().fault == Fault::conflict ? "stop that server, or give this one another --data" : "");
     running.journal = std::move(*journal);
     if (const auto& report = running.journal->open_report(); report.batches_cut > 0)
-        log.write(LogLevel::warning, "journal_cut", fmt::format("{} torn batches at the end were set aside: {}", report.batches_cut, report.cut_reason));
+        log.write(LogLevel::warning, "journal_cut",
+                  fmt::format("{} torn batches at the end were set aside: {}", report.batches_cut, report.cut_reason));
     auto history = store::SqliteHistory::open({.path = settings.data + "/history.db"});
     if (!history) return failed(history.error(), "open " + settings.data + "/history.db");
     running.history = std::move(*history);
     if (!running.history->put_aside().empty())
-        log.write(LogLevel::warning, "history_put_aside", "the history could not be read; it was put aside as " + running.history->put_aside());
+        log.write(LogLevel::warning, "history_put_aside",
+                  "the history could not be read; it was put aside as " + running.history->put_aside());
     return {};
 }
 
@@ -120,7 +126,8 @@ Answer<void> start_engine(const Settings& settings, const Flags& flags, Log& log
     if (!runner) return failed(runner.error(), "recover " + settings.data);
     running.runner = std::move(*runner);
     if (names_scheduler(settings) && !running.runner->recovery().fresh && !flags.config_wins)
-        log.write(LogLevel::info, "config_of_journal", "the journal's own scheduler configuration is in force; --config-wins replaces it");
+        log.write(LogLevel::info, "config_of_journal",
+                  "the journal's own scheduler configuration is in force; --config-wins replaces it");
     return {};
 }
 
@@ -129,12 +136,18 @@ std::string with_port(const std::string& address, std::uint16_t port) {
 }
 
 Answer<void> open_ports(const Settings& settings, const Flags& flags, Running& running) {
-    auto wire = wire::Server::start({.address = settings.listen, .durability = store::name_of(settings.durability), .reflection = !flags.no_reflection}, *running.runner);
-    if (!wire) return failed(wire.error(), "listen on " + settings.listen, "is another server running there? choose another with --listen, or :0 for any free port");
+    auto wire = wire::Server::start({.address = settings.listen,
+                                     .durability = store::name_of(settings.durability),
+                                     .reflection = !flags.no_reflection},
+                                    *running.runner);
+    if (!wire)
+        return failed(wire.error(), "listen on " + settings.listen,
+                      "is another server running there? choose another with --listen, or :0 for any free port");
     running.wire = std::move(*wire);
     if (settings.http == "off") return {};
     auto http = http::Server::start({.address = settings.http}, *running.runner);
-    if (!http) return failed(http.error(), "listen on " + settings.http, "choose another address with --http, or --http off");
+    if (!http)
+        return failed(http.error(), "listen on " + settings.http, "choose another address with --http, or --http off");
     running.http = std::move(*http);
     return {};
 }
@@ -143,19 +156,25 @@ void say_ready(const Settings& settings, const Running& running, Log& log) {
     const engine::Recovery& recovery = running.runner->recovery();
     std::string line = "nexus: ready on " + with_port(settings.listen, running.wire->port());
     if (running.http) line += ", http://" + with_port(settings.http, running.http->port());
-    line += fmt::format(", data {}, {}", settings.data, recovery.fresh ? std::string("new") : fmt::format("recovered {} tasks in {} ms", recovery.tasks_live, recovery.took.us / 1000));
+    line += fmt::format(", data {}, {}", settings.data,
+                        recovery.fresh
+                            ? std::string("new")
+                            : fmt::format("recovered {} tasks in {} ms", recovery.tasks_live, recovery.took.us / 1000));
     cli::put(line + "\n");
     log.write(LogLevel::info, "ready", line.substr(7));
 }
 
 int stop(Running& running, int signal, Log& log) {
-    log.write(LogLevel::info, "stopping", signal == 2 ? "stopping on Ctrl-C; a second one ends it at once" : "stopping on SIGTERM");
+    log.write(LogLevel::info, "stopping",
+              signal == 2 ? "stopping on Ctrl-C; a second one ends it at once" : "stopping on SIGTERM");
     running.wire->set_ready(false);
     running.http.reset();
     running.wire->stop(seconds(1));
     const auto stopped = running.runner->stop(seconds(3));
-    if (!stopped) log.write(LogLevel::warning, "stopped_early", stopped.error().what);
-    else log.write(LogLevel::info, "stopped", "everything acknowledged is stored");
+    if (!stopped)
+        log.write(LogLevel::warning, "stopped_early", stopped.error().what);
+    else
+        log.write(LogLevel::info, "stopped", "everything acknowledged is stored");
     return cli::kExitOk;
 }
 
@@ -177,12 +196,15 @@ Answer<int> serve(const Flags& flags) {
         if (ready == was_ready) continue;
         was_ready = ready;
         running.wire->set_ready(ready);
-        log.write(ready ? LogLevel::info : LogLevel::warning, ready ? "ready_again" : "not_ready", ready ? "ready again" : "not ready: " + why);
+        log.write(ready ? LogLevel::info : LogLevel::warning, ready ? "ready_again" : "not_ready",
+                  ready ? "ready again" : "not ready: " + why);
     }
     return stop(running, interrupt.signal(), log);
 }
 
-int finish(const Answer<int>& done) { return done ? *done : cli::report(done.error()); }
+int finish(const Answer<int>& done) {
+    return done ? *done : cli::report(done.error());
+}
 
 void add_setting_flags(CLI::App& verb, Flags& flags) {
     verb.add_option("-c,--config", flags.config, "TOML file; the environment and flags win over it");
@@ -247,7 +269,8 @@ void add_command(CLI::App& root, int& exit_code) {
         "  nexus serve --config nexus.toml --data /var/lib/nexus\n"
         "  nexus serve --listen 127.0.0.1:0 --http off --set scheduler.lease=3s");
     add_setting_flags(*verb, *flags);
-    verb->add_flag("--config-wins", flags->config_wins, "The scheduler's configuration given here replaces the one in the journal");
+    verb->add_flag("--config-wins", flags->config_wins,
+                   "The scheduler's configuration given here replaces the one in the journal");
     verb->add_option("--nexus-snapshot", flags->nexus_snapshot,
                      "What the old Nexus learned (JSON of its key scheduler:predictions), for a new store");
     verb->add_flag("--no-reflection", flags->no_reflection, "Without gRPC reflection");

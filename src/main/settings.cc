@@ -1,5 +1,6 @@
 #include "main/settings.h"
 
+#include <sys/stat.h>
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -8,7 +9,6 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <sys/stat.h>
 
 #include "base/quantity.h"
 #include "base/spelling.h"
@@ -28,14 +28,17 @@ constexpr std::array kServerKeys{
     ServerKey{"listen", "address of the gRPC server, loopback only; port 0 = any free one"},
     ServerKey{"http", "address of the page and the REST API, loopback only; \"off\" = none"},
     ServerKey{"data", "directory of the embedded store"},
-    ServerKey{"durability", "disk: an acknowledged change survives a power cut; process: it survives the end of the process"},
+    ServerKey{"durability",
+              "disk: an acknowledged change survives a power cut; process: it survives the end of the process"},
     ServerKey{"model", "the prediction model"},
     ServerKey{"history_retention", "how long finished tasks are kept; at least 1m"},
     ServerKey{"history_size_max", "of the history on disk; \"0B\" = no limit"},
     ServerKey{"disk_reserve", "disk space set aside for the day the disk is full; \"0B\" = none"},
 };
 
-std::unexpected<Error> invalid(std::string what) { return fail(Fault::invalid, std::move(what)); }
+std::unexpected<Error> invalid(std::string what) {
+    return fail(Fault::invalid, std::move(what));
+}
 
 Result<void> set_retention(std::string_view value, Settings& settings) {
     const auto span = parse_duration(value);
@@ -58,7 +61,8 @@ Result<void> set_server_value(std::string_view name, std::string_view value, Set
     if (name == "http") settings.http = value;
     if (name == "data") settings.data = value;
     if (name == "model") {
-        if (auto model = predict::make_model(std::string(value)); !model) return std::unexpected(std::move(model).error());
+        if (auto model = predict::make_model(std::string(value)); !model)
+            return std::unexpected(std::move(model).error());
         settings.model = value;
     }
     if (name == "durability") {
@@ -79,14 +83,15 @@ Result<void> check_server_key(std::string_view name) {
 }
 
 Result<std::string> read_text(const std::string& path) {
-    struct stat about {};
+    struct stat about{};
     if (stat(path.c_str(), &about) != 0) return fail(Fault::not_found, std::strerror(errno));
     if (!S_ISREG(about.st_mode)) return invalid("not a regular file");
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
     if (!file) return fail(Fault::denied, std::strerror(errno));
     std::string text(engine::kConfigTextBytesMax + 1, '\0');
     text.resize(std::fread(text.data(), 1, text.size(), file.get()));
-    if (text.size() > engine::kConfigTextBytesMax) return invalid("more than " + size_text(engine::kConfigTextBytesMax));
+    if (text.size() > engine::kConfigTextBytesMax)
+        return invalid("more than " + size_text(engine::kConfigTextBytesMax));
     return text;
 }
 
@@ -95,7 +100,8 @@ Result<void> apply_server_table(const toml::node& node, const std::string& origi
     if (table == nullptr) return invalid("server: expected a [server] table");
     for (const auto& [key, value] : *table) {
         const std::string line = "line " + std::to_string(value.source().begin.line);
-        if (auto known = check_server_key(key.str()); !known) return std::unexpected(std::move(known).error().during(line));
+        if (auto known = check_server_key(key.str()); !known)
+            return std::unexpected(std::move(known).error().during(line));
         const auto text = value.value_exact<std::string>();
         if (!text) return invalid(line + ": server." + std::string(key.str()) + ": expected text in quotes");
         auto set = set_value(std::string(kServerPrefix).append(key.str()), *text, origin, settings);
@@ -115,16 +121,21 @@ int port_of(std::string_view address) {
 }
 
 Result<void> check_address(std::string_view key, const std::string& address) {
-    if (port_of(address) < 0) return invalid(std::string(key) + ": \"" + address + "\" is not host:port with a port of 0 to 65535");
+    if (port_of(address) < 0)
+        return invalid(std::string(key) + ": \"" + address + "\" is not host:port with a port of 0 to 65535");
     const std::string host = address.substr(0, address.rfind(':'));
     if (host == "localhost" || host == "[::1]" || host.starts_with("127.")) return {};
-    return fail(Fault::denied, std::string(key) + ": " + address + " is not a loopback address. There is no authentication yet, so whoever "
-                "reached it could run programs on the workers; reach it from elsewhere through an SSH tunnel (ssh -L 7070:127.0.0.1:7070 host)");
+    return fail(Fault::denied, std::string(key) + ": " + address +
+                                   " is not a loopback address. There is no authentication yet, so whoever "
+                                   "reached it could run programs on the workers; reach it from elsewhere through an "
+                                   "SSH tunnel (ssh -L 7070:127.0.0.1:7070 host)");
 }
 
 }  // namespace
 
-std::span<const ServerKey> server_keys() { return kServerKeys; }
+std::span<const ServerKey> server_keys() {
+    return kServerKeys;
+}
 
 Result<void> apply_text(std::string_view toml, const std::string& origin, Settings& settings) {
     Settings changed = settings;

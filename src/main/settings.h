@@ -2,7 +2,8 @@
 // The configuration of a server: file < environment < flags, with the origin of every value.
 //
 //   [server]     this file's keys, see server_keys(); they need a restart
-//   [scheduler]  and the lists [[queues]], [[tenants]], [[types]]: the live part, engine/config_text.h. It is what a new
+//   [scheduler]  and the lists [[queues]], [[tenants]], [[types]]: the live part, engine/config_text.h. It is what a
+//   new
 //                data directory begins with; a journal brings its own, unless --config-wins
 //
 // In the environment a key is NEXUS_SERVER_LISTEN, NEXUS_SCHEDULER_LEASE. A flag is --set scheduler.lease=3s, or the
@@ -32,7 +33,8 @@ struct Settings {
     std::uint64_t history_bytes_max = 0;
     std::uint64_t reserve_bytes = 64ULL << 20;
     core::Config scheduler;
-    std::map<std::string, std::string> origins;  // key -> "file x.toml", "environment NEXUS_...", "flag"; absent = default
+    std::map<std::string, std::string>
+        origins;  // key -> "file x.toml", "environment NEXUS_...", "flag"; absent = default
 };
 
 struct ServerKey {

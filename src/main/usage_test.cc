@@ -29,12 +29,16 @@ TEST_CASE("a mistaken command line is told what is wrong and what is near") {
         const char* text;
     } rows[] = {
         {{"task", "submit", "--require", "zone=a", "--", "true"}, "fine"},
-        {{"task", "submit", "--requier", "zone=a", "--", "true"}, "nexus: unknown option --requier, did you mean --require?\n  see `nexus task submit --help`\n"},
-        {{"task", "submit", "--requier=zone=a"}, "nexus: unknown option --requier, did you mean --require?\n  see `nexus task submit --help`\n"},
-        {{"task", "submit", "--somewhere", "x"}, "nexus: unknown option --somewhere\n  see `nexus task submit --help`\n"},
+        {{"task", "submit", "--requier", "zone=a", "--", "true"},
+         "nexus: unknown option --requier, did you mean --require?\n  see `nexus task submit --help`\n"},
+        {{"task", "submit", "--requier=zone=a"},
+         "nexus: unknown option --requier, did you mean --require?\n  see `nexus task submit --help`\n"},
+        {{"task", "submit", "--somewhere", "x"},
+         "nexus: unknown option --somewhere\n  see `nexus task submit --help`\n"},
         {{"task", "lst"}, "nexus: unknown command lst, did you mean list?\n  see `nexus task --help`\n"},
         {{"tsk"}, "nexus: unknown command tsk, did you mean task?\n  see `nexus --help`\n"},
-        {{"task", "submit", "--require"}, "nexus: --require: 1 required TEXT missing\n  see `nexus task submit --help`\n"},
+        {{"task", "submit", "--require"},
+         "nexus: --require: 1 required TEXT missing\n  see `nexus task submit --help`\n"},
     };
     for (const auto& row : rows) CHECK_EQ(told(row.words), row.text);
 }

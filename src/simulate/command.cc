@@ -1,10 +1,10 @@
 #include "simulate/command.h"
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <fmt/format.h>
 #include <fstream>
 #include <memory>
 #include <mutex>
@@ -85,12 +85,16 @@ Result<std::pair<std::string, std::string>> split(const std::string& text, char 
 Result<void> finish_world(Options& o) {
     if (o.cluster.size() != 1) return fail(Fault::invalid, "--cluster must be A, B or H, not '" + o.cluster + "'");
     o.world.cluster = o.cluster[0];
-    if (o.arrivals == "bursts") o.world.arrivals = Arrivals::bursts;
-    else if (o.arrivals == "trace") o.world.arrivals = Arrivals::trace;
+    if (o.arrivals == "bursts")
+        o.world.arrivals = Arrivals::bursts;
+    else if (o.arrivals == "trace")
+        o.world.arrivals = Arrivals::trace;
     else if (!o.arrivals.empty() && o.arrivals != "poisson")
         return fail(Fault::invalid, "--arrivals must be poisson, bursts or trace, not '" + o.arrivals + "'");
-    if (o.tasks > 0) o.world.tasks = o.tasks;
-    else o.world.tasks = o.world.trace.empty() ? 20'000 : 0;
+    if (o.tasks > 0)
+        o.world.tasks = o.tasks;
+    else
+        o.world.tasks = o.world.trace.empty() ? 20'000 : 0;
     if (o.overload) o.world.load_profile = {{600, 1.2}};
     return {};
 }
@@ -119,7 +123,8 @@ Result<std::vector<Contender>> contenders_of(const Options& o) {
                     return std::unexpected(std::move(ok).error());
             }
             if (!name.empty()) {
-                if (auto ok = set_config(contender->config, name, value); !ok) return std::unexpected(std::move(ok).error());
+                if (auto ok = set_config(contender->config, name, value); !ok)
+                    return std::unexpected(std::move(ok).error());
                 contender->name += "[" + name + "=" + value + "]";
             }
             if (!o.kill.empty()) {
@@ -164,8 +169,9 @@ std::string plot_of(const Options& o, const std::vector<Metrics>& results) {
     if (o.sweep.empty()) {
         labels = {"mean", "p50", "p95", "p99", "p99.9"};
         for (const Metrics& one : results)
-            series.push_back({one.name, {one.mean_response_s, one.p50_response_s, one.p95_response_s,
-                                         one.p99_response_s, one.p999_response_s}});
+            series.push_back({one.name,
+                              {one.mean_response_s, one.p50_response_s, one.p95_response_s, one.p99_response_s,
+                               one.p999_response_s}});
         return line_chart("Response time by policy", "seconds, logarithmic", labels, series, true);
     }
     series = {{"mean", {}}, {"p99", {}}, {"p99.9", {}}, {"p99 slowdown", {}}, {"max wait", {}}};
@@ -178,8 +184,8 @@ std::string plot_of(const Options& o, const std::vector<Metrics>& results) {
         series[3].y.push_back(one.p99_slowdown / results[0].p99_slowdown);
         series[4].y.push_back(one.max_wait_s / std::max(1e-9, results[0].max_wait_s));
     }
-    return line_chart("Effect of " + o.sweep.substr(0, o.sweep.find('=')), "relative to the first value", labels, series,
-                      false);
+    return line_chart("Effect of " + o.sweep.substr(0, o.sweep.find('=')), "relative to the first value", labels,
+                      series, false);
 }
 
 // Says how far a long command is, and how long it will take from how long it took.
@@ -201,10 +207,12 @@ private:
 // How far the worlds of several seeds lie apart.
 std::string seeds_table(const std::vector<std::vector<Metrics>>& by_seed, std::uint64_t first) {
     const std::size_t width = name_width(by_seed.front());
-    std::string out = fmt::format("\nabove: medians over seeds {} to {}, factors as geometric means; below: least to greatest\n"
-                                  "{:<{}}{:>22}{:>22}{:>22}\n", first, first + by_seed.size() - 1, "policy", width, "mean_s", "p99_s", "p99_slow");
+    std::string out = fmt::format(
+        "\nabove: medians over seeds {} to {}, factors as geometric means; below: least to greatest\n"
+        "{:<{}}{:>22}{:>22}{:>22}\n",
+        first, first + by_seed.size() - 1, "policy", width, "mean_s", "p99_s", "p99_slow");
     for (std::size_t n = 0; n < by_seed.front().size(); ++n) {
-        const auto range = [&](double Metrics::*value) {
+        const auto range = [&](double Metrics::* value) {
             double low = by_seed.front()[n].*value, high = low;
             for (const std::vector<Metrics>& world : by_seed) {
                 low = std::min(low, world[n].*value);
@@ -212,8 +220,9 @@ std::string seeds_table(const std::vector<std::vector<Metrics>>& by_seed, std::u
             }
             return fmt::format("{:.3f} .. {:.3f}", low, high);
         };
-        out += fmt::format("{:<{}}{:>22}{:>22}{:>22}\n", by_seed.front()[n].name, width, range(&Metrics::mean_response_s),
-                           range(&Metrics::p99_response_s), range(&Metrics::p99_slowdown));
+        out +=
+            fmt::format("{:<{}}{:>22}{:>22}{:>22}\n", by_seed.front()[n].name, width, range(&Metrics::mean_response_s),
+                        range(&Metrics::p99_response_s), range(&Metrics::p99_slowdown));
     }
     return out;
 }
@@ -270,8 +279,11 @@ Result<void> run_single(Options& o) {
 // How many times better the judged policy is than another, by load: what the grid's picture shows.
 std::string grid_plot(const GridSpec& spec, const std::vector<Cell>& cells) {
     std::vector<std::string> labels;
-    std::vector<Series> series{{"mean vs least-loaded", {}}, {"p99 vs least-loaded", {}}, {"mean vs round-robin", {}},
-                               {"p99 vs round-robin", {}}, {"mean vs fcfs", {}}};
+    std::vector<Series> series{{"mean vs least-loaded", {}},
+                               {"p99 vs least-loaded", {}},
+                               {"mean vs round-robin", {}},
+                               {"p99 vs round-robin", {}},
+                               {"mean vs fcfs", {}}};
     for (const double load : spec.loads) {
         labels.push_back(fmt::format("load {}", load));
         std::vector<Cell> part;
@@ -284,20 +296,30 @@ std::string grid_plot(const GridSpec& spec, const std::vector<Cell>& cells) {
         series[3].y.push_back(verdict.p99_vs_round_robin);
         series[4].y.push_back(verdict.mean_vs_fcfs);
     }
-    return line_chart(spec.policies[0] + " over the grid, geometric means", "times better, logarithmic", labels, series, true);
+    return line_chart(spec.policies[0] + " over the grid, geometric means", "times better, logarithmic", labels, series,
+                      true);
 }
 
 nlohmann::ordered_json verdict_json(const std::string& name, const GridVerdict& v) {
-    return {{"name", name}, {"cells", v.cells}, {"worlds", v.worlds}, {"stable_worlds", v.stable_worlds},
-            {"mean_vs_least_loaded", v.mean_vs_least_loaded}, {"p99_vs_least_loaded", v.p99_vs_least_loaded},
+    return {{"name", name},
+            {"cells", v.cells},
+            {"worlds", v.worlds},
+            {"stable_worlds", v.stable_worlds},
+            {"mean_vs_least_loaded", v.mean_vs_least_loaded},
+            {"p99_vs_least_loaded", v.p99_vs_least_loaded},
             {"p99_slowdown_vs_least_loaded", v.p99_slowdown_vs_least_loaded},
-            {"mean_vs_round_robin", v.mean_vs_round_robin}, {"p99_vs_round_robin", v.p99_vs_round_robin},
+            {"mean_vs_round_robin", v.mean_vs_round_robin},
+            {"p99_vs_round_robin", v.p99_vs_round_robin},
             {"variance_vs_round_robin", v.variance_vs_round_robin},
             {"variance_vs_round_robin_min", v.variance_vs_round_robin_min},
-            {"mean_vs_fcfs", v.mean_vs_fcfs}, {"p99_vs_fcfs", v.p99_vs_fcfs},
-            {"oracle_gap_mean", v.oracle_gap_mean}, {"oracle_gap_p99", v.oracle_gap_p99},
-            {"utilization_spread_median", v.spread_median}, {"utilization_spread_within_15", v.spread_within_15},
-            {"idle_while_waiting_s", v.idle_while_waiting_s}, {"unfinished", v.unfinished},
+            {"mean_vs_fcfs", v.mean_vs_fcfs},
+            {"p99_vs_fcfs", v.p99_vs_fcfs},
+            {"oracle_gap_mean", v.oracle_gap_mean},
+            {"oracle_gap_p99", v.oracle_gap_p99},
+            {"utilization_spread_median", v.spread_median},
+            {"utilization_spread_within_15", v.spread_within_15},
+            {"idle_while_waiting_s", v.idle_while_waiting_s},
+            {"unfinished", v.unfinished},
             {"cells_worse_than_round_robin", v.worse_than_round_robin.size()},
             {"cells_worse_than_least_loaded", v.worse_than_least_loaded.size()}};
 }
@@ -311,10 +333,10 @@ std::string verdict_table(const GridVerdict& v) {
         "oracle gap        mean {:.1f} %  p99 {:.1f} %\n"
         "utilization spread of healthy workers: median {:.1f} %, within 15 % in {:.1f} % of cells\n"
         "idle while waiting {:.3f} s, unfinished {:.0f}\n",
-        v.cells, v.worlds, v.stable_worlds, v.mean_vs_least_loaded, v.p99_vs_least_loaded, v.p99_slowdown_vs_least_loaded,
-        v.mean_vs_round_robin, v.p99_vs_round_robin, v.variance_vs_round_robin, v.variance_vs_round_robin_min,
-        v.mean_vs_fcfs, v.p99_vs_fcfs, 100 * v.oracle_gap_mean, 100 * v.oracle_gap_p99, 100 * v.spread_median,
-        100 * v.spread_within_15, v.idle_while_waiting_s, v.unfinished);
+        v.cells, v.worlds, v.stable_worlds, v.mean_vs_least_loaded, v.p99_vs_least_loaded,
+        v.p99_slowdown_vs_least_loaded, v.mean_vs_round_robin, v.p99_vs_round_robin, v.variance_vs_round_robin,
+        v.variance_vs_round_robin_min, v.mean_vs_fcfs, v.p99_vs_fcfs, 100 * v.oracle_gap_mean, 100 * v.oracle_gap_p99,
+        100 * v.spread_median, 100 * v.spread_within_15, v.idle_while_waiting_s, v.unfinished);
     for (const std::string& cell : v.worse_than_round_robin) out += "worse than round-robin: " + cell + "\n";
     for (const std::string& cell : v.worse_than_least_loaded) out += "worse than least-loaded: " + cell + "\n";
     return out;
@@ -322,22 +344,27 @@ std::string verdict_table(const GridVerdict& v) {
 
 // One line per part of the grid, in Markdown: what docs/simulate.md shows.
 std::string parts_table(const GridSpec& spec, const std::vector<Cell>& cells) {
-    std::string out = "\n| part | worlds | vs least-loaded: mean / p99 / p99 slowdown | vs round-robin, stable: mean / p99 / variance "
-                      "| vs fcfs: mean / p99 | oracle gap: mean / p99 | spread: median / within 15 % |\n|---|---|---|---|---|---|---|\n";
+    std::string out =
+        "\n| part | worlds | vs least-loaded: mean / p99 / p99 slowdown | vs round-robin, stable: mean / p99 / "
+        "variance "
+        "| vs fcfs: mean / p99 | oracle gap: mean / p99 | spread: median / within 15 % "
+        "|\n|---|---|---|---|---|---|---|\n";
     const auto line = [&](const std::string& name, const auto& belongs) {
         std::vector<Cell> part;
         for (const Cell& cell : cells)
             if (belongs(cell.spec)) part.push_back(cell);
         const GridVerdict v = judge(part, 0);
-        out += fmt::format("| {} | {} | {:.2f} / {:.2f} / {:.1f} | {}: {:.2f} / {:.2f} / {:.1f} | {:.2f} / {:.2f} | {:.1f} % / {:.1f} % | "
-                           "{:.1f} % / {:.0f} % |\n", name, v.worlds, v.mean_vs_least_loaded, v.p99_vs_least_loaded,
-                           v.p99_slowdown_vs_least_loaded, v.stable_worlds, v.mean_vs_round_robin, v.p99_vs_round_robin,
-                           v.variance_vs_round_robin, v.mean_vs_fcfs, v.p99_vs_fcfs, 100 * v.oracle_gap_mean,
-                           100 * v.oracle_gap_p99, 100 * v.spread_median, 100 * v.spread_within_15);
+        out += fmt::format(
+            "| {} | {} | {:.2f} / {:.2f} / {:.1f} | {}: {:.2f} / {:.2f} / {:.1f} | {:.2f} / {:.2f} | {:.1f} % / {:.1f} "
+            "% | "
+            "{:.1f} % / {:.0f} % |\n",
+            name, v.worlds, v.mean_vs_least_loaded, v.p99_vs_least_loaded, v.p99_slowdown_vs_least_loaded,
+            v.stable_worlds, v.mean_vs_round_robin, v.p99_vs_round_robin, v.variance_vs_round_robin, v.mean_vs_fcfs,
+            v.p99_vs_fcfs, 100 * v.oracle_gap_mean, 100 * v.oracle_gap_p99, 100 * v.spread_median,
+            100 * v.spread_within_15);
     };
     line("all", [](const WorldSpec&) { return true; });
-    for (const std::string& name : spec.workloads)
-        line(name, [&](const WorldSpec& w) { return w.workload == name; });
+    for (const std::string& name : spec.workloads) line(name, [&](const WorldSpec& w) { return w.workload == name; });
     for (const char cluster : spec.clusters)
         line(std::string(1, cluster), [&](const WorldSpec& w) { return w.cluster == cluster; });
     line("poisson", [](const WorldSpec& w) { return w.arrivals == Arrivals::poisson; });
@@ -359,13 +386,14 @@ std::vector<Cell> of_seed(const std::vector<Cell>& cells, std::uint64_t seed) {
 // What single seeds say, so that nobody takes the luck of one for a result. Empty for one seed.
 std::string seeds_verdicts(const GridSpec& spec, const std::vector<Cell>& cells) {
     if (spec.seeds < 2) return {};
-    std::string out = "\nby seed: vs least-loaded mean / p99 / p99 slowdown, vs round-robin mean / p99, oracle gap, spread\n";
+    std::string out =
+        "\nby seed: vs least-loaded mean / p99 / p99 slowdown, vs round-robin mean / p99, oracle gap, spread\n";
     for (std::uint64_t seed = spec.seed; seed < spec.seed + spec.seeds; ++seed) {
         const GridVerdict v = judge(of_seed(cells, seed), 0);
-        out += fmt::format("  seed {}: {:.2f} / {:.2f} / {:.1f}, {:.2f} / {:.2f}, {:.1f} % / {:.1f} %, {:.1f} %\n", seed,
-                           v.mean_vs_least_loaded, v.p99_vs_least_loaded, v.p99_slowdown_vs_least_loaded,
-                           v.mean_vs_round_robin, v.p99_vs_round_robin, 100 * v.oracle_gap_mean,
-                           100 * v.oracle_gap_p99, 100 * v.spread_median);
+        out += fmt::format("  seed {}: {:.2f} / {:.2f} / {:.1f}, {:.2f} / {:.2f}, {:.1f} % / {:.1f} %, {:.1f} %\n",
+                           seed, v.mean_vs_least_loaded, v.p99_vs_least_loaded, v.p99_slowdown_vs_least_loaded,
+                           v.mean_vs_round_robin, v.p99_vs_round_robin, 100 * v.oracle_gap_mean, 100 * v.oracle_gap_p99,
+                           100 * v.spread_median);
     }
     return out;
 }
@@ -384,14 +412,18 @@ Result<void> run_whole_grid(const Options& o) {
     if (!cells) return std::unexpected(cells.error());
     const GridVerdict verdict = judge(*cells, 0);
     if (o.output == "json") {
-        nlohmann::ordered_json root{{"command", "simulate --grid"}, {"args", {{"seed", spec.seed}, {"seeds", spec.seeds}, {"tasks", spec.tasks}}}};
+        nlohmann::ordered_json root{{"command", "simulate --grid"},
+                                    {"args", {{"seed", spec.seed}, {"seeds", spec.seeds}, {"tasks", spec.tasks}}}};
         root["results"] = {verdict_json(spec.policies[0], verdict)};
         for (std::uint32_t n = 0; n < spec.seeds; ++n)
-            root["by_seed"].push_back(verdict_json(fmt::format("seed {}", spec.seed + n), judge(of_seed(*cells, spec.seed + n), 0)));
+            root["by_seed"].push_back(
+                verdict_json(fmt::format("seed {}", spec.seed + n), judge(of_seed(*cells, spec.seed + n), 0)));
         for (const Cell& cell : *cells) {
             auto row = nlohmann::ordered_json::parse(to_json("", {}, cell.results));
-            root["cells"].push_back({{"name", cell_name(cell.spec)}, {"seed", cell.spec.seed},
-                                     {"equal_split_load", cell.equal_split_load}, {"results", row["results"]}});
+            root["cells"].push_back({{"name", cell_name(cell.spec)},
+                                     {"seed", cell.spec.seed},
+                                     {"equal_split_load", cell.equal_split_load},
+                                     {"results", row["results"]}});
         }
         fmt::print("{}\n", root.dump());
     } else {
@@ -413,11 +445,12 @@ int answer(Options& o) {
 
 void add_command(CLI::App& root, int& exit_code) {
     CLI::App* verb = root.add_subcommand("simulate", "Compare policies on simulated workers and simulated time");
-    verb->footer("Examples:\n"
-                 "  nexus simulate --workload mix --workers 20 --load 0.85 --policy predictive,fcfs,oracle-predictive\n"
-                 "  nexus simulate --trace run.csv.gz --workers 100 --slots 4 --load 0.8 -o json\n"
-                 "  nexus simulate --policy predictive --sweep size-weight=0.25,0.5,1,2,4 --plot c.svg\n"
-                 "  nexus simulate --grid");
+    verb->footer(
+        "Examples:\n"
+        "  nexus simulate --workload mix --workers 20 --load 0.85 --policy predictive,fcfs,oracle-predictive\n"
+        "  nexus simulate --trace run.csv.gz --workers 100 --slots 4 --load 0.8 -o json\n"
+        "  nexus simulate --policy predictive --sweep size-weight=0.25,0.5,1,2,4 --plot c.svg\n"
+        "  nexus simulate --grid");
     const auto options = std::make_shared<Options>();  // owned by the verb's callback, which is the last to use it
     add_world_options(*verb, *options);
     add_contender_options(*verb, *options);

@@ -52,18 +52,19 @@ Result<Contender> make_contender(std::string_view name) {
         policy.remove_suffix(6);
     }
     if (!core::policy_from_name(policy, made.config.policy))
-        return fail(Fault::invalid, "policy '" + std::string(name) +
-                                        "' is unknown; known are predictive, fcfs, least-loaded, power-of-two, random, "
-                                        "round-robin, nexus-ema, each also as oracle-..., predictive+pause, and oracle-srpt");
+        return fail(Fault::invalid,
+                    "policy '" + std::string(name) +
+                        "' is unknown; known are predictive, fcfs, least-loaded, power-of-two, random, "
+                        "round-robin, nexus-ema, each also as oracle-..., predictive+pause, and oracle-srpt");
     return made;
 }
 
 bool Contender::uses_estimates() const {
     switch (config.policy) {
-    case core::PolicyKind::random:
-    case core::PolicyKind::round_robin:
-    case core::PolicyKind::power_of_two: return false;
-    default: return true;
+        case core::PolicyKind::random:
+        case core::PolicyKind::round_robin:
+        case core::PolicyKind::power_of_two: return false;
+        default: return true;
     }
 }
 
@@ -102,12 +103,16 @@ Estimate Foresight::estimate(std::uint32_t task, std::int32_t worker, Instant at
     Duration true_run = world_->workload.tasks[task].work;
     if (worker >= 0) {
         const auto there = static_cast<std::uint32_t>(worker);
-        const double factor = world_->speed_of(there, at) *
-                              world_->affinity_of(world_->workload.tasks[task].type, there);
+        const double factor =
+            world_->speed_of(there, at) * world_->affinity_of(world_->workload.tasks[task].type, there);
         true_run = scaled(true_run, factor);
     }
-    return spoil({.p50 = true_run, .p90 = true_run, .mean = true_run, .confidence_permille = 1000,
-                  .source = EstimateSource::forced}, task);
+    return spoil({.p50 = true_run,
+                  .p90 = true_run,
+                  .mean = true_run,
+                  .confidence_permille = 1000,
+                  .source = EstimateSource::forced},
+                 task);
 }
 
 Estimate Foresight::spoil(Estimate estimate, std::uint32_t task) {
@@ -134,7 +139,10 @@ void Foresight::learn(std::uint32_t task, std::uint32_t worker, const Estimate& 
                       Duration run, Instant at) {
     if (predictor_ == nullptr) return;
     predictor_->learn({.features = features(task, static_cast<std::int32_t>(worker), at),
-                       .end = end, .run = run, .predicted = predicted, .at = at});
+                       .end = end,
+                       .run = run,
+                       .predicted = predicted,
+                       .at = at});
 }
 
 void Foresight::overdue(std::uint32_t task, std::uint32_t worker, const Estimate& predicted) {
@@ -151,28 +159,29 @@ void Foresight::take_facts(std::vector<core::Fact>& out) {
     for (const predict::SpeedChange& change : predictor_->take_speed_changes()) {
         // Worker names are "worker-<n>", joined in order: the core numbers them from 0 in the same order.
         const auto number = static_cast<std::uint32_t>(std::stoul(change.worker.substr(7)) - 1);
-        out.push_back(core::WorkerSpeedLearned{.worker = WorkerNo{number}, .speed_ppm = change.speed_ppm,
-                                               .deviation_ppm = change.deviation_ppm});
+        out.push_back(core::WorkerSpeedLearned{
+            .worker = WorkerNo{number}, .speed_ppm = change.speed_ppm, .deviation_ppm = change.deviation_ppm});
     }
     for (predict::AffinityChange& change : predictor_->take_affinity_changes())
-        out.push_back(core::AffinityLearned{.type = std::move(change.type), .hardware = std::move(change.hardware),
-                                            .factor_ppm = change.factor_ppm});
+        out.push_back(core::AffinityLearned{
+            .type = std::move(change.type), .hardware = std::move(change.hardware), .factor_ppm = change.factor_ppm});
     const double trust = predictor_->trust();
     if (std::abs(trust - trust_told_) >= kTrustStep) {
         trust_told_ = trust;
-        out.push_back(core::TrustLearned{.trust_ppm = static_cast<std::uint32_t>(
-                                             std::llround(std::clamp(trust, 0.0, 1.0) * 1e6))});
+        out.push_back(core::TrustLearned{
+            .trust_ppm = static_cast<std::uint32_t>(std::llround(std::clamp(trust, 0.0, 1.0) * 1e6))});
     }
 }
 
 void Foresight::oracle_facts(std::uint32_t worker, Instant at, std::vector<core::Fact>& out) const {
     if (!oracle()) return;
-    out.push_back(core::WorkerSpeedLearned{.worker = WorkerNo{worker},
-                                           .speed_ppm = ppm_of(world_->speed_of(worker, at)), .deviation_ppm = 0});
+    out.push_back(core::WorkerSpeedLearned{
+        .worker = WorkerNo{worker}, .speed_ppm = ppm_of(world_->speed_of(worker, at)), .deviation_ppm = 0});
     if (world_->cluster.affinity.empty()) return;
     const std::uint32_t hardware = world_->cluster.workers[worker].hardware;
     for (std::size_t type = 0; type < world_->workload.types.size(); ++type)
-        out.push_back(core::AffinityLearned{.type = world_->workload.types[type], .hardware = hardware_name(hardware),
+        out.push_back(core::AffinityLearned{.type = world_->workload.types[type],
+                                            .hardware = hardware_name(hardware),
                                             .factor_ppm = ppm_of(world_->cluster.affinity[type][hardware])});
 }
 

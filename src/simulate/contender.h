@@ -1,7 +1,7 @@
 #pragma once
 // One contender: a policy, the predictor behind it, and what is done to its predictions. Its estimates are made the way
-// the engine makes them: at submission, again at dispatch with the worker known, and for waiting tasks when their type's
-// estimate has moved.
+// the engine makes them: at submission, again at dispatch with the worker known, and for waiting tasks when their
+// type's estimate has moved.
 
 #include <cstdint>
 #include <memory>
@@ -20,14 +20,14 @@
 namespace nexus::simulate {
 
 struct Contender {
-    std::string name = "predictive";     // how results call it
-    core::Config config;                 // config.policy decides
+    std::string name = "predictive";  // how results call it
+    core::Config config;              // config.policy decides
     std::string model = "mixture";
-    bool oracle = false;                 // true work, speeds and affinities instead of a predictor
-    bool srpt_limit = false;             // not the core at all: the clairvoyant preemptive limit
-    double noise_sigma = 0;              // estimates are multiplied by exp(N(0, sigma)), drawn per task
-    bool reverse = false;                // estimates are mirrored in ln around their running mean: long looks short
-    double kill_from = 2, kill_to = 2;   // no estimates in this part of the run (shares of the arrivals' span)
+    bool oracle = false;                // true work, speeds and affinities instead of a predictor
+    bool srpt_limit = false;            // not the core at all: the clairvoyant preemptive limit
+    double noise_sigma = 0;             // estimates are multiplied by exp(N(0, sigma)), drawn per task
+    bool reverse = false;               // estimates are mirrored in ln around their running mean: long looks short
+    double kill_from = 2, kill_to = 2;  // no estimates in this part of the run (shares of the arrivals' span)
 
     // False when no decision of the policy rests on an estimate, so that any model gives the same run.
     bool uses_estimates() const;
@@ -64,7 +64,7 @@ private:
     const World* world_;
     std::unique_ptr<predict::Predictor> predictor_;
     double trust_told_ = 1;
-    double ln_mean_ = 0;          // running mean of ln(estimate), the mirror of `reverse`
+    double ln_mean_ = 0;  // running mean of ln(estimate), the mirror of `reverse`
     std::uint64_t ln_count_ = 0;
 };
 

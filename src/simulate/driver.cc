@@ -9,13 +9,13 @@
 namespace nexus::simulate {
 namespace {
 
-constexpr std::uint64_t kTaskIdHigh = 0x7;         // task ids are (this, index + 1): in order of submission
-constexpr std::uint32_t kSampleEvery = 16;         // applies timed: one in so many
-constexpr std::size_t kReviseMax = 64;             // waiting tasks re-estimated at a time
-constexpr double kReviseStep = 0.10;               // a smaller move of an estimate is not worth an event
+constexpr std::uint64_t kTaskIdHigh = 0x7;  // task ids are (this, index + 1): in order of submission
+constexpr std::uint32_t kSampleEvery = 16;  // applies timed: one in so many
+constexpr std::size_t kReviseMax = 64;      // waiting tasks re-estimated at a time
+constexpr double kReviseStep = 0.10;        // a smaller move of an estimate is not worth an event
 constexpr std::uint32_t kNoAttempt = UINT32_MAX;
-constexpr std::uint64_t kPaused = UINT64_MAX;      // in place of the plans of a paused run
-constexpr std::int64_t kGiveUpSpans = 100;         // the run ends after so many spans of the arrivals, whatever waits
+constexpr std::uint64_t kPaused = UINT64_MAX;  // in place of the plans of a paused run
+constexpr std::int64_t kGiveUpSpans = 100;     // the run ends after so many spans of the arrivals, whatever waits
 
 bool moved(Duration a, Duration b) {
     const double was = static_cast<double>(std::max<std::int64_t>(1, a.us));
@@ -30,10 +30,10 @@ struct Running {
     std::uint64_t ends_plan = 0, overdue_plan = 0;
     AttemptId attempt;
     SessionId session;
-    Instant start, ends, overdue = kNever;    // kNever: it will not be, or was
-    Instant busy_from;                        // in its slot, for the books
-    Instant paused_at = kNever;               // kNever: it runs
-    Duration paused_for;                      // before that
+    Instant start, ends, overdue = kNever;  // kNever: it will not be, or was
+    Instant busy_from;                      // in its slot, for the books
+    Instant paused_at = kNever;             // kNever: it runs
+    Duration paused_for;                    // before that
     Estimate predicted;
     bool fails = false;
 };
@@ -87,14 +87,14 @@ private:
     RunRecord record_;
     std::vector<core::Command> commands_;
     std::vector<core::Fact> facts_;
-    std::vector<core::Event> submissions_;    // by type: its last submission, refilled for the next
+    std::vector<core::Event> submissions_;  // by type: its last submission, refilled for the next
     std::vector<Running> running_;
     std::uint32_t free_running_ = kNoAttempt;
-    std::vector<std::uint32_t> attempt_of_;   // by task: its first running attempt
-    std::vector<SessionId> sessions_;         // by worker; 0 = down
-    std::vector<std::uint32_t> free_slots_;   // by worker
-    std::vector<std::int64_t> tried_;         // by worker: attempts that ended in trouble
-    std::vector<std::uint8_t> breaker_;       // by worker: as last seen
+    std::vector<std::uint32_t> attempt_of_;  // by task: its first running attempt
+    std::vector<SessionId> sessions_;        // by worker; 0 = down
+    std::vector<std::uint32_t> free_slots_;  // by worker
+    std::vector<std::int64_t> tried_;        // by worker: attempts that ended in trouble
+    std::vector<std::uint8_t> breaker_;      // by worker: as last seen
     std::vector<Instant> breaker_since_;
     std::uint64_t session_last_ = 0;
     std::uint32_t arrived_ = 0;
@@ -110,8 +110,10 @@ void Driver::describe(core::TaskSpec& spec, const SimTask& task) const {
     spec.priority = task.priority;
     spec.payload_bytes = task.payload_bytes;
     if (world_.cluster.cpu_milli_per_slot > 0) spec.resources.cpu_milli = task.cpu_milli;
-    if (task.zone == 0) spec.labels_required.clear();
-    else spec.labels_required = {{"zone", "z" + std::to_string(task.zone)}};
+    if (task.zone == 0)
+        spec.labels_required.clear();
+    else
+        spec.labels_required = {{"zone", "z" + std::to_string(task.zone)}};
 }
 
 void Driver::apply_event(const core::Event& event) {
@@ -136,12 +138,18 @@ void Driver::apply_event(const core::Event& event) {
 void Driver::carry_out() {
     for (std::size_t n = 0; n < commands_.size(); ++n) {
         const core::Command& command = commands_[n];
-        if (const auto* assign = std::get_if<core::AssignAttempt>(&command)) on(*assign);
-        else if (const auto* ended = std::get_if<core::AttemptEnded>(&command)) on(*ended);
-        else if (const auto* over = std::get_if<core::TaskEnded>(&command)) on(*over);
-        else if (const auto* revoke = std::get_if<core::RevokeAttempt>(&command)) on(*revoke);
-        else if (const auto* wake = std::get_if<core::WakeAt>(&command)) wake_ = wake->at;
-        else if (const auto* pause = std::get_if<core::PauseAttempt>(&command)) on(*pause);
+        if (const auto* assign = std::get_if<core::AssignAttempt>(&command))
+            on(*assign);
+        else if (const auto* ended = std::get_if<core::AttemptEnded>(&command))
+            on(*ended);
+        else if (const auto* over = std::get_if<core::TaskEnded>(&command))
+            on(*over);
+        else if (const auto* revoke = std::get_if<core::RevokeAttempt>(&command))
+            on(*revoke);
+        else if (const auto* wake = std::get_if<core::WakeAt>(&command))
+            wake_ = wake->at;
+        else if (const auto* pause = std::get_if<core::PauseAttempt>(&command))
+            on(*pause);
         else if (const auto* requeued = std::get_if<core::TaskRequeued>(&command))
             waiting_ += requeued->reason == core::WaitReason::capacity ? 1 : 0;
     }
@@ -160,8 +168,12 @@ void Driver::on(const core::AssignAttempt& assign) {
         running_.emplace_back();
     }
     Running& here = running_[index];
-    here = {.task = task, .worker = worker, .next_of_task = attempt_of_[task], .attempt = assign.attempt,
-            .session = assign.session, .start = now_};
+    here = {.task = task,
+            .worker = worker,
+            .next_of_task = attempt_of_[task],
+            .attempt = assign.attempt,
+            .session = assign.session,
+            .start = now_};
     attempt_of_[task] = index;
     if (here.next_of_task == kNoAttempt && waiting_ > 0) --waiting_;
     take_slot(here);
@@ -173,7 +185,8 @@ void Driver::on(const core::AssignAttempt& assign) {
     if (here.fails) run.us = std::max<std::int64_t>(1, run.us / 10);
     here.ends = now_ + run;
     // The worker cannot know that the run will pass its P90; only the plan to notice it is left out when it will not.
-    if (here.predicted.source != EstimateSource::none && run > here.predicted.p90) here.overdue = now_ + here.predicted.p90;
+    if (here.predicted.source != EstimateSource::none && run > here.predicted.p90)
+        here.overdue = now_ + here.predicted.p90;
     plan(index);
     TaskRecord& told = record_.tasks[task];
     if (told.first_start == kNever) {
@@ -220,8 +233,12 @@ void Driver::on(const core::PauseAttempt& order) {
         plan(index);
         take_slot(here);
     }
-    apply(core::AttemptPaused{.task = order.task, .attempt = order.attempt, .session = here.session, .turn = order.turn,
-                              .paused = order.pause, .run = ran(here)});
+    apply(core::AttemptPaused{.task = order.task,
+                              .attempt = order.attempt,
+                              .session = here.session,
+                              .turn = order.turn,
+                              .paused = order.pause,
+                              .run = ran(here)});
 }
 
 void Driver::on(const core::RevokeAttempt& revoke) {
@@ -229,10 +246,10 @@ void Driver::on(const core::RevokeAttempt& revoke) {
          index = running_[index].next_of_task) {
         if (running_[index].attempt != revoke.attempt) continue;
         switch (revoke.reason) {
-        case core::RevokeReason::superseded: return report(index, core::AttemptOutcome::superseded);
-        case core::RevokeReason::timed_out: return report(index, core::AttemptOutcome::timed_out);
-        case core::RevokeReason::preempted: return report(index, core::AttemptOutcome::preempted);
-        case core::RevokeReason::cancelled: return report(index, core::AttemptOutcome::cancelled);
+            case core::RevokeReason::superseded: return report(index, core::AttemptOutcome::superseded);
+            case core::RevokeReason::timed_out: return report(index, core::AttemptOutcome::timed_out);
+            case core::RevokeReason::preempted: return report(index, core::AttemptOutcome::preempted);
+            case core::RevokeReason::cancelled: return report(index, core::AttemptOutcome::cancelled);
         }
     }
 }
@@ -261,8 +278,8 @@ void Driver::report(std::uint32_t index, core::AttemptOutcome outcome) {
     if (outcome == core::AttemptOutcome::succeeded) end = predict::RunEnd::succeeded;
     if (outcome == core::AttemptOutcome::failed) end = predict::RunEnd::failed;
     foresight_.learn(here.task, here.worker, here.predicted, end, run, now_);
-    apply(core::AttemptFinished{.task = id_of(here.task), .attempt = here.attempt, .session = here.session,
-                                .outcome = outcome, .run = run});
+    apply(core::AttemptFinished{
+        .task = id_of(here.task), .attempt = here.attempt, .session = here.session, .outcome = outcome, .run = run});
     ++completions_;
     if (world_.trouble_of(here.worker, here.fails ? TroubleKind::fails : TroubleKind::slow, here.start) != nullptr)
         ++tried_[here.worker];
@@ -319,8 +336,8 @@ void Driver::tell_facts() {
     apply_facts();
 }
 
-// The waiting tasks that would start soonest get a fresh estimate when some type's estimate has moved; at most kReviseMax
-// at a time, and one round per as many completions, so that revising costs a bounded part of the work.
+// The waiting tasks that would start soonest get a fresh estimate when some type's estimate has moved; at most
+// kReviseMax at a time, and one round per as many completions, so that revising costs a bounded part of the work.
 void Driver::revise_waiting() {
     if (foresight_.oracle() || waiting_ == 0 || completions_ < revise_at_completion_) return;
     revise_at_completion_ = completions_ + kReviseMax;
@@ -356,8 +373,12 @@ void Driver::join(std::uint32_t worker) {
     core::Labels labels;
     if (!world_.cluster.affinity.empty()) labels.emplace_back("hw", "hw" + std::to_string(what.hardware + 1));
     if (what.zone > 0) labels.emplace_back("zone", "z" + std::to_string(what.zone));
-    apply(core::WorkerJoined{.name = what.name, .session = sessions_[worker], .labels = std::move(labels),
-                             .slots = what.slots, .offered = std::move(offered), .can_pause = true});
+    apply(core::WorkerJoined{.name = what.name,
+                             .session = sessions_[worker],
+                             .labels = std::move(labels),
+                             .slots = what.slots,
+                             .offered = std::move(offered),
+                             .can_pause = true});
     MUST(core_.find_worker(what.name) == WorkerNo{worker});
     foresight_.oracle_facts(worker, now_, facts_);
     apply_facts();
@@ -383,8 +404,10 @@ void Driver::begin_trouble(const Trouble& trouble) {
 }
 
 void Driver::finish_trouble(const Trouble& trouble) {
-    if (trouble.kind == TroubleKind::down) join(trouble.worker);
-    else watch_breakers(trouble.worker);
+    if (trouble.kind == TroubleKind::down)
+        join(trouble.worker);
+    else
+        watch_breakers(trouble.worker);
     if (trouble.kind == TroubleKind::slow) foresight_.oracle_facts(trouble.worker, now_, facts_);
     apply_facts();
     carry_out();
@@ -460,17 +483,17 @@ void Driver::start() {
 
 void Driver::happen(const Planned& planned) {
     switch (planned.what) {
-    case Happening::run_ends:
-        if (running_[planned.index].ends_plan == planned.number) end_run(planned.index);
-        return;
-    case Happening::overdue:
-        if (Running& here = running_[planned.index]; here.overdue_plan == planned.number) {
-            here.overdue = kNever;
-            foresight_.overdue(here.task, here.worker, here.predicted);
-        }
-        return;
-    case Happening::trouble_starts: return begin_trouble(world_.cluster.troubles[planned.index]);
-    case Happening::trouble_ends: return finish_trouble(world_.cluster.troubles[planned.index]);
+        case Happening::run_ends:
+            if (running_[planned.index].ends_plan == planned.number) end_run(planned.index);
+            return;
+        case Happening::overdue:
+            if (Running& here = running_[planned.index]; here.overdue_plan == planned.number) {
+                here.overdue = kNever;
+                foresight_.overdue(here.task, here.worker, here.predicted);
+            }
+            return;
+        case Happening::trouble_starts: return begin_trouble(world_.cluster.troubles[planned.index]);
+        case Happening::trouble_ends: return finish_trouble(world_.cluster.troubles[planned.index]);
     }
 }
 
@@ -502,7 +525,8 @@ RunRecord Driver::run() {
     for (std::uint32_t worker = 0; worker < breaker_.size(); ++worker) {
         if (breaker_[worker] == 0) continue;
         const Instant from = std::max(breaker_since_[worker], record_.window_from);
-        if (from < record_.window_to) record_.workers[worker].open = record_.workers[worker].open + (record_.window_to - from);
+        if (from < record_.window_to)
+            record_.workers[worker].open = record_.workers[worker].open + (record_.window_to - from);
     }
     record_.unfinished = live_;
     record_.counters = core_.counters();

@@ -1,6 +1,6 @@
 #pragma once
-// What will happen in the simulated world, soonest first; what was planned first wins a tie, so that order never depends
-// on memory. A 4-ary heap of 16-byte entries: four children share a cache line.
+// What will happen in the simulated world, soonest first; what was planned first wins a tie, so that order never
+// depends on memory. A 4-ary heap of 16-byte entries: four children share a cache line.
 
 #include <cstdint>
 #include <vector>
@@ -16,7 +16,7 @@ struct Planned {
     Instant at;
     std::uint64_t number;  // of the plan, from 1: unique, and how a cancelled plan is known
     Happening what;
-    std::uint32_t index;   // of the running attempt, or of the trouble
+    std::uint32_t index;  // of the running attempt, or of the trouble
 };
 
 class EventQueue {

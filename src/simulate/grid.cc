@@ -1,9 +1,9 @@
 #include "simulate/grid.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "simulate/parallel.h"
 #include "simulate/settings.h"
@@ -24,10 +24,15 @@ std::vector<Cell> lay_out(const GridSpec& spec) {
                     for (const std::uint32_t slots : {20U, 200U}) {
                         const std::uint32_t tasks = spec.tasks > 0 ? spec.tasks : slots == 20 ? 15'000 : 40'000;
                         for (std::uint32_t n = 0; n < spec.seeds; ++n)
-                            cells.push_back({.spec = {.workload = workload, .tasks = tasks,
-                                                      .workers = slots == 20 ? 20U : 50U, .slots = slots == 20 ? 1U : 4U,
-                                                      .cluster = cluster, .load = load, .arrivals = arrivals,
-                                                      .seed = spec.seed + n}, .results = {}});
+                            cells.push_back({.spec = {.workload = workload,
+                                                      .tasks = tasks,
+                                                      .workers = slots == 20 ? 20U : 50U,
+                                                      .slots = slots == 20 ? 1U : 4U,
+                                                      .cluster = cluster,
+                                                      .load = load,
+                                                      .arrivals = arrivals,
+                                                      .seed = spec.seed + n},
+                                             .results = {}});
                     }
     return cells;
 }
@@ -42,7 +47,8 @@ Result<void> run_cell(const GridSpec& spec, Cell& cell) {
         for (const auto& [name, value] : spec.settings)
             if (Result<void> ok = set_config(contender->config, name, value); !ok)
                 return std::unexpected(std::move(ok).error());
-        Result<RunRecord> record = contender->srpt_limit ? Result<RunRecord>(run_srpt(*world)) : run(*world, *contender);
+        Result<RunRecord> record =
+            contender->srpt_limit ? Result<RunRecord>(run_srpt(*world)) : run(*world, *contender);
         if (!record) return std::unexpected(std::move(record).error());
         cell.results.push_back(measure(policy, *world, *record));
     }
@@ -75,7 +81,8 @@ std::string cell_name(const WorldSpec& spec) {
                        spec.arrivals == Arrivals::bursts ? "bursts" : "poisson", spec.load, spec.workers * spec.slots);
 }
 
-Result<std::vector<Cell>> run_grid(const GridSpec& spec, const std::function<void(std::size_t, std::size_t)>& progress) {
+Result<std::vector<Cell>> run_grid(const GridSpec& spec,
+                                   const std::function<void(std::size_t, std::size_t)>& progress) {
     std::vector<Cell> cells = lay_out(spec);
     std::atomic<std::size_t> done{0};
     const Result<void> all = in_parallel(cells.size(), spec.threads, [&](std::size_t at) -> Result<void> {
@@ -122,7 +129,8 @@ GridVerdict judge(const std::vector<Cell>& cells, std::size_t of) {
             rr_mean.add(one.mean_vs_round_robin);
             rr_p99.add(one.p99_vs_round_robin);
             rr_variance.add(one.variance_vs_round_robin);
-            verdict.variance_vs_round_robin_min = std::min(verdict.variance_vs_round_robin_min, one.variance_vs_round_robin);
+            verdict.variance_vs_round_robin_min =
+                std::min(verdict.variance_vs_round_robin_min, one.variance_vs_round_robin);
         }
         if (const Metrics* fcfs = find(cell, "fcfs"); fcfs != nullptr) {
             fcfs_mean.add(fcfs->mean_response_s / one.mean_response_s);

@@ -129,8 +129,7 @@ void measure_large(const World& world, const RunRecord& record, double warm_up, 
     for (std::size_t n = first; n < record.tasks.size(); ++n) {
         const SimTask& task = world.workload.tasks[n];
         if (seconds_of(task.work) < large || record.tasks[n].first_start == kNever) continue;
-        out.max_wait_large_s =
-            std::max(out.max_wait_large_s, seconds_of(record.tasks[n].first_start - task.arrival));
+        out.max_wait_large_s = std::max(out.max_wait_large_s, seconds_of(record.tasks[n].first_start - task.arrival));
     }
 }
 
@@ -224,7 +223,7 @@ void compare(std::vector<Metrics>& results) {
 Metrics over_worlds(const std::vector<Metrics>& worlds) {
     MUST(!worlds.empty());
     Metrics out{.name = worlds.front().name, .digest = "-", .has_oracle = worlds.front().has_oracle};
-    const auto median = [&](double Metrics::*value) {
+    const auto median = [&](double Metrics::* value) {
         std::vector<double> values;
         for (const Metrics& one : worlds) values.push_back(one.*value);
         std::sort(values.begin(), values.end());

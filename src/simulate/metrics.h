@@ -13,32 +13,32 @@ namespace nexus::simulate {
 
 struct Metrics {
     std::string name;
-    double mean_response_s = 0;        // from submission to success
+    double mean_response_s = 0;  // from submission to success
     double p50_response_s = 0, p95_response_s = 0, p99_response_s = 0, p999_response_s = 0;
-    double mean_slowdown = 0;          // response / work
+    double mean_slowdown = 0;  // response / work
     double p99_slowdown = 0;
-    double cv_response_by_type = 0;    // task-weighted mean over types of standard deviation / mean of the response
-    double cv_slowdown_by_type = 0;    // the same of response / work: without the spread of the work itself
-    double utilization = 0;            // mean busy share of slots within the window
-    double utilization_spread = 0;     // max - min over all workers of the busy share
+    double cv_response_by_type = 0;  // task-weighted mean over types of standard deviation / mean of the response
+    double cv_slowdown_by_type = 0;  // the same of response / work: without the spread of the work itself
+    double utilization = 0;          // mean busy share of slots within the window
+    double utilization_spread = 0;   // max - min over all workers of the busy share
     double utilization_spread_healthy = 0;  // over workers without slowness by accident, trouble or open breaker
-    double idle_while_waiting_s = 0;   // slot time; open breakers excepted
-    double max_wait_s = 0;             // from submission to the first start
-    double max_wait_large_s = 0;       // of the largest hundredth of the tasks
-    double run_within_25 = 0;          // run time predicted at dispatch within 25 % of the actual
-    double eta_within_25 = 0;          // response told at submission within 25 % of the actual
-    double eta_p90_coverage = 0;       // finished by the p90 told at submission
+    double idle_while_waiting_s = 0;        // slot time; open breakers excepted
+    double max_wait_s = 0;                  // from submission to the first start
+    double max_wait_large_s = 0;            // of the largest hundredth of the tasks
+    double run_within_25 = 0;               // run time predicted at dispatch within 25 % of the actual
+    double eta_within_25 = 0;               // response told at submission within 25 % of the actual
+    double eta_p90_coverage = 0;            // finished by the p90 told at submission
     double decisions = 0;
     double decision_ns_p50 = 0, decision_ns_p99 = 0;
     double makespan_s = 0;
     double unfinished = 0, dead = 0;
     double fallback_decisions = 0, speculations = 0, revisions = 0;
-    double wasted_share = 0;           // slot time of attempts that did not succeed / all busy time
+    double wasted_share = 0;  // slot time of attempts that did not succeed / all busy time
     double response_variance_s2 = 0;
     double tasks_to_isolate = -1, seconds_to_isolate = -1, seconds_to_readmit = -1;  // worst trouble; -1: did not
-    double other_tenants_mean_response_s = 0, other_tenants_p99_response_s = 0;  // all but the bursting tenant
+    double other_tenants_mean_response_s = 0, other_tenants_p99_response_s = 0;      // all but the bursting tenant
     double simulated_tasks_per_s = 0;
-    bool stable = true;                // waits did not grow with the run
+    bool stable = true;  // waits did not grow with the run
     std::string digest;
 
     // Against others of the same world; how many times better than the other (greater is better). 0: not run.
@@ -52,7 +52,7 @@ struct Metrics {
 // A metric by its name in output.
 struct MetricName {
     const char* name;
-    double Metrics::*value;
+    double Metrics::* value;
     int decimals;
 };
 const std::vector<MetricName>& metric_names();
@@ -65,8 +65,8 @@ Metrics measure(const std::string& name, const World& world, const RunRecord& re
 // Fills in the comparisons among the results of one world.
 void compare(std::vector<Metrics>& results);
 
-// One contender in several worlds: the median of each metric, of each factor (..._vs_...) the geometric mean. Stable when it
-// was in every world. No digest. `worlds` is not empty.
+// One contender in several worlds: the median of each metric, of each factor (..._vs_...) the geometric mean. Stable
+// when it was in every world. No digest. `worlds` is not empty.
 Metrics over_worlds(const std::vector<Metrics>& worlds);
 
 }  // namespace nexus::simulate

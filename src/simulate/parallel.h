@@ -10,8 +10,8 @@
 
 namespace nexus::simulate {
 
-// Calls work(0) .. work(count - 1), each once, on up to `threads` threads of which the caller's is one. After a failure no
-// further piece is begun; the failure is returned, of several any one.
+// Calls work(0) .. work(count - 1), each once, on up to `threads` threads of which the caller's is one. After a failure
+// no further piece is begun; the failure is returned, of several any one.
 template <class Work>
 Result<void> in_parallel(std::size_t count, unsigned threads, Work work) {
     std::atomic<std::size_t> next{0};

@@ -1,22 +1,27 @@
 #include "simulate/report.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 namespace nexus::simulate {
 namespace {
 
-constexpr const char* kColours[] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#57606a", "#bf3989", "#0a7ea4"};
+constexpr const char* kColours[] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700",
+                                    "#8250df", "#57606a", "#bf3989", "#0a7ea4"};
 
 std::string escaped(const std::string& text) {
     std::string made;
     for (const char c : text) {
-        if (c == '<') made += "&lt;";
-        else if (c == '>') made += "&gt;";
-        else if (c == '&') made += "&amp;";
-        else made += c;
+        if (c == '<')
+            made += "&lt;";
+        else if (c == '>')
+            made += "&gt;";
+        else if (c == '&')
+            made += "&amp;";
+        else
+            made += c;
     }
     return made;
 }
@@ -83,25 +88,26 @@ std::size_t name_width(const std::vector<Metrics>& results) {
 
 std::string to_table(const std::vector<Metrics>& results) {
     const std::size_t width = name_width(results);
-    std::string out = fmt::format("{:<{}}{:>9}{:>9}{:>9}{:>10}{:>10}{:>7}{:>7}{:>8}{:>10}{:>8}{:>8}{:>8}\n", "policy", width,
-                                  "mean_s", "p50_s", "p99_s", "p999_s", "p99_slow", "cv", "spread", "idle_s",
+    std::string out = fmt::format("{:<{}}{:>9}{:>9}{:>9}{:>10}{:>10}{:>7}{:>7}{:>8}{:>10}{:>8}{:>8}{:>8}\n", "policy",
+                                  width, "mean_s", "p50_s", "p99_s", "p999_s", "p99_slow", "cv", "spread", "idle_s",
                                   "max_wait", "run25", "eta25", "eta90");
     for (const Metrics& one : results)
-        out += fmt::format("{:<{}}{:>9.3f}{:>9.3f}{:>9.2f}{:>10.2f}{:>10.2f}{:>7.2f}{:>7.3f}{:>8.1f}{:>10.1f}{:>8.3f}"
-                           "{:>8.3f}{:>8.3f}{}\n",
-                           one.name, width, one.mean_response_s, one.p50_response_s, one.p99_response_s, one.p999_response_s,
-                           one.p99_slowdown, one.cv_response_by_type, one.utilization_spread, one.idle_while_waiting_s,
-                           one.max_wait_s, one.run_within_25, one.eta_within_25, one.eta_p90_coverage,
-                           one.stable ? "" : "  unstable");
-    out += fmt::format("\n{:<{}}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>11}  {}\n", "policy", width, "rr_mean", "rr_p99",
-                       "ll_mean", "ll_p99", "gap_mean", "gap_p99", "decisions", "ns_p50", "ns_p99", "tasks/s", "digest");
+        out += fmt::format(
+            "{:<{}}{:>9.3f}{:>9.3f}{:>9.2f}{:>10.2f}{:>10.2f}{:>7.2f}{:>7.3f}{:>8.1f}{:>10.1f}{:>8.3f}"
+            "{:>8.3f}{:>8.3f}{}\n",
+            one.name, width, one.mean_response_s, one.p50_response_s, one.p99_response_s, one.p999_response_s,
+            one.p99_slowdown, one.cv_response_by_type, one.utilization_spread, one.idle_while_waiting_s, one.max_wait_s,
+            one.run_within_25, one.eta_within_25, one.eta_p90_coverage, one.stable ? "" : "  unstable");
+    out += fmt::format("\n{:<{}}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>11}  {}\n", "policy", width,
+                       "rr_mean", "rr_p99", "ll_mean", "ll_p99", "gap_mean", "gap_p99", "decisions", "ns_p50", "ns_p99",
+                       "tasks/s", "digest");
     for (const Metrics& one : results)
-        out += fmt::format("{:<{}}{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>10}{:>10}{:>10.0f}{:>9.0f}{:>9.0f}{:>11.0f}  {}\n",
-                           one.name, width, one.mean_vs_round_robin, one.p99_vs_round_robin, one.mean_vs_least_loaded,
-                           one.p99_vs_least_loaded,
-                           one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_mean) : "-",
-                           one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_p99) : "-", one.decisions,
-                           one.decision_ns_p50, one.decision_ns_p99, one.simulated_tasks_per_s, one.digest);
+        out += fmt::format(
+            "{:<{}}{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>10}{:>10}{:>10.0f}{:>9.0f}{:>9.0f}{:>11.0f}  {}\n", one.name,
+            width, one.mean_vs_round_robin, one.p99_vs_round_robin, one.mean_vs_least_loaded, one.p99_vs_least_loaded,
+            one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_mean) : "-",
+            one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_p99) : "-", one.decisions,
+            one.decision_ns_p50, one.decision_ns_p99, one.simulated_tasks_per_s, one.digest);
     for (const Metrics& one : results) {
         if (one.unfinished + one.dead + one.fallback_decisions + one.seconds_to_isolate <= 0) continue;
         out += fmt::format("{}: {:.0f} unfinished, {:.0f} dead, {:.0f} fallback decisions", one.name, one.unfinished,
@@ -117,15 +123,19 @@ std::string to_table(const std::vector<Metrics>& results) {
 std::string line_chart(const std::string& title, const std::string& y_title, const std::vector<std::string>& labels,
                        const std::vector<Series>& series, bool logarithmic) {
     const Frame frame = frame_of(series, logarithmic);
-    std::string out = fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 700 320\" font-family=\"sans-serif\""
-                                  " font-size=\"11\"><rect width=\"700\" height=\"320\" fill=\"#fff\"/>"
-                                  "<text x=\"60\" y=\"20\" font-size=\"14\">{}</text>\n", escaped(title));
+    std::string out = fmt::format(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 700 320\" font-family=\"sans-serif\""
+        " font-size=\"11\"><rect width=\"700\" height=\"320\" fill=\"#fff\"/>"
+        "<text x=\"60\" y=\"20\" font-size=\"14\">{}</text>\n",
+        escaped(title));
     for (int n = 0; n <= 4; ++n) {
         const double part = n / 4.0;
         const double value = logarithmic ? frame.low * std::pow(frame.high / frame.low, part)
                                          : frame.low + (frame.high - frame.low) * part;
-        out += fmt::format("<path d=\"M60 {0:.1f}h460\" stroke=\"#ddd\"/><text x=\"54\" y=\"{1:.1f}\" text-anchor=\"end\">"
-                           "{2:.3g}</text>\n", frame.y(value), frame.y(value) + 4, value);
+        out += fmt::format(
+            "<path d=\"M60 {0:.1f}h460\" stroke=\"#ddd\"/><text x=\"54\" y=\"{1:.1f}\" text-anchor=\"end\">"
+            "{2:.3g}</text>\n",
+            frame.y(value), frame.y(value) + 4, value);
     }
     for (std::size_t n = 0; n < labels.size(); ++n)
         out += fmt::format("<text x=\"{:.1f}\" y=\"282\" text-anchor=\"middle\">{}</text>\n", frame.x(n, labels.size()),
@@ -140,7 +150,8 @@ std::string line_chart(const std::string& title, const std::string& y_title, con
                                 frame.y(series[n].y[at]));
         }
         out += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>", path, colour);
-        out += fmt::format("<text x=\"530\" y=\"{}\" fill=\"{}\">{}</text>\n", 44 + 16 * n, colour, escaped(series[n].name));
+        out += fmt::format("<text x=\"530\" y=\"{}\" fill=\"{}\">{}</text>\n", 44 + 16 * n, colour,
+                           escaped(series[n].name));
     }
     return out + "</svg>\n";
 }

@@ -123,7 +123,8 @@ TEST_CASE("every workload reaches its load by either kind of arrival") {
     for (const std::string_view name : workload_names()) {
         for (const Arrivals arrivals : {Arrivals::poisson, Arrivals::bursts}) {
             CAPTURE(name);
-            const World world = drawn({.workload = std::string(name), .tasks = 5000, .load = 0.7, .arrivals = arrivals});
+            const World world =
+                drawn({.workload = std::string(name), .tasks = 5000, .load = 0.7, .arrivals = arrivals});
             double work = 0;
             Instant before;
             for (const SimTask& task : world.workload.tasks) {
@@ -172,9 +173,12 @@ TEST_CASE("metrics of three tasks are those a hand computes") {
     record.window_to = Instant{seconds(20).us};
     const std::pair<int, int> times[] = {{0, 1}, {10, 12}, {14, 20}};  // start, finish
     for (const auto& [start, finish] : times)
-        record.tasks.push_back({.first_start = Instant{seconds(start).us}, .finish = Instant{seconds(finish).us},
-                                .state = core::TaskState::succeeded, .predicted = seconds(2),
-                                .run = seconds(finish - start), .eta_p50 = Instant{seconds(12).us},
+        record.tasks.push_back({.first_start = Instant{seconds(start).us},
+                                .finish = Instant{seconds(finish).us},
+                                .state = core::TaskState::succeeded,
+                                .predicted = seconds(2),
+                                .run = seconds(finish - start),
+                                .eta_p50 = Instant{seconds(12).us},
                                 .eta_p90 = Instant{seconds(15).us}});
     record.workers = {{.busy = seconds(5)}, {.busy = seconds(15)}};
     record.makespan = Instant{seconds(20).us};
@@ -225,8 +229,8 @@ TEST_CASE("one world and one policy give one digest, with every invariant of the
         CHECK_EQ(one.unfinished, 0);
         CHECK_EQ(one.makespan.us, two.makespan.us);
     }
-    CHECK_NE(played(world, "predictive").digest, played(drawn({.tasks = 600, .workers = 5, .cluster = 'B', .load = 0.9,
-                                                               .seed = 2}), "predictive").digest);
+    CHECK_NE(played(world, "predictive").digest,
+             played(drawn({.tasks = 600, .workers = 5, .cluster = 'B', .load = 0.9, .seed = 2}), "predictive").digest);
 }
 
 TEST_CASE("late binding leaves no slot idle while a task waits; binding at arrival does") {
@@ -237,8 +241,16 @@ TEST_CASE("late binding leaves no slot idle while a task waits; binding at arriv
 }
 
 TEST_CASE("a world with zones, resources, tenants, priorities, hardware and crashes finishes all its tasks") {
-    const World world = drawn({.tasks = 1500, .workers = 8, .slots = 2, .load = 0.6, .crash_rate = 3,
-                               .hardware_classes = 2, .affinity_sigma = 0.5, .zones = 2, .resources = true, .tenants = 3,
+    const World world = drawn({.tasks = 1500,
+                               .workers = 8,
+                               .slots = 2,
+                               .load = 0.6,
+                               .crash_rate = 3,
+                               .hardware_classes = 2,
+                               .affinity_sigma = 0.5,
+                               .zones = 2,
+                               .resources = true,
+                               .tenants = 3,
                                .priorities = true});
     const RunRecord record = played(world, "predictive");
     CHECK_EQ(record.unfinished, 0);
@@ -262,9 +274,14 @@ TEST_CASE("without predictions in the middle of the run no task is lost, and the
 
 TEST_CASE("what cannot be is refused with its reason") {
     const std::pair<WorldSpec, const char*> rows[] = {
-        {{.workload = "none"}, "unknown"},        {{.workers = 0}, "--workers"},  {{.slots = 0}, "--slots"},
-        {{.cluster = 'X'}, "--cluster"},          {{.load = 0}, "--load"},        {{.tasks = 0}, "number of tasks"},
-        {{.arrivals = Arrivals::trace}, "--trace"}, {{.zones = 50}, "--zones"},
+        {{.workload = "none"}, "unknown"},
+        {{.workers = 0}, "--workers"},
+        {{.slots = 0}, "--slots"},
+        {{.cluster = 'X'}, "--cluster"},
+        {{.load = 0}, "--load"},
+        {{.tasks = 0}, "number of tasks"},
+        {{.arrivals = Arrivals::trace}, "--trace"},
+        {{.zones = 50}, "--zones"},
     };
     for (const auto& [spec, part] : rows) {
         CAPTURE(part);
@@ -293,8 +310,12 @@ TEST_CASE("the verb answers 2 to a bad argument") {
 }
 
 TEST_CASE("a grid does not depend on its threads") {
-    GridSpec spec{.workloads = {"ln"}, .clusters = {'B'}, .loads = {0.7}, .policies = {"predictive", "round-robin"},
-                  .tasks = 400, .threads = 1};
+    GridSpec spec{.workloads = {"ln"},
+                  .clusters = {'B'},
+                  .loads = {0.7},
+                  .policies = {"predictive", "round-robin"},
+                  .tasks = 400,
+                  .threads = 1};
     const auto quiet = [](std::size_t, std::size_t) {};
     const auto one = run_grid(spec, quiet);
     spec.threads = 2;

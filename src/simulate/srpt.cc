@@ -30,9 +30,12 @@ public:
             const double next = std::min({arrival, finish, change});
             if (next >= kEnd) break;
             advance(next);
-            if (next == finish) end_first();
-            else if (next == change) ++change_, sort_slots();
-            else arrive(static_cast<std::uint32_t>(arrived++));
+            if (next == finish)
+                end_first();
+            else if (next == change)
+                ++change_, sort_slots();
+            else
+                arrive(static_cast<std::uint32_t>(arrived++));
         }
         record_.makespan = Instant{std::llround(now_)};
         record_.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -85,8 +88,8 @@ private:
     void insert(Job job) {
         record_.tasks[job.task].first_start =
             std::min(record_.tasks[job.task].first_start, Instant{std::llround(now_)});
-        busy_.insert(std::lower_bound(busy_.begin(), busy_.end(), job,
-                                      [](const Job& a, const Job& b) { return b > a; }), job);
+        busy_.insert(
+            std::lower_bound(busy_.begin(), busy_.end(), job, [](const Job& a, const Job& b) { return b > a; }), job);
     }
     void take_waiting() {
         const Job job = waiting_.top();

@@ -12,7 +12,7 @@ namespace nexus::simulate {
 namespace {
 
 constexpr std::uint32_t kTypes = 20;
-constexpr double kMedianLow = 0.1;    // seconds
+constexpr double kMedianLow = 0.1;  // seconds
 constexpr double kMedianHigh = 30.0;
 constexpr double kPayloadMedian = 100e3;
 constexpr std::uint32_t kUsers = 8;
@@ -51,9 +51,9 @@ double draw_residual(const Kind& kind, Rng& rng) {
     const double pareto = draw_pareto(rng, 1.5, 0.63, 189.0);  // median 1, 1:300
     const bool second_mode = rng.unit() < 0.1;
     switch (kind.residual) {
-    case Residual::lognormal: return std::exp(kind.sigma * normal);
-    case Residual::bimodal: return std::exp(kind.sigma * normal) * (second_mode ? 8.0 : 1.0);
-    case Residual::pareto: return pareto;
+        case Residual::lognormal: return std::exp(kind.sigma * normal);
+        case Residual::bimodal: return std::exp(kind.sigma * normal) * (second_mode ? 8.0 : 1.0);
+        case Residual::pareto: return pareto;
     }
     return 1;
 }

@@ -9,12 +9,12 @@
 namespace nexus::simulate {
 namespace {
 
-constexpr double kSlowShare = 0.03;        // cluster B: workers that are 3 to 5 times slow all the time
+constexpr double kSlowShare = 0.03;  // cluster B: workers that are 3 to 5 times slow all the time
 constexpr double kDegradeFactor = 5;
-constexpr double kBurstRate = 1.8;         // two-state arrivals: a third of the time fast, two thirds slow
+constexpr double kBurstRate = 1.8;  // two-state arrivals: a third of the time fast, two thirds slow
 constexpr double kCalmRate = 0.6;
-constexpr double kBurstTasks = 30;         // mean length of a burst, in mean run times; calm: twice that
-constexpr double kDownTasks = 20;          // how long a crashed worker stays away, in mean run times
+constexpr double kBurstTasks = 30;  // mean length of a burst, in mean run times; calm: twice that
+constexpr double kDownTasks = 20;   // how long a crashed worker stays away, in mean run times
 constexpr double kTenantBurst = 2;
 constexpr double kTenantBurstFrom = 0.5, kTenantBurstTo = 0.6;
 
@@ -74,8 +74,8 @@ std::vector<double> draw_arrivals(const WorldSpec& spec, const Workload& workloa
     return at;
 }
 
-// In the tenants' burst window the first tenant sends twice its share: gaps shrink so that the others notice nothing but
-// the crowd.
+// In the tenants' burst window the first tenant sends twice its share: gaps shrink so that the others notice nothing
+// but the crowd.
 void spread_tenants(const WorldSpec& spec, Workload& workload, std::vector<double>& at) {
     if (spec.tenants < 2) return;
     workload.tenants.clear();
@@ -182,8 +182,8 @@ void add_troubles(const WorldSpec& spec, World& world) {
     const auto trouble = [&](TroubleKind kind, double from, double to, double factor) {
         const std::uint32_t worker = victim_of(cluster);
         cluster.workers[worker].healthy = false;
-        cluster.troubles.push_back({.kind = kind, .worker = worker, .from = at_share(end, from),
-                                    .to = at_share(end, to), .factor = factor});
+        cluster.troubles.push_back(
+            {.kind = kind, .worker = worker, .from = at_share(end, from), .to = at_share(end, to), .factor = factor});
     };
     if (spec.degrade || (spec.cluster == 'B' && cluster.workers.size() > 1))
         trouble(TroubleKind::slow, 0.45, 0.85, kDegradeFactor);
@@ -197,7 +197,9 @@ void add_troubles(const WorldSpec& spec, World& world) {
                 now += draw_exponential(rng) * 1000 * mean / spec.crash_rate;
                 if (now >= static_cast<double>(end.us)) break;
                 const double back = now + kDownTasks * mean;
-                cluster.troubles.push_back({.kind = TroubleKind::down, .worker = n, .from = Instant{std::llround(now)},
+                cluster.troubles.push_back({.kind = TroubleKind::down,
+                                            .worker = n,
+                                            .from = Instant{std::llround(now)},
                                             .to = Instant{std::llround(back)}});
                 now = back;
             }
@@ -258,7 +260,8 @@ double World::equal_split_load() const {
     for (const SimWorker& worker : cluster.workers) most = std::max(most, offered * worker.multiplier / worker.slots);
     for (const Trouble& trouble : cluster.troubles) {
         const SimWorker& worker = cluster.workers[trouble.worker];
-        if (trouble.kind == TroubleKind::slow) most = std::max(most, offered * worker.multiplier * trouble.factor / worker.slots);
+        if (trouble.kind == TroubleKind::slow)
+            most = std::max(most, offered * worker.multiplier * trouble.factor / worker.slots);
     }
     return most;
 }

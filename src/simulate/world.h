@@ -1,6 +1,6 @@
 #pragma once
-// A simulated world: the tasks that arrive and the workers that run them, troubles included. It is drawn once from a seed
-// and then shared by every policy that is compared (common random numbers). Nothing here knows the scheduler.
+// A simulated world: the tasks that arrive and the workers that run them, troubles included. It is drawn once from a
+// seed and then shared by every policy that is compared (common random numbers). Nothing here knows the scheduler.
 //
 //   work      what a task takes on a worker of average speed
 //   run       work x the worker's multiplier x hardware affinity x trouble of the worker x straggling of this attempt
@@ -19,12 +19,12 @@ namespace nexus::simulate {
 
 struct SimTask {
     Instant arrival;
-    Duration work;               // > 0
-    std::uint32_t type = 0;      // index into Workload::types
-    std::uint32_t user = 0;      // index into Workload::users: seen by predictors, not by fair sharing
-    std::uint16_t tenant = 0;    // index into Workload::tenants
+    Duration work;             // > 0
+    std::uint32_t type = 0;    // index into Workload::types
+    std::uint32_t user = 0;    // index into Workload::users: seen by predictors, not by fair sharing
+    std::uint16_t tenant = 0;  // index into Workload::tenants
     std::uint8_t priority = core::kPriorityDefault;
-    std::uint8_t zone = 0;       // 0 = runs anywhere; z = only on workers labelled zone=z
+    std::uint8_t zone = 0;  // 0 = runs anywhere; z = only on workers labelled zone=z
     std::uint64_t payload_bytes = 0;
     Duration hint;               // 0 = none
     std::int32_t cpu_milli = 0;  // asked for when resources are simulated
@@ -41,16 +41,16 @@ struct Workload {
 struct SimWorker {
     std::string name;
     std::uint32_t slots = 1;
-    double multiplier = 1;    // run times here are work x this
+    double multiplier = 1;  // run times here are work x this
     std::uint32_t hardware = 0;
     std::uint8_t zone = 0;
-    bool healthy = true;      // false: slow by accident, or troubled at some time
+    bool healthy = true;  // false: slow by accident, or troubled at some time
 };
 
 enum class TroubleKind : std::uint8_t {
-    slow,    // attempts that start within the window take `factor` times as long
-    fails,   // attempts that start within the window fail after a tenth of their run
-    down,    // the worker is gone: its attempts are lost, its session ends; it joins again at the end
+    slow,   // attempts that start within the window take `factor` times as long
+    fails,  // attempts that start within the window fail after a tenth of their run
+    down,   // the worker is gone: its attempts are lost, its session ends; it joins again at the end
 };
 struct Trouble {
     TroubleKind kind = TroubleKind::slow;
@@ -61,8 +61,8 @@ struct Trouble {
 
 struct Cluster {
     std::vector<SimWorker> workers;
-    std::vector<Trouble> troubles;     // sorted by worker, then from
-    double straggler_share = 0;        // of attempts
+    std::vector<Trouble> troubles;  // sorted by worker, then from
+    double straggler_share = 0;     // of attempts
     double straggler_low = 3, straggler_high = 8;
     std::vector<std::vector<double>> affinity;  // [type][hardware], empty = all 1
     std::int32_t cpu_milli_per_slot = 0;        // 0 = resources are not simulated
@@ -94,28 +94,28 @@ enum class Arrivals : std::uint8_t { poisson, bursts, trace };
 
 // What to draw. The defaults are one cell of the grid.
 struct WorldSpec {
-    std::string workload = "mix";     // mix, ln, ppar, par, bim; ignored when trace is set
-    std::string trace;                // path
-    std::uint32_t tasks = 20'000;     // of a trace: its first so many; 0 = all
+    std::string workload = "mix";  // mix, ln, ppar, par, bim; ignored when trace is set
+    std::string trace;             // path
+    std::uint32_t tasks = 20'000;  // of a trace: its first so many; 0 = all
     std::uint32_t workers = 20;
     std::uint32_t slots = 1;
-    double speed_sigma = 0.3;         // of ln(multiplier); cluster H: 0
-    char cluster = 'A';               // A heterogeneous, B with troubles, H homogeneous
-    double load = 0.8;                // sum of work / capacity over the arrivals' span
+    double speed_sigma = 0.3;  // of ln(multiplier); cluster H: 0
+    char cluster = 'A';        // A heterogeneous, B with troubles, H homogeneous
+    double load = 0.8;         // sum of work / capacity over the arrivals' span
     Arrivals arrivals = Arrivals::poisson;
     std::vector<std::pair<double, double>> load_profile;  // (seconds it lasts, load); after the last: `load`
     std::uint64_t seed = 1;
 
-    double crash_rate = 0;            // crashes per worker and 1000 mean tasks' time
-    double straggler_share = -1;      // < 0: as the cluster says
-    bool degrade = false;             // one worker 5x slower from 45 to 85 % of the run; cluster B always
-    bool failing = false;             // one worker fails everything from 40 to 60 % of the run
+    double crash_rate = 0;        // crashes per worker and 1000 mean tasks' time
+    double straggler_share = -1;  // < 0: as the cluster says
+    bool degrade = false;         // one worker 5x slower from 45 to 85 % of the run; cluster B always
+    bool failing = false;         // one worker fails everything from 40 to 60 % of the run
     std::uint32_t hardware_classes = 0;
-    double affinity_sigma = 0;        // of ln(type x hardware factor)
-    std::uint32_t zones = 0;          // half of the tasks ask for one of so many zones
-    bool resources = false;           // tasks ask for 250 .. 2000 milli-cpu; a slot offers 1000
-    std::uint32_t tenants = 1;        // > 1: the first one bursts to 2x its rate from 50 to 60 % of the run
-    bool priorities = false;          // tasks spread over priorities 3, 5, 7
+    double affinity_sigma = 0;  // of ln(type x hardware factor)
+    std::uint32_t zones = 0;    // half of the tasks ask for one of so many zones
+    bool resources = false;     // tasks ask for 250 .. 2000 milli-cpu; a slot offers 1000
+    std::uint32_t tenants = 1;  // > 1: the first one bursts to 2x its rate from 50 to 60 % of the run
+    bool priorities = false;    // tasks spread over priorities 3, 5, 7
 };
 
 // Draws the world, or says which part of the spec cannot be.

@@ -1,8 +1,9 @@
 #pragma once
 // The journal port: ordered, durable batches of events, with the task bodies beside them.
 //
-// Threads: append(), tidy() and trim() are called by one committer thread; payload() and result() by any thread; the rest before
-// the engine starts or by the snapshot thread. Every method returns only when its effect is durable at level().
+// Threads: append(), tidy() and trim() are called by one committer thread; payload() and result() by any thread; the
+// rest before the engine starts or by the snapshot thread. Every method returns only when its effect is durable at
+// level().
 
 #include <cstdint>
 #include <functional>
@@ -32,9 +33,9 @@ struct ResultPut {  // what a finished task left; kept for the result retention
 struct JournalBatch {
     Sequence first;
     std::uint64_t count = 0;
-    std::string bytes;                // journal::BatchWriter::finish
+    std::string bytes;  // journal::BatchWriter::finish
     std::vector<BodyPut> puts;
-    std::vector<TaskId> drops;        // bodies of finished tasks
+    std::vector<TaskId> drops;  // bodies of finished tasks
     std::vector<ResultPut> results;
 };
 
@@ -57,8 +58,10 @@ public:
     // Upkeep that nobody waits for: called after append(), when what it stored has been told. Faults as of append().
     virtual Result<void> tidy() { return {}; }
 
-    // Calls `visit` with the bytes of each batch whose first sequence is > `after`, in order, until it returns an error.
-    virtual Result<void> read(Sequence after, const std::function<Result<void>(Sequence first, std::string_view bytes)>& visit) = 0;
+    // Calls `visit` with the bytes of each batch whose first sequence is > `after`, in order, until it returns an
+    // error.
+    virtual Result<void> read(Sequence after,
+                              const std::function<Result<void>(Sequence first, std::string_view bytes)>& visit) = 0;
 
     virtual Result<void> put_snapshot(const StoredSnapshot& snapshot) = 0;
     virtual Result<std::optional<StoredSnapshot>> get_snapshot() = 0;  // the newest

@@ -8,7 +8,9 @@ namespace nexus::store {
 // The number of core::TaskState::succeeded.
 inline constexpr std::uint8_t kStateSucceeded = 4;
 
-inline std::int64_t minute_of(WallTime at) { return at.us / 60'000'000; }
+inline std::int64_t minute_of(WallTime at) {
+    return at.us / 60'000'000;
+}
 
 // Adds the task to `sum`, whose minute and type are already its own.
 inline void add_to_rollup(Rollup& sum, const TaskRow& row) {
@@ -18,7 +20,8 @@ inline void add_to_rollup(Rollup& sum, const TaskRow& row) {
     if (row.state != kStateSucceeded) return;
     ++sum.succeeded;
     if (row.run.us <= 0 || row.predicted_p50.us <= 0) return;
-    const Duration miss{row.run > row.predicted_p50 ? (row.run - row.predicted_p50).us : (row.predicted_p50 - row.run).us};
+    const Duration miss{row.run > row.predicted_p50 ? (row.run - row.predicted_p50).us
+                                                    : (row.predicted_p50 - row.run).us};
     if (miss.us <= row.run.us / 4) ++sum.within_25;
     if (row.run <= row.predicted_p90) ++sum.within_p90;
 }

@@ -56,7 +56,9 @@ std::optional<Pipe> make_pipe() {
     return Pipe{Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
-void set_nonblocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+void set_nonblocking(int fd) {
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
 
 std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
     std::vector<char*> pointers;
@@ -92,7 +94,7 @@ struct Launch {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != launch.parent) _exit(127);  // the parent died before it could be noticed
     for (int number = 1; number < NSIG; ++number) {
-        struct sigaction action {};
+        struct sigaction action{};
         action.sa_handler = SIG_DFL;
         sigaction(number, &action, nullptr);  // fails for those that cannot be changed
     }
@@ -156,9 +158,14 @@ bool drain(int fd, ChildOutput& output, std::size_t bytes_max) {
 // Follows one child from its start to its end.
 class Follower {
 public:
-    Follower(const ChildSpec& spec, pid_t pid, std::int64_t own_peak_kib, Descriptor process, Descriptor in, Descriptor out,
-             Descriptor err)
-        : spec_(spec), pid_(pid), own_peak_kib_(own_peak_kib), process_(std::move(process)), in_(std::move(in)), out_(std::move(out)),
+    Follower(const ChildSpec& spec, pid_t pid, std::int64_t own_peak_kib, Descriptor process, Descriptor in,
+             Descriptor out, Descriptor err)
+        : spec_(spec),
+          pid_(pid),
+          own_peak_kib_(own_peak_kib),
+          process_(std::move(process)),
+          in_(std::move(in)),
+          out_(std::move(out)),
           err_(std::move(err)) {
         for (const int fd : {in_.get(), out_.get(), err_.get()})
             if (fd >= 0) set_nonblocking(fd);
@@ -180,8 +187,11 @@ public:
 private:
     // One round of poll. True once the child has ended.
     bool wait_for_something(int stop) {
-        pollfd fds[] = {{process_.get(), POLLIN, 0}, {stop, POLLIN, 0},       {in_.get(), POLLOUT, 0},
-                        {out_.get(), POLLIN, 0},     {err_.get(), POLLIN, 0}};
+        pollfd fds[] = {{process_.get(), POLLIN, 0},
+                        {stop, POLLIN, 0},
+                        {in_.get(), POLLOUT, 0},
+                        {out_.get(), POLLIN, 0},
+                        {err_.get(), POLLIN, 0}};
         if (poll(fds, std::size(fds), timeout()) < 0) return false;
         if (fds[1].revents != 0) take_stop(stop);
         if (fds[2].revents != 0) feed();
@@ -249,8 +259,12 @@ ChildStop::ChildStop() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 ChildStop::~ChildStop() {
     if (event_ >= 0) close(event_);
 }
-void ChildStop::ask() { write(kAsked); }
-void ChildStop::kill() { write(kKill); }
+void ChildStop::ask() {
+    write(kAsked);
+}
+void ChildStop::kill() {
+    write(kKill);
+}
 bool ChildStop::pause(bool still) {
     const std::lock_guard lock(mutex_);
     if (group_ < 0) return false;
@@ -271,7 +285,9 @@ void ChildStop::write(std::uint64_t value) {
 }
 
 Result<ChildEnd> run_child(const ChildSpec& spec, ChildStop& stop, Guard* guard) {
-    const auto no_descriptors = [] { return fail(Fault::exhausted, std::string("no file descriptor: ") + std::strerror(errno)); };
+    const auto no_descriptors = [] {
+        return fail(Fault::exhausted, std::string("no file descriptor: ") + std::strerror(errno));
+    };
     if (stop.descriptor() < 0) return no_descriptors();
     std::optional<Pipe> in;
     if (!spec.input.empty() && !(in = make_pipe())) return no_descriptors();
@@ -312,8 +328,8 @@ Result<ChildEnd> run_child(const ChildSpec& spec, ChildStop& stop, Guard* guard)
     out->write.close();
     err->write.close();
     if (in) in->read.close();
-    Follower follower(spec, pid, own_peak_kib, std::move(process), in ? std::move(in->write) : Descriptor(), std::move(out->read),
-                      std::move(err->read));
+    Follower follower(spec, pid, own_peak_kib, std::move(process), in ? std::move(in->write) : Descriptor(),
+                      std::move(out->read), std::move(err->read));
     stop.group_started(pid);
     ChildEnd end = follower.follow(stop);
     if (guard != nullptr) guard->forget(pid);

@@ -1,6 +1,6 @@
 #pragma once
-// One child process: started from an argument vector (never through a shell), fed, listened to, and gone with everything
-// it started when run_child() returns.
+// One child process: started from an argument vector (never through a shell), fed, listened to, and gone with
+// everything it started when run_child() returns.
 //
 //   Group      the child leads a process group of its own. Stopping it, or its own end, takes the whole group: no task
 //              leaves processes behind, unless they left the group on purpose (setsid)
@@ -31,8 +31,8 @@ public:
     ChildStop(const ChildStop&) = delete;
     ChildStop& operator=(const ChildStop&) = delete;
 
-    void ask();    // SIGTERM to the group, SIGKILL after the grace
-    void kill();   // SIGKILL to the group
+    void ask();   // SIGTERM to the group, SIGKILL after the grace
+    void kill();  // SIGKILL to the group
     // SIGSTOP or SIGCONT to the group. False when the child has ended.
     bool pause(bool still);
 
@@ -50,11 +50,11 @@ private:
 };
 
 struct ChildSpec {
-    std::string program;                  // a path; not searched for
-    std::vector<std::string> argv;        // argv[0] included
-    std::vector<std::string> environment; // NAME=value, all of it
-    std::string directory;                // empty = ours
-    std::string input;                    // its standard input; empty = /dev/null
+    std::string program;                   // a path; not searched for
+    std::vector<std::string> argv;         // argv[0] included
+    std::vector<std::string> environment;  // NAME=value, all of it
+    std::string directory;                 // empty = ours
+    std::string input;                     // its standard input; empty = /dev/null
     std::size_t output_bytes_max = 64 * 1024;
     std::chrono::milliseconds stop_grace = std::chrono::seconds(2);  // from SIGTERM to SIGKILL
 };
@@ -65,9 +65,9 @@ struct ChildOutput {
     bool cut() const { return bytes > kept.size(); }
 };
 struct ChildEnd {
-    int exit_code = -1;       // -1 when a signal ended it
+    int exit_code = -1;  // -1 when a signal ended it
     int signal = 0;
-    bool stopped = false;     // ChildStop was used before it ended by itself
+    bool stopped = false;  // ChildStop was used before it ended by itself
     ChildOutput out, err;
     std::int64_t user_us = 0, system_us = 0;
     // The largest of the child and its waited-for descendants; 0 = less than this process ever used itself. The kernel

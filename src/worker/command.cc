@@ -54,16 +54,22 @@ Result<ExecRules> rules_of(const WorkerFlags& flags) {
         if (Result<void> parsed = ExecRules::parse_allow(allow, programs, any); !parsed)
             return std::unexpected(std::move(parsed.error()).during("--allow"));
     if (!any && programs.empty())
-        return fail(Fault::invalid, "nothing is allowed, so nothing could run\n  --allow exec runs any program a task names; "
-                                    "--allow exec=/usr/bin/convert,/opt/jobs/* only those");
+        return fail(Fault::invalid,
+                    "nothing is allowed, so nothing could run\n  --allow exec runs any program a task names; "
+                    "--allow exec=/usr/bin/convert,/opt/jobs/* only those");
     return ExecRules(any ? std::vector<std::string>{} : std::move(programs), flags.allow_env);
 }
 
 Result<WorkerOptions> options_of(const WorkerFlags& flags) {
-    WorkerOptions options{.name = flags.name, .target = flags.server, .slots = flags.slots, .can_pause = !flags.no_pause, .version = "nexus"};
+    WorkerOptions options{.name = flags.name,
+                          .target = flags.server,
+                          .slots = flags.slots,
+                          .can_pause = !flags.no_pause,
+                          .version = "nexus"};
     for (const std::string& label : flags.labels) {
         const std::size_t equals = label.find('=');
-        if (equals == std::string::npos || equals == 0) return fail(Fault::invalid, "--label " + label + ": expected name=value");
+        if (equals == std::string::npos || equals == 0)
+            return fail(Fault::invalid, "--label " + label + ": expected name=value");
         options.labels[label.substr(0, equals)] = label.substr(equals + 1);
     }
     if (flags.cpus > 0 || !flags.memory.empty()) {
@@ -97,8 +103,8 @@ int run_worker(const WorkerFlags& flags) {
 
     Guard guard;  // first of all: it forks, which only a process with one thread may do without a thought
     Worker worker(std::move(*options));
-    const Handler handler =
-        exec_handler(std::move(*rules), {.stop_grace = std::chrono::duration_cast<std::chrono::milliseconds>(*grace)}, &guard);
+    const Handler handler = exec_handler(
+        std::move(*rules), {.stop_grace = std::chrono::duration_cast<std::chrono::milliseconds>(*grace)}, &guard);
     if (flags.types.empty()) worker.handle_any(handler);
     for (const std::string& type : flags.types) worker.handle(type, handler);
     worker.stop_on_signals();
@@ -111,19 +117,24 @@ void add_worker(CLI::App& root, int& exit_code) {
     const auto flags = std::make_shared<WorkerFlags>();
     // `worker` is a group of the operators' verbs too (worker list, worker drain, ...); alone, with --allow, it works.
     CLI::App* verb = root.add_subcommand("worker", "Run the programs that tasks name; or see and steer the workers");
-    verb->add_option("--server,-s", flags->server, "Address of the server")->envname("NEXUS_SERVER")->capture_default_str();
+    verb->add_option("--server,-s", flags->server, "Address of the server")
+        ->envname("NEXUS_SERVER")
+        ->capture_default_str();
     verb->add_option("--name,-n", flags->name, "Stable, unique name (default: host name and process number)");
     verb->add_option("--slots", flags->slots, "Tasks at once")->check(CLI::Range(1U, 4096U))->capture_default_str();
     verb->add_option("--label,-l", flags->labels, "name=value that tasks may ask for; repeatable");
-    verb->add_option("--allow", flags->allow, "What it may run: exec, or exec=PATTERN,PATTERN (a path with *, or a bare name)");
+    verb->add_option("--allow", flags->allow,
+                     "What it may run: exec, or exec=PATTERN,PATTERN (a path with *, or a bare name)");
     verb->add_option("--allow-env", flags->allow_env, "Environment variables passed on or set by tasks")
         ->delimiter(',')
         ->capture_default_str();
     verb->add_option("--types", flags->types, "Take only tasks of these types")->delimiter(',');
     verb->add_option("--cpus", flags->cpus, "Cores offered to tasks that ask for some")->check(CLI::NonNegativeNumber);
     verb->add_option("--memory", flags->memory, "Memory offered to tasks that ask for some, e.g. 8GiB");
-    verb->add_option("--drain-limit", flags->drain_limit, "After SIGTERM: how long running tasks may go on")->capture_default_str();
-    verb->add_option("--stop-grace", flags->stop_grace, "From SIGTERM to SIGKILL for a cancelled program")->capture_default_str();
+    verb->add_option("--drain-limit", flags->drain_limit, "After SIGTERM: how long running tasks may go on")
+        ->capture_default_str();
+    verb->add_option("--stop-grace", flags->stop_grace, "From SIGTERM to SIGKILL for a cancelled program")
+        ->capture_default_str();
     verb->add_flag("--no-pause", flags->no_pause, "Programs here may not be stopped in between (see scheduler.pause)");
     verb->add_flag("--quiet,-q", flags->quiet, "Say nothing about connections");
     verb->footer(
@@ -131,7 +142,8 @@ void add_worker(CLI::App& root, int& exit_code) {
         "  nexus worker --allow exec                                  any program, four at once\n"
         "  nexus worker --name gpu-1 --slots 2 --label gpu=a100 --allow 'exec=/opt/train/*'\n"
         "  nexus worker --allow exec=convert --types thumb --memory 8GiB\n"
-        "SIGTERM or Ctrl-C once: takes nothing more, finishes what runs, ends with 0. Twice: stops what runs, ends with 1.");
+        "SIGTERM or Ctrl-C once: takes nothing more, finishes what runs, ends with 0. Twice: stops what runs, ends "
+        "with 1.");
     verb->callback([verb, flags, &exit_code] {
         if (verb->get_subcommands().empty()) exit_code = run_worker(*flags);
     });
@@ -145,11 +157,11 @@ void add_digest(CLI::App& root, int& exit_code) {
     CLI::App* verb = root.add_subcommand("digest", "Hash and compress one file: SHA-256, size, compressed size, path");
     verb->add_option("file", flags->file, "The file")->required();
     verb->add_option("--out", flags->out, "Write the compressed file into this directory");
-    verb->footer("Examples:\n  nexus digest README.md\n  nexus task submit --type digest.md --wait -- nexus digest README.md");
+    verb->footer(
+        "Examples:\n  nexus digest README.md\n  nexus task submit --type digest.md --wait -- nexus digest README.md");
     verb->callback([flags, &exit_code] {
         std::string out;
-        if (!flags->out.empty())
-            out = flags->out + "/" + std::filesystem::path(flags->file).filename().string() + ".z";
+        if (!flags->out.empty()) out = flags->out + "/" + std::filesystem::path(flags->file).filename().string() + ".z";
         const Result<FileDigest> digest = digest_file(flags->file, out);
         if (!digest) {
             std::fprintf(stderr, "nexus digest: %s\n", digest.error().what.c_str());

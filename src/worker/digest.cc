@@ -67,8 +67,9 @@ std::string hex(const unsigned char* bytes, std::size_t count) {
     return text;
 }
 
-Result<FileDigest> digest_open_file(const std::string& path, std::FILE* in, const std::string& out_path, std::FILE* out) {
-    struct stat about {};
+Result<FileDigest> digest_open_file(const std::string& path, std::FILE* in, const std::string& out_path,
+                                    std::FILE* out) {
+    struct stat about{};
     if (fstat(fileno(in), &about) != 0) return file_error(path);
     if (!S_ISREG(about.st_mode)) return fail(Fault::invalid, path + ": is not a regular file");
     const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), EVP_MD_CTX_free);

@@ -37,7 +37,9 @@ TEST_CASE("the digest of known bytes") {
         const std::string packed{std::istreambuf_iterator<char>(compressed), {}};
         std::string back(row.bytes.size() + 1, '\0');
         uLongf size = back.size();
-        REQUIRE_EQ(uncompress(reinterpret_cast<Bytef*>(back.data()), &size, reinterpret_cast<const Bytef*>(packed.data()), packed.size()), Z_OK);
+        REQUIRE_EQ(uncompress(reinterpret_cast<Bytef*>(back.data()), &size,
+                              reinterpret_cast<const Bytef*>(packed.data()), packed.size()),
+                   Z_OK);
         back.resize(size);
         CHECK(back == row.bytes);
         CHECK_FALSE(std::filesystem::exists(out + ".part"));

@@ -43,7 +43,8 @@ Outcome outcome_of(const ExecRequest& request, const ChildEnd& end) {
     const std::string said = last_line(end.err.kept);
     const std::string tail = said.empty() ? "" : ": " + said;
     if (end.signal != 0) {
-        const std::string by = request.argv.front() + " was ended by signal " + std::to_string(end.signal) + " (" + strsignal(end.signal) + ")";
+        const std::string by = request.argv.front() + " was ended by signal " + std::to_string(end.signal) + " (" +
+                               strsignal(end.signal) + ")";
         if (end.signal == SIGKILL) return Outcome::out_of_memory(by + ", most likely for lack of memory" + tail);
         return Outcome::failure(by + tail);
     }
@@ -59,7 +60,8 @@ Outcome refusal_of(const Error& error) {
 
 }  // namespace
 
-Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions& options, ChildStop& stop, Guard* guard) {
+Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions& options, ChildStop& stop,
+                 Guard* guard) {
     if (!task.handler.empty() && task.handler != "exec")
         return Outcome::rejected("this worker runs programs only, not the handler " + std::string(task.handler));
     Result<ExecRequest> request = parse_exec_request(task.payload);
@@ -88,7 +90,8 @@ Handler exec_handler(ExecRules rules, ExecOptions options, Guard* guard) {
     return [rules = std::move(rules), options, guard](Context& task) {
         ExecTask exec{.payload = task.payload(), .handler = task.metadata("handler")};
         exec.variables = {"NEXUS_TASK_ID=" + task.task_id(), "NEXUS_ATTEMPT_ID=" + task.attempt_id(),
-                          "NEXUS_ATTEMPT=" + std::to_string(task.attempt()), "NEXUS_FENCE=" + std::to_string(task.fence())};
+                          "NEXUS_ATTEMPT=" + std::to_string(task.attempt()),
+                          "NEXUS_FENCE=" + std::to_string(task.fence())};
         if (!task.traceparent().empty()) exec.variables.push_back("TRACEPARENT=" + task.traceparent());
         const auto stop = std::make_shared<ChildStop>();  // also the callback's, which lives as long as the attempt
         task.on_cancel([stop](CancelReason reason) { reason == CancelReason::fenced ? stop->kill() : stop->ask(); });

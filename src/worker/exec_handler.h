@@ -2,8 +2,9 @@
 // The handler behind `nexus worker --allow exec`: one child process per attempt, as exec_request.h describes it.
 //
 // The result is JSON: {"exit_code": 0, "signal": 0, "stdout": "...", "stderr": "...", "stdout_bytes": 12,
-// "stderr_bytes": 0, "truncated": false, "user_us": 900, "sys_us": 400, "max_rss_bytes": 1234944}. exit_code is null when a
-// signal ended the program; max_rss_bytes is 0 when it used less than the worker itself. Bytes that are not UTF-8 become U+FFFD.
+// "stderr_bytes": 0, "truncated": false, "user_us": 900, "sys_us": 400, "max_rss_bytes": 1234944}. exit_code is null
+// when a signal ended the program; max_rss_bytes is 0 when it used less than the worker itself. Bytes that are not
+// UTF-8 become U+FFFD.
 //
 //   exit code 0        success
 //   64 to 78 but 75    failed for good: by sysexits.h a retry cannot help (75 is "temporary failure")
@@ -11,7 +12,8 @@
 //   a signal           failed, tried again; SIGKILL that nobody here sent is told as a lack of memory
 //   could not start    failed for good, with the reason; for lack of processes or descriptors: rejected
 //   not for us         another `handler`, or none and no request in the payload: rejected, for another worker to take
-//   asked to stop      SIGTERM to the process group, SIGKILL after the grace; at once when fenced. Cancelled, unless the
+//   asked to stop      SIGTERM to the process group, SIGKILL after the grace; at once when fenced. Cancelled, unless
+//   the
 //                      program still ended with 0
 
 #include <chrono>
@@ -39,7 +41,8 @@ struct ExecTask {
     std::vector<std::string> variables;  // NAME=value, told to the program whatever the rules say
 };
 // Runs it to its end, or until `stop` is used. `guard` may be null.
-Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions& options, ChildStop& stop, Guard* guard);
+Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions& options, ChildStop& stop,
+                 Guard* guard);
 
 // The same as a handler. `guard` may be null; it must outlive the handler.
 Handler exec_handler(ExecRules rules, ExecOptions options, Guard* guard);

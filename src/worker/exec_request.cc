@@ -17,7 +17,9 @@ namespace fs = std::filesystem;
 
 constexpr const char* kDefaultPath = "/usr/local/bin:/usr/bin:/bin";
 
-bool usable(const std::string& text) { return text.find('\0') == std::string::npos; }
+bool usable(const std::string& text) {
+    return text.find('\0') == std::string::npos;
+}
 
 bool is_variable_name(std::string_view name) {
     return !name.empty() && name.find('=') == std::string_view::npos && name.find('\0') == std::string_view::npos;
@@ -30,12 +32,18 @@ std::optional<std::string> decode_base64(std::string_view text) {
     int count = 0;
     for (const char c : text) {
         std::uint32_t value = 0;
-        if (c >= 'A' && c <= 'Z') value = static_cast<std::uint32_t>(c - 'A');
-        else if (c >= 'a' && c <= 'z') value = static_cast<std::uint32_t>(c - 'a') + 26;
-        else if (c >= '0' && c <= '9') value = static_cast<std::uint32_t>(c - '0') + 52;
-        else if (c == '+') value = 62;
-        else if (c == '/') value = 63;
-        else return std::nullopt;
+        if (c >= 'A' && c <= 'Z')
+            value = static_cast<std::uint32_t>(c - 'A');
+        else if (c >= 'a' && c <= 'z')
+            value = static_cast<std::uint32_t>(c - 'a') + 26;
+        else if (c >= '0' && c <= '9')
+            value = static_cast<std::uint32_t>(c - '0') + 52;
+        else if (c == '+')
+            value = 62;
+        else if (c == '/')
+            value = 63;
+        else
+            return std::nullopt;
         bits = (bits << 6) | value;
         count += 6;
         if (count < 8) continue;
@@ -56,7 +64,8 @@ Result<std::string> text_of(const Json& value, const std::string& field) {
 
 Result<void> take_field(const std::string& field, const Json& value, ExecRequest& request) {
     if (field == "argv") {
-        if (!value.is_array() || value.empty()) return fail(Fault::invalid, "argv: must be a list that names a program");
+        if (!value.is_array() || value.empty())
+            return fail(Fault::invalid, "argv: must be a list that names a program");
         for (const Json& word : value) {
             Result<std::string> text = text_of(word, "argv[" + std::to_string(request.argv.size()) + "]");
             if (!text) return std::unexpected(std::move(text.error()));
@@ -112,10 +121,12 @@ std::string found_in_path(const std::string& name) {
 
 Result<ExecRequest> parse_exec_request(std::string_view payload) {
     const Json json = Json::parse(payload, nullptr, false);
-    if (!json.is_object()) return fail(Fault::invalid, "the payload is not a JSON object like {\"argv\": [\"program\", \"argument\"]}");
+    if (!json.is_object())
+        return fail(Fault::invalid, "the payload is not a JSON object like {\"argv\": [\"program\", \"argument\"]}");
     ExecRequest request;
     for (const auto& [field, value] : json.items())
-        if (Result<void> taken = take_field(field, value, request); !taken) return std::unexpected(std::move(taken.error()));
+        if (Result<void> taken = take_field(field, value, request); !taken)
+            return std::unexpected(std::move(taken.error()));
     if (request.argv.empty()) return fail(Fault::invalid, "argv: is missing");
     if (request.argv.front().empty()) return fail(Fault::invalid, "argv[0]: is empty");
     return request;
@@ -129,7 +140,8 @@ Result<void> ExecRules::parse_allow(std::string_view text, std::vector<std::stri
         any = true;
         return {};
     }
-    if (!text.starts_with("exec=")) return fail(Fault::invalid, std::string(text) + ": expected exec or exec=PATTERN,PATTERN");
+    if (!text.starts_with("exec="))
+        return fail(Fault::invalid, std::string(text) + ": expected exec or exec=PATTERN,PATTERN");
     const std::vector<std::string> patterns = split(text.substr(5), ',');
     if (patterns.empty()) return fail(Fault::invalid, "exec= names no program; write exec alone to allow every one");
     programs.insert(programs.end(), patterns.begin(), patterns.end());
@@ -152,7 +164,8 @@ Result<std::string> ExecRules::resolve(const ExecRequest& request) const {
         path = found_in_path(named);
     } else if (!named.starts_with('/')) {
         std::error_code ignored;
-        const fs::path base = request.directory.empty() ? fs::current_path(ignored) : fs::absolute(request.directory, ignored);
+        const fs::path base =
+            request.directory.empty() ? fs::current_path(ignored) : fs::absolute(request.directory, ignored);
         path = (base / named).string();
     }
     // `..` is taken out before the patterns are asked, or /usr/bin/../../tmp/x would pass for /usr/bin.

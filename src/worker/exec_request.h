@@ -26,8 +26,8 @@ Result<ExecRequest> parse_exec_request(std::string_view payload);
 // What the flags --allow and --allow-env say.
 class ExecRules {
 public:
-    // `programs`: empty = any program. A pattern with a slash is matched against the program's path, in which * does not
-    // match a slash; one without is matched against the name, for programs that are named without a path.
+    // `programs`: empty = any program. A pattern with a slash is matched against the program's path, in which * does
+    // not match a slash; one without is matched against the name, for programs that are named without a path.
     // `variables`: patterns of the environment variables that may be passed on or set.
     ExecRules(std::vector<std::string> programs, std::vector<std::string> variables);
 

@@ -44,12 +44,15 @@ std::string request(const std::vector<std::string>& argv, const Json& more = Jso
     json["argv"] = argv;
     return json.dump();
 }
-std::string shell(const std::string& script) { return request({"/bin/sh", "-c", script}); }
+std::string shell(const std::string& script) {
+    return request({"/bin/sh", "-c", script});
+}
 
 Outcome run(const std::string& payload, const ExecRules& rules = kAnything, std::string_view handler = "exec",
             ExecOptions options = {}) {
     ChildStop stop;
-    return run_exec({.payload = payload, .handler = handler, .variables = {"NEXUS_ATTEMPT=2"}}, rules, options, stop, nullptr);
+    return run_exec({.payload = payload, .handler = handler, .variables = {"NEXUS_ATTEMPT=2"}}, rules, options, stop,
+                    nullptr);
 }
 
 // A process group that tells through the pipe when it runs, and by its end when it is gone.
@@ -106,7 +109,8 @@ TEST_CASE("how an end is judged") {
         {"a signal", shell("kill -SEGV $$"), Kind::failed, true, "/bin/sh was ended by signal 11 (Segmentation fault)"},
         {"killed from outside", shell("kill -KILL $$"), Kind::out_of_memory, true,
          "/bin/sh was ended by signal 9 (Killed), most likely for lack of memory"},
-        {"no such program", request({"/no/such/program"}), Kind::failed, false, "/no/such/program: not found on this worker"},
+        {"no such program", request({"/no/such/program"}), Kind::failed, false,
+         "/no/such/program: not found on this worker"},
         {"no such name", request({"no-such-program-anywhere"}), Kind::failed, false,
          "no-such-program-anywhere: no program of this name in the worker's PATH"},
         {"not executable", request({"/etc/passwd"}), Kind::failed, false,
@@ -153,7 +157,7 @@ TEST_CASE("only what --allow names is run") {
         {{"/bin/*"}, "/bin/../tmp/true", false},
         {{"/usr/*"}, "/usr/bin/true", false},  // * does not match a slash
         {{"true"}, "true", true},
-        {{"true"}, "/tmp/true", false},        // a bare pattern is for bare names
+        {{"true"}, "/tmp/true", false},  // a bare pattern is for bare names
         {{"true"}, "false", false},
         {{"fal*", "/bin/true"}, "false", true},
         {{"/usr/bin/*", "/bin/*"}, "true", true},  // found in PATH, then judged by its path
@@ -207,7 +211,8 @@ TEST_CASE("standard input, directory and arguments arrive as they are") {
 }
 
 TEST_CASE("output is kept up to its bound, counted beyond, and always read") {
-    const Outcome outcome = run(shell("head -c 300000 /dev/zero | tr '\\0' x; head -c 70000 /dev/zero | tr '\\0' y >&2"));
+    const Outcome outcome =
+        run(shell("head -c 300000 /dev/zero | tr '\\0' x; head -c 70000 /dev/zero | tr '\\0' y >&2"));
     const Json json = Json::parse(outcome.result());
     CHECK_EQ(json["stdout"].get<std::string>().size(), 65'536);
     CHECK_EQ(json["stderr"].get<std::string>().size(), 65'536);
@@ -227,7 +232,8 @@ TEST_CASE("a stop takes the whole process group, grandchildren included") {
     ChildStop stop;
     Outcome outcome = Outcome::success();
     std::thread running([&] {
-        const std::string payload = shell("exec 3>" + scratch.fifo + "; sh -c 'sleep 1000 & echo started >&3; wait' & wait");
+        const std::string payload =
+            shell("exec 3>" + scratch.fifo + "; sh -c 'sleep 1000 & echo started >&3; wait' & wait");
         outcome = run_exec({.payload = payload}, kAnything, {}, stop, nullptr);
     });
     Held held(scratch.fifo);
@@ -285,8 +291,10 @@ TEST_CASE("who ignores SIGTERM is killed after the grace; who uses it to clean u
         Outcome outcome = Outcome::success();
         std::thread running([&] {
             const std::string trap = deaf ? "trap '' TERM" : "trap 'echo cleaned; exit 3' TERM";
-            const std::string payload = shell(trap + "; exec 3>" + scratch.fifo + "; echo started >&3; while :; do sleep 1000 & wait; done");
-            outcome = run_exec({.payload = payload}, kAnything, {.stop_grace = std::chrono::milliseconds(20)}, stop, nullptr);
+            const std::string payload =
+                shell(trap + "; exec 3>" + scratch.fifo + "; echo started >&3; while :; do sleep 1000 & wait; done");
+            outcome =
+                run_exec({.payload = payload}, kAnything, {.stop_grace = std::chrono::milliseconds(20)}, stop, nullptr);
         });
         Held held(scratch.fifo);
         CHECK_EQ(held.line(), "started");
@@ -303,8 +311,10 @@ TEST_CASE("who ignores SIGTERM is killed after the grace; who uses it to clean u
 TEST_CASE("a stop that comes before the start, and a kill") {
     for (const bool kill : {true, false}) {
         ChildStop stop;
-        if (kill) stop.kill();
-        else stop.ask();
+        if (kill)
+            stop.kill();
+        else
+            stop.ask();
         const std::string payload = request({"/bin/sleep", "1000"});
         const Outcome outcome = run_exec({.payload = payload}, kAnything, {}, stop, nullptr);
         CHECK_EQ(Json::parse(outcome.result())["signal"], kill ? SIGKILL : SIGTERM);
@@ -314,7 +324,8 @@ TEST_CASE("a stop that comes before the start, and a kill") {
 TEST_CASE("what a program leaves in the background ends with it") {
     Scratch scratch;
     Outcome outcome = Outcome::success();
-    std::thread running([&] { outcome = run(shell("exec 3>" + scratch.fifo + "; echo started >&3; sleep 1000 & exit 0")); });
+    std::thread running(
+        [&] { outcome = run(shell("exec 3>" + scratch.fifo + "; echo started >&3; sleep 1000 & exit 0")); });
     Held held(scratch.fifo);
     CHECK_EQ(held.line(), "started");
     running.join();
@@ -329,7 +340,8 @@ TEST_CASE("no descriptor and no blocked signal reaches the child") {
     sigaddset(&blocked, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
     signal(SIGUSR2, SIG_IGN);
-    const Outcome outcome = run(shell("ls /proc/self/fd | wc -w; grep -E 'Sig(Blk|Ign)' /proc/self/status | tr -s '\\t\\n' ' '"));
+    const Outcome outcome =
+        run(shell("ls /proc/self/fd | wc -w; grep -E 'Sig(Blk|Ign)' /proc/self/status | tr -s '\\t\\n' ' '"));
     // Signals 32 and 33 are the C library's own: it neither shows nor changes how they are set.
     std::string seen = Json::parse(outcome.result())["stdout"];
     const size_t ignored = seen.find("SigIgn: ") + 8;
@@ -347,7 +359,8 @@ TEST_CASE("a worker killed with SIGKILL takes its children and grandchildren alo
     if (worker == 0) {
         Guard guard;
         ChildStop stop;
-        const std::string payload = shell("exec 3>" + scratch.fifo + "; sh -c 'sleep 1000 & echo started >&3; wait' & wait");
+        const std::string payload =
+            shell("exec 3>" + scratch.fifo + "; sh -c 'sleep 1000 & echo started >&3; wait' & wait");
         run_exec({.payload = payload}, kAnything, {}, stop, &guard);
         _exit(0);
     }

@@ -24,8 +24,10 @@ namespace {
         const ssize_t got = read(pipe, &group, sizeof(group));
         if (got < 0 && errno == EINTR) continue;
         if (got != sizeof(group)) break;  // writes this small are never torn
-        if (group > 0) groups.insert(group);
-        else groups.erase(-group);
+        if (group > 0)
+            groups.insert(group);
+        else
+            groups.erase(-group);
     }
     for (const pid_t group : groups) kill(-group, SIGKILL);
     _exit(0);
@@ -54,6 +56,8 @@ void Guard::watch(pid_t group) {
     [[maybe_unused]] const auto written = write(pipe_, &group, sizeof(group));
 }
 
-void Guard::forget(pid_t group) { watch(-group); }
+void Guard::forget(pid_t group) {
+    watch(-group);
+}
 
 }  // namespace nexus::worker

@@ -72,7 +72,8 @@ void write_golden(const std::string& path) {
     }
     const std::string batch = writer.finish(0x1234'5678'9abc'def0);
     out << meaning(*decode_batch(batch, 77)) << '\t' << hex(batch) << '\n';
-    const Snapshot snapshot{.at = {1'010}, .chain = 5, .digest = 6, .core_version = 3, .core = "core", .predictor = "", .engine = "e"};
+    const Snapshot snapshot{
+        .at = {1'010}, .chain = 5, .digest = 6, .core_version = 3, .core = "core", .predictor = "", .engine = "e"};
     out << meaning(snapshot) << '\t' << hex(encode_snapshot(snapshot)) << '\n';
 }
 
@@ -88,7 +89,8 @@ std::string living(std::string meaning) {
 TEST_SUITE_BEGIN("golden");
 
 TEST_CASE("the bytes of every released format version are read as they were meant") {
-    if (::getenv("NEXUS_WRITE_GOLDEN") != nullptr && !std::ifstream(path_of(kFormatVersion))) write_golden(path_of(kFormatVersion));
+    if (::getenv("NEXUS_WRITE_GOLDEN") != nullptr && !std::ifstream(path_of(kFormatVersion)))
+        write_golden(path_of(kFormatVersion));
     for (std::uint32_t version = 1; version <= kFormatVersion; ++version) {
         CAPTURE(version);
         std::ifstream in(path_of(version));

@@ -64,9 +64,13 @@ void each_rig(const std::function<void(HistoryRig&)>& run) {
     }
 }
 
-WallTime at_second(std::int64_t second) { return {kStartUs + second * 1'000'000}; }
+WallTime at_second(std::int64_t second) {
+    return {kStartUs + second * 1'000'000};
+}
 
-TaskId id_at(std::int64_t second, std::uint64_t n) { return make_task_id(at_second(second).us / 1000, n & 0xFFF, n); }
+TaskId id_at(std::int64_t second, std::uint64_t n) {
+    return make_task_id(at_second(second).us / 1000, n & 0xFFF, n);
+}
 
 // Task n: submitted at second n, started 1 s later, ran 2 s; every field filled.
 TaskRow task_row_of(std::int64_t n) {
@@ -115,10 +119,15 @@ AttemptRow attempt_row_of(std::int64_t n, std::uint32_t number) {
 }
 
 DecisionRow decision_row_of(std::uint64_t number, std::int64_t task) {
-    return {.number = number, .task = id_at(task, static_cast<std::uint64_t>(task)),
-            .at = at_second(static_cast<std::int64_t>(number)), .type = "even",
-            .worker = "worker-" + std::to_string(number % 5), .policy = "predictive", .fallback = number % 2 == 0,
-            .predicted = seconds(1), .record = R"({"why":"fastest"})"};
+    return {.number = number,
+            .task = id_at(task, static_cast<std::uint64_t>(task)),
+            .at = at_second(static_cast<std::int64_t>(number)),
+            .type = "even",
+            .worker = "worker-" + std::to_string(number % 5),
+            .policy = "predictive",
+            .fallback = number % 2 == 0,
+            .predicted = seconds(1),
+            .record = R"({"why":"fastest"})"};
 }
 
 std::vector<Rollup> rollups_of(HistoryStore& store, std::int64_t from, std::int64_t to) {
@@ -290,7 +299,8 @@ TEST_CASE("decisions by task, by worker, and in pages that never split one event
         CHECK((*of_task)[0].fallback);
         CHECK_EQ((*of_task)[0].policy, "predictive");
         CHECK_EQ((*of_task)[0].predicted.us, 1'000'000);
-        for (const auto& row : decisions_of(rig.store(), {.task = {}, .worker = "worker-3", .before = 30, .limit = 3})) {
+        for (const auto& row :
+             decisions_of(rig.store(), {.task = {}, .worker = "worker-3", .before = 30, .limit = 3})) {
             CHECK_EQ(row.worker, "worker-3");
             CHECK_LT(row.number, 30);
         }
@@ -311,8 +321,13 @@ TEST_CASE("the audit is newest first and a repeated row stays one") {
     each_rig([](HistoryRig& rig) {
         HistoryBatch batch;
         for (int i = 0; i < 10; ++i)
-            batch.audit.push_back({.at = at_second(i), .author = "ann", .action = "config", .reason = "because",
-                                   .before = "a", .after = "b", .hash = "hash-" + std::to_string(i)});
+            batch.audit.push_back({.at = at_second(i),
+                                   .author = "ann",
+                                   .action = "config",
+                                   .reason = "because",
+                                   .before = "a",
+                                   .after = "b",
+                                   .hash = "hash-" + std::to_string(i)});
         REQUIRE(rig.store().write(batch));
         REQUIRE(rig.store().write(batch));
         rig.reopen();
@@ -362,7 +377,8 @@ TEST_CASE("expiry by age takes tasks with their attempts, decisions and rollups,
             batch.attempts.push_back(attempt_row_of(n, 1));
             batch.decisions.push_back(decision_row_of(static_cast<std::uint64_t>(n) + 1, n));
         }
-        batch.audit.push_back({.at = at_second(0), .author = "a", .action = "b", .reason = "", .before = "", .after = "", .hash = "h"});
+        batch.audit.push_back(
+            {.at = at_second(0), .author = "a", .action = "b", .reason = "", .before = "", .after = "", .hash = "h"});
         REQUIRE(rig.store().write(batch));
         REQUIRE(rig.store().expire(at_second(2'000), 0));
         const auto left = rig.store().tasks({.limit = 10'000});

@@ -32,7 +32,9 @@ struct NamedRig {
 };
 const std::vector<NamedRig>& journal_rigs();
 
-inline TaskId task_of(std::uint64_t n) { return {.hi = 0x0193'0000'0000'7000ULL + n, .lo = 0x8000'0000'0000'0000ULL | n}; }
+inline TaskId task_of(std::uint64_t n) {
+    return {.hi = 0x0193'0000'0000'7000ULL + n, .lo = 0x8000'0000'0000'0000ULL | n};
+}
 inline std::string body_of(std::uint64_t n, std::size_t bytes = 40) {
     std::string body = "body " + std::to_string(n) + " ";
     while (body.size() < bytes) body += static_cast<char>('a' + (n + body.size()) % 26);
@@ -60,7 +62,8 @@ private:
 };
 
 // All batches after `after`, as (first, bytes).
-inline std::vector<std::pair<std::uint64_t, std::string>> read_all(store::JournalStore& store, std::uint64_t after = 0) {
+inline std::vector<std::pair<std::uint64_t, std::string>> read_all(store::JournalStore& store,
+                                                                   std::uint64_t after = 0) {
     std::vector<std::pair<std::uint64_t, std::string>> all;
     const auto ok = store.read({after}, [&](Sequence first, std::string_view bytes) -> Result<void> {
         all.emplace_back(first.n, bytes);

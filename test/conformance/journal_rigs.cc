@@ -13,8 +13,10 @@ public:
     bool survives_reopen() const override { return false; }
 
 private:
-    store::MemoryJournal journal_{{.level = store::Durability::process, .result_age_max = hours(24),
-                                   .result_bytes_max = kResultBytesMax, .now = [this] { return now; }}};
+    store::MemoryJournal journal_{{.level = store::Durability::process,
+                                   .result_age_max = hours(24),
+                                   .result_bytes_max = kResultBytesMax,
+                                   .now = [this] { return now; }}};
 };
 
 class SqliteRig final : public JournalRig {

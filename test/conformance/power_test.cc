@@ -140,8 +140,8 @@ TEST_CASE("a process killed at any moment loses nothing that it acknowledged") {
         if (child == 0) {
             // The child appends one batch with one body after another and tells the sequence of each when it is done.
             ::close(acks[0]);
-            auto journal = SqliteJournal::open({.directory = directory.file("data"), .reserve_bytes = 0,
-                                                .checkpoint_bytes = 32 << 10});
+            auto journal = SqliteJournal::open(
+                {.directory = directory.file("data"), .reserve_bytes = 0, .checkpoint_bytes = 32 << 10});
             if (!journal) ::_exit(3);
             journal::BatchWriter writer({(*journal)->open_report().last.n + 1}, chain_of(**journal), 1);
             for (;;) {
@@ -162,7 +162,8 @@ TEST_CASE("a process killed at any moment loses nothing that it acknowledged") {
         std::uint64_t last = 0;
         for (int i = 0; i < wanted; ++i) REQUIRE_EQ(::read(acks[0], &last, sizeof last), sizeof last);
         ::kill(child, SIGKILL);
-        while (::read(acks[0], &last, sizeof last) == sizeof last) {}
+        while (::read(acks[0], &last, sizeof last) == sizeof last) {
+        }
         ::close(acks[0]);
         int status = 0;
         ::waitpid(child, &status, 0);

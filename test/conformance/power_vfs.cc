@@ -33,8 +33,8 @@ void carry_out(std::string& content, const Change& change) {
 }  // namespace
 
 struct PowerDisk::File {
-    std::string present;         // what the programs see
-    std::string durable;         // what a power cut leaves
+    std::string present;  // what the programs see
+    std::string durable;  // what a power cut leaves
     std::vector<Change> unsynced;
 };
 
@@ -48,7 +48,9 @@ struct OpenFile {
     sqlite3_file* real;
     char* real_storage;
 };
-OpenFile& open_file(sqlite3_file* f) { return *reinterpret_cast<OpenFile*>(f); }
+OpenFile& open_file(sqlite3_file* f) {
+    return *reinterpret_cast<OpenFile*>(f);
+}
 
 int code_of(PowerDisk::Outcome outcome, int io_error) {
     if (outcome == PowerDisk::Outcome::full) return SQLITE_FULL;
@@ -69,8 +71,9 @@ int file_read(sqlite3_file* f, void* out, int size, sqlite3_int64 offset) {
 }
 int file_write(sqlite3_file* f, const void* bytes, int size, sqlite3_int64 offset) {
     OpenFile& open = open_file(f);
-    return code_of(open.disk->write(**open.file, static_cast<const char*>(bytes), static_cast<std::size_t>(size), offset),
-                   SQLITE_IOERR_WRITE);
+    return code_of(
+        open.disk->write(**open.file, static_cast<const char*>(bytes), static_cast<std::size_t>(size), offset),
+        SQLITE_IOERR_WRITE);
 }
 int file_truncate(sqlite3_file* f, sqlite3_int64 size) {
     OpenFile& open = open_file(f);
@@ -97,9 +100,15 @@ int file_check_lock(sqlite3_file* f, int* out) {
     *out = 0;
     return real == nullptr ? SQLITE_OK : real->pMethods->xCheckReservedLock(real, out);
 }
-int file_control(sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; }
-int file_sector(sqlite3_file*) { return kSectorBytes; }
-int file_traits(sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; }
+int file_control(sqlite3_file*, int, void*) {
+    return SQLITE_NOTFOUND;
+}
+int file_sector(sqlite3_file*) {
+    return kSectorBytes;
+}
+int file_traits(sqlite3_file*) {
+    return SQLITE_IOCAP_POWERSAFE_OVERWRITE;
+}
 int file_shm_map(sqlite3_file* f, int page, int size, int extend, void volatile** out) {
     sqlite3_file* real = open_file(f).real;
     return real->pMethods->xShmMap(real, page, size, extend, out);
@@ -118,14 +127,30 @@ int file_shm_unmap(sqlite3_file* f, int remove) {
 }
 
 const sqlite3_io_methods kMethods = {
-    .iVersion = 2, .xClose = file_close, .xRead = file_read, .xWrite = file_write, .xTruncate = file_truncate,
-    .xSync = file_sync, .xFileSize = file_size, .xLock = file_lock, .xUnlock = file_unlock,
-    .xCheckReservedLock = file_check_lock, .xFileControl = file_control, .xSectorSize = file_sector,
-    .xDeviceCharacteristics = file_traits, .xShmMap = file_shm_map, .xShmLock = file_shm_lock,
-    .xShmBarrier = file_shm_barrier, .xShmUnmap = file_shm_unmap, .xFetch = nullptr, .xUnfetch = nullptr,
+    .iVersion = 2,
+    .xClose = file_close,
+    .xRead = file_read,
+    .xWrite = file_write,
+    .xTruncate = file_truncate,
+    .xSync = file_sync,
+    .xFileSize = file_size,
+    .xLock = file_lock,
+    .xUnlock = file_unlock,
+    .xCheckReservedLock = file_check_lock,
+    .xFileControl = file_control,
+    .xSectorSize = file_sector,
+    .xDeviceCharacteristics = file_traits,
+    .xShmMap = file_shm_map,
+    .xShmLock = file_shm_lock,
+    .xShmBarrier = file_shm_barrier,
+    .xShmUnmap = file_shm_unmap,
+    .xFetch = nullptr,
+    .xUnfetch = nullptr,
 };
 
-PowerDisk& disk_of(sqlite3_vfs* vfs) { return *static_cast<PowerDisk*>(vfs->pAppData); }
+PowerDisk& disk_of(sqlite3_vfs* vfs) {
+    return *static_cast<PowerDisk*>(vfs->pAppData);
+}
 sqlite3_vfs* system_vfs() {
     static sqlite3_vfs* const vfs = sqlite3_vfs_find("unix");
     return vfs;
@@ -171,7 +196,9 @@ PowerDisk::PowerDisk(std::string name) : name_(std::move(name)), vfs_(std::make_
     MUST(sqlite3_vfs_register(vfs_.get(), 0) == SQLITE_OK);
 }
 
-PowerDisk::~PowerDisk() { sqlite3_vfs_unregister(vfs_.get()); }
+PowerDisk::~PowerDisk() {
+    sqlite3_vfs_unregister(vfs_.get());
+}
 
 std::shared_ptr<PowerDisk::File> PowerDisk::file(const std::string& path) {
     const std::lock_guard lock(mutex_);
@@ -240,7 +267,7 @@ void PowerDisk::cut_locked(std::uint64_t seed) {
             for (std::size_t at = 0; at < change.bytes.size(); at += kSectorBytes)
                 if (rng.below(4) < kept_in_4)
                     carry_out(file->durable, {.offset = change.offset + static_cast<std::int64_t>(at),
-                                          .bytes = change.bytes.substr(at, kSectorBytes)});
+                                              .bytes = change.bytes.substr(at, kSectorBytes)});
         }
         file->unsynced.clear();
         file->present = file->durable;
@@ -259,8 +286,9 @@ bool PowerDisk::count_operation() {
 std::uint64_t PowerDisk::used_locked() {
     std::uint64_t used = 0;
     for (const auto& [path, file] : files_) used += file->present.size();
-    struct stat info {};
-    if (!reserve_path_.empty() && ::stat(reserve_path_.c_str(), &info) == 0) used += static_cast<std::uint64_t>(info.st_size);
+    struct stat info{};
+    if (!reserve_path_.empty() && ::stat(reserve_path_.c_str(), &info) == 0)
+        used += static_cast<std::uint64_t>(info.st_size);
     return used;
 }
 

@@ -1,9 +1,10 @@
 #pragma once
-// A disk that can lose power: a SQLite VFS over the system's one that keeps every write aside until it is synced. A power
-// cut throws away what was not synced, or lets some of it through (any sectors, in any order, the last one torn), as a
-// real disk with a volatile cache may. It can also fill up, and fail a sync.
+// A disk that can lose power: a SQLite VFS over the system's one that keeps every write aside until it is synced. A
+// power cut throws away what was not synced, or lets some of it through (any sectors, in any order, the last one torn),
+// as a real disk with a volatile cache may. It can also fill up, and fail a sync.
 //
-// Only SQLite's files pass through it. One thread at a time decides about power; SQLite's connections may be used by any.
+// Only SQLite's files pass through it. One thread at a time decides about power; SQLite's connections may be used by
+// any.
 
 #include <sqlite3.h>
 

@@ -30,8 +30,10 @@ bool Attempt::set_paused(bool pause) {
     if (!done) return paused_;
     paused_ = pause;
     const auto now = std::chrono::steady_clock::now();
-    if (pause) paused_at_ = now;
-    else if (began_at_) *began_at_ += now - paused_at_;
+    if (pause)
+        paused_at_ = now;
+    else if (began_at_)
+        *began_at_ += now - paused_at_;
     return paused_;
 }
 
@@ -94,21 +96,51 @@ std::string_view name_of(CancelReason reason) {
     return "unknown";
 }
 
-const std::string& Context::payload() const { return attempt_.assignment().payload; }
-const std::string& Context::task_id() const { return attempt_.assignment().task_id; }
-const std::string& Context::attempt_id() const { return attempt_.assignment().attempt_id; }
-const std::string& Context::type() const { return attempt_.assignment().type; }
-const std::string& Context::tenant() const { return attempt_.assignment().tenant; }
-const std::string& Context::queue() const { return attempt_.assignment().queue; }
-std::uint32_t Context::attempt() const { return attempt_.assignment().number; }
-std::uint64_t Context::fence() const { return attempt_.assignment().fence; }
-Micros Context::timeout() const { return attempt_.assignment().timeout; }
-std::optional<Context::Steady> Context::deadline() const { return attempt_.deadline(); }
-Micros Context::predicted() const { return attempt_.assignment().predicted; }
-const std::map<std::string, std::string>& Context::metadata() const { return attempt_.assignment().metadata; }
-const std::string& Context::traceparent() const { return attempt_.assignment().traceparent; }
-const std::string& Context::tracestate() const { return attempt_.assignment().tracestate; }
-bool Context::exclusive() const { return attempt_.assignment().exclusive; }
+const std::string& Context::payload() const {
+    return attempt_.assignment().payload;
+}
+const std::string& Context::task_id() const {
+    return attempt_.assignment().task_id;
+}
+const std::string& Context::attempt_id() const {
+    return attempt_.assignment().attempt_id;
+}
+const std::string& Context::type() const {
+    return attempt_.assignment().type;
+}
+const std::string& Context::tenant() const {
+    return attempt_.assignment().tenant;
+}
+const std::string& Context::queue() const {
+    return attempt_.assignment().queue;
+}
+std::uint32_t Context::attempt() const {
+    return attempt_.assignment().number;
+}
+std::uint64_t Context::fence() const {
+    return attempt_.assignment().fence;
+}
+Micros Context::timeout() const {
+    return attempt_.assignment().timeout;
+}
+std::optional<Context::Steady> Context::deadline() const {
+    return attempt_.deadline();
+}
+Micros Context::predicted() const {
+    return attempt_.assignment().predicted;
+}
+const std::map<std::string, std::string>& Context::metadata() const {
+    return attempt_.assignment().metadata;
+}
+const std::string& Context::traceparent() const {
+    return attempt_.assignment().traceparent;
+}
+const std::string& Context::tracestate() const {
+    return attempt_.assignment().tracestate;
+}
+bool Context::exclusive() const {
+    return attempt_.assignment().exclusive;
+}
 
 std::string_view Context::metadata(std::string_view key) const {
     const auto& all = metadata();
@@ -116,11 +148,23 @@ std::string_view Context::metadata(std::string_view key) const {
     return at == all.end() ? std::string_view{} : std::string_view(at->second);
 }
 
-bool Context::cancelled() const { return attempt_.cancel_reason() != CancelReason::none; }
-CancelReason Context::cancel_reason() const { return attempt_.cancel_reason(); }
-bool Context::wait_cancelled(Micros timeout) const { return attempt_.wait_cancelled(timeout); }
-void Context::on_cancel(std::function<void(CancelReason)> callback) { attempt_.on_cancel(std::move(callback)); }
-void Context::on_pause(std::function<bool(bool)> callback) { attempt_.on_pause(std::move(callback)); }
-void Context::progress(double fraction, std::string note) { attempt_.progress(fraction, std::move(note)); }
+bool Context::cancelled() const {
+    return attempt_.cancel_reason() != CancelReason::none;
+}
+CancelReason Context::cancel_reason() const {
+    return attempt_.cancel_reason();
+}
+bool Context::wait_cancelled(Micros timeout) const {
+    return attempt_.wait_cancelled(timeout);
+}
+void Context::on_cancel(std::function<void(CancelReason)> callback) {
+    attempt_.on_cancel(std::move(callback));
+}
+void Context::on_pause(std::function<bool(bool)> callback) {
+    attempt_.on_pause(std::move(callback));
+}
+void Context::progress(double fraction, std::string note) {
+    attempt_.progress(fraction, std::move(note));
+}
 
 }  // namespace nexus

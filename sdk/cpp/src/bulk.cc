@@ -1,8 +1,8 @@
 // submit_many: batches through one SubmitStream, a few in flight, each stored whole or not at all.
 //
-// An answer belongs to the oldest batch without one. When the stream breaks, what was not answered is sent again with the
-// same keys through a new stream, so nothing is stored twice; when it ends with a refusal, that refusal is the answer to
-// the oldest unanswered batch, and the rest goes on.
+// An answer belongs to the oldest batch without one. When the stream breaks, what was not answered is sent again with
+// the same keys through a new stream, so nothing is stored twice; when it ends with a refusal, that refusal is the
+// answer to the oldest unanswered batch, and the rest goes on.
 
 #include <deque>
 

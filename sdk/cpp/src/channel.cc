@@ -29,12 +29,14 @@ std::shared_ptr<grpc::Channel> open_channel(const std::string& target, const std
         credentials = grpc::SslCredentials(files);
     }
     grpc::ChannelArguments args;
-    // A dead peer is noticed 2.5 s after its last byte, also while no call is open. Answered heartbeats put the ping off.
+    // A dead peer is noticed 2.5 s after its last byte, also while no call is open. Answered heartbeats put the ping
+    // off.
     args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 1500);
     args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 1000);
     args.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-    // No pings to measure the bandwidth: with a heartbeat a second they are most of what an idle worker costs the server.
+    // No pings to measure the bandwidth: with a heartbeat a second they are most of what an idle worker costs the
+    // server.
     args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 256 << 10);
     // gRPC's own statistics, retries (ours: retry.h) and compression are not used.

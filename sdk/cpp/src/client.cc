@@ -19,7 +19,7 @@ Answer<TaskView> viewed(Answer<v1::Task> task) {
 std::string random_key() {
     std::random_device device;
     const auto word = [&device] { return (static_cast<std::uint64_t>(device()) << 32) | device(); };
-    const std::uint64_t high = (word() & ~0xF000ULL) | 0x4000ULL;                             // UUID version 4
+    const std::uint64_t high = (word() & ~0xF000ULL) | 0x4000ULL;                              // UUID version 4
     const std::uint64_t low = (word() & 0x3FFF'FFFF'FFFF'FFFFULL) | 0x8000'0000'0000'0000ULL;  // and its variant
     constexpr char kHex[] = "0123456789abcdef";
     std::string text;
@@ -100,7 +100,8 @@ Answer<std::string> Client::explain(std::string_view id) {
     return sdk::to_text(*response);
 }
 
-Answer<void> Client::watch(const WatchQuery& query, Micros timeout, const std::function<bool(const TaskView&)>& on_change) {
+Answer<void> Client::watch(const WatchQuery& query, Micros timeout,
+                           const std::function<bool(const TaskView&)>& on_change) {
     const Inner::SteadyTime end = std::chrono::steady_clock::now() + timeout;
     v1::WatchTasksRequest request;
     for (const std::string& id : query.ids) request.add_ids(id);

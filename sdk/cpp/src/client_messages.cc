@@ -9,13 +9,17 @@
 namespace nexus {
 namespace {
 
-constexpr std::string_view kFailureNames[] = {"invalid", "not_found",   "conflict", "failed_state",
+constexpr std::string_view kFailureNames[] = {"invalid",   "not_found", "conflict",    "failed_state",
                                               "exhausted", "denied",    "unsupported", "unknown"};
-constexpr std::string_view kStateNames[] = {"unspecified", "waiting", "assigned",  "running",
-                                            "succeeded",   "dead",    "cancelled", "expired", "paused"};
+constexpr std::string_view kStateNames[] = {"unspecified", "waiting",   "assigned", "running", "succeeded",
+                                            "dead",        "cancelled", "expired",  "paused"};
 
-Calendar calendar(std::int64_t unix_us) { return Calendar(Micros(unix_us)); }
-std::int64_t unix_us(Calendar at) { return at.time_since_epoch().count(); }
+Calendar calendar(std::int64_t unix_us) {
+    return Calendar(Micros(unix_us));
+}
+std::int64_t unix_us(Calendar at) {
+    return at.time_since_epoch().count();
+}
 
 std::string lower_after(std::string_view text, std::string_view prefix) {
     if (text.starts_with(prefix)) text.remove_prefix(prefix.size());
@@ -32,8 +36,12 @@ std::string seconds_text(std::int64_t us) {
 
 }  // namespace
 
-std::string_view name_of(FailureKind kind) { return kFailureNames[static_cast<std::size_t>(kind)]; }
-std::string_view name_of(TaskState state) { return kStateNames[static_cast<std::size_t>(state)]; }
+std::string_view name_of(FailureKind kind) {
+    return kFailureNames[static_cast<std::size_t>(kind)];
+}
+std::string_view name_of(TaskState state) {
+    return kStateNames[static_cast<std::size_t>(state)];
+}
 
 std::string Failure::text() const {
     std::string out(name_of(kind));
@@ -166,27 +174,27 @@ Submitted to_submitted(v1::SubmitResponse&& response) {
 }
 
 TaskView to_view(v1::Task&& task) {
-    TaskView view{.id = task.id(),
-                  .type = task.type(),
-                  .tenant = task.tenant(),
-                  .queue = task.queue(),
-                  .priority = task.priority(),
-                  .state = task.state() < v1::TaskState_ARRAYSIZE ? static_cast<TaskState>(task.state())
-                                                                  : TaskState::unspecified,
-                  .submitted = calendar(task.submitted_unix_us()),
-                  .finished = calendar(task.finished_unix_us()),
-                  .payload_bytes = task.payload_bytes(),
-                  .estimate = to_prediction(task.estimate()),
-                  .eta = to_eta(task.eta()),
-                  .waiting = to_waiting(task.waiting()),
-                  .failures = task.failures(),
-                  .crashes = task.crashes(),
-                  .result = std::move(*task.mutable_result()),
-                  .error = task.error(),
-                  .metadata = {task.metadata().begin(), task.metadata().end()},
-                  .redrive_of = task.redrive_of(),
-                  .run = Micros(task.run_us()),
-                  .wait = Micros(task.wait_us())};
+    TaskView view{
+        .id = task.id(),
+        .type = task.type(),
+        .tenant = task.tenant(),
+        .queue = task.queue(),
+        .priority = task.priority(),
+        .state = task.state() < v1::TaskState_ARRAYSIZE ? static_cast<TaskState>(task.state()) : TaskState::unspecified,
+        .submitted = calendar(task.submitted_unix_us()),
+        .finished = calendar(task.finished_unix_us()),
+        .payload_bytes = task.payload_bytes(),
+        .estimate = to_prediction(task.estimate()),
+        .eta = to_eta(task.eta()),
+        .waiting = to_waiting(task.waiting()),
+        .failures = task.failures(),
+        .crashes = task.crashes(),
+        .result = std::move(*task.mutable_result()),
+        .error = task.error(),
+        .metadata = {task.metadata().begin(), task.metadata().end()},
+        .redrive_of = task.redrive_of(),
+        .run = Micros(task.run_us()),
+        .wait = Micros(task.wait_us())};
     for (const v1::Attempt& attempt : task.attempts()) view.attempts.push_back(to_view(attempt));
     return view;
 }
@@ -207,7 +215,8 @@ std::string to_text(const v1::Explanation& explanation) {
     }
     if (explanation.has_decision() && !explanation.decision().worker().empty()) {
         const v1::Decision& decision = explanation.decision();
-        out += "\ndecision " + std::to_string(decision.number()) + ": " + decision.worker() + " by " + decision.policy();
+        out +=
+            "\ndecision " + std::to_string(decision.number()) + ": " + decision.worker() + " by " + decision.policy();
         if (!decision.reason().empty()) out += ", " + decision.reason();
         out += "\npredicted: " + seconds_text(decision.estimate().p50_us()) + ", at most " +
                seconds_text(decision.estimate().p90_us()) + " in 9 of 10 cases";
@@ -229,8 +238,8 @@ Failure to_failure(const grpc::Status& status) {
         google::rpc::RetryInfo retry;
         if (detail.UnpackTo(&info)) failure.reason = info.reason();
         if (detail.UnpackTo(&retry))
-            failure.retry_after = std::chrono::seconds(retry.retry_delay().seconds()) +
-                                  Micros(retry.retry_delay().nanos() / 1000);
+            failure.retry_after =
+                std::chrono::seconds(retry.retry_delay().seconds()) + Micros(retry.retry_delay().nanos() / 1000);
     }
     return failure;
 }

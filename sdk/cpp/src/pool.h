@@ -27,7 +27,7 @@ public:
     void stop();
 
 private:
-    struct Shared {  // owned by the pool and each of its threads; the last of them ends it
+    struct Shared {        // owned by the pool and each of its threads; the last of them ends it
         std::mutex mutex;  // guards all
         std::condition_variable changed;
         std::deque<Job> jobs;

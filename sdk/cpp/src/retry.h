@@ -11,7 +11,8 @@
 namespace nexus::sdk {
 
 // How long to wait before the same call is made again, or nothing when `failure` is final or no time is left.
-// A full server is believed: its retry-after, and a jittered delay on top so that those it refused do not return at once.
+// A full server is believed: its retry-after, and a jittered delay on top so that those it refused do not return at
+// once.
 inline std::optional<Micros> delay_before_retry(const Failure& failure, Micros time_left, Backoff& backoff) {
     if (!failure.retryable()) return std::nullopt;
     const Micros delay = backoff.next() + failure.retry_after.value_or(Micros(0));

@@ -56,7 +56,9 @@ void WorkerRuntime::Inbox::post(Event event) {
 }
 
 WorkerRuntime::WorkerRuntime(WorkerOptions options, std::shared_ptr<Clock> clock, std::uint64_t seed)
-    : options_(std::move(options)), clock_(std::move(clock)), state_(rules_of(options_), seed),
+    : options_(std::move(options)),
+      clock_(std::move(clock)),
+      state_(rules_of(options_), seed),
       pool_(std::max(options_.slots, 1U) + (options_.can_pause ? kPausedMax : 0)) {
     identity_.hostname = host_name();
     identity_.name = options_.name.empty() ? identity_.hostname + "-" + std::to_string(getpid()) : options_.name;
@@ -130,7 +132,8 @@ void WorkerRuntime::carry_out(const Action& action) {
             return;
         case Action::What::pause:
         case Action::What::resume: {
-            const bool paused = attempt != attempts_.end() && attempt->second->set_paused(action.what == Action::What::pause);
+            const bool paused =
+                attempt != attempts_.end() && attempt->second->set_paused(action.what == Action::What::pause);
             return state_.handler_paused(clock_->now(), action.attempt_id, paused);
         }
         case Action::What::drop:
@@ -149,7 +152,9 @@ void WorkerRuntime::handle(std::string type, Handler handler) {
     handlers_[std::move(type)] = std::make_shared<const Handler>(std::move(handler));
 }
 
-void WorkerRuntime::handle_any(Handler handler) { any_ = std::make_shared<const Handler>(std::move(handler)); }
+void WorkerRuntime::handle_any(Handler handler) {
+    any_ = std::make_shared<const Handler>(std::move(handler));
+}
 
 std::shared_ptr<const Handler> WorkerRuntime::handler_for(const std::string& type) const {
     const auto at = handlers_.find(type);
@@ -185,23 +190,28 @@ void WorkerRuntime::open_stream() {
         });
     };
     WorkerStream::Callbacks callbacks{
-        .on_message = [posting](v1::ServerMessage message) {
-            posting([message = std::move(message)](WorkerRuntime& self) mutable { self.take_message(std::move(message)); });
-        },
+        .on_message =
+            [posting](v1::ServerMessage message) {
+                posting([message = std::move(message)](WorkerRuntime& self) mutable {
+                    self.take_message(std::move(message));
+                });
+            },
         .on_written = [posting] { posting([](WorkerRuntime& self) { self.writing_ = false; }); },
-        .on_ended = [posting] {
-            posting([](WorkerRuntime& self) {
-                self.stream_usable_ = false;
-                self.stream_->release();
-            });
-        },
-        .on_done = [posting, inbox = inbox_](StreamEnd end, std::shared_ptr<WorkerStream> stream) {
-            posting([end](WorkerRuntime& self) { self.take_end(end); });
-            const std::lock_guard lock(inbox->mutex);
-            inbox->done.push_back(std::move(stream));
-            --inbox->streams_open;
-            inbox->changed.notify_one();
-        },
+        .on_ended =
+            [posting] {
+                posting([](WorkerRuntime& self) {
+                    self.stream_usable_ = false;
+                    self.stream_->release();
+                });
+            },
+        .on_done =
+            [posting, inbox = inbox_](StreamEnd end, std::shared_ptr<WorkerStream> stream) {
+                posting([end](WorkerRuntime& self) { self.take_end(end); });
+                const std::lock_guard lock(inbox->mutex);
+                inbox->done.push_back(std::move(stream));
+                --inbox->streams_open;
+                inbox->changed.notify_one();
+            },
     };
     writing_ = half_closed_ = false;
     count_open_streams(1);
@@ -240,9 +250,8 @@ void WorkerRuntime::write_if_possible() {
     if (!stream_usable_ || writing_) return;
     if (state_.has_outbound()) {
         const Outbound out = state_.take_outbound(clock_->now());
-        const Load load = out.heartbeat != 0
-                              ? Load{.cpu_usage = meter_.cpu_usage(), .memory_usage = meter_.memory_usage()}
-                              : Load{};
+        const Load load =
+            out.heartbeat != 0 ? Load{.cpu_usage = meter_.cpu_usage(), .memory_usage = meter_.memory_usage()} : Load{};
         writing_ = true;
         stream_->write(to_message(out, identity_, load));
     } else if (over_ && !half_closed_) {
@@ -265,7 +274,8 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
     for (v1::FinishedAck& ack : *message.mutable_finished_acks()) {
         const auto attempt = attempts_.find(ack.attempt_id());
         const bool unasked = attempt != attempts_.end() && attempt->second->cancel_reason() == CancelReason::none;
-        if (!ack.accepted() && unasked) log("report of attempt " + ack.attempt_id() + " came too late: " + ack.reason());
+        if (!ack.accepted() && unasked)
+            log("report of attempt " + ack.attempt_id() + " came too late: " + ack.reason());
         state_.report_acknowledged(now, ack.attempt_id());
     }
     if (message.has_heartbeat_ack()) state_.heartbeat_acknowledged(now, message.heartbeat_ack().sequence());
@@ -277,8 +287,10 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
     }
     for (v1::Assign& assign : *message.mutable_assign()) {
         Assignment assignment = to_assignment(std::move(assign));
-        const Assigned told{.task_id = assignment.task_id, .attempt_id = assignment.attempt_id,
-                            .timeout = assignment.timeout, .deadline_in = assignment.deadline_in,
+        const Assigned told{.task_id = assignment.task_id,
+                            .attempt_id = assignment.attempt_id,
+                            .timeout = assignment.timeout,
+                            .deadline_in = assignment.deadline_in,
                             .exclusive = assignment.exclusive};
         if (!attempts_.contains(told.attempt_id)) {
             auto tell = [inbox = inbox_, id = told.attempt_id](double fraction, std::string note) {

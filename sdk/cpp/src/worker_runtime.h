@@ -1,7 +1,8 @@
 #pragma once
 // Carries out what WorkerState decides: one stream, one loop, a pool of handler threads.
 //
-//   Loop     run()'s own thread owns the state, the stream and the table of attempts. Everything else (gRPC's callbacks,
+//   Loop     run()'s own thread owns the state, the stream and the table of attempts. Everything else (gRPC's
+//   callbacks,
 //            handlers, stop) posts a closure into its inbox. A round drains the inbox, then writes once: whatever
 //            gathered meanwhile travels in one message
 //   Threads  post() and stop() from anywhere; all else on the loop
@@ -87,7 +88,7 @@ private:
     bool stream_usable_ = false;            // can still be written
     bool writing_ = false;
     bool half_closed_ = false;
-    bool over_ = false;                     // nothing is left to do but to end the stream
+    bool over_ = false;  // nothing is left to do but to end the stream
     int exit_code_ = 0;
     std::string refusal_;
 };

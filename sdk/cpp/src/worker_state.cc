@@ -44,7 +44,8 @@ std::string_view sentence_for(CancelReason reason) {
         case CancelReason::superseded: return "another attempt is current";
         case CancelReason::timed_out: return "the timeout of the attempt passed";
         case CancelReason::preempted: return "preempted by a more important task";
-        case CancelReason::fenced: return "stopped, since the server was out of reach for too long and the task is exclusive";
+        case CancelReason::fenced:
+            return "stopped, since the server was out of reach for too long and the task is exclusive";
         case CancelReason::stopping: return "stopped, since the worker ended before it was done";
     }
     return "";
@@ -92,8 +93,10 @@ void WorkerState::welcomed(Micros now, const Welcomed& welcome) {
     }
     for (const auto& [id, held] : held_) {
         if (!held.told) continue;
-        if (held.report) finished_unsent_.push_back(id);
-        else if (held.handler_running) started_unsent_.push_back(id);
+        if (held.report)
+            finished_unsent_.push_back(id);
+        else if (held.handler_running)
+            started_unsent_.push_back(id);
     }
     time_passed(now);
 }
@@ -237,8 +240,10 @@ void WorkerState::handler_ended(Micros now, std::string_view attempt_id, const O
     if (held.withheld) --slots_withheld_;
     held.withheld = false;
     set_timer(at, kNever);
-    if (held.told && !held.report) end(at, conclude(held, outcome, run));
-    else remove_if_done(at);
+    if (held.told && !held.report)
+        end(at, conclude(held, outcome, run));
+    else
+        remove_if_done(at);
     settle(now);
 }
 
@@ -470,8 +475,8 @@ bool WorkerState::has_outbound() const {
     if (over_) return false;
     if (link_ == Link::opening) return hello_due_;
     if (link_ != Link::up) return false;
-    return !started_unsent_.empty() || !paused_unsent_.empty() || !finished_unsent_.empty() || heartbeat_due_ || progress_due_ ||
-           may_say_goodbye() || capacity_told_ != capacity_now();
+    return !started_unsent_.empty() || !paused_unsent_.empty() || !finished_unsent_.empty() || heartbeat_due_ ||
+           progress_due_ || may_say_goodbye() || capacity_told_ != capacity_now();
 }
 
 Outbound WorkerState::take_outbound(Micros now) {

@@ -6,12 +6,13 @@
 //   Pure      no clock, thread, I/O or protobuf; time arrives with each call, microseconds since any fixed origin, and
 //             never goes backwards. Jitter comes from the seed
 //   Total     every call is legal in every state; a late, repeated or unknown one changes nothing
-//   Bounded   holds at most 2 x slots unfinished attempts, those that stand paused by order of the server, and one report
+//   Bounded   holds at most 2 x slots unfinished attempts, those that stand paused by order of the server, and one
+//   report
 //             for each attempt that ended unacknowledged
 //   One owner not thread-safe; the runtime's loop (or a simulation) is the only caller
 //
-// After each call, or several: carry out take_actions() in order; write take_outbound() once the last write has ended and
-// has_outbound(); call time_passed() no later than wake_at().
+// After each call, or several: carry out take_actions() in order; write take_outbound() once the last write has ended
+// and has_outbound(); call time_passed() no later than wake_at().
 //
 // The rules, in short:
 //   - nothing starts or is reported unless the stream is up (welcomed) and the worker is not fenced
@@ -45,12 +46,12 @@ struct WorkerRules {
     Micros welcome_limit = std::chrono::seconds(5);  // a stream that is not welcomed by then is given up
     Micros drain_limit = std::chrono::seconds(30);
     Micros cancel_grace = std::chrono::seconds(5);
-    Micros fence_margin = std::chrono::seconds(1);   // fenced at lease - margin
+    Micros fence_margin = std::chrono::seconds(1);  // fenced at lease - margin
     Micros progress_interval = std::chrono::milliseconds(100);
-    std::size_t result_bytes_max = 256 * 1024;       // a longer result fails the attempt for good
-    std::size_t error_bytes_max = 4 * 1024;          // a longer error is cut
-    std::size_t message_bytes_max = 1024 * 1024;     // results beyond it go into the next message; the server takes 2 MiB
-    std::size_t note_bytes_max = 256;                // of progress; a longer one is cut
+    std::size_t result_bytes_max = 256 * 1024;    // a longer result fails the attempt for good
+    std::size_t error_bytes_max = 4 * 1024;       // a longer error is cut
+    std::size_t message_bytes_max = 1024 * 1024;  // results beyond it go into the next message; the server takes 2 MiB
+    std::size_t note_bytes_max = 256;             // of progress; a longer one is cut
 };
 
 // How an attempt ended, as told to the server. Numbers equal nexus.v1.Outcome.
@@ -169,7 +170,7 @@ public:
     void drain_asked(Micros now);      // by the server; a later assignment ends it
     void reconnect_asked(Micros now);  // the server goes away
     void stream_lost(Micros now);
-    void refused();                    // the server will never take this worker as it is
+    void refused();  // the server will never take this worker as it is
 
     // Handlers.
     void handler_ended(Micros now, std::string_view attempt_id, const Outcome& outcome, Micros run);
@@ -196,16 +197,16 @@ private:
     struct Held {
         std::string task_id;
         bool exclusive = false;
-        bool queued = true;            // not started yet
+        bool queued = true;  // not started yet
         bool handler_running = false;
-        bool told = true;              // false: over for the server; nothing of it is reported or listed any more
-        bool withheld = false;         // its handler outlived the grace of its cancel
+        bool told = true;       // false: over for the server; nothing of it is reported or listed any more
+        bool withheld = false;  // its handler outlived the grace of its cancel
         CancelReason cancel = CancelReason::none;
         Micros timeout{0};
-        Micros timer = kNever;         // queued: start by; running: timeout; cancelled: end of the grace
+        Micros timer = kNever;  // queued: start by; running: timeout; cancelled: end of the grace
         Micros started_at{0};
         bool paused = false;
-        std::uint32_t turn = 0;        // of the last order to pause or go on
+        std::uint32_t turn = 0;  // of the last order to pause or go on
         Micros paused_at{0};
         Micros paused_for{0};          // before that
         Micros timeout_left{0};        // while paused
@@ -250,34 +251,34 @@ private:
     bool hello_due_ = false;
     Micros hello_at_{0};
 
-    Micros lease_{0};               // 0 = never welcomed
+    Micros lease_{0};  // 0 = never welcomed
     Micros heartbeat_every_{0};
     Micros heartbeat_at_ = kNever;
     bool heartbeat_due_ = false;
     std::uint64_t heartbeat_sequence_ = 0;
     std::deque<std::pair<std::uint64_t, Micros>> heartbeats_sent_;  // not yet acknowledged, oldest first
-    Micros contact_at_{0};          // when what the server last acknowledged was sent
+    Micros contact_at_{0};                                          // when what the server last acknowledged was sent
     bool fenced_ = false;
 
     Table held_;
     std::set<std::pair<Micros, std::string>> timers_;
-    std::deque<std::string> queue_;             // exactly the queued attempts, oldest first
-    std::uint32_t handlers_running_ = 0;        // paused ones included
+    std::deque<std::string> queue_;       // exactly the queued attempts, oldest first
+    std::uint32_t handlers_running_ = 0;  // paused ones included
     std::uint32_t handlers_paused_ = 0;
-    std::uint32_t slots_withheld_ = 0;          // handlers that outlived the grace of their cancel
-    std::vector<std::string> started_unsent_;   // attempt ids; may name ones that left
+    std::uint32_t slots_withheld_ = 0;         // handlers that outlived the grace of their cancel
+    std::vector<std::string> started_unsent_;  // attempt ids; may name ones that left
     std::vector<std::string> paused_unsent_;
     std::vector<std::string> finished_unsent_;
     std::vector<std::string> progress_unsent_;
-    Micros progress_at_{0};                     // no progress is sent earlier
+    Micros progress_at_{0};  // no progress is sent earlier
     bool progress_due_ = false;
     std::optional<CapacityEntry> capacity_told_;
 
-    bool draining_ = false;         // the server asked for it
-    bool stopping_ = false;         // our owner did
-    bool cut_ = false;              // the drain limit passed
-    bool over_ = false;             // Action::What::stop was given
-    Micros stop_by_ = kNever;       // when stopping: running attempts are cancelled; then: given up
+    bool draining_ = false;    // the server asked for it
+    bool stopping_ = false;    // our owner did
+    bool cut_ = false;         // the drain limit passed
+    bool over_ = false;        // Action::What::stop was given
+    Micros stop_by_ = kNever;  // when stopping: running attempts are cancelled; then: given up
 };
 
 }  // namespace nexus::sdk

@@ -1,9 +1,9 @@
 #pragma once
 // One stream to the server, from its opening to its end. A new one is made for each connection.
 //
-// The callbacks run on gRPC's threads, in order, and must only enqueue. The object owns itself while the call is open, and
-// hands itself over with on_done. It must be destroyed on a thread of ours: with the last channel of the process gRPC
-// joins its callback threads, which none of them can do.
+// The callbacks run on gRPC's threads, in order, and must only enqueue. The object owns itself while the call is open,
+// and hands itself over with on_done. It must be destroyed on a thread of ours: with the last channel of the process
+// gRPC joins its callback threads, which none of them can do.
 
 #include <functional>
 #include <memory>
@@ -25,7 +25,7 @@ public:
     struct Callbacks {
         std::function<void(v1::ServerMessage)> on_message;
         std::function<void()> on_written;
-        std::function<void()> on_ended;          // nothing more can be read: answer with release()
+        std::function<void()> on_ended;  // nothing more can be read: answer with release()
         // Last, exactly once, after release() or cancel(). Nothing touches the stream afterwards.
         std::function<void(StreamEnd, std::shared_ptr<WorkerStream>)> on_done;
     };

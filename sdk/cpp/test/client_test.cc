@@ -44,8 +44,9 @@ public:
         if (step.store) *response = stored(request->task());
         return step.status;
     }
-    grpc::Status SubmitStream(grpc::ServerContext*,
-                              grpc::ServerReaderWriter<v1::SubmitBatchResponse, v1::SubmitBatchRequest>* stream) override {
+    grpc::Status SubmitStream(
+        grpc::ServerContext*,
+        grpc::ServerReaderWriter<v1::SubmitBatchResponse, v1::SubmitBatchRequest>* stream) override {
         for (v1::SubmitBatchRequest request; stream->Read(&request);) {
             const std::lock_guard lock(mutex);
             const Step step = next();
@@ -82,7 +83,7 @@ public:
         return step.status;
     }
 
-    std::mutex mutex;  // guards all
+    std::mutex mutex;         // guards all
     std::deque<Step> script;  // one step per request; then all is well
     std::map<std::string, std::string> by_key;
     std::vector<std::string> keys;
@@ -110,9 +111,10 @@ private:
 struct Rig {
     TaskSide side;
     ServerOnPort server{side};
-    Client client{server.target(), {.call_timeout = kPatience,
-                                    .retry_first = std::chrono::milliseconds(1),
-                                    .retry_max = std::chrono::milliseconds(2)}};
+    Client client{server.target(),
+                  {.call_timeout = kPatience,
+                   .retry_first = std::chrono::milliseconds(1),
+                   .retry_max = std::chrono::milliseconds(2)}};
 };
 
 const grpc::Status kUnavailable{grpc::StatusCode::UNAVAILABLE, "away"};

@@ -28,7 +28,9 @@ public:
         guard.unlock();
         if (waiter == nullptr) return;
         // Whoever looked at the clock before it moved holds this until it waits.
-        { const std::lock_guard until_it_waits(*waiter_lock); }
+        {
+            const std::lock_guard until_it_waits(*waiter_lock);
+        }
         waiter->notify_all();
     }
 

@@ -13,7 +13,9 @@ using What = Action::What;
 
 namespace {
 
-Micros ms(std::int64_t n) { return std::chrono::milliseconds(n); }
+Micros ms(std::int64_t n) {
+    return std::chrono::milliseconds(n);
+}
 
 // A worker in a world of its own: the server's side is played by the test.
 struct World {
@@ -55,18 +57,21 @@ struct World {
         const auto add = [&text](const std::string& word) { text += (text.empty() ? "" : ", ") + word; };
         if (out.hello) {
             add("hello " + std::to_string(out.hello->slots));
-            for (const HeldEntry& held : out.hello->held) add("held " + held.attempt_id + (held.finished ? " finished" : "") + (held.paused ? " paused" : ""));
+            for (const HeldEntry& held : out.hello->held)
+                add("held " + held.attempt_id + (held.finished ? " finished" : "") + (held.paused ? " paused" : ""));
         }
         for (const StartedEntry& started : out.started) add("started " + started.attempt_id);
         for (const PausedEntry& p : out.paused)
             add((p.paused ? "paused " : "running ") + p.attempt_id + " turn " + std::to_string(p.turn) + " after " +
                 std::to_string(p.run.count() / 1000));
-        for (const ProgressEntry& p : out.progress) add("progress " + p.attempt_id + " " + std::to_string(p.fraction).substr(0, 4));
+        for (const ProgressEntry& p : out.progress)
+            add("progress " + p.attempt_id + " " + std::to_string(p.fraction).substr(0, 4));
         for (const Report* report : out.finished) {
             add("finished " + report->attempt_id + " " + kEndings[static_cast<int>(report->ending)]);
             last = *report;
         }
-        if (out.capacity) add("capacity " + std::to_string(out.capacity->slots) + (out.capacity->draining ? " draining" : ""));
+        if (out.capacity)
+            add("capacity " + std::to_string(out.capacity->slots) + (out.capacity->draining ? " draining" : ""));
         if (out.heartbeat != 0) add("heartbeat " + std::to_string(out.heartbeat));
         if (out.goodbye) add("goodbye");
         return text;
@@ -198,7 +203,8 @@ TEST_CASE("after a reconnect held attempts are listed, kept ones told again, aba
     world.time(203);
     CHECK_EQ(world.actions(), "open");
     CHECK_EQ(world.told(203), "hello 3, held done finished, held drop-done finished, held drop-run, held run");
-    world.state.welcomed(ms(204), {.lease = ms(5000), .heartbeat = ms(1000), .abandon = {"drop-done", "drop-run", "?"}});
+    world.state.welcomed(ms(204),
+                         {.lease = ms(5000), .heartbeat = ms(1000), .abandon = {"drop-done", "drop-run", "?"}});
     CHECK_EQ(world.actions(), "drop drop-done, cancel drop-run superseded");
     CHECK_EQ(world.told(204), "started run, finished done succeeded, heartbeat 2");
     world.end(210, "drop-run");
@@ -311,7 +317,8 @@ TEST_CASE("a revoke cancels, and the answer follows what the handler did") {
     };
     const Row rows[] = {
         {"cancelled", Revocation::cancelled, Outcome::cancelled(), "cancel a cancelled", "finished a cancelled"},
-        {"a failure after a cancel", Revocation::cancelled, Outcome::failure("x"), "cancel a cancelled", "finished a cancelled"},
+        {"a failure after a cancel", Revocation::cancelled, Outcome::failure("x"), "cancel a cancelled",
+         "finished a cancelled"},
         {"success wins", Revocation::cancelled, Outcome::success(), "cancel a cancelled", "finished a succeeded"},
         {"preempted", Revocation::preempted, Outcome::cancelled(), "cancel a preempted", "finished a cancelled"},
         {"timed out", Revocation::timed_out, Outcome::failure("x"), "cancel a timed_out", "finished a timed_out"},
@@ -654,8 +661,10 @@ TEST_CASE("a second stop, or the drain limit, cancels what runs; the grace later
         const std::int64_t cut = twice ? 200 : 30'100;
         world.stay_in_touch(cut);
         CHECK_EQ(world.actions(), "");
-        if (twice) world.state.stop_asked(ms(cut));
-        else world.time(cut);
+        if (twice)
+            world.state.stop_asked(ms(cut));
+        else
+            world.time(cut);
         CHECK_EQ(world.actions(), "cancel deaf stopping, cancel good stopping");
         world.end(cut + 10, "good", Outcome::cancelled());
         world.told(cut + 10);
@@ -706,10 +715,14 @@ TEST_CASE("every call is legal in every state") {
             now += below(400);
             const std::string id(1, static_cast<char>('a' + below(8)));
             switch (below(seed % 2 == 0 ? 14 : 12)) {
-                case 0: world.state.welcomed(ms(now), {.lease = ms(5000), .heartbeat = ms(1000), .abandon = {id}}); break;
+                case 0:
+                    world.state.welcomed(ms(now), {.lease = ms(5000), .heartbeat = ms(1000), .abandon = {id}});
+                    break;
                 case 1:
                 case 2:
-                case 3: world.assign(now, id, {.task_id = id, .timeout = ms(below(2) * 300), .exclusive = below(2) == 0}); break;
+                case 3:
+                    world.assign(now, id, {.task_id = id, .timeout = ms(below(2) * 300), .exclusive = below(2) == 0});
+                    break;
                 case 4: world.state.revoked(ms(now), id, static_cast<Revocation>(1 + below(4)), ms(below(500))); break;
                 case 5: world.state.report_acknowledged(ms(now), id); break;
                 case 6: world.state.heartbeat_acknowledged(ms(now), static_cast<std::uint64_t>(below(30))); break;

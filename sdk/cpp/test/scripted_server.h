@@ -1,6 +1,6 @@
 #pragma once
-// A gRPC server inside the test that does exactly what the test says: it welcomes, assigns, loses acknowledgements, drops
-// connections, and goes away and comes back on the same port.
+// A gRPC server inside the test that does exactly what the test says: it welcomes, assigns, loses acknowledgements,
+// drops connections, and goes away and comes back on the same port.
 
 #include <grpcpp/grpcpp.h>
 #include <nexus/v1/nexus.grpc.pb.h>
@@ -38,7 +38,8 @@ public:
         for (const std::string& id : abandon) message.mutable_welcome()->add_abandon(id);
         send(message);
     }
-    void assign(const std::string& id, const std::string& type = "t", const std::function<void(v1::Assign&)>& more = {}) {
+    void assign(const std::string& id, const std::string& type = "t",
+                const std::function<void(v1::Assign&)>& more = {}) {
         v1::ServerMessage message;
         v1::Assign& assign = *message.add_assign();
         assign.set_task_id("task-" + id);

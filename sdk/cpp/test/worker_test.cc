@@ -69,7 +69,8 @@ struct Rig {
                 clock->advance(std::chrono::milliseconds(500));
                 std::this_thread::yield();
             }
-        }).join();
+        })
+            .join();
         thread.join();
     }
     int join() {

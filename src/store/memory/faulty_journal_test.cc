@@ -26,7 +26,9 @@ std::uint64_t last_of(JournalStore& store) {
     return last;
 }
 
-Result<void> append(FaultyJournal& journal, const JournalBatch& batch) { return journal.append({&batch, 1}); }
+Result<void> append(FaultyJournal& journal, const JournalBatch& batch) {
+    return journal.append({&batch, 1});
+}
 
 }  // namespace
 

@@ -8,11 +8,19 @@ namespace nexus::store {
 namespace {
 
 // About what a row takes, with its place in the maps: for the limit by bytes only.
-std::uint64_t bytes_of(const TaskRow& row) { return sizeof row + 96 + row.error.size(); }
-std::uint64_t bytes_of(const AttemptRow& row) { return sizeof row + 64 + row.error.size(); }
-std::uint64_t bytes_of(const DecisionRow& row) { return sizeof row + 64 + row.record.size(); }
+std::uint64_t bytes_of(const TaskRow& row) {
+    return sizeof row + 96 + row.error.size();
+}
+std::uint64_t bytes_of(const AttemptRow& row) {
+    return sizeof row + 64 + row.error.size();
+}
+std::uint64_t bytes_of(const DecisionRow& row) {
+    return sizeof row + 64 + row.record.size();
+}
 
-bool wanted(const std::string& filter, const std::string& value) { return filter.empty() || filter == value; }
+bool wanted(const std::string& filter, const std::string& value) {
+    return filter.empty() || filter == value;
+}
 
 }  // namespace
 
@@ -131,8 +139,10 @@ Result<void> MemoryHistory::expire(WallTime oldest, std::uint64_t bytes_max) {
     while (bytes_max != 0 && bytes_ > bytes_max && !(tasks_.empty() && decisions_.empty())) {
         const bool decision_is_older =
             tasks_.empty() || (!decisions_.empty() && decisions_.begin()->second.at < tasks_.begin()->first.first);
-        if (decision_is_older) drop_decision();
-        else drop_task(tasks_.begin());
+        if (decision_is_older)
+            drop_decision();
+        else
+            drop_task(tasks_.begin());
     }
     while (!rollups_.empty() && rollups_.begin()->first.first < minute_of(oldest)) rollups_.erase(rollups_.begin());
     return {};

@@ -19,8 +19,10 @@ bool drops_are_whole(std::string_view drops) {
 }  // namespace
 
 StoredBatch stored_batch(const Statement& row) {
-    return {.first = {static_cast<std::uint64_t>(row.integer(0))}, .count = static_cast<std::uint64_t>(row.integer(1)),
-            .drops = row.bytes(2), .bytes = row.bytes(3)};
+    return {.first = {static_cast<std::uint64_t>(row.integer(0))},
+            .count = static_cast<std::uint64_t>(row.integer(1)),
+            .drops = row.bytes(2),
+            .bytes = row.bytes(3)};
 }
 
 Result<void> BatchSequence::follow(const StoredBatch& batch) {

@@ -44,7 +44,7 @@ Result<void> make_private_directory(const std::string& path) {
             return system_error("creating " + path.substr(0, at), errno);
     if (::mkdir(path.c_str(), 0700) == 0) return {};
     if (errno != EEXIST) return system_error("creating " + path, errno);
-    struct stat info {};
+    struct stat info{};
     if (::stat(path.c_str(), &info) != 0) return system_error("looking at " + path, errno);
     if (!S_ISDIR(info.st_mode)) return fail(Fault::invalid, path + " is not a directory");
     if ((info.st_mode & 077) != 0 && ::chmod(path.c_str(), 0700) != 0)
@@ -85,7 +85,7 @@ Result<void> write_file_durably(const std::string& path, std::string_view bytes)
 
 Result<std::string> read_file(const std::string& path) {
     const OpenFile file(path, O_RDONLY);
-    struct stat info {};
+    struct stat info{};
     if (!file || ::fstat(file.fd(), &info) != 0) return system_error("opening " + path, errno);
     std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
     std::size_t at = 0;
@@ -109,7 +109,8 @@ Result<DirectoryLock> DirectoryLock::take(const std::string& path) {
         char holder[32] = {};
         const ssize_t n = ::pread(fd, holder, sizeof holder - 1, 0);
         const std::string pid(holder, static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-        return fail(Fault::conflict, path + " is held by process " + (pid.empty() ? "(unknown)" : pid.substr(0, pid.find('\n'))));
+        return fail(Fault::conflict,
+                    path + " is held by process " + (pid.empty() ? "(unknown)" : pid.substr(0, pid.find('\n'))));
     }
     // A full disk may refuse the pid; the lock is held all the same, only the name of its holder is missing for others.
     const std::string pid = std::to_string(::getpid()) + "\n";

@@ -11,9 +11,15 @@ template <class T>
 T number(const Statement& row, int column) {
     return static_cast<T>(row.integer(column));
 }
-WallTime time(const Statement& row, int column) { return {row.integer(column)}; }
-Duration span(const Statement& row, int column) { return {row.integer(column)}; }
-std::string text(const Statement& row, int column) { return std::string(row.bytes(column)); }
+WallTime time(const Statement& row, int column) {
+    return {row.integer(column)};
+}
+Duration span(const Statement& row, int column) {
+    return {row.integer(column)};
+}
+std::string text(const Statement& row, int column) {
+    return std::string(row.bytes(column));
+}
 
 }  // namespace
 
@@ -150,7 +156,8 @@ Result<std::vector<TaskRow>> SqliteHistory::tasks(const TaskQuery& query) {
     int at = 4;
     for (const auto& [column, name] : names) {
         if (!name->empty())
-            where += std::string(" AND +t.") + column + " = (SELECT id FROM name WHERE text = ?" + std::to_string(at) + ")";
+            where +=
+                std::string(" AND +t.") + column + " = (SELECT id FROM name WHERE text = ?" + std::to_string(at) + ")";
         ++at;
     }
     where += " ORDER BY t.finished_us DESC, t.task DESC LIMIT " + std::to_string(query.limit);
@@ -212,8 +219,13 @@ Result<std::vector<AuditRow>> SqliteHistory::audit(std::size_t limit, std::int64
         " ORDER BY id DESC LIMIT ?2",
         [&](Statement& s) { s.bind(before_us, static_cast<std::uint64_t>(limit)); },
         [&](const Statement& row) {
-            rows.push_back({.at = time(row, 0), .author = text(row, 1), .action = text(row, 2), .reason = text(row, 3),
-                            .before = text(row, 4), .after = text(row, 5), .hash = text(row, 6)});
+            rows.push_back({.at = time(row, 0),
+                            .author = text(row, 1),
+                            .action = text(row, 2),
+                            .reason = text(row, 3),
+                            .before = text(row, 4),
+                            .after = text(row, 5),
+                            .hash = text(row, 6)});
             return true;
         });
     if (!ok) return std::unexpected(std::move(ok).error().during("reading the audit"));
@@ -229,9 +241,14 @@ Result<std::vector<Rollup>> SqliteHistory::rollups(std::int64_t from_minute, std
         " JOIN name n ON n.id = r.type WHERE r.minute >= ? AND r.minute < ? ORDER BY r.minute, n.text",
         [&](Statement& s) { s.bind(from_minute, to_minute); },
         [&](const Statement& row) {
-            rows.push_back({.minute = row.integer(0), .type = text(row, 1), .finished = number<std::uint64_t>(row, 2),
-                            .succeeded = number<std::uint64_t>(row, 3), .within_25 = number<std::uint64_t>(row, 4),
-                            .within_p90 = number<std::uint64_t>(row, 5), .run_sum = span(row, 6), .wait_sum = span(row, 7)});
+            rows.push_back({.minute = row.integer(0),
+                            .type = text(row, 1),
+                            .finished = number<std::uint64_t>(row, 2),
+                            .succeeded = number<std::uint64_t>(row, 3),
+                            .within_25 = number<std::uint64_t>(row, 4),
+                            .within_p90 = number<std::uint64_t>(row, 5),
+                            .run_sum = span(row, 6),
+                            .wait_sum = span(row, 7)});
             return true;
         });
     if (!ok) return std::unexpected(std::move(ok).error().during("reading the rollups"));

@@ -1,6 +1,6 @@
 #pragma once
-// The schema of history.db and how rows and columns meet. Task and attempt ids are blobs of 16 bytes, big-endian, so that
-// their order is the order of submission; names are stored once and referred to by number.
+// The schema of history.db and how rows and columns meet. Task and attempt ids are blobs of 16 bytes, big-endian, so
+// that their order is the order of submission; names are stored once and referred to by number.
 
 #include <string>
 
@@ -17,13 +17,15 @@ inline constexpr const char* kHistorySchema =
     "CREATE TABLE task(finished_us INTEGER NOT NULL, task BLOB NOT NULL, state INTEGER NOT NULL, type INTEGER NOT NULL,"
     " tenant INTEGER NOT NULL, queue INTEGER NOT NULL, worker INTEGER NOT NULL, priority INTEGER NOT NULL,"
     " submitted_us INTEGER NOT NULL, started_us INTEGER NOT NULL, run_us INTEGER NOT NULL, attempts INTEGER NOT NULL,"
-    " failures INTEGER NOT NULL, crashes INTEGER NOT NULL, payload_bytes INTEGER NOT NULL, result_bytes INTEGER NOT NULL,"
+    " failures INTEGER NOT NULL, crashes INTEGER NOT NULL, payload_bytes INTEGER NOT NULL, result_bytes INTEGER NOT "
+    "NULL,"
     " predicted_p50_us INTEGER NOT NULL, predicted_p90_us INTEGER NOT NULL, eta_finish_p50_us INTEGER NOT NULL,"
     " eta_finish_p90_us INTEGER NOT NULL, error TEXT, redrive_of BLOB, PRIMARY KEY(finished_us, task)) WITHOUT ROWID;"
     "CREATE UNIQUE INDEX task_by_id ON task(task);"
     "CREATE TABLE attempt(task BLOB NOT NULL, number INTEGER NOT NULL, attempt BLOB NOT NULL, type INTEGER NOT NULL,"
     " tenant INTEGER NOT NULL, worker INTEGER NOT NULL, outcome INTEGER NOT NULL, assigned_us INTEGER NOT NULL,"
-    " started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL, run_us INTEGER NOT NULL, predicted_p50_us INTEGER NOT NULL,"
+    " started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL, run_us INTEGER NOT NULL, predicted_p50_us INTEGER NOT "
+    "NULL,"
     " predicted_p90_us INTEGER NOT NULL, source INTEGER NOT NULL, payload_bytes INTEGER NOT NULL,"
     " peak_memory_bytes INTEGER NOT NULL, error TEXT, PRIMARY KEY(task, number)) WITHOUT ROWID;"
     "CREATE TABLE decision(number INTEGER NOT NULL, task BLOB NOT NULL, at_us INTEGER NOT NULL, type INTEGER NOT NULL,"

@@ -27,7 +27,8 @@ Result<void> take_schema(Database& db) {
         return {};
     }
     if (*application != kJournalApplicationId)
-        return fail(Fault::invalid, "this database is not a journal (application id " + std::to_string(*application) + ")");
+        return fail(Fault::invalid,
+                    "this database is not a journal (application id " + std::to_string(*application) + ")");
     if (*version > kJournalSchemaVersion)
         return fail(Fault::unsupported, "the journal has schema version " + std::to_string(*version) +
                                             ", this release knows up to " + std::to_string(kJournalSchemaVersion));
@@ -72,7 +73,8 @@ Result<void> SqliteJournal::start() {
         {&writer_, &commit_, "COMMIT"},
         {&writer_, &insert_batch_, "INSERT INTO batch(first, count, drops, bytes) VALUES(?, ?, ?, ?)"},
         {&writer_, &delete_batches_,
-         "DELETE FROM batch WHERE first IN (SELECT first FROM batch WHERE first + count - 1 <= ? ORDER BY first LIMIT ?)"},
+         "DELETE FROM batch WHERE first IN (SELECT first FROM batch WHERE first + count - 1 <= ? ORDER BY first LIMIT "
+         "?)"},
         {&writer_, &put_trimmed_, "INSERT OR REPLACE INTO meta(name, value) VALUES('trimmed', ?)"},
         {&reader_, &select_body_, "SELECT directory, bytes FROM body_segment WHERE id = ?"},
         {&reader_, &select_result_, "SELECT directory, bytes FROM result_segment WHERE id = ?"},
@@ -139,8 +141,10 @@ Result<void> SqliteJournal::cut(Sequence from, const std::string& reason) {
     Result<void> ok;
     for (const char* sql : kSteps) {
         auto step = writer_.prepare(sql);
-        if (!step) ok = std::unexpected(std::move(step).error());
-        else ok = step->run(from.n);
+        if (!step)
+            ok = std::unexpected(std::move(step).error());
+        else
+            ok = step->run(from.n);
         if (!ok) break;
         if (sql == kSteps[1]) report_.batches_cut = static_cast<std::uint64_t>(writer_.changes());
     }

@@ -73,7 +73,7 @@ private:
         Place place;
     };
     std::size_t mask() const { return slots_.size() - 1; }
-    std::size_t home(TaskId task) const { return IdHash{}(task) & mask(); }
+    std::size_t home(TaskId task) const { return IdHash{}(task)&mask(); }
     std::size_t next(std::size_t at) const { return (at + 1) & mask(); }
     void grow() {
         std::vector<Slot> old(slots_.empty() ? 64 : slots_.size() * 2);

@@ -18,7 +18,9 @@ constexpr std::uint64_t kDeadBytesMin = 4 << 20;
 constexpr std::uint64_t kCompactSliceBytes = 256 << 10;
 constexpr std::size_t kSegmentsPerSlice = 64;
 
-std::uint32_t checksum(std::string_view entries, std::string_view bytes) { return crc32c(bytes, crc32c(entries)); }
+std::uint32_t checksum(std::string_view entries, std::string_view bytes) {
+    return crc32c(bytes, crc32c(entries));
+}
 
 }  // namespace
 
@@ -26,7 +28,8 @@ std::string Segments::schema(const std::string& table) {
     return "CREATE TABLE " + table +
            "_segment(id INTEGER PRIMARY KEY, first INTEGER NOT NULL, at_us INTEGER NOT NULL, directory BLOB NOT NULL,"
            " bytes BLOB NOT NULL);"
-           "CREATE TABLE " + table + "_dead(id INTEGER PRIMARY KEY, bitmap BLOB NOT NULL);";
+           "CREATE TABLE " +
+           table + "_dead(id INTEGER PRIMARY KEY, bitmap BLOB NOT NULL);";
 }
 
 Result<std::vector<Segments::Entry>> Segments::read_directory(std::string_view directory) {
@@ -71,7 +74,8 @@ Result<void> Segments::open(Database& db) {
         if (auto ok = prepare(*statement, sql); !ok) return ok;
 
     auto rows = db.prepare(("SELECT s.id, s.at_us, s.directory, d.bitmap FROM " + segment + " s LEFT JOIN " + dead +
-                            " d ON d.id = s.id ORDER BY s.id").c_str());
+                            " d ON d.id = s.id ORDER BY s.id")
+                               .c_str());
     if (!rows) return std::unexpected(std::move(rows).error());
     for (;;) {
         const auto row = rows->step();
@@ -146,7 +150,8 @@ Result<void> Segments::write_segment(std::span<const BodyView> bodies, std::uint
         w.u64(body.task.lo);
         w.u32(length);
         staged.places.emplace_back(
-            body.task, Place{.segment = staged.id, .offset = static_cast<std::uint32_t>(bytes.size()), .length = length});
+            body.task,
+            Place{.segment = staged.id, .offset = static_cast<std::uint32_t>(bytes.size()), .length = length});
         bytes.append(body.bytes);
     }
     w.u32(checksum(directory, bytes));
@@ -174,8 +179,10 @@ void Segments::count_death(std::uint64_t id, std::uint32_t length) {
     segment.deaths_unfolded = true;
     live_bytes_ -= length;
     dead_bytes_ += length;
-    if (segment.live == 0) empty_.push_back(id);
-    else if (segment.live_bytes * 4 < segment.bytes) sparse_.insert(id);
+    if (segment.live == 0)
+        empty_.push_back(id);
+    else if (segment.live_bytes * 4 < segment.bytes)
+        sparse_.insert(id);
 }
 
 Result<void> Segments::delete_empty() {
@@ -373,8 +380,11 @@ void Segments::keep_in_cache(std::uint64_t id, std::shared_ptr<const std::string
 
 Segments::Totals Segments::totals() {
     const std::lock_guard lock(mutex_);
-    return {.bodies = index_.size(), .live_bytes = live_bytes_, .dead_bytes = dead_bytes_,
-            .segments = segments_.size(), .cached_bytes = cached_bytes_};
+    return {.bodies = index_.size(),
+            .live_bytes = live_bytes_,
+            .dead_bytes = dead_bytes_,
+            .segments = segments_.size(),
+            .cached_bytes = cached_bytes_};
 }
 
 }  // namespace nexus::store

@@ -1,8 +1,8 @@
 #pragma once
 // Many small bodies in few rows. The bodies that arrive in one transaction are stored together as one segment (a row:
-// directory and concatenated bytes); memory knows where each body lies. A body that is dropped costs no write of its own:
-// only its segment's count of living bodies shrinks, and the row is deleted with the last of them. Segments that are
-// mostly dead are rewritten, so that one old task cannot pin much.
+// directory and concatenated bytes); memory knows where each body lies. A body that is dropped costs no write of its
+// own: only its segment's count of living bodies shrinks, and the row is deleted with the last of them. Segments that
+// are mostly dead are rewritten, so that one old task cannot pin much.
 //
 // What survives a crash is what the caller makes it: which bodies of a surviving segment are dead is written by
 // fold_deaths(), and the caller repeats later drops through drop().
@@ -36,7 +36,7 @@ struct BodyView {
 };
 
 struct SegmentsOptions {
-    std::string table;                        // "body" or "result": names the tables <table>_segment, <table>_dead
+    std::string table;  // "body" or "result": names the tables <table>_segment, <table>_dead
     std::uint64_t cache_bytes_max = 64 << 20;
     std::size_t segment_bytes_max = 1 << 20;  // a larger body gets a segment of its own
     bool expires = false;                     // remember the order of arrival, so that expire() may be called
@@ -55,10 +55,10 @@ public:
     // The changes of one transaction, in the order drop, compact, put, delete_empty. All take effect in memory at once,
     // except that new bodies are found only after commit(); roll_back() undoes the rest.
     Result<void> put(std::span<const BodyView> bodies, std::uint64_t first_sequence, WallTime at);
-    bool drop(TaskId task);                 // false: unknown
-    Result<void> delete_empty();            // rows of the segments that the drops left without living bodies
-    Result<void> compact();                 // rewrites some mostly dead segments when much is dead; a slice per call
-    Result<void> fold_deaths();             // makes durable which bodies of living segments are dead
+    bool drop(TaskId task);       // false: unknown
+    Result<void> delete_empty();  // rows of the segments that the drops left without living bodies
+    Result<void> compact();       // rewrites some mostly dead segments when much is dead; a slice per call
+    Result<void> fold_deaths();   // makes durable which bodies of living segments are dead
     // Drops whole segments, oldest first, that are older than `oldest` or beyond `bytes_max`; a slice per call.
     Result<void> expire(WallTime oldest, std::uint64_t bytes_max);
     void commit();
@@ -120,8 +120,8 @@ private:
     SegmentsOptions options_;
     Statement insert_, delete_, select_, select_directory_, put_dead_, delete_dead_;
 
-    // Guards what find(), cache() and totals() see. Only the writer changes index_, segments_ and the sums, so the writer
-    // reads them without it.
+    // Guards what find(), cache() and totals() see. Only the writer changes index_, segments_ and the sums, so the
+    // writer reads them without it.
     std::mutex mutex_;
     PlaceIndex index_;
     std::unordered_map<std::uint64_t, Segment> segments_;
@@ -129,17 +129,17 @@ private:
     std::list<std::uint64_t> cache_by_use_;  // least recently used first
     std::uint64_t cached_bytes_ = 0;
     std::uint64_t live_bytes_ = 0;
-    std::uint64_t dead_bytes_ = 0;           // of segments that still exist
+    std::uint64_t dead_bytes_ = 0;  // of segments that still exist
 
     // Used by the writer only. The first four belong to the present transaction.
     std::vector<Staged> staged_;
     std::vector<std::pair<TaskId, Place>> dropped_;
-    std::vector<std::uint64_t> deleted_;             // segments whose rows it deletes
-    std::vector<std::uint64_t> folded_;              // segments whose deaths it writes
+    std::vector<std::uint64_t> deleted_;  // segments whose rows it deletes
+    std::vector<std::uint64_t> folded_;   // segments whose deaths it writes
     std::uint64_t next_id_ = 1;
-    std::vector<std::uint64_t> empty_;               // segments without living bodies, to be deleted
-    std::unordered_set<std::uint64_t> sparse_;       // candidates for compaction
-    std::deque<std::uint64_t> by_arrival_;           // when options_.expires
+    std::vector<std::uint64_t> empty_;          // segments without living bodies, to be deleted
+    std::unordered_set<std::uint64_t> sparse_;  // candidates for compaction
+    std::deque<std::uint64_t> by_arrival_;      // when options_.expires
 };
 
 }  // namespace nexus::store

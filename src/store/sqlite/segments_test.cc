@@ -11,7 +11,9 @@ using namespace nexus::store;
 
 namespace {
 
-TaskId id(std::uint64_t n) { return {1, n}; }
+TaskId id(std::uint64_t n) {
+    return {1, n};
+}
 
 // Segments over a database in memory, one transaction at a time.
 struct Rig {
@@ -86,7 +88,8 @@ TEST_CASE("one old task per segment does not pin the others' bytes") {
     constexpr std::uint64_t kSegments = 400, kBodies = 100;
     for (std::uint64_t s = 0; s < kSegments; ++s) {
         rig.put(s * kBodies + 1, (s + 1) * kBodies + 1, 1'000);
-        for (std::uint64_t n = s * kBodies + 2; n <= (s + 1) * kBodies; ++n) REQUIRE((s == 0 || rig.segments.drop(id(n - kBodies))));
+        for (std::uint64_t n = s * kBodies + 2; n <= (s + 1) * kBodies; ++n)
+            REQUIRE((s == 0 || rig.segments.drop(id(n - kBodies))));
         REQUIRE(rig.segments.compact());
         rig.end();
     }

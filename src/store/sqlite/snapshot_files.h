@@ -1,6 +1,7 @@
 #pragma once
-// Snapshots as files "snapshot-<sequence>.nxs" beside the database: a snapshot may be hundreds of megabytes, and writing
-// it through the database would hold up the journal. A file appears whole (written aside, synced, renamed) or not at all.
+// Snapshots as files "snapshot-<sequence>.nxs" beside the database: a snapshot may be hundreds of megabytes, and
+// writing it through the database would hold up the journal. A file appears whole (written aside, synced, renamed) or
+// not at all.
 
 #include <optional>
 #include <string>

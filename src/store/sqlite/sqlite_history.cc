@@ -49,7 +49,8 @@ Result<void> SqliteHistory::open_writer() {
     if (!db) return std::unexpected(std::move(db).error());
     writer_ = *std::move(db);
     if (auto ok = writer_.run("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=67108864;"
-                              "PRAGMA cache_size=-16000"); !ok)
+                              "PRAGMA cache_size=-16000");
+        !ok)
         return ok;
     const auto application = writer_.integer("PRAGMA application_id");
     if (!application) return std::unexpected(application.error());
@@ -66,7 +67,8 @@ Result<void> SqliteHistory::open_writer() {
             return ok;
         }
     } else if (*application != kHistoryApplicationId) {
-        return fail(Fault::invalid, "this database is not a history (application id " + std::to_string(*application) + ")");
+        return fail(Fault::invalid,
+                    "this database is not a history (application id " + std::to_string(*application) + ")");
     } else if (*version > kHistorySchemaVersion) {
         return fail(Fault::unsupported, "schema version " + std::to_string(*version) + ", this release knows up to " +
                                             std::to_string(kHistorySchemaVersion));
@@ -78,12 +80,14 @@ Result<void> SqliteHistory::open_writer() {
         {&replace_task_, std::string("INSERT OR REPLACE") + kTaskValues},
         {&insert_attempt_, "INSERT OR REPLACE INTO attempt VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
         {&insert_decision_, "INSERT OR REPLACE INTO decision VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"},
-        {&insert_audit_, "INSERT OR IGNORE INTO audit(at_us, author, action, reason, before, after, hash)"
-                         " VALUES(?, ?, ?, ?, ?, ?, nullif(?, ''))"},
-        {&add_rollup_, "INSERT INTO rollup VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(minute, type) DO UPDATE SET"
-                       " finished = finished + excluded.finished, succeeded = succeeded + excluded.succeeded,"
-                       " within_25 = within_25 + excluded.within_25, within_p90 = within_p90 + excluded.within_p90,"
-                       " run_us = run_us + excluded.run_us, wait_us = wait_us + excluded.wait_us"},
+        {&insert_audit_,
+         "INSERT OR IGNORE INTO audit(at_us, author, action, reason, before, after, hash)"
+         " VALUES(?, ?, ?, ?, ?, ?, nullif(?, ''))"},
+        {&add_rollup_,
+         "INSERT INTO rollup VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(minute, type) DO UPDATE SET"
+         " finished = finished + excluded.finished, succeeded = succeeded + excluded.succeeded,"
+         " within_25 = within_25 + excluded.within_25, within_p90 = within_p90 + excluded.within_p90,"
+         " run_us = run_us + excluded.run_us, wait_us = wait_us + excluded.wait_us"},
         {&insert_name_, "INSERT OR IGNORE INTO name(text) VALUES(?)"},
         {&select_name_, "SELECT id FROM name WHERE text = ?"},
     };
@@ -140,7 +144,8 @@ Result<void> SqliteHistory::write_rows(const HistoryBatch& batch) {
         const auto type = name_id(key.second);
         if (!type) return std::unexpected(type.error());
         if (auto ok = add_rollup_.run(key.first, *type, sum.finished, sum.succeeded, sum.within_25, sum.within_p90,
-                                      sum.run_sum, sum.wait_sum); !ok)
+                                      sum.run_sum, sum.wait_sum);
+            !ok)
             return ok;
     }
     for (const AttemptRow& row : batch.attempts) {
@@ -152,7 +157,8 @@ Result<void> SqliteHistory::write_rows(const HistoryBatch& batch) {
         if (auto ok = insert_attempt_.run(std::string_view(task), row.number, std::string_view(attempt), *type, *tenant,
                                           *worker, row.outcome, row.assigned, row.started, row.ended, row.run,
                                           row.predicted_p50, row.predicted_p90, *source, row.payload_bytes,
-                                          row.peak_memory_bytes, Text{row.error}); !ok)
+                                          row.peak_memory_bytes, Text{row.error});
+            !ok)
             return ok;
     }
     for (const DecisionRow& row : batch.decisions) {
@@ -161,12 +167,14 @@ Result<void> SqliteHistory::write_rows(const HistoryBatch& batch) {
             if (!*id) return std::unexpected(id->error());
         const IdBytes task = id_bytes(row.task);
         if (auto ok = insert_decision_.run(row.number, std::string_view(task), row.at, *type, *worker, *policy,
-                                           row.fallback, row.predicted, Text{row.record}); !ok)
+                                           row.fallback, row.predicted, Text{row.record});
+            !ok)
             return ok;
     }
     for (const AuditRow& row : batch.audit)
         if (auto ok = insert_audit_.run(row.at, Text{row.author}, Text{row.action}, Text{row.reason}, Text{row.before},
-                                        Text{row.after}, Text{row.hash}); !ok)
+                                        Text{row.after}, Text{row.hash});
+            !ok)
             return ok;
     return {};
 }
@@ -193,8 +201,9 @@ Result<bool> SqliteHistory::write_task(const TaskRow& row) {
 
 Result<std::uint64_t> SqliteHistory::used_bytes() {
     const std::lock_guard lock(writer_mutex_);
-    const auto pages = writer_.integer("SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM"
-                                       " pragma_freelist_count)");
+    const auto pages = writer_.integer(
+        "SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM"
+        " pragma_freelist_count)");
     const auto page_bytes = writer_.integer("PRAGMA page_size");
     if (!pages) return std::unexpected(pages.error());
     if (!page_bytes) return std::unexpected(page_bytes.error());
@@ -218,12 +227,13 @@ Result<void> SqliteHistory::expire(WallTime oldest, std::uint64_t bytes_max) {
     return {};
 }
 
-// Runs the statements in one transaction, each with ?1 = `bound`, ?2 = `rows_max`, ?3 = the smallest task id of the time
-// `bound`; answers how many rows went.
+// Runs the statements in one transaction, each with ?1 = `bound`, ?2 = `rows_max`, ?3 = the smallest task id of the
+// time `bound`; answers how many rows went.
 Result<std::int64_t> SqliteHistory::drop_rows(std::span<const char* const> statements, std::int64_t bound,
                                               std::int64_t rows_max) {
     const std::lock_guard lock(writer_mutex_);
-    const IdBytes id_floor = id_bytes(TaskId{.hi = static_cast<std::uint64_t>(std::max<std::int64_t>(bound, 0) / 1000) << 16});
+    const IdBytes id_floor =
+        id_bytes(TaskId{.hi = static_cast<std::uint64_t>(std::max<std::int64_t>(bound, 0) / 1000) << 16});
     std::int64_t dropped = 0;
     auto ok = in_transaction([&]() -> Result<void> {
         for (const char* sql : statements) {

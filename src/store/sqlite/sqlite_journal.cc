@@ -255,7 +255,9 @@ Result<std::string> SqliteJournal::result(TaskId task) {
     return stored(results_, select_result_, task, "result");
 }
 
-bool SqliteJournal::has_body(TaskId task) { return bodies_.find(task).has_value(); }
+bool SqliteJournal::has_body(TaskId task) {
+    return bodies_.find(task).has_value();
+}
 
 Result<std::string> SqliteJournal::stored(Segments& segments, Statement& select, TaskId task, const char* what) {
     for (;;) {

@@ -2,13 +2,16 @@
 // The embedded journal: journal.db (SQLite, WAL) in a private directory, snapshots as files beside it. Formats, schema
 // and recovery are in docs/journal.md.
 //
-//   One writer   one connection does all writes and all checkpoints (SQLite before 3.51.3 can corrupt a database when two
+//   One writer   one connection does all writes and all checkpoints (SQLite before 3.51.3 can corrupt a database when
+//   two
 //                connections write and checkpoint at once); readers never checkpoint
 //   Durability   level disk: synced before append() returns (synchronous=FULL); level process: survives the end of the
 //                process, not of the machine (NORMAL)
-//   Bodies       in segments (sqlite/segments.h): a bounded cache in memory, the rest read when asked for. Drops are part
+//   Bodies       in segments (sqlite/segments.h): a bounded cache in memory, the rest read when asked for. Drops are
+//   part
 //                of their batch, so a crash never brings a dropped body back
-//   Full disk    no_space, nothing stored. Batches without new bodies may use a reserve of disk space, given back to the
+//   Full disk    no_space, nothing stored. Batches without new bodies may use a reserve of disk space, given back to
+//   the
 //                file system when the disk is full and taken again when it is not; until then new bodies are refused
 //   Fail-stop    after any other failed write or sync every method answers unavailable: the process must end (C17)
 
@@ -27,16 +30,16 @@ namespace nexus::store {
 
 struct SqliteJournalOptions {
     std::string directory;
-    Durability level = Durability::disk;             // disk or process
+    Durability level = Durability::disk;  // disk or process
     std::uint64_t body_cache_bytes_max = 64ULL << 20;
     std::uint64_t result_cache_bytes_max = 8ULL << 20;
     Duration result_age_max = hours(24);
-    std::uint64_t result_bytes_max = 1ULL << 30;     // the oldest go first
-    std::uint64_t reserve_bytes = 64ULL << 20;       // 0 = no reserve
-    std::uint64_t checkpoint_bytes = 4ULL << 20;     // of WAL; see bench/store_bench.cc for what it costs
-    bool cut_damage = false;                         // open a damaged journal by cutting it before the damage
-    std::function<WallTime()> now;                   // for the age of results; empty = the system's clock
-    std::string vfs;                                 // empty = the system's
+    std::uint64_t result_bytes_max = 1ULL << 30;  // the oldest go first
+    std::uint64_t reserve_bytes = 64ULL << 20;    // 0 = no reserve
+    std::uint64_t checkpoint_bytes = 4ULL << 20;  // of WAL; see bench/store_bench.cc for what it costs
+    bool cut_damage = false;                      // open a damaged journal by cutting it before the damage
+    std::function<WallTime()> now;                // for the age of results; empty = the system's clock
+    std::string vfs;                              // empty = the system's
 };
 
 // What opening found and did.
@@ -44,16 +47,16 @@ struct OpenReport {
     std::uint64_t batches = 0;
     std::uint64_t bodies = 0;
     std::uint64_t results = 0;
-    Sequence last;                   // of the journal; 0 = empty
-    std::uint64_t batches_cut = 0;   // torn or damaged, moved to the table `cut`
+    Sequence last;                  // of the journal; 0 = empty
+    std::uint64_t batches_cut = 0;  // torn or damaged, moved to the table `cut`
     Sequence cut_from;
     std::string cut_reason;
 };
 
 class SqliteJournal final : public JournalStore {
 public:
-    // Faults: conflict (another process holds it: names the pid), unsupported (newer format), corrupt (damage before the
-    // end, with its place), denied, no_space, unavailable.
+    // Faults: conflict (another process holds it: names the pid), unsupported (newer format), corrupt (damage before
+    // the end, with its place), denied, no_space, unavailable.
     static Result<std::unique_ptr<SqliteJournal>> open(SqliteJournalOptions options);
     ~SqliteJournal() override;
 
@@ -107,18 +110,18 @@ private:
     Database writer_;
     Statement begin_, commit_, insert_batch_, delete_batches_, put_trimmed_;
     SpaceReserve reserve_;
-    std::uint64_t next_ = 0;     // the sequence the next batch must start with; 0 = any
-    int wal_frames_ = 0;         // in the WAL since it started again
-    int checkpointed_frames_ = 0;  // of these, copied to the database
-    bool trim_left_ = false;     // trimmed batches are still stored
-    std::vector<std::string> drops_;        // scratch: the drops of each batch as stored
-    std::vector<BodyView> body_views_;      // scratch
+    std::uint64_t next_ = 0;            // the sequence the next batch must start with; 0 = any
+    int wal_frames_ = 0;                // in the WAL since it started again
+    int checkpointed_frames_ = 0;       // of these, copied to the database
+    bool trim_left_ = false;            // trimmed batches are still stored
+    std::vector<std::string> drops_;    // scratch: the drops of each batch as stored
+    std::vector<BodyView> body_views_;  // scratch
 
     std::mutex reader_mutex_;  // guards the reader connection
     Database reader_;
     Statement select_body_, select_result_;
 
-    std::mutex snapshot_mutex_;  // one snapshot is written or read at a time
+    std::mutex snapshot_mutex_;               // one snapshot is written or read at a time
     std::atomic<std::uint64_t> trimmed_ = 0;  // batches up to here are dropped
     std::atomic<bool> failed_ = false;
     std::atomic<bool> disk_full_ = false;

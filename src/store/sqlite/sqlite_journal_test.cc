@@ -65,7 +65,8 @@ std::size_t batches_in(JournalStore& store) {
     return n;
 }
 
-constexpr const char* kFlip = "UPDATE batch SET bytes = CAST(substr(bytes, 1, 40) || x'7e' || substr(bytes, 42) AS BLOB)";
+constexpr const char* kFlip =
+    "UPDATE batch SET bytes = CAST(substr(bytes, 1, 40) || x'7e' || substr(bytes, 42) AS BLOB)";
 
 }  // namespace
 
@@ -106,10 +107,13 @@ TEST_CASE("damage in the middle is refused with its place, and cut only when ask
     } rows[] = {
         {"a changed byte", "", "at sequence 9: batch has a wrong checksum at byte"},
         {"a missing batch", "DELETE FROM batch WHERE first = 9", "at sequence 11: the batch does not follow"},
-        {"a batch in another's place", "UPDATE batch SET bytes = (SELECT bytes FROM batch WHERE first = 7) WHERE first = 9",
+        {"a batch in another's place",
+         "UPDATE batch SET bytes = (SELECT bytes FROM batch WHERE first = 7) WHERE first = 9",
          "at sequence 9: the batch names another sequence"},
-        {"an emptied batch", "UPDATE batch SET bytes = x'' WHERE first = 9", "at sequence 9: batch is cut off at byte 0"},
-        {"a changed list of drops", "UPDATE batch SET drops = zeroblob(20) WHERE first = 9", "at sequence 9: the list of dropped"},
+        {"an emptied batch", "UPDATE batch SET bytes = x'' WHERE first = 9",
+         "at sequence 9: batch is cut off at byte 0"},
+        {"a changed list of drops", "UPDATE batch SET drops = zeroblob(20) WHERE first = 9",
+         "at sequence 9: the list of dropped"},
     };
     for (const auto& row : rows) {
         CAPTURE(row.name);
@@ -132,7 +136,9 @@ TEST_CASE("damage in the middle is refused with its place, and cut only when ask
 
 TEST_CASE("what a newer release wrote is refused and never cut") {
     const Damaged rig;
-    SUBCASE("a newer schema") { rig.change("PRAGMA user_version = 2"); }
+    SUBCASE("a newer schema") {
+        rig.change("PRAGMA user_version = 2");
+    }
     SUBCASE("a newer batch format") {
         // The next version with a checksum that fits: only its writer could have made it.
         journal::BatchWriter writer({19}, 0, 1);
@@ -140,7 +146,8 @@ TEST_CASE("what a newer release wrote is refused and never cut") {
         std::string bytes = writer.finish(0);
         bytes[4] = static_cast<char>(journal::kFormatVersion + 1);
         const std::uint32_t crc = crc32c(std::string_view(bytes).substr(0, bytes.size() - 4));
-        for (int i = 0; i < 4; ++i) bytes[bytes.size() - 4 + static_cast<std::size_t>(i)] = static_cast<char>(crc >> (8 * i));
+        for (int i = 0; i < 4; ++i)
+            bytes[bytes.size() - 4 + static_cast<std::size_t>(i)] = static_cast<char>(crc >> (8 * i));
         auto db = Database::open(rig.directory + "/journal.db", Access::write);
         REQUIRE(db);
         REQUIRE(db->prepare("UPDATE batch SET bytes = ? WHERE first = 19")->run(bytes));

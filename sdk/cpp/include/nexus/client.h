@@ -11,8 +11,8 @@
 //              exponential backoff and full jitter until Options::call_timeout. Definite refusals are returned at once,
 //              except a full server (`exhausted`), which is tried again after the time the server asked for
 //   Once       submit always sends an idempotency key, kept over its retries: a lost answer cannot make a second task
-//   Threads    all calls may be made from any thread at the same time. Calls block; callbacks run on the caller's thread
-//   Includes   no gRPC and no protobuf header
+//   Threads    all calls may be made from any thread at the same time. Calls block; callbacks run on the caller's
+//   thread Includes   no gRPC and no protobuf header
 
 #include <chrono>
 #include <cstdint>
@@ -47,14 +47,14 @@ std::string_view name_of(FailureKind kind);
 
 struct Failure {
     FailureKind kind = FailureKind::unknown;
-    std::string reason{};           // the server's stable word for it, e.g. "queue_full"; may be empty
-    std::string message{};          // a sentence for people
+    std::string reason{};   // the server's stable word for it, e.g. "queue_full"; may be empty
+    std::string message{};  // a sentence for people
     std::optional<Micros> retry_after{};
     std::string idempotency_key{};  // of a failed submit: the key that was sent
 
     // True when the same call may succeed later without any change.
     bool retryable() const { return kind == FailureKind::unknown || kind == FailureKind::exhausted; }
-    std::string text() const;     // "exhausted (queue_full): ..."
+    std::string text() const;  // "exhausted (queue_full): ..."
 };
 
 template <class T>
@@ -76,31 +76,31 @@ struct RetryRules {
 // What to run. Only `type` is required; every other field has a sensible zero.
 struct Task {
     std::string type{};
-    std::string payload{};  // opaque bytes, at most 256 KiB
-    std::string tenant{};   // empty = "default"
-    std::string queue{};    // empty = "default"
+    std::string payload{};                    // opaque bytes, at most 256 KiB
+    std::string tenant{};                     // empty = "default"
+    std::string queue{};                      // empty = "default"
     std::optional<std::uint32_t> priority{};  // 0 (lowest) .. 9; unset = 5
-    Calendar run_at{};                      // not before
-    Calendar deadline{};                    // not started after
-    Micros timeout{0};                      // of one attempt; 0 = none
-    Micros ttl{0};                          // expires when not finished by then; 0 = the server's default (7 days)
+    Calendar run_at{};                        // not before
+    Calendar deadline{};                      // not started after
+    Micros timeout{0};                        // of one attempt; 0 = none
+    Micros ttl{0};                            // expires when not finished by then; 0 = the server's default (7 days)
     RetryRules retry{};
     std::map<std::string, std::string> labels_required{};
     std::map<std::string, std::string> labels_preferred{};
     std::map<std::string, std::string> labels_forbidden{};
-    std::string worker{};                     // pinned to the worker of this name
+    std::string worker{};  // pinned to the worker of this name
     ResourceRequest resources = ResourceRequest();
-    std::vector<std::string> after{};         // ids of tasks that must succeed first
+    std::vector<std::string> after{};  // ids of tasks that must succeed first
     std::string concurrency_key{};
     std::uint32_t concurrency_max = 0;
     std::string ordering_key{};
     std::string rate_key{};
     double rate_per_s = 0;
-    std::string idempotency_key{};            // empty = a random one is made
-    Micros duration_hint{0};                // your own guess of the run time
-    std::map<std::string, double> features{}; // numbers a model may learn from, e.g. pixels; at most 16
-    bool idempotent = false;                // safe to run twice: may be speculated
-    bool exclusive = false;                 // two runs must never overlap
+    std::string idempotency_key{};             // empty = a random one is made
+    Micros duration_hint{0};                   // your own guess of the run time
+    std::map<std::string, double> features{};  // numbers a model may learn from, e.g. pixels; at most 16
+    bool idempotent = false;                   // safe to run twice: may be speculated
+    bool exclusive = false;                    // two runs must never overlap
     bool preemptible = false;
     std::string traceparent{};
     std::string tracestate{};
@@ -113,7 +113,7 @@ struct Prediction {
     Micros p90{0};
     Micros mean{0};
     double confidence = 0;  // 0..1
-    std::string source{};     // what made it
+    std::string source{};   // what made it
 };
 
 // The predicted start and end. Zero values mean unknown.
@@ -129,7 +129,17 @@ struct Submitted {
     std::string durability{};  // process | disk | replicated(k)
 };
 
-enum class TaskState : std::uint8_t { unspecified, waiting, assigned, running, succeeded, dead, cancelled, expired, paused };
+enum class TaskState : std::uint8_t {
+    unspecified,
+    waiting,
+    assigned,
+    running,
+    succeeded,
+    dead,
+    cancelled,
+    expired,
+    paused
+};
 std::string_view name_of(TaskState state);
 constexpr bool is_finished(TaskState state) {
     return state >= TaskState::succeeded && state != TaskState::paused;
@@ -152,7 +162,7 @@ struct AttemptView {
 
 // Why a waiting task waits.
 struct WaitingView {
-    std::string reason{};   // not_before, dependency, capacity, no_eligible_worker, ...; empty when it does not wait
+    std::string reason{};  // not_before, dependency, capacity, no_eligible_worker, ...; empty when it does not wait
     std::string culprit{};
     std::string remedy{};
     Calendar since{}, until{};
@@ -181,12 +191,12 @@ struct TaskView {
 struct TaskQuery {
     std::vector<TaskState> states{};  // empty = all
     std::string type{}, tenant{}, queue{}, worker{};
-    std::uint32_t page_size = 0;    // 1..1000; 0 = 100
-    std::string page_token{};         // empty = first page
+    std::uint32_t page_size = 0;  // 1..1000; 0 = 100
+    std::string page_token{};     // empty = first page
 };
 struct TaskPage {
     std::vector<TaskView> tasks{};
-    std::string next_page_token{};    // empty = last page
+    std::string next_page_token{};  // empty = last page
 };
 
 // Which tasks to watch: the ids, or (no ids) all of a type and tenant.
@@ -196,8 +206,8 @@ struct WatchQuery {
 };
 
 struct TlsFiles {
-    std::string ca{};            // PEM of the authority that signed the server
-    std::string certificate{};   // PEM of ours, for mutual TLS; may be empty
+    std::string ca{};           // PEM of the authority that signed the server
+    std::string certificate{};  // PEM of ours, for mutual TLS; may be empty
     std::string key{};
 };
 
@@ -205,13 +215,13 @@ struct ClientOptions {
     Micros call_timeout = std::chrono::seconds(10);  // of one call with all its retries
     Micros retry_first = std::chrono::milliseconds(50);
     Micros retry_max = std::chrono::seconds(2);
-    std::optional<TlsFiles> tls{};     // unset = plain text, for a server on this machine
-    std::string token{};               // sent as "authorization: Bearer ..." when not empty
+    std::optional<TlsFiles> tls{};  // unset = plain text, for a server on this machine
+    std::string token{};            // sent as "authorization: Bearer ..." when not empty
 };
 
 struct BulkOptions {
-    std::size_t batch = 500;         // tasks in one message, 1..1000; a batch is stored whole or not at all
-    std::size_t in_flight = 4;       // batches sent and not yet answered
+    std::size_t batch = 500;                   // tasks in one message, 1..1000; a batch is stored whole or not at all
+    std::size_t in_flight = 4;                 // batches sent and not yet answered
     Micros timeout = std::chrono::minutes(1);  // without any progress
     // Called after each answered batch with the number of tasks answered so far.
     std::function<void(std::size_t answered)> progress{};

@@ -14,7 +14,8 @@
 //                sends results again until the server acknowledged them
 //   Self-fence   without an acknowledged heartbeat for lease - 1 s the worker starts and reports nothing, and cancels
 //                `exclusive` attempts, since the server may give them away when the lease ends
-//   Threads      handlers run on `slots` threads of the worker's own, several at once; an exception that leaves a handler
+//   Threads      handlers run on `slots` threads of the worker's own, several at once; an exception that leaves a
+//   handler
 //                is a failure of the task. A handler that ignores cancellation keeps its slot until it returns
 //   Includes     no gRPC and no protobuf header
 
@@ -78,9 +79,9 @@ enum class CancelReason : std::uint8_t {
     cancelled,   // by the user
     superseded,  // another attempt is current; whatever this one returns is dropped
     timed_out,
-    preempted,   // a more important task needs the slot; this one will run again
-    fenced,      // `exclusive`, and contact to the server was lost for too long
-    stopping,    // the worker ends
+    preempted,  // a more important task needs the slot; this one will run again
+    fenced,     // `exclusive`, and contact to the server was lost for too long
+    stopping,   // the worker ends
 };
 std::string_view name_of(CancelReason reason);
 
@@ -101,11 +102,11 @@ public:
     const std::string& type() const;
     const std::string& tenant() const;
     const std::string& queue() const;
-    std::uint32_t attempt() const;        // 1, 2, ...
-    std::uint64_t fence() const;          // grows with each attempt of the task, unique in the cluster
-    Micros timeout() const;               // of this attempt; 0 = none
+    std::uint32_t attempt() const;           // 1, 2, ...
+    std::uint64_t fence() const;             // grows with each attempt of the task, unique in the cluster
+    Micros timeout() const;                  // of this attempt; 0 = none
     std::optional<Steady> deadline() const;  // when the timeout will cancel it
-    Micros predicted() const;             // run time predicted at dispatch; 0 = unknown
+    Micros predicted() const;                // run time predicted at dispatch; 0 = unknown
     const std::map<std::string, std::string>& metadata() const;
     std::string_view metadata(std::string_view key) const;  // empty when absent
     const std::string& traceparent() const;
@@ -117,13 +118,13 @@ public:
     CancelReason cancel_reason() const;
     // True as soon as the attempt is cancelled, false after `timeout`.
     bool wait_cancelled(Micros timeout) const;
-    // `callback` runs once, on another thread, when the attempt is cancelled; at once, here, when it already is. It must
-    // not block. It never runs after the handler returned.
+    // `callback` runs once, on another thread, when the attempt is cancelled; at once, here, when it already is. It
+    // must not block. It never runs after the handler returned.
     void on_cancel(std::function<void(CancelReason)> callback);
 
-    // Says how this attempt stands still (true) and goes on (false), for workers with `can_pause`. `callback` runs on another
-    // thread, must not block, and tells whether it did. It never runs after the handler returned. Without it the attempt
-    // cannot be paused. A paused attempt that is cancelled is first told to go on.
+    // Says how this attempt stands still (true) and goes on (false), for workers with `can_pause`. `callback` runs on
+    // another thread, must not block, and tells whether it did. It never runs after the handler returned. Without it
+    // the attempt cannot be paused. A paused attempt that is cancelled is first told to go on.
     void on_pause(std::function<bool(bool pause)> callback);
 
     // Tells how far it is (0..1) and a few words. Cheap: the latest is sent a few times a second.
@@ -136,19 +137,19 @@ private:
 using Handler = std::function<Outcome(Context&)>;
 
 struct WorkerOptions {
-    std::string name{};              // stable over restarts, unique in the cluster; empty = <hostname>-<pid>
-    std::string target{};            // host:port of the server
-    std::uint32_t slots = 1;       // attempts at once, 1..4096
+    std::string name{};       // stable over restarts, unique in the cluster; empty = <hostname>-<pid>
+    std::string target{};     // host:port of the server
+    std::uint32_t slots = 1;  // attempts at once, 1..4096
     // The server may pause attempts, at most four, and give their slots to shorter tasks (scheduler.pause). Say so only
     // when the tasks do not mind, and their handlers call Context::on_pause().
     bool can_pause = false;
     std::map<std::string, std::string> labels{};
-    std::optional<ResourceRequest> resources{};  // offered; unset = unlimited. A zero dimension = unlimited
-    Micros drain_limit = std::chrono::seconds(30);   // after stop(): how long running attempts may go on
-    Micros cancel_grace = std::chrono::seconds(5);   // from a cancel to being forgotten, when the server names none
+    std::optional<ResourceRequest> resources{};     // offered; unset = unlimited. A zero dimension = unlimited
+    Micros drain_limit = std::chrono::seconds(30);  // after stop(): how long running attempts may go on
+    Micros cancel_grace = std::chrono::seconds(5);  // from a cancel to being forgotten, when the server names none
     Micros reconnect_first = std::chrono::milliseconds(200);
     Micros reconnect_max = std::chrono::seconds(1);
-    std::string version{};           // of your program, shown to operators
+    std::string version{};  // of your program, shown to operators
     std::optional<TlsFiles> tls{};
     std::string token{};
     // Told of connections, losses and drains, one line each. Unset = silent. Called on the worker's own thread.
@@ -167,11 +168,11 @@ public:
     // For every type without a handler of its own. The worker is then offered tasks of any type.
     void handle_any(Handler handler);
 
-    // Blocks until the worker has stopped. Returns the exit code for main: 0 = drained, nothing lost; 1 = the drain limit
-    // passed and attempts were cut; 2 = the server refused this worker for good (run() printed why to `log`).
+    // Blocks until the worker has stopped. Returns the exit code for main: 0 = drained, nothing lost; 1 = the drain
+    // limit passed and attempts were cut; 2 = the server refused this worker for good (run() printed why to `log`).
     int run();
-    // Begins the drain: take nothing more, finish what runs, report, say goodbye. A second call cancels what still runs.
-    // May be called from any thread, at any time, any number of times; not from a signal handler.
+    // Begins the drain: take nothing more, finish what runs, report, say goodbye. A second call cancels what still
+    // runs. May be called from any thread, at any time, any number of times; not from a signal handler.
     void stop();
     // SIGTERM and SIGINT call stop(). At most one Worker of a process.
     void stop_on_signals();
