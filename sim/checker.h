@@ -71,6 +71,10 @@ public:
     // The engine recovered to this state: what is durable, no more and no less [S1, S31].
     void recovered(const core::Scheduler& core, Sequence last);
 
+    // ---- the server. For so long, in engine time, it does nothing; a later start of it knows nothing of that.
+    void server_stands(Instant from, Instant until);
+    void server_started() { stood_.clear(); }
+
     // ---- workers. A run is physical: from the handler's start to its end.
     void run_started(TaskId task, AttemptId attempt, std::uint64_t fence, std::uint64_t process);
     void run_ended(AttemptId attempt);
@@ -154,6 +158,7 @@ private:
     void check_capacity(WorkerNo worker);
     void check_lease(const TaskFact& fact, const Attempt& attempt);
     void set_leases(const core::Event& event);
+    Instant acts_on(Instant due) const;
     // Under which live tasks are found that share a key with one.
     static std::vector<std::string> keys_of(const core::TaskSpec& spec);
     static std::array<std::string, 3> limited_by(const core::TaskSpec& spec);
@@ -184,8 +189,9 @@ private:
     std::vector<std::pair<TaskId, AttemptId>> attempt_log_;
     std::map<AttemptId, Run> runs_;
     std::set<std::uint64_t> paused_;
-    std::set<AttemptId> still_;                 // attempts that stand paused
-    std::map<AttemptId, std::uint32_t> turns_;  // of their last orders
+    std::vector<std::pair<Instant, Instant>> stood_;  // the server's standstills, in order, apart
+    std::set<AttemptId> still_;                       // attempts that stand paused
+    std::map<AttemptId, std::uint32_t> turns_;        // of their last orders
     Seen seen_;
 
     std::string fair_tenant_;

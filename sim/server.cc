@@ -53,6 +53,7 @@ void Server::start() {
     const Duration away{std::max<std::int64_t>(0, wall().us - last.us)};
     base_ = fresh ? Instant{1'000'000} : engine_->last_instant() + away;
     base_sim_ = timeline_.now();
+    checker_.server_started();
     engine_->find_bodiless(journal_);
     engine_->start(now());
     take_batches();
@@ -106,6 +107,7 @@ void Server::call(Call call) {
 void Server::pause(Duration length) {
     if (!up()) return;
     paused_until_ = std::max(paused_until_, timeline_.now() + length);
+    checker_.server_stands(now().at, now().at + length);
     checker_.saw("server paused");
 }
 

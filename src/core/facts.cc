@@ -18,7 +18,7 @@ void Scheduler::State::on(const EngineStarted& fact) {
         const std::vector<Index> held = worker.runs;
         end_session(w);
         for (const Index r : held) {
-            if (runs[r].task == kNone) continue;
+            if (runs[r].task == kNone || runs[r].orphan) continue;
             const bool exclusive = classes[runs[r].cls].spec.exclusive;
             orphan(r, now + std::max(config.reconnect_grace, exclusive ? config.lease : Duration{}));
         }
