@@ -68,8 +68,9 @@ std::string World::open_breakers() const {
     for (std::uint32_t w = 0; w < core.worker_count(); ++w) {
         const core::WorkerView worker = core.worker(WorkerNo{w});
         if (worker.breaker != 0)
-            text += ", the breaker of " + std::string(worker.name) + " (" + std::to_string(worker.slots) +
-                    " slots) is open";
+            text += ", the breaker of " + std::string(worker.name) + " (" + std::to_string(worker.running) + " of " +
+                    std::to_string(worker.slots) + " slots busy, speed " + std::to_string(worker.speed_ppm) +
+                    " ppm) is " + (worker.breaker == 1 ? "open: " : "on probation: ") + worker.breaker_reason;
     }
     return text;
 }
@@ -97,7 +98,7 @@ void World::close_breakers() {
     const Instant limit = timeline_.now() + kClosedWithin;
     for (std::string open = first_open(); !open.empty(); open = first_open()) {
         demand(timeline_.now() < limit, "L6",
-               "the breaker of " + open + " does not close, though nothing fails any more");
+               "the breaker of " + open + " does not close, though nothing fails any more" + open_breakers());
         for (std::uint64_t n = 0; n < 2 * calm_slots(); ++n) submit_calm("calm-short", kShort);
         pass(kProbeEvery);
     }

@@ -438,6 +438,16 @@ void Machine::end_handler(const std::string& attempt, std::uint64_t number, cons
     pump();
 }
 
+// A liar takes back what it said of its slots: a quiet time in which a worker claims a hundred of them knows no
+// overload.
+void Machine::heal() {
+    healed_ = true;
+    if (!shape_.liar || !stream_) return;
+    engine::WorkerReport truth;
+    truth.capacity = engine::WorkerReport::Capacity{.slots = shape_.slots, .offered = shape_.offered};
+    claim(std::move(truth));
+}
+
 // What hung goes on when the world heals: the liveness phase wants healthy workers.
 void Machine::heal_if_hung() {
     if (!state_) return;
@@ -448,6 +458,14 @@ void Machine::heal_if_hung() {
         later(seconds(rng_.between(1, 3)), [this, attempt = attempt, number = number] {
             end_handler(attempt, number, Outcome::success("done"), net_.timeline().now());
         });
+}
+
+// Says something that the worker's rules know nothing of.
+void Machine::claim(engine::WorkerReport claimed) {
+    stream_->to_server->send([this, stream = stream_, claimed = std::move(claimed)]() mutable {
+        if (server_.up() && server_.process() == stream->server_process && !stream->dead)
+            report(stream, std::move(claimed));
+    });
 }
 
 void Machine::lie() {
@@ -488,10 +506,7 @@ void Machine::lie() {
     } else {
         report.capacity = engine::WorkerReport::Capacity{.slots = shape_.slots, .offered = shape_.offered};
     }
-    stream_->to_server->send([this, stream = stream_, report = std::move(report)]() mutable {
-        if (server_.up() && server_.process() == stream->server_process && !stream->dead)
-            this->report(stream, std::move(report));
-    });
+    claim(std::move(report));
 }
 
 }  // namespace nexus::sim

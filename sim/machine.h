@@ -41,13 +41,13 @@ public:
     void freeze();                // stands still for ever
     void ask_stop();              // drains, says goodbye, and starts again later
     void stall(Duration length);  // one direction of its stream
-    void heal() { healed_ = true; }
+    void heal();
     void heal_if_hung();
     bool alive() const { return state_ != nullptr; }
     bool connected() const { return state_ != nullptr && state_->connected(); }
     bool frozen() const { return frozen_; }
-    // It does as it is told and is there.
-    bool usual() const { return connected() && !frozen_ && !shape_.liar && !retired_; }
+    // It does as it is told and is there. Liars are cured with the rest of the world.
+    bool usual() const { return connected() && !frozen_ && !retired_; }
     std::size_t running() const { return handlers_.size(); }
     const MachineShape& shape() const { return shape_; }
 
@@ -81,6 +81,7 @@ private:
     void deliver(const std::shared_ptr<Stream>& stream, engine::WorkerOrders orders);
     void server_lost(const std::shared_ptr<Stream>& stream);
     void report(const std::shared_ptr<Stream>& stream, engine::WorkerReport report);
+    void claim(engine::WorkerReport claimed);
     void start_handler(const std::string& attempt);
     void run_on(const std::string& attempt, std::uint64_t number, const Outcome& outcome, Instant since, Duration run);
     void end_handler(const std::string& attempt, std::uint64_t number, const Outcome& outcome, Instant since);
