@@ -243,6 +243,15 @@ void to_message(const predict::TypeStat& type, v1::TypeStat& out) {
     out.set_override_expires_unix_us(type.forced.expires_wall.us);
 }
 
+void to_message(const std::vector<predict::TypeStat>& types, const predict::Accuracy& accuracy,
+                v1::ListTypesResponse& out) {
+    for (const auto& type : types) to_message(type, *out.add_types());
+    out.set_within_25(accuracy.within_25);
+    out.set_p90_coverage(accuracy.p90_coverage);
+    out.set_trend(accuracy.trend);
+    out.set_eta_p90_coverage(accuracy.eta_p90_coverage);
+}
+
 void to_message(const engine::StatusInfo& status, v1::Status& out) {
     const core::Counters& counters = status.counters;
     out.set_version(status.version);

@@ -9,7 +9,7 @@
 #include <mutex>
 
 #include "base/rng.h"
-#include "bench/channel.h"
+#include "channel.h"  // of the SDK: measured over its own channels
 
 namespace nexus::bench {
 namespace {
@@ -19,7 +19,7 @@ constexpr std::chrono::milliseconds kPutOff{5};
 class Producer {
 public:
     Producer(const std::string& address, const SubmitPlan& plan, Ledger& ledger) : plan_(plan), ledger_(ledger) {
-        stub_ = v1::TaskService::NewStub(open_channel(address));
+        stub_ = v1::TaskService::NewStub(sdk::open_channel(address));
     }
     Result<SubmitOutcome> run();
 

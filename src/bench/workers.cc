@@ -6,7 +6,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "bench/channel.h"
+#include "channel.h"  // of the SDK: measured over its own channels
 
 namespace nexus::bench {
 
@@ -18,7 +18,7 @@ class Workers::Worker final : public grpc::ClientBidiReactor<v1::WorkerMessage, 
 public:
     Worker(const std::string& address, std::uint32_t number, std::uint32_t slots, bool tell_started, Ledger& ledger)
         : tell_started_(tell_started), ledger_(ledger) {
-        stub_ = v1::WorkerService::NewStub(open_channel(address));
+        stub_ = v1::WorkerService::NewStub(sdk::open_channel(address));
         next_.mutable_hello()->set_worker("bench-" + std::to_string(number));
         next_.mutable_hello()->set_slots(slots);
         stub_->async()->Connect(&call_, this);

@@ -1,7 +1,6 @@
 #include "engine/engine.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "base/bytes.h"
@@ -13,13 +12,6 @@ namespace {
 constexpr Duration kSessionCheck = milliseconds(200);
 constexpr Duration kWallJump = seconds(2);  // C11: larger ones are logged and told to the core
 constexpr Duration kStall = seconds(1);     // a turn this late says nothing about workers
-// Waiting tasks whose estimates are looked at again each time: the next ones, and some of all.
-constexpr std::size_t kReviseNext = 64, kReviseRound = 1000;
-constexpr std::size_t kRecallMax = 64;  // bodies: below a millisecond of the committer
-
-bool moved(Duration before, Duration after) {
-    return std::llabs(after.us - before.us) * 10 > std::max<std::int64_t>(before.us, 1);
-}
 
 std::unique_ptr<predict::Model> champion(const EngineOptions& options) {
     if (options.make_champion) return options.make_champion();
@@ -422,7 +414,7 @@ void Engine::on(core::WakeAt& wake) {
     wake_ = wake.at;
 }
 
-// ---------------------------------------------------------------------------------------------------------- learning
+// ---------------------------------------------------------------------------------------------------------- the rest
 
 void Engine::note_submitted(const core::TaskSubmitted& fact) {
     Live& live = live_[fact.task];
@@ -437,245 +429,6 @@ void Engine::note_submitted(const core::TaskSubmitted& fact) {
     if (fact.spec.redrive_of) live.more().redrive_of = fact.spec.redrive_of;
     if (fact.spec.resources != core::Resources{}) live.more().resources = fact.spec.resources;
 }
-
-predict::Features Engine::features_of(const Live& live, std::string_view worker, std::string_view hardware) const {
-    predict::Features features{.type = names_[live.type],
-                               .tenant = names_[live.tenant],
-                               .queue = names_[live.queue],
-                               .worker = worker,
-                               .hardware = hardware,
-                               .payload_bytes = live.payload_bytes};
-    features.hour = static_cast<std::uint8_t>((now_.wall.us / 3'600'000'000) % 24);
-    features.provisional = worker.empty();
-    if (live.rare) {
-        features.hint = live.rare->hint;
-        features.cpu_milli = live.rare->resources.cpu_milli;
-        features.memory_bytes = live.rare->resources.memory_bytes;
-        features.gpu_milli = live.rare->resources.gpu_milli;
-        if (!live.rare->features.empty()) features.numbers = &live.rare->features;
-    }
-    return features;
-}
-
-std::string_view Engine::hardware_of(const core::WorkerView& worker) {
-    if (worker.labels == nullptr) return {};
-    for (const auto& [name, value] : *worker.labels)
-        if (name == "hw") return value;
-    return {};
-}
-
-void Engine::learn(const core::AttemptEnded& ended, const Live& live) {
-    if (ended.started_at == kNever || ended.outcome == core::AttemptOutcome::rejected) return;
-    const core::WorkerView worker = core_.worker(ended.worker);
-    predict::Observation seen{.features = features_of(live, worker.name, hardware_of(worker)),
-                              .run = ended.run.us >= 0 ? ended.run : ended.ran,
-                              .peak_memory_bytes = ended.peak_memory_bytes,
-                              .predicted = live.predicted(),
-                              .at = now_.at};
-    seen.run.us = std::max<std::int64_t>(seen.run.us, 1);
-    seen.features.attempt = ended.number;
-    seen.end = ended.outcome == core::AttemptOutcome::succeeded ? predict::RunEnd::succeeded
-               : ended.outcome == core::AttemptOutcome::failed  ? predict::RunEnd::failed
-                                                                : predict::RunEnd::censored;
-    predictor_.learn(seen);
-    learned_ = true;
-}
-
-// What the predictor learned becomes events, so that a replay needs no model.
-void Engine::publish_learned() {
-    for (const predict::SpeedChange& change : predictor_.take_speed_changes())
-        if (const WorkerNo worker = core_.find_worker(change.worker))
-            apply(core::WorkerSpeedLearned{
-                .worker = worker, .speed_ppm = change.speed_ppm, .deviation_ppm = change.deviation_ppm});
-    for (predict::AffinityChange& change : predictor_.take_affinity_changes())
-        apply(core::AffinityLearned{
-            .type = std::move(change.type), .hardware = std::move(change.hardware), .factor_ppm = change.factor_ppm});
-    const double trust = predictor_.trust();
-    if (std::abs(trust - told_trust_) > 0.02) {
-        told_trust_ = trust;
-        apply(core::TrustLearned{.trust_ppm = static_cast<std::uint32_t>(std::clamp(trust, 0.0, 1.0) * 1e6)});
-    }
-}
-
-// Hints and features are stored with the bodies, in no event. After a start the committer reads them a few at a time,
-// so that neither the start nor the loop waits for the disk.
-void Engine::recall_some() {
-    if (recalling_) return;
-    for (; recall_slot_ < recall_end_ && batch_.recall.size() < kRecallMax; ++recall_slot_)
-        if (const Live* live = live_.find(live_.task_at(recall_slot_)); live != nullptr && live->unread)
-            batch_.recall.push_back(live_.task_at(recall_slot_));
-    recalling_ = !batch_.recall.empty();
-}
-
-void Engine::remember(const std::vector<TaskId>& asked, std::vector<Recalled> found) {
-    recalling_ = false;
-    for (Recalled& one : found)
-        if (Live* live = live_.find(one.task)) {
-            live->more().hint = one.hint;
-            live->more().features = std::move(one.features);
-        }
-    for (const TaskId task : asked)
-        if (Live* live = live_.find(task)) live->unread = false;
-}
-
-// The next tasks are looked at again at once, all others in turn: ETAs and the time to drain rest on every one of them.
-void Engine::revise_waiting() {
-    for (const TaskId id : core_.next_waiting(kReviseNext)) revise(id);
-    for (std::size_t n = std::min(kReviseRound, live_.slots()); n > 0; --n) {
-        if (revised_slot_ >= live_.slots()) revised_slot_ = 0;
-        if (const TaskId id = live_.task_at(revised_slot_++)) revise(id);
-    }
-}
-
-void Engine::revise(TaskId task) {
-    const Live* const live = live_.find(task);
-    const auto view = core_.task(task);
-    // What is told of a task with its body is better known to its old estimate than to a new one without it.
-    if (live == nullptr || live->unread || !view || view->state != core::TaskState::waiting) return;
-    const Estimate estimate = predictor_.estimate(features_of(*live, {}, {}), now_.at);
-    if (estimate.source == EstimateSource::none) return;
-    if (moved(view->estimate.p50, estimate.p50) || moved(view->estimate.mean, estimate.mean))
-        apply(core::EstimateRevised{.task = task, .estimate = estimate});
-}
-
-// A running attempt that passed its P90 is counted at once: waiting for its end would bias the tracker.
-void Engine::check_overdue() {
-    while (!due_.empty() && due_.top().at <= now_.at) {
-        const Due due = due_.top();
-        due_.pop();
-        Live* const found = live_.find(due.task);
-        const auto view = core_.task(due.task);
-        if (found == nullptr || !view || view->attempt != due.attempt || found->overdue) continue;
-        if (const Duration left = found->predicted().p90 - view->ran; left.us > 0) {  // it stood still meanwhile
-            due_.push({now_.at + std::max(left, seconds(1)), due.task, due.attempt});
-            continue;
-        }
-        found->overdue = true;
-        const core::WorkerView worker = core_.worker(view->worker);
-        predictor_.overdue(features_of(*found, worker.name, hardware_of(worker)), found->predicted());
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------------- sessions
-
-void Engine::check_sessions() {
-    std::vector<std::pair<SessionId, Instant>> lost;
-    for (auto& [id, session] : sessions_) {
-        const Duration silent = now_.at - session.last_contact;
-        if (silent >= options_.lost_after) {
-            lost.emplace_back(id, session.last_contact);
-        } else if (silent >= options_.suspect_after && !session.suspect) {
-            session.suspect = true;
-            say(LogLevel::warning, "worker_suspected", "worker " + session.name + " is silent: no new work for it");
-            apply(core::WorkerSuspected{.session = id});
-        }
-    }
-    for (const auto& [id, last_contact] : lost) {
-        say(LogLevel::warning, "worker_lost",
-            "worker " + sessions_[id].name + " is lost: its tasks go elsewhere when the lease ends");
-        apply(core::WorkerLost{.session = id, .last_contact = last_contact});
-        WorkerOrders& orders = orders_for(id);
-        orders.reconnect = "silent for too long";
-        orders.close = true;
-        sessions_.erase(id);
-    }
-}
-
-void Engine::connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) {
-    if (auto ok = check_hello(hello); !ok)
-        return reply<SessionId>(std::move(done), std::unexpected(std::move(ok).error()));
-    // The journal position of the joining: unique over restarts.
-    const SessionId id{sequence_ + 1};
-    Session& session = sessions_[id];
-    session.link = std::move(link);
-    session.name = hello.joined.name;
-    session.version = std::move(hello.version);
-    session.hostname = std::move(hello.hostname);
-    session.last_contact = now_.at;
-    session.connected_at = session.last_heard = now_.wall;
-    hello.joined.session = id;
-    say(LogLevel::info, "worker_joined",
-        "worker " + session.name + " joined with " + std::to_string(hello.joined.slots) + " slots");
-    // The welcome is the first thing of a session; tasks assigned by joining follow it in the same message.
-    batch_.replies.push_back([done = std::move(done), id](const Error* failed) mutable {
-        if (failed != nullptr) return done(std::unexpected(*failed));
-        done(id);
-    });
-    apply(std::move(hello.joined));
-}
-
-void Engine::report(SessionId id, WorkerReport report) {
-    const auto found = sessions_.find(id);
-    if (found == sessions_.end()) return;
-    Session& session = found->second;
-    session.last_contact = now_.at;
-    session.last_heard = now_.wall;
-    if (session.suspect) {
-        session.suspect = false;
-        say(LogLevel::info, "worker_recovered", "worker " + session.name + " is heard again");
-        apply(core::WorkerRecovered{.session = id});
-    }
-    if (report.load) {
-        session.cpu_usage = report.load->cpu_usage;
-        session.memory_usage = report.load->memory_usage;
-    }
-    if (report.capacity)
-        apply(core::WorkerCapacityChanged{.session = id,
-                                          .slots = report.capacity->slots,
-                                          .offered = std::move(report.capacity->offered),
-                                          .draining = report.capacity->draining});
-    for (const auto& [task, attempt] : report.started) {
-        apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id});
-        Live* const live = live_.find(task);
-        if (live == nullptr) continue;
-        if (const Estimate predicted = live->predicted(); predicted.source != EstimateSource::none)
-            due_.push({now_.at + predicted.p90, task, attempt});
-        notify(task);
-    }
-    for (core::AttemptPaused& paused : report.paused) {
-        paused.session = id;
-        apply(paused);
-    }
-    for (AttemptProgress& progress : report.progress) {
-        Live* const live = live_.find(progress.task);
-        const auto view = core_.task(progress.task);
-        if (live == nullptr || !view || view->attempt != progress.attempt) continue;
-        Live::Rare& rare = live->more();
-        rare.progress = std::clamp(progress.fraction, 0.0, 1.0);
-        rare.progress_note = std::move(progress.note);
-        notify(progress.task);
-    }
-    for (AttemptReport& finished : report.finished) {
-        current_report_ = &finished;
-        apply(core::AttemptFinished{.task = finished.task,
-                                    .attempt = finished.attempt,
-                                    .session = id,
-                                    .outcome = finished.outcome,
-                                    .retryable = finished.retryable,
-                                    .run = finished.run,
-                                    .result_bytes = finished.result.size(),
-                                    .peak_memory_bytes = finished.peak_memory_bytes});
-        current_report_ = nullptr;
-    }
-    if (report.goodbye) session.goodbye = true;
-}
-
-void Engine::disconnected(SessionId id) {
-    const auto found = sessions_.find(id);
-    if (found == sessions_.end()) return;
-    const bool planned = found->second.goodbye;
-    say(planned ? LogLevel::info : LogLevel::warning, "worker_left",
-        "worker " + found->second.name + (planned ? " said goodbye" : " is gone: its connection closed"));
-    found->second.link.reset();
-    apply(core::WorkerLeft{.session = id, .planned = planned});
-    sessions_.erase(id);
-}
-
-void Engine::tell_workers_to_reconnect(std::string why) {
-    for (auto& [id, session] : sessions_) orders_for(id).reconnect = why;
-}
-
-// ---------------------------------------------------------------------------------------------------------- the rest
 
 void Engine::say(LogLevel level, std::string event, std::string text) const {
     if (options_.log && !replaying_) options_.log(level, std::move(event), std::move(text));

@@ -247,11 +247,7 @@ void list_types(Service& service, Reply reply) {
         service.status(answer<engine::StatusInfo, v1::ListTypesResponse>(
             std::move(reply),
             [types = std::move(*types)](const engine::StatusInfo& status, v1::ListTypesResponse& out) {
-                for (const auto& type : types) api::to_message(type, *out.add_types());
-                out.set_within_25(status.accuracy.within_25);
-                out.set_p90_coverage(status.accuracy.p90_coverage);
-                out.set_trend(status.accuracy.trend);
-                out.set_eta_p90_coverage(status.accuracy.eta_p90_coverage);
+                api::to_message(types, status.accuracy, out);
             }));
     });
 }

@@ -110,13 +110,10 @@ grpc::ServerUnaryReactor* AdminService::ListTypes(grpc::CallbackServerContext* c
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
     context_.engine.types([this, reactor, response](Result<std::vector<predict::TypeStat>> types) {
         if (!types) return reactor->Finish(to_grpc(types.error()));
-        for (const auto& type : *types) api::to_message(type, *response->add_types());
-        context_.engine.status(answer_with<engine::StatusInfo>(reactor, [response](const engine::StatusInfo& status) {
-            response->set_within_25(status.accuracy.within_25);
-            response->set_p90_coverage(status.accuracy.p90_coverage);
-            response->set_trend(status.accuracy.trend);
-            response->set_eta_p90_coverage(status.accuracy.eta_p90_coverage);
-        }));
+        context_.engine.status(answer_with<engine::StatusInfo>(
+            reactor, [response, types = std::move(*types)](const engine::StatusInfo& status) {
+                api::to_message(types, status.accuracy, *response);
+            }));
     });
     return reactor;
 }

@@ -15,19 +15,7 @@ bool read_file(const std::string& path, std::string& into, std::string& failure)
     return false;
 }
 
-}  // namespace
-
-std::shared_ptr<grpc::Channel> open_channel(const std::string& target, const std::optional<TlsFiles>& tls,
-                                            std::string& failure) {
-    std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
-    if (tls) {
-        grpc::SslCredentialsOptions files;
-        if (!read_file(tls->ca, files.pem_root_certs, failure) ||
-            !read_file(tls->certificate, files.pem_cert_chain, failure) ||
-            !read_file(tls->key, files.pem_private_key, failure))
-            return nullptr;
-        credentials = grpc::SslCredentials(files);
-    }
+grpc::ChannelArguments arguments() {
     grpc::ChannelArguments args;
     // A dead peer is noticed 2.5 s after its last byte, also while no call is open. Answered heartbeats put the ping
     // off.
@@ -52,7 +40,27 @@ std::shared_ptr<grpc::Channel> open_channel(const std::string& target, const std
     // One message may carry an assignment with a full payload for each slot.
     args.SetMaxReceiveMessageSize(-1);
     args.SetMaxSendMessageSize(-1);
-    return grpc::CreateCustomChannel(target, credentials, args);
+    return args;
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> open_channel(const std::string& target, const std::optional<TlsFiles>& tls,
+                                            std::string& failure) {
+    std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
+    if (tls) {
+        grpc::SslCredentialsOptions files;
+        if (!read_file(tls->ca, files.pem_root_certs, failure) ||
+            !read_file(tls->certificate, files.pem_cert_chain, failure) ||
+            !read_file(tls->key, files.pem_private_key, failure))
+            return nullptr;
+        credentials = grpc::SslCredentials(files);
+    }
+    return grpc::CreateCustomChannel(target, credentials, arguments());
+}
+
+std::shared_ptr<grpc::Channel> open_channel(const std::string& target) {
+    return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments());
 }
 
 void authorize(grpc::ClientContext& context, const std::string& token) {

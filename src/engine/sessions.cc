@@ -1,0 +1,128 @@
+// Sessions of workers: their hello, reports, silence and end.
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/body.h"
+#include "engine/engine.h"
+
+namespace nexus::engine {
+
+void Engine::check_sessions() {
+    std::vector<std::pair<SessionId, Instant>> lost;
+    for (auto& [id, session] : sessions_) {
+        const Duration silent = now_.at - session.last_contact;
+        if (silent >= options_.lost_after) {
+            lost.emplace_back(id, session.last_contact);
+        } else if (silent >= options_.suspect_after && !session.suspect) {
+            session.suspect = true;
+            say(LogLevel::warning, "worker_suspected", "worker " + session.name + " is silent: no new work for it");
+            apply(core::WorkerSuspected{.session = id});
+        }
+    }
+    for (const auto& [id, last_contact] : lost) {
+        say(LogLevel::warning, "worker_lost",
+            "worker " + sessions_[id].name + " is lost: its tasks go elsewhere when the lease ends");
+        apply(core::WorkerLost{.session = id, .last_contact = last_contact});
+        WorkerOrders& orders = orders_for(id);
+        orders.reconnect = "silent for too long";
+        orders.close = true;
+        sessions_.erase(id);
+    }
+}
+
+void Engine::connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) {
+    if (auto ok = check_hello(hello); !ok)
+        return reply<SessionId>(std::move(done), std::unexpected(std::move(ok).error()));
+    // The journal position of the joining: unique over restarts.
+    const SessionId id{sequence_ + 1};
+    Session& session = sessions_[id];
+    session.link = std::move(link);
+    session.name = hello.joined.name;
+    session.version = std::move(hello.version);
+    session.hostname = std::move(hello.hostname);
+    session.last_contact = now_.at;
+    session.connected_at = session.last_heard = now_.wall;
+    hello.joined.session = id;
+    say(LogLevel::info, "worker_joined",
+        "worker " + session.name + " joined with " + std::to_string(hello.joined.slots) + " slots");
+    // The welcome is the first thing of a session; tasks assigned by joining follow it in the same message.
+    batch_.replies.push_back([done = std::move(done), id](const Error* failed) mutable {
+        if (failed != nullptr) return done(std::unexpected(*failed));
+        done(id);
+    });
+    apply(std::move(hello.joined));
+}
+
+void Engine::report(SessionId id, WorkerReport report) {
+    const auto found = sessions_.find(id);
+    if (found == sessions_.end()) return;
+    Session& session = found->second;
+    session.last_contact = now_.at;
+    session.last_heard = now_.wall;
+    if (session.suspect) {
+        session.suspect = false;
+        say(LogLevel::info, "worker_recovered", "worker " + session.name + " is heard again");
+        apply(core::WorkerRecovered{.session = id});
+    }
+    if (report.load) {
+        session.cpu_usage = report.load->cpu_usage;
+        session.memory_usage = report.load->memory_usage;
+    }
+    if (report.capacity)
+        apply(core::WorkerCapacityChanged{.session = id,
+                                          .slots = report.capacity->slots,
+                                          .offered = std::move(report.capacity->offered),
+                                          .draining = report.capacity->draining});
+    for (const auto& [task, attempt] : report.started) {
+        apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id});
+        Live* const live = live_.find(task);
+        if (live == nullptr) continue;
+        if (const Estimate predicted = live->predicted(); predicted.source != EstimateSource::none)
+            due_.push({now_.at + predicted.p90, task, attempt});
+        notify(task);
+    }
+    for (core::AttemptPaused& paused : report.paused) {
+        paused.session = id;
+        apply(paused);
+    }
+    for (AttemptProgress& progress : report.progress) {
+        Live* const live = live_.find(progress.task);
+        const auto view = core_.task(progress.task);
+        if (live == nullptr || !view || view->attempt != progress.attempt) continue;
+        Live::Rare& rare = live->more();
+        rare.progress = std::clamp(progress.fraction, 0.0, 1.0);
+        rare.progress_note = std::move(progress.note);
+        notify(progress.task);
+    }
+    for (AttemptReport& finished : report.finished) {
+        current_report_ = &finished;
+        apply(core::AttemptFinished{.task = finished.task,
+                                    .attempt = finished.attempt,
+                                    .session = id,
+                                    .outcome = finished.outcome,
+                                    .retryable = finished.retryable,
+                                    .run = finished.run,
+                                    .result_bytes = finished.result.size(),
+                                    .peak_memory_bytes = finished.peak_memory_bytes});
+        current_report_ = nullptr;
+    }
+    if (report.goodbye) session.goodbye = true;
+}
+
+void Engine::disconnected(SessionId id) {
+    const auto found = sessions_.find(id);
+    if (found == sessions_.end()) return;
+    const bool planned = found->second.goodbye;
+    say(planned ? LogLevel::info : LogLevel::warning, "worker_left",
+        "worker " + found->second.name + (planned ? " said goodbye" : " is gone: its connection closed"));
+    found->second.link.reset();
+    apply(core::WorkerLeft{.session = id, .planned = planned});
+    sessions_.erase(id);
+}
+
+void Engine::tell_workers_to_reconnect(std::string why) {
+    for (auto& [id, session] : sessions_) orders_for(id).reconnect = why;
+}
+
+}  // namespace nexus::engine
