@@ -40,7 +40,8 @@ public:
         return index_.empty() || index_[at] == 0 ? nullptr : &entries_[index_[at] - 1].value;
     }
 
-    // The state of `key`, made fresh when it is new; null when the table is full of busier keys.
+    // The state of `key`, made fresh when it is new; null when the table is full of busier keys. Making it moves or
+    // replaces other entries: what earlier calls returned is not to be used any more.
     Value* find_or_admit(std::uint64_t key) {
         if (Value* known = find(key)) return known;
         if (entries_.size() < entries_max_) {

@@ -146,8 +146,9 @@ void WorkerSpeeds::learn(const Features& features, const Lesson& lesson) {
     const float rest =
         std::clamp(lesson.distance - believed(*worker) - affinity->belief, -kClip * spread, kClip * spread);
     affinity->belief = std::clamp(affinity->belief + step * rest, -kFactorMax, kFactorMax);
+    const float belief = affinity->belief;  // admitting another entry moves or replaces this one
     if (Affinity* everywhere = affinities_.find_or_admit(affinity_key(features.type, ""))) {
-        everywhere->belief += kEverywhereStep * (affinity->belief - everywhere->belief);
+        everywhere->belief += kEverywhereStep * (belief - everywhere->belief);
         affinity = affinities_.find(pair);
         if (affinity == nullptr) return;
     }
