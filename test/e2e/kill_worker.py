@@ -55,17 +55,18 @@ def main():
         wait_until("all workers are there", lambda: int(house.status().get("workers_ready", 0)) == args.workers, 60)
         house.await_idle(120)
         checker = house.checked()
-        moved = []
+        moved, again = [], []  # again: the next attempt went to a worker that had just been struck too, and never began
         for name, at in struck:
             for runs in checker.runs.values():
                 for run, later in zip(runs, runs[1:]):
                     # The end of a run may be written down while its report never left.
                     if run.worker == name and run.at <= at < run.over:
-                        moved.append(later.at - at)
+                        (moved if later.number == run.number + 1 else again).append(later.at - at)
         stale = int(house.status().get("stale_reports", 0))
         overlaps = len(checker.overlaps())
         print(f"T2: {args.kills} {'SIGSTOP' if args.silent else 'kill -9'} of workers, {len(checker.acks)} tasks, 0 lost, one outcome each; {len(moved)} tasks "
               f"went elsewhere after p50 {percentile(moved, .5):.2f} p99 {percentile(moved, .99):.2f} max {max(moved, default=0):.2f} s; "
+              f"{len(again)} were caught a second time before they began, max {max(again, default=0):.2f} s; "
               f"{overlaps} overlapping runs, fenced; {stale} stale reports refused")
         assert moved, "no task was caught by a kill"
         assert not args.silent or stale, "no stale report was counted"
