@@ -227,7 +227,7 @@ void Checker::set_fair(TaskFact& known, Instant now) {
     if (known.spec.tenant != fair_tenant_ || known.work == UINT64_MAX || !late_binding) return;
     const Duration run = works_[known.work].run;
     fair_longest_ = std::max(fair_longest_, run);
-    const Duration bound{std::max(config.overtake_max.us, 10 * mean_estimate_.us)};
+    const Duration bound{std::max(config.overtake_max.us, config.overtake_cap_means * mean_estimate_.us)};
     const Duration before{fair_work_.us / static_cast<std::int64_t>(fair_slots_)};
     known.fair_by = now + Duration{3 * (before.us + bound.us)} + fair_longest_;
     fair_work_ = fair_work_ + run;

@@ -20,8 +20,9 @@ core::Config draw_config(Rng& rng) {
     core::Config config;
     static constexpr core::PolicyKind kOthers[] = {core::PolicyKind::fcfs,         core::PolicyKind::least_loaded,
                                                    core::PolicyKind::power_of_two, core::PolicyKind::random,
-                                                   core::PolicyKind::round_robin,  core::PolicyKind::nexus_ema};
-    if (rng.one_in(4)) config.policy = kOthers[rng.below(6)];
+                                                   core::PolicyKind::round_robin,  core::PolicyKind::nexus_ema,
+                                                   core::PolicyKind::least_work};
+    if (rng.one_in(4)) config.policy = kOthers[rng.below(std::size(kOthers))];
     config.backoff_first = span(rng, milliseconds(50), milliseconds(500));
     config.backoff_max = seconds(5);
     config.ttl = seconds(rng.between(60, 120));
@@ -121,6 +122,7 @@ Plan draw_plan(std::uint64_t seed) {
     plan.calm = seed % 128 == 7;
     if (plan.calm) {
         plan.config.overtake_max = seconds(4);
+        plan.config.overtake_cap_means = 10;
         plan.config.pause = plan.config.preemption = false;  // what they delay is not the order's doing
         plan.config.tasks_max = std::max<std::uint64_t>(plan.config.tasks_max, 300);
     }

@@ -72,7 +72,8 @@ Index Scheduler::State::pick_push(Index task) {
         return *std::min_element(able.begin(), able.end(), [&](Index a, Index b) { return cost(a) < cost(b); });
     };
     switch (config.policy) {
-        case PolicyKind::least_loaded: return least(work);
+        case PolicyKind::least_loaded: return least(depth);
+        case PolicyKind::least_work: return least(work);
         case PolicyKind::nexus_ema: return falls_back(tasks[task]) ? able[rotation++ % able.size()] : least(old_score);
         case PolicyKind::random: return able[rng.below(able.size())];
         case PolicyKind::power_of_two: {

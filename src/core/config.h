@@ -12,11 +12,12 @@ namespace nexus::core {
 enum class PolicyKind : std::uint8_t {
     predictive = 1,  // algorithms of docs/scheduling.md; late binding
     fcfs,            // late binding, arrival order, least-used free worker
-    least_loaded,    // binds at arrival to the worker with the least predicted work per slot (JSQ push)
+    least_loaded,    // binds at arrival to the shortest line: fewest tasks, running or bound, per slot (JSQ)
     power_of_two,    // binds at arrival to the shorter of two sampled queues
     random,          // binds at arrival to a sampled worker
     round_robin,     // binds at arrival in turn: the old Nexus
     nexus_ema,       // binds at arrival by the old Nexus score
+    least_work,      // binds at arrival to the worker with the least predicted work per slot
 };
 const char* name_of(PolicyKind kind);
 // False when the name is unknown.
@@ -65,8 +66,9 @@ struct Config {
     // Order (docs/scheduling.md): key = start + c * tau * b * ln(size / mean) - credit * (priority - 5)
     std::uint32_t size_weight_permille = 1000;  // c: 250 protects the tail in overload, 4000 is nearly shortest-first
     std::uint32_t priority_credit_permille = 15'000;  // seconds of credit per level = this x mean task
-    std::uint32_t overtake_cap_means = 60;            // tau is capped at this many mean tasks
-    Duration overtake_max = seconds(60);              // C8: hard bound on being overtaken by lower or equal priority
+    // C8: the hard bound on being overtaken by lower or equal priority is the greater of these two.
+    Duration overtake_max = seconds(60);
+    std::uint32_t overtake_cap_means = 60;  // mean tasks; tau is capped at as many
 
     // Placement
     Placement placement = Placement::balanced;

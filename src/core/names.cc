@@ -33,8 +33,8 @@ const char* name_of(DecisionReason reason) {
     return names[static_cast<unsigned>(reason) < std::size(names) ? static_cast<unsigned>(reason) : 0];
 }
 
-static constexpr const char* kPolicyNames[] = {"unknown",      "predictive", "fcfs",        "least-loaded",
-                                               "power-of-two", "random",     "round-robin", "nexus-ema"};
+static constexpr const char* kPolicyNames[] = {"unknown", "predictive",  "fcfs",      "least-loaded", "power-of-two",
+                                               "random",  "round-robin", "nexus-ema", "least-work"};
 
 const char* name_of(PolicyKind kind) {
     return kPolicyNames[static_cast<unsigned>(kind) < std::size(kPolicyNames) ? static_cast<unsigned>(kind) : 0];

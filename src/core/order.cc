@@ -9,8 +9,6 @@ namespace nexus::core {
 
 namespace {
 constexpr std::uint32_t kMemory = 2048;  // arrivals over which the mean task and the mean wait are averaged
-constexpr std::int64_t kBoundMeans =
-    10;  // overtaking is bounded by so many mean tasks where that is more than overtake_max
 constexpr std::int64_t kLnMost =
     kQ16One;  // beyond e mean tasks nothing is put off further: the few large ones are the tail
 }  // namespace
@@ -58,14 +56,19 @@ void Scheduler::State::settle_tenant(Index cls, std::int64_t predicted_us, std::
     tenant.clock_us = std::max(saturating_add(tenant.clock_us, correction), now.us);
 }
 
+// A minute means nothing where runs take hours.
+std::int64_t Scheduler::State::overtake_bound() const {
+    return std::max(config.overtake_max.us, scale(mean_us, config.overtake_cap_means, 1));
+}
+
 std::int64_t Scheduler::State::size_term(Index task) const {
     if (config.policy != PolicyKind::predictive || tasks[task].source == EstimateSource::none) return 0;
-    const std::int64_t tau = std::min(tau_us, saturating_add(0, mean_us * config.overtake_cap_means));
+    const std::int64_t tau = std::min(tau_us, scale(mean_us, config.overtake_cap_means, 1));
     const std::int64_t ln = std::min(
         kLnMost, ln_ratio_q16(static_cast<std::uint64_t>(tasks[task].mean.us), static_cast<std::uint64_t>(mean_us)));
     const std::int64_t weighted = scale(scale(tau, config.size_weight_permille, 1000), trust_ppm, 1'000'000);
-    // Of two tasks of one tenant, together the bound of C8. A minute means nothing where runs take hours.
-    const std::int64_t half = std::max(config.overtake_max.us, scale(mean_us, kBoundMeans, 1)) / 2;
+    // Of two tasks of one tenant, together the bound of C8.
+    const std::int64_t half = overtake_bound() / 2;
     return std::clamp(scale(weighted, ln, kQ16One), -half, half);
 }
 

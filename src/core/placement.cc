@@ -11,7 +11,19 @@ namespace nexus::core {
 namespace {
 constexpr std::int32_t kPreferenceMissed = 1 << 18;  // per preferred label: outweighs band and utilisation together
 
-constexpr std::int32_t kBandPart = 8;  // of a distance, beside half of the utilisation
+constexpr std::int32_t kBandPart = 4;      // of a distance, beside half of the utilisation
+constexpr std::int32_t kCertain = 1 << 8;  // of `certainty`
+
+// How far a task's size is known before it runs: mean / p90, at most 1. A worker is chosen by size as far as that goes.
+std::int32_t certainty(const Task& task) {
+    return static_cast<std::int32_t>(
+        std::min<std::int64_t>(scale(task.mean.us, kCertain, std::max<std::int64_t>(task.p90.us, 1)), kCertain));
+}
+
+// What a distance between bands counts in a score; both Q16.
+std::int32_t band_cost(std::int32_t distance, std::int32_t certainty) {
+    return distance * certainty / (kCertain * kBandPart);
+}
 
 bool amount_fits(std::int64_t need, std::int64_t used, std::int64_t offer) {
     return need == 0 || offer < 0 || need <= offer - used;
@@ -87,7 +99,8 @@ Candidate Scheduler::State::score(Index task, Index w) const {
         } else {
             const SizeBands::Band& band = size_bands.of(tasks[task].mean);
             candidate.speed = speed_taste(w);
-            candidate.band = std::max({band.low - hot.band_high[w], hot.band_low[w] - band.high, 0}) / kBandPart;
+            const std::int32_t distance = std::max({band.low - hot.band_high[w], hot.band_low[w] - band.high, 0});
+            candidate.band = band_cost(distance, certainty(tasks[task]));
         }
         for (const NameValue& preferred : cls.spec.labels_preferred) {
             const bool met = std::binary_search(workers[w].labels.begin(), workers[w].labels.end(), preferred);
@@ -162,10 +175,11 @@ void Scheduler::State::scan_plain(Index task, Decision& decision) const {
     const bool banded = config.policy == PolicyKind::predictive && bands_differ;
     const SizeBands::Band band =
         banded ? size_bands.of(tasks[task].mean) : SizeBands::Band{INT32_MIN / 2, INT32_MAX / 2};
+    const std::int32_t certain = certainty(tasks[task]);
     const auto score_of = [&](std::size_t w) {
         const std::int32_t below = band.low - hot.band_high[w];
         const std::int32_t above = hot.band_low[w] - band.high;
-        return hot.free_load[w] + std::max(std::max(below, above), 0) / kBandPart;
+        return hot.free_load[w] + band_cost(std::max(std::max(below, above), 0), certain);
     };
     struct Block {
         std::int32_t least = INT32_MAX;

@@ -242,6 +242,7 @@ struct Scheduler::State {
     // order.cc: the key
     void note_arrival(const Task& task);
     void set_base(Index task);
+    std::int64_t overtake_bound() const;
     std::int64_t size_term(Index task) const;
     void set_key(Index task);
     std::int64_t tenant_start(Index task);

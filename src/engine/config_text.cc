@@ -36,7 +36,8 @@ constexpr std::int64_t kYear = 365 * kDay;
 constexpr Duration kHeartbeat = seconds(1);  // of the worker protocol (contract C12)
 
 constexpr std::array kKeys{
-    Key{{"policy", "predictive, fcfs, least_loaded, power_of_two, random, round_robin or nexus_ema"}, &Config::policy},
+    Key{{"policy", "predictive, fcfs, least_loaded, power_of_two, random, round_robin, nexus_ema or least_work"},
+        &Config::policy},
     Key{{"lease", "of an attempt from its worker's last contact; at least two heartbeats (2s)"},
         &Config::lease,
         2 * kHeartbeat.us,
@@ -64,11 +65,14 @@ constexpr std::array kKeys{
         &Config::priority_credit_permille,
         0,
         100'000'000},
-    Key{{"overtake_cap_means", "the size term spans at most this many mean tasks"},
+    Key{{"overtake_cap_means", "tau is capped at, and the bound on being overtaken is at least, this many mean tasks"},
         &Config::overtake_cap_means,
         1,
         1'000'000},
-    Key{{"overtake_max", "hard bound on being overtaken by lower or equal priority"}, &Config::overtake_max, 0, kDay},
+    Key{{"overtake_max", "hard bound on being overtaken by lower or equal priority, where overtake_cap_means is less"},
+        &Config::overtake_max,
+        0,
+        kDay},
     Key{{"placement", "balanced or fastest"}, &Config::placement},
     Key{{"breaker", "the circuit breaker of each worker"}, &Config::breaker},
     Key{{"breaker_ratio_permille", "slower than its peers by this factor opens the breaker"},
@@ -101,9 +105,10 @@ constexpr auto kNames = [] {
     return names;
 }();
 
-constexpr std::array kPolicies{core::PolicyKind::predictive,   core::PolicyKind::fcfs,   core::PolicyKind::least_loaded,
-                               core::PolicyKind::power_of_two, core::PolicyKind::random, core::PolicyKind::round_robin,
-                               core::PolicyKind::nexus_ema};
+constexpr std::array kPolicies{core::PolicyKind::predictive,   core::PolicyKind::fcfs,
+                               core::PolicyKind::least_loaded, core::PolicyKind::power_of_two,
+                               core::PolicyKind::random,       core::PolicyKind::round_robin,
+                               core::PolicyKind::nexus_ema,    core::PolicyKind::least_work};
 
 template <class... Cases>
 struct Overloaded : Cases... {

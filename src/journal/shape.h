@@ -294,7 +294,8 @@ constexpr bool known(core::PolicyKind v) {
         case core::PolicyKind::power_of_two:
         case core::PolicyKind::random:
         case core::PolicyKind::round_robin:
-        case core::PolicyKind::nexus_ema: return true;
+        case core::PolicyKind::nexus_ema:
+        case core::PolicyKind::least_work: return true;
     }
     return false;
 }

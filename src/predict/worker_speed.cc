@@ -39,6 +39,10 @@ std::uint32_t ppm(float log_factor) {
 
 }  // namespace
 
+float WorkerSpeeds::learned(const Worker& worker) const {
+    return std::clamp(worker.belief - fleet_mean_, -kFactorMax, kFactorMax);
+}
+
 float WorkerSpeeds::believed(const Worker& worker) const {
     const float d = worker.belief - fleet_mean_;
     const float square = d * d;
@@ -84,7 +88,7 @@ float WorkerSpeeds::factor_then(const Features& features, Instant when) {
 float WorkerSpeeds::belief(const Features& features) {
     if (features.worker.empty()) return 0;
     const Worker* worker = workers_.find(hash_bytes(features.worker));
-    return (worker == nullptr ? 0.0F : believed(*worker)) + affinity_of(features);
+    return (worker == nullptr ? 0.0F : learned(*worker)) + affinity_of(features);
 }
 
 void WorkerSpeeds::learn(const Features& features, const Lesson& lesson) {
@@ -127,7 +131,7 @@ void WorkerSpeeds::learn(const Features& features, const Lesson& lesson) {
         worker->head = static_cast<std::uint8_t>((worker->head + 1) % worker->history.size());
         worker->history[worker->head] = {.at_us = lesson.at.us, .factor = now};
     }
-    if (std::abs(believed(*worker) - worker->told) > kWorthTelling && !worker->changed &&
+    if (std::abs(learned(*worker) - worker->told) > kWorthTelling && !worker->changed &&
         speeds_changed_.size() < kToldMax) {
         worker->changed = true;
         speeds_changed_.push_back(key);
@@ -144,7 +148,7 @@ void WorkerSpeeds::learn(const Features& features, const Lesson& lesson) {
     const float step = std::max(1.0F / (static_cast<float>(affinity->samples) + 2), 0.01F);
     affinity->samples = std::min<std::uint32_t>(affinity->samples + 1, 1'000'000);
     const float rest =
-        std::clamp(lesson.distance - believed(*worker) - affinity->belief, -kClip * spread, kClip * spread);
+        std::clamp(lesson.distance - learned(*worker) - affinity->belief, -kClip * spread, kClip * spread);
     affinity->belief = std::clamp(affinity->belief + step * rest, -kFactorMax, kFactorMax);
     const float belief = affinity->belief;  // admitting another entry moves or replaces this one
     if (Affinity* everywhere = affinities_.find_or_admit(affinity_key(features.type, ""))) {
@@ -165,7 +169,7 @@ std::vector<SpeedChange> WorkerSpeeds::take_speed_changes() {
         Worker* worker = workers_.find(key);
         if (worker == nullptr) continue;
         worker->changed = false;
-        worker->told = believed(*worker);
+        worker->told = learned(*worker);
         const auto deviation = static_cast<std::uint32_t>(std::lround(1e6F * std::sqrt(worker->variance)));
         changes.push_back({.worker = worker->name, .speed_ppm = ppm(worker->told), .deviation_ppm = deviation});
     }

@@ -4,9 +4,9 @@
 //
 // One scalar Kalman filter a worker: prior variance 0.25, a little process noise with each completion, the type's
 // residual variance as observation noise, innovations clipped at 2.5 standard deviations. A CUSUM of clipped |z|
-// reopens the filter when the worker changed. The belief is shrunk to 0 by its own uncertainty before anyone hears of
-// it; estimates use it only while it has been making them clearly better, because a worker that gets other work than
-// its fellows looks slow without being so. The fleet's mean is kept at 0, so a lone worker is average.
+// reopens the filter when the worker changed. The core hears of the belief and its deviation. Estimates use it shrunk
+// to 0 by its own uncertainty, and only while it has been making them clearly better, because a worker that gets other
+// work than its fellows looks slow without being so. The fleet's mean is kept at 0, so a lone worker is average.
 //
 //   worker speed  by worker name
 //   affinity      by (type, hardware class): what remains after the worker's own speed. What all classes of hardware
@@ -31,7 +31,8 @@ public:
     // ln of the factor that was applied to an estimate made at `when`.
     float factor_then(const Features& features, Instant when);
 
-    // ln of the factor as far as it is believed, whether or not estimates use it.
+    // ln of the factor as learned, whether or not estimates use it. What types take is measured without it: were it
+    // shrunk to 0, types that mostly run on fast workers would look short, and those workers average.
     float belief(const Features& features);
 
     struct Lesson {
@@ -80,7 +81,8 @@ private:
         void load(Reader& in);
     };
 
-    // What is told to the core, and what estimates use.
+    // What is told to the core; the same shrunk to 0; what estimates use.
+    float learned(const Worker& worker) const;
     float believed(const Worker& worker) const;
     float effective(const Worker& worker) const;
     float effective(const Affinity& affinity) const;

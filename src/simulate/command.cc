@@ -312,6 +312,8 @@ nlohmann::ordered_json verdict_json(const std::string& name, const GridVerdict& 
             {"p99_vs_round_robin", v.p99_vs_round_robin},
             {"variance_vs_round_robin", v.variance_vs_round_robin},
             {"variance_vs_round_robin_min", v.variance_vs_round_robin_min},
+            {"mean_vs_least_work", v.mean_vs_least_work},
+            {"p99_vs_least_work", v.p99_vs_least_work},
             {"mean_vs_fcfs", v.mean_vs_fcfs},
             {"p99_vs_fcfs", v.p99_vs_fcfs},
             {"oracle_gap_mean", v.oracle_gap_mean},
@@ -329,14 +331,16 @@ std::string verdict_table(const GridVerdict& v) {
         "cells {}, worlds {} (round-robin stable in {})\n"
         "vs least-loaded   mean {:.2f}x   p99 {:.2f}x   p99 slowdown {:.1f}x\n"
         "vs round-robin    mean {:.2f}x   p99 {:.2f}x   variance {:.1f}x, at least {:.1f}x (where stable)\n"
+        "vs least-work     mean {:.2f}x   p99 {:.2f}x\n"
         "vs fcfs           mean {:.2f}x   p99 {:.2f}x\n"
         "oracle gap        mean {:.1f} %  p99 {:.1f} %\n"
         "utilization spread of healthy workers: median {:.1f} %, within 15 % in {:.1f} % of cells\n"
         "idle while waiting {:.3f} s, unfinished {:.0f}\n",
         v.cells, v.worlds, v.stable_worlds, v.mean_vs_least_loaded, v.p99_vs_least_loaded,
         v.p99_slowdown_vs_least_loaded, v.mean_vs_round_robin, v.p99_vs_round_robin, v.variance_vs_round_robin,
-        v.variance_vs_round_robin_min, v.mean_vs_fcfs, v.p99_vs_fcfs, 100 * v.oracle_gap_mean, 100 * v.oracle_gap_p99,
-        100 * v.spread_median, 100 * v.spread_within_15, v.idle_while_waiting_s, v.unfinished);
+        v.variance_vs_round_robin_min, v.mean_vs_least_work, v.p99_vs_least_work, v.mean_vs_fcfs, v.p99_vs_fcfs,
+        100 * v.oracle_gap_mean, 100 * v.oracle_gap_p99, 100 * v.spread_median, 100 * v.spread_within_15,
+        v.idle_while_waiting_s, v.unfinished);
     for (const std::string& cell : v.worse_than_round_robin) out += "worse than round-robin: " + cell + "\n";
     for (const std::string& cell : v.worse_than_least_loaded) out += "worse than least-loaded: " + cell + "\n";
     return out;

@@ -52,10 +52,11 @@ Result<Contender> make_contender(std::string_view name) {
         policy.remove_suffix(6);
     }
     if (!core::policy_from_name(policy, made.config.policy))
-        return fail(Fault::invalid,
-                    "policy '" + std::string(name) +
-                        "' is unknown; known are predictive, fcfs, least-loaded, power-of-two, random, "
-                        "round-robin, nexus-ema, each also as oracle-..., predictive+pause, and oracle-srpt");
+        return fail(
+            Fault::invalid,
+            "policy '" + std::string(name) +
+                "' is unknown; known are predictive, fcfs, least-loaded, power-of-two, random, "
+                "round-robin, nexus-ema, least-work, each also as oracle-..., predictive+pause, and oracle-srpt");
     return made;
 }
 

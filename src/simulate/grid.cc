@@ -97,7 +97,8 @@ Result<std::vector<Cell>> run_grid(const GridSpec& spec,
 
 GridVerdict judge(const std::vector<Cell>& cells, std::size_t of) {
     GridVerdict verdict;
-    Geometric ll_mean, ll_p99, ll_slow, rr_mean, rr_p99, rr_variance, fcfs_mean, fcfs_p99, gap_mean, gap_p99;
+    Geometric ll_mean, ll_p99, ll_slow, rr_mean, rr_p99, rr_variance, fcfs_mean, fcfs_p99, work_mean, work_p99,
+        gap_mean, gap_p99;
     std::vector<double> spreads;
     verdict.variance_vs_round_robin_min = 1e300;
     verdict.worlds = cells.size();
@@ -136,6 +137,10 @@ GridVerdict judge(const std::vector<Cell>& cells, std::size_t of) {
             fcfs_mean.add(fcfs->mean_response_s / one.mean_response_s);
             fcfs_p99.add(fcfs->p99_response_s / one.p99_response_s);
         }
+        if (const Metrics* work = find(cell, "least-work"); work != nullptr) {
+            work_mean.add(work->mean_response_s / one.mean_response_s);
+            work_p99.add(work->p99_response_s / one.p99_response_s);
+        }
         if (one.has_oracle) {
             gap_mean.add(1 + one.oracle_gap_mean);
             gap_p99.add(1 + one.oracle_gap_p99);
@@ -151,6 +156,8 @@ GridVerdict judge(const std::vector<Cell>& cells, std::size_t of) {
     verdict.p99_vs_round_robin = rr_p99.value();
     verdict.variance_vs_round_robin = rr_variance.value();
     if (verdict.stable_worlds == 0) verdict.variance_vs_round_robin_min = 0;
+    verdict.mean_vs_least_work = work_mean.value();
+    verdict.p99_vs_least_work = work_p99.value();
     verdict.mean_vs_fcfs = fcfs_mean.value();
     verdict.p99_vs_fcfs = fcfs_p99.value();
     verdict.oracle_gap_mean = gap_mean.count > 0 ? gap_mean.value() - 1 : 0;

@@ -17,7 +17,8 @@ struct GridSpec {
     std::vector<std::string> workloads{"mix", "ln", "ppar", "par", "bim"};
     std::vector<char> clusters{'A', 'B', 'H'};
     std::vector<double> loads{0.5, 0.7, 0.85, 0.95};
-    std::vector<std::string> policies{"predictive", "fcfs", "least-loaded", "round-robin", "oracle-predictive"};
+    std::vector<std::string> policies{"predictive", "fcfs",        "least-loaded",
+                                      "least-work", "round-robin", "oracle-predictive"};
     std::vector<std::pair<std::string, std::string>> settings;  // configuration of every contender
     std::uint32_t tasks = 0;                                    // per cell; 0 = 15,000 on 20 slots, 40,000 on 200
     std::uint64_t seed = 1;   // of the first world of each cell; further ones count up
@@ -45,6 +46,7 @@ struct GridVerdict {
     double mean_vs_round_robin = 0, p99_vs_round_robin = 0;  // over stable cells
     double variance_vs_round_robin = 0, variance_vs_round_robin_min = 0;
     double mean_vs_fcfs = 0, p99_vs_fcfs = 0;
+    double mean_vs_least_work = 0, p99_vs_least_work = 0;
     double oracle_gap_mean = 0, oracle_gap_p99 = 0;
     double spread_median = 0, spread_within_15 = 0;  // of worlds; healthy workers
     double idle_while_waiting_s = 0;

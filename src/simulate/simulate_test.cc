@@ -220,8 +220,8 @@ TEST_CASE("the clairvoyant limit runs the shortest first, and on the fastest wor
 
 TEST_CASE("one world and one policy give one digest, with every invariant of the core kept") {
     const World world = drawn({.tasks = 600, .workers = 5, .cluster = 'B', .load = 0.9});
-    for (const char* policy : {"predictive", "fcfs", "least-loaded", "power-of-two", "random", "round-robin",
-                               "nexus-ema", "oracle-predictive"}) {
+    for (const char* policy : {"predictive", "fcfs", "least-loaded", "least-work", "power-of-two", "random",
+                               "round-robin", "nexus-ema", "oracle-predictive"}) {
         CAPTURE(policy);
         const RunRecord one = played(world, policy, {.check = true});
         const RunRecord two = played(world, policy);
