@@ -55,9 +55,9 @@ def noticed(name, output):
     if name == "sim.worlds":
         must = re.search(r"MUST\((.*?)\)", output)
         return promise.group(1) if promise else "an invariant of the core" if must else "broke off"
-    case = re.search(r"TEST CASE:\s+(.*)", output)
-    if case:
-        return case.group(1).strip()
+    cases = [case for case in output.split("TEST CASE:")[1:] if "ERROR" in case] or output.split("TEST CASE:")[1:]
+    if cases:
+        return cases[0].strip().split("\n")[0]
     story = re.search(r"([a-z_]+)\.txt", output)
     return story.group(1) if story else "broke off"
 
