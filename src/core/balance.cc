@@ -9,7 +9,7 @@ namespace nexus::core {
 
 namespace {
 constexpr std::int64_t kHorizonMeans = 200;        // utilisation is measured over this many mean tasks
-constexpr std::int64_t kSpeedPart = 27;            // of ln(speed factor), beside half of the utilisation
+constexpr std::int64_t kSpeedPart = 36;            // of ln(speed factor), beside half of the utilisation
 constexpr std::int64_t kSpeedStep = kQ16One / 20;  // workers within 5 % of each other share a band
 }  // namespace
 
