@@ -347,7 +347,7 @@ std::string verdict_table(const GridVerdict& v) {
 }
 
 // One line per part of the grid, in Markdown: what docs/simulate.md shows.
-std::string parts_table(const GridSpec& spec, const std::vector<Cell>& cells) {
+std::string parts_table(const GridSpec& spec, const std::vector<Cell>& cells, std::size_t of) {
     std::string out =
         "\n| part | worlds | vs least-loaded: mean / p99 / p99 slowdown | vs round-robin, stable: mean / p99 / "
         "variance "
@@ -357,7 +357,7 @@ std::string parts_table(const GridSpec& spec, const std::vector<Cell>& cells) {
         std::vector<Cell> part;
         for (const Cell& cell : cells)
             if (belongs(cell.spec)) part.push_back(cell);
-        const GridVerdict v = judge(part, 0);
+        const GridVerdict v = judge(part, of);
         out += fmt::format(
             "| {} | {} | {:.2f} / {:.2f} / {:.1f} | {}: {:.2f} / {:.2f} / {:.1f} | {:.2f} / {:.2f} | {:.1f} % / {:.1f} "
             "% | "
@@ -388,12 +388,12 @@ std::vector<Cell> of_seed(const std::vector<Cell>& cells, std::uint64_t seed) {
 }
 
 // What single seeds say, so that nobody takes the luck of one for a result. Empty for one seed.
-std::string seeds_verdicts(const GridSpec& spec, const std::vector<Cell>& cells) {
+std::string seeds_verdicts(const GridSpec& spec, const std::vector<Cell>& cells, std::size_t of) {
     if (spec.seeds < 2) return {};
     std::string out =
         "\nby seed: vs least-loaded mean / p99 / p99 slowdown, vs round-robin mean / p99, oracle gap, spread\n";
     for (std::uint64_t seed = spec.seed; seed < spec.seed + spec.seeds; ++seed) {
-        const GridVerdict v = judge(of_seed(cells, seed), 0);
+        const GridVerdict v = judge(of_seed(cells, seed), of);
         out += fmt::format("  seed {}: {:.2f} / {:.2f} / {:.1f}, {:.2f} / {:.2f}, {:.1f} % / {:.1f} %, {:.1f} %\n",
                            seed, v.mean_vs_least_loaded, v.p99_vs_least_loaded, v.p99_slowdown_vs_least_loaded,
                            v.mean_vs_round_robin, v.p99_vs_round_robin, 100 * v.oracle_gap_mean, 100 * v.oracle_gap_p99,
@@ -414,11 +414,14 @@ Result<void> run_whole_grid(const Options& o) {
     const Result<std::vector<Cell>> cells =
         run_grid(spec, [&](std::size_t done, std::size_t all) { progress.done(done, all); });
     if (!cells) return std::unexpected(cells.error());
-    const GridVerdict verdict = judge(*cells, 0);
+    std::vector<std::size_t> judged{0};
+    for (std::size_t of = 1; of < spec.policies.size(); ++of)
+        if (spec.policies[of].starts_with("predictive")) judged.push_back(of);
     if (o.output == "json") {
         nlohmann::ordered_json root{{"command", "simulate --grid"},
                                     {"args", {{"seed", spec.seed}, {"seeds", spec.seeds}, {"tasks", spec.tasks}}}};
-        root["results"] = {verdict_json(spec.policies[0], verdict)};
+        for (const std::size_t of : judged)
+            root["results"].push_back(verdict_json(spec.policies[of], judge(*cells, of)));
         for (std::uint32_t n = 0; n < spec.seeds; ++n)
             root["by_seed"].push_back(
                 verdict_json(fmt::format("seed {}", spec.seed + n), judge(of_seed(*cells, spec.seed + n), 0)));
@@ -431,7 +434,9 @@ Result<void> run_whole_grid(const Options& o) {
         }
         fmt::print("{}\n", root.dump());
     } else {
-        fmt::print("{}{}{}", verdict_table(verdict), seeds_verdicts(spec, *cells), parts_table(spec, *cells));
+        for (const std::size_t of : judged)
+            fmt::print("{}\n{}{}{}\n", spec.policies[of], verdict_table(judge(*cells, of)),
+                       seeds_verdicts(spec, *cells, of), parts_table(spec, *cells, of));
     }
     if (!o.plot.empty()) return write_file(o.plot, grid_plot(spec, *cells));
     return {};

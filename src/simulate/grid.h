@@ -17,8 +17,9 @@ struct GridSpec {
     std::vector<std::string> workloads{"mix", "ln", "ppar", "par", "bim"};
     std::vector<char> clusters{'A', 'B', 'H'};
     std::vector<double> loads{0.5, 0.7, 0.85, 0.95};
-    std::vector<std::string> policies{"predictive", "fcfs",        "least-loaded",
-                                      "least-work", "round-robin", "oracle-predictive"};
+    // The first is judged, and every other "predictive...".
+    std::vector<std::string> policies{
+        "predictive", "fcfs", "least-loaded", "least-work", "round-robin", "oracle-predictive", "predictive+pause"};
     std::vector<std::pair<std::string, std::string>> settings;  // configuration of every contender
     std::uint32_t tasks = 0;                                    // per cell; 0 = 15,000 on 20 slots, 40,000 on 200
     std::uint64_t seed = 1;   // of the first world of each cell; further ones count up
