@@ -242,7 +242,7 @@ void metrics(Service& service, Reply reply) {
 }
 
 void list_types(Service& service, Reply reply) {
-    service.types([&service, reply = std::move(reply)](Result<std::vector<predict::TypeStat>> types) mutable {
+    service.types([&service, reply = std::move(reply)](Result<std::vector<predict::TypeStat>>&& types) mutable {
         if (!types) return reply(problem_of(types.error()));
         service.status(answer<engine::StatusInfo, v1::ListTypesResponse>(
             std::move(reply),

@@ -108,7 +108,7 @@ grpc::ServerUnaryReactor* AdminService::ControlWorker(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* AdminService::ListTypes(grpc::CallbackServerContext* call, const v1::ListTypesRequest*,
                                                   v1::ListTypesResponse* response) {
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.types([this, reactor, response](Result<std::vector<predict::TypeStat>> types) {
+    context_.engine.types([this, reactor, response](Result<std::vector<predict::TypeStat>>&& types) {
         if (!types) return reactor->Finish(to_grpc(types.error()));
         context_.engine.status(answer_with<engine::StatusInfo>(
             reactor, [response, types = std::move(*types)](const engine::StatusInfo& status) {
