@@ -166,7 +166,7 @@ public:
     void abandon_task(TaskId task);
     // The stored body cannot be read, so no worker can be given the attempt: the task is dead.
     void fail_unreadable(TaskId task, AttemptId attempt);
-    void tell_workers_to_reconnect(std::string why);
+    void tell_workers_to_reconnect(const std::string& why);
     // What the bodies of `asked` held for the predictor, as far as they held anything: answers PendingBatch::recall.
     struct Recalled {
         TaskId task;

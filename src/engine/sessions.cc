@@ -121,7 +121,7 @@ void Engine::disconnected(SessionId id) {
     sessions_.erase(id);
 }
 
-void Engine::tell_workers_to_reconnect(std::string why) {
+void Engine::tell_workers_to_reconnect(const std::string& why) {
     for (auto& [id, session] : sessions_) orders_for(id).reconnect = why;
 }
 

@@ -162,8 +162,9 @@ grpc::ServerUnaryReactor* AdminService::GetConfig(grpc::CallbackServerContext* c
 }
 
 grpc::ServerUnaryReactor* AdminService::configure(grpc::CallbackServerContext* call, std::uint32_t version,
-                                                  std::function<Result<void>(core::Config&)> change, std::string author,
-                                                  std::string reason, v1::SchedulerConfig* response) {
+                                                  std::function<Result<void>(core::Config&)> change,
+                                                  const std::string& author, std::string reason,
+                                                  v1::SchedulerConfig* response) {
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
     context_.engine.configure(version, std::move(change), author_of(author, *call), std::move(reason),
                               answer_with<core::Config>(reactor, [response](const core::Config& config) {

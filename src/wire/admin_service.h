@@ -48,7 +48,7 @@ public:
 private:
     // Changes the live configuration and answers with it.
     grpc::ServerUnaryReactor* configure(grpc::CallbackServerContext* call, std::uint32_t version,
-                                        std::function<Result<void>(core::Config&)> change, std::string author,
+                                        std::function<Result<void>(core::Config&)> change, const std::string& author,
                                         std::string reason, v1::SchedulerConfig* response);
 
     Context& context_;
