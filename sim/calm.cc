@@ -154,9 +154,15 @@ void World::overload() {
     done = checker_.fair_done();
     pass(kWindow);
     const Duration after = checker_.fair_done() - done;
-    demand(after.us * 1000 >= before.us * kGoodputPermille, "L10",
+    // Policies that bind tasks to workers as they arrive fill the system with the lines of the slowest: no such
+    // promise.
+    const core::Config& config = checker_.twin().config();
+    const core::Counters& now = checker_.twin().counters();
+    const bool late_binding = config.policy <= core::PolicyKind::fcfs;
+    const bool full_of_lines = !late_binding && now.waiting + now.assigned + now.running >= config.tasks_max;
+    demand(full_of_lines || after.us * 1000 >= before.us * kGoodputPermille, "L10",
            "work of " + std::to_string(before.us) + " us was done in 20 s before the overload, of " +
-               std::to_string(after.us) + " us in 20 s after it" + open_breakers());
+               std::to_string(after.us) + " us in 20 s after it; " + checker_.text() + open_breakers());
     drain_calm();
 }
 
