@@ -204,7 +204,8 @@ void add_policy_verbs(CLI::App& root, int& exit_code) {
                      request.set_reason(blame->reason);
                      return put_config(shell, shell.session.set_policy(request), "policy");
                  });
-    verb->add_option("policy", *name, "predictive, fcfs, least-loaded, power-of-two, random, round-robin, nexus-ema or least-work")
+    verb->add_option("policy", *name,
+                     "predictive, fcfs, least-loaded, power-of-two, random, round-robin, nexus-ema or least-work")
         ->required();
     add_blame(*verb, *blame);
 }
