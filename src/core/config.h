@@ -81,7 +81,7 @@ struct Config {
     bool preemption = false;
     std::uint32_t preemptions_max = 3;            // per task
     bool pause = false;                           // pause long runs for short ones, on workers that announce it
-    std::uint32_t pause_ratio_permille = 10'000;  // the run to be paused is expected to take this x the newcomer's
+    std::uint32_t pause_ratio_permille = 20'000;  // the run to be paused is expected to take this x the newcomer's
 
     // Admission (contract C16)
     std::uint64_t tasks_max = 5'000'000;
