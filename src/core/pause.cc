@@ -14,7 +14,6 @@ constexpr std::uint32_t kPausedMax = 4;                   // at a time, per work
 constexpr std::uint32_t kYieldsMax = 100;                 // of one attempt
 constexpr std::size_t kHeadsLook = 32;                    // of a group, when a paused run is about to go on
 constexpr std::int64_t kLongest = 1'000'000'000'000'000;  // microseconds: 31 years, so that no sum overflows
-constexpr std::uint32_t kTrustMin = 500'000;  // ppm of the trust slope: below, no prediction tells what is long
 }  // namespace
 
 // The distribution is taken to be what the estimate says of it: half of it even from p50 - (p90 - p50) to p50, 40 %
@@ -89,7 +88,7 @@ bool Scheduler::State::may_give_way(const Run& run, Index newcomer) const {
 // Pauses the run that is expected to go on for longest, if that is long enough. Returns its worker, or none.
 Index Scheduler::State::make_room(Index newcomer, Decision& decision) {
     const Task& t = tasks[newcomer];
-    if (!pausing() || trust_ppm < kTrustMin || groups[classes[t.cls].group].alone) return kNone;
+    if (!pausing() || !trusted() || groups[classes[t.cls].group].alone) return kNone;
     std::int64_t latest = saturating_add(now.us, t.mean.us);
     Index victim = kNone;
     for (Index r = 0; r < run_ends.size(); ++r) {
@@ -125,8 +124,7 @@ bool Scheduler::State::short_enough(Index task, const Run& run) const {
 Index Scheduler::State::shorter_than(Index r) {
     const Run& run = runs[r];
     const std::uint64_t bit = 1ULL << (run.worker % 64);
-    if (!pausing() || trust_ppm < kTrustMin || run.yields >= kYieldsMax || (ready[run.worker / 64] & bit) == 0)
-        return kNone;
+    if (!pausing() || !trusted() || run.yields >= kYieldsMax || (ready[run.worker / 64] & bit) == 0) return kNone;
     const Head* best = nullptr;
     for (const Index g : active_groups) {
         const Group& group = groups[g];
@@ -182,19 +180,25 @@ std::uint64_t& Scheduler::State::counted_in(const Run& run) {
 }
 
 // Orders the worker to do with the run what the books say.
-void Scheduler::State::tell_pause(Index r, Index newcomer) {
-    Run& run = runs[r];
+// Of a run that is under way: what is known of it, and where it is.
+Decision Scheduler::State::decision_about(const Run& run, DecisionReason reason) const {
     const Task& t = tasks[run.task];
-    Decision decision{.reason = run.paused() ? DecisionReason::paused : DecisionReason::resumed,
+    Decision decision{.reason = reason,
                       .policy = static_cast<std::uint32_t>(config.policy),
                       .config_version = config.version,
                       .key_us = t.key,
                       .estimate = t.estimate(),
                       .predicted_run = run.predicted,
                       .waiting = counters.waiting,
-                      .candidates_count = 1,
-                      .remaining = {remaining(run)}};
+                      .candidates_count = 1};
     decision.candidates[0] = score(run.task, run.worker);
+    return decision;
+}
+
+void Scheduler::State::tell_pause(Index r, Index newcomer) {
+    Run& run = runs[r];
+    Decision decision = decision_about(run, run.paused() ? DecisionReason::paused : DecisionReason::resumed);
+    decision.remaining = {remaining(run)};
     if (newcomer != kNone) {
         decision.rival = ids[newcomer];
         decision.ratio_permille = config.pause_ratio_permille;

@@ -9,10 +9,6 @@
 
 namespace nexus::core {
 
-namespace {
-constexpr std::uint32_t kTrustMin = 500'000;  // ppm of the trust slope
-}
-
 bool Scheduler::State::may_preempt(const Run& run, Index newcomer) const {
     if (run.task == kNone || run.notice || run.orphan || run.speculative || run.paused()) return false;
     const Task& victim = tasks[run.task];
@@ -32,7 +28,7 @@ bool Scheduler::State::may_preempt(const Run& run, Index newcomer) const {
 void Scheduler::State::preempt_for(Index newcomer) {
     const Task& t = tasks[newcomer];
     const Group& group = groups[classes[t.cls].group];
-    if (!config.preemption || config.policy != PolicyKind::predictive || trust_ppm < kTrustMin) return;
+    if (!config.preemption || config.policy != PolicyKind::predictive || !trusted()) return;
     if (t.source == EstimateSource::none || falls_back(t) || group.alone || t.place != Place::ready) return;
     if (full_limit(classes[t.cls]) != nullptr) return;
     Index victim = kNone;
@@ -66,22 +62,13 @@ Duration Scheduler::State::lost_by(const Run& run) const {
 
 void Scheduler::State::give_notice(Index r, Duration saved) {
     Run& run = runs[r];
-    const Task& t = tasks[run.task];
     run_ends[r] = 0;
     run.ends_at = now + config.timeout_grace;
     set_timer(run.ends_at, TimerKind::lease, r, run.ticket);
-    Decision decision{.reason = DecisionReason::preempted,
-                      .policy = static_cast<std::uint32_t>(config.policy),
-                      .config_version = config.version,
-                      .key_us = t.key,
-                      .estimate = t.estimate(),
-                      .predicted_run = run.predicted,
-                      .waiting = counters.waiting,
-                      .candidates_count = 1,
-                      .rival = run.rival,
-                      .lost = lost_by(run),
-                      .saved = saved};
-    decision.candidates[0] = score(run.task, run.worker);
+    Decision decision = decision_about(run, DecisionReason::preempted);
+    decision.rival = run.rival;
+    decision.lost = lost_by(run);
+    decision.saved = saved;
     emit(RevokeAttempt{.task = ids[run.task],
                        .attempt = run.attempt,
                        .session = workers[run.worker].session,

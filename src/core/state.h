@@ -242,6 +242,8 @@ struct Scheduler::State {
     // order.cc: the key
     void note_arrival(const Task& task);
     void set_base(Index task);
+    // Whether predictions order tasks; if not, they tell neither what is long nor who is late.
+    bool trusted() const { return trust_ppm >= 500'000; }
     std::int64_t overtake_bound() const;
     std::int64_t size_term(Index task) const;
     void set_key(Index task);
@@ -295,6 +297,7 @@ struct Scheduler::State {
     void pause_run(Index run, Index newcomer);
     void resume_run(Index run);
     void go_on(Index run);
+    Decision decision_about(const Run& run, DecisionReason reason) const;
     void tell_pause(Index run, Index newcomer);
     bool resumable(Index run) const;
     Index next_paused(Index worker) const;

@@ -10,8 +10,7 @@
 namespace nexus::core {
 
 namespace {
-constexpr std::uint32_t kTrustMin = 500'000;  // ppm of the trust slope
-constexpr std::uint64_t kExploreOneIn = 33;   // copies tried although the win rate speaks against them
+constexpr std::uint64_t kExploreOneIn = 33;  // copies tried although the win rate speaks against them
 }  // namespace
 
 void Scheduler::State::watch_straggler(Index r) {
@@ -43,7 +42,7 @@ void Scheduler::State::straggler_due(Index r) {
     run.flagged = true;
     set_timer(now + Duration{std::max<std::int64_t>(elapsed / 2, 100'000)}, TimerKind::straggler, r, run.ticket);
     if (!config.speculation || !active_groups.empty() || total_slots <= busy_slots) return;
-    if (trust_ppm < kTrustMin) return;  // predictions that do not order tasks cannot tell who is late either
+    if (!trusted()) return;
     if ((total_slots - busy_slots) * 50 < total_slots) return;
     if (copies_running > 0 && std::uint64_t{copies_running} * 1000 >= config.speculation_slots_permille * total_slots)
         return;
