@@ -25,6 +25,9 @@ struct Machine::Link final : engine::WorkerLink {
             this_machine->deliver(alive, std::move(orders));
         });
     }
+    void lost() override {
+        if (const auto alive = stream.lock()) alive->lost = true;
+    }
     Machine& machine;
     std::weak_ptr<Stream> stream;
 };
@@ -308,7 +311,7 @@ void Machine::write(const sdk::Outbound& out) {
     if (heartbeat != 0) report.load = engine::WorkerReport::Load{};
     stream->to_server->send([this, stream, heartbeat, report = std::move(report)]() mutable {
         if (!server_.up() || server_.process() != stream->server_process || stream->dead) return;
-        if (heartbeat != 0)  // the transport acknowledges by itself
+        if (heartbeat != 0 && !stream->lost)  // the transport acknowledges by itself
             stream->to_worker->send([this, stream, heartbeat] {
                 if (stream_ != stream) return;
                 later({}, [this, stream, heartbeat] {

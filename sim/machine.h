@@ -58,6 +58,7 @@ private:
         std::uint64_t server_process = 0;
         SessionId session;
         bool dead = false;                        // the server's end heard that it is over
+        bool lost = false;                        // the engine gave the session up
         std::vector<engine::WorkerReport> early;  // arrived before the session was known
     };
     struct Handler {

@@ -185,6 +185,9 @@ class WorkerLink {
 public:
     virtual ~WorkerLink() = default;
     virtual void send(WorkerOrders orders) = 0;
+    // The session is given up, told at once though that may be durable only much later: no heartbeat may be
+    // acknowledged any more, or the worker would believe in a lease that is over.
+    virtual void lost() {}
 };
 
 struct AttemptReport {

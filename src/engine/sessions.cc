@@ -27,6 +27,7 @@ void Engine::check_sessions() {
         WorkerOrders& orders = orders_for(id);
         orders.reconnect = "silent for too long";
         orders.close = true;
+        sessions_[id].link->lost();
         sessions_.erase(id);
     }
 }

@@ -93,8 +93,10 @@ void WorkerStream::report() {
     if (!report) return refuse(report.error());
     if (in_.has_heartbeat()) {
         const std::lock_guard lock(mutex_);
-        room_for(kAnswerBytes).mutable_heartbeat_ack()->set_sequence(in_.heartbeat().sequence());
-        write_on();
+        if (!lost_) {
+            room_for(kAnswerBytes).mutable_heartbeat_ack()->set_sequence(in_.heartbeat().sequence());
+            write_on();
+        }
     }
     context_.engine.report(session_, std::move(*report));
     const std::lock_guard lock(mutex_);
@@ -117,6 +119,11 @@ void WorkerStream::send(engine::WorkerOrders orders) {
     if (!first) api::add_orders(orders, context_.options.version, now, room_for(rest_bytes));
     if (orders.close) return close(grpc::Status::OK);
     write_on();
+}
+
+void WorkerStream::lost() {
+    const std::lock_guard lock(mutex_);
+    lost_ = true;
 }
 
 v1::ServerMessage& WorkerStream::room_for(std::size_t bytes) {

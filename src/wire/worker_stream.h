@@ -33,6 +33,7 @@ public:
     WorkerStream(Context& context, grpc::CallbackServerContext* call) : context_(context), call_(call) {}
 
     void send(engine::WorkerOrders orders) override;
+    void lost() override;
 
     void OnReadDone(bool ok) override;
     void OnWriteDone(bool ok) override;
@@ -73,7 +74,7 @@ private:
     Clock::time_point write_began_;
     SessionId session_;
     grpc::Status status_;  // of the end, when closing_
-    bool greeted_ = false, closing_ = false, ended_ = false, left_ = false, cut_ = false;
+    bool greeted_ = false, closing_ = false, ended_ = false, left_ = false, cut_ = false, lost_ = false;
 };
 
 }  // namespace nexus::wire
