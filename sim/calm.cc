@@ -158,8 +158,7 @@ void World::overload() {
     // promise.
     const core::Config& config = checker_.twin().config();
     const core::Counters& now = checker_.twin().counters();
-    const bool late_binding = config.policy <= core::PolicyKind::fcfs;
-    const bool full_of_lines = !late_binding && now.waiting + now.assigned + now.running >= config.tasks_max;
+    const bool full_of_lines = !checker_.late_binding() && now.waiting + now.assigned + now.running >= config.tasks_max;
     demand(full_of_lines || after.us * 1000 >= before.us * kGoodputPermille, "L10",
            "work of " + std::to_string(before.us) + " us was done in 20 s before the overload, of " +
                std::to_string(after.us) + " us in 20 s after it; " + checker_.text() + open_breakers());

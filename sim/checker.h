@@ -96,6 +96,8 @@ public:
     void finish();
     std::string text() const;  // how things stand, for a failure's message
     const core::Scheduler& twin() const { return twin_; }
+    // Whether its policy chooses workers when slots are free; the others bind tasks to workers as they arrive.
+    bool late_binding() const { return twin_.config().policy <= core::PolicyKind::fcfs; }
     std::uint64_t digest() const { return digest_; }
     std::uint64_t events() const { return sequence_; }
     bool thorough() const { return thorough_; }

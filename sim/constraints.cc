@@ -223,8 +223,7 @@ void Checker::set_fair(TaskFact& known, Instant now) {
     constexpr std::int64_t kMemory = 2048;  // arrivals of which the core knows the mean
     estimates_ = std::min(estimates_ + 1, kMemory);
     mean_estimate_.us += (known.estimate.mean.us - mean_estimate_.us) / estimates_;
-    const bool late_binding = config.policy <= core::PolicyKind::fcfs;
-    if (known.spec.tenant != fair_tenant_ || known.work == UINT64_MAX || !late_binding) return;
+    if (known.spec.tenant != fair_tenant_ || known.work == UINT64_MAX || !late_binding()) return;
     const Duration run = works_[known.work].run;
     fair_longest_ = std::max(fair_longest_, run);
     const Duration bound{std::max(config.overtake_max.us, config.overtake_cap_means * mean_estimate_.us)};

@@ -39,7 +39,7 @@ std::int64_t Scheduler::State::tenant_start(Index task) {
         tenant.epoch = clock_epoch;
         tenant.clock_us = now.us;
     }
-    const std::int64_t cap = scale(std::min(tau_us, mean_us * config.overtake_cap_means), 60, 1);
+    const std::int64_t cap = scale(std::min(tau_us, overtake_cap()), 60, 1);
     const std::int64_t start = std::min(std::max(now.us, tenant.clock_us), saturating_add(now.us, cap));
     const std::int64_t cost = queues[cls.queue].count_fair ? mean_us : tasks[task].mean.us;
     const std::int64_t worth = scale(capacity_q16, tenant.share, std::max(1U, active_shares));
@@ -56,14 +56,18 @@ void Scheduler::State::settle_tenant(Index cls, std::int64_t predicted_us, std::
     tenant.clock_us = std::max(saturating_add(tenant.clock_us, correction), now.us);
 }
 
+std::int64_t Scheduler::State::overtake_cap() const {
+    return scale(mean_us, config.overtake_cap_means, 1);
+}
+
 // A minute means nothing where runs take hours.
 std::int64_t Scheduler::State::overtake_bound() const {
-    return std::max(config.overtake_max.us, scale(mean_us, config.overtake_cap_means, 1));
+    return std::max(config.overtake_max.us, overtake_cap());
 }
 
 std::int64_t Scheduler::State::size_term(Index task) const {
     if (config.policy != PolicyKind::predictive || tasks[task].source == EstimateSource::none) return 0;
-    const std::int64_t tau = std::min(tau_us, scale(mean_us, config.overtake_cap_means, 1));
+    const std::int64_t tau = std::min(tau_us, overtake_cap());
     const std::int64_t ln = std::min(
         kLnMost, ln_ratio_q16(static_cast<std::uint64_t>(tasks[task].mean.us), static_cast<std::uint64_t>(mean_us)));
     const std::int64_t weighted = scale(scale(tau, config.size_weight_permille, 1000), trust_ppm, 1'000'000);

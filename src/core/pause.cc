@@ -179,7 +179,6 @@ std::uint64_t& Scheduler::State::counted_in(const Run& run) {
     return run.paused() ? counters.paused : run.started == kNever ? counters.assigned : counters.running;
 }
 
-// Orders the worker to do with the run what the books say.
 // Of a run that is under way: what is known of it, and where it is.
 Decision Scheduler::State::decision_about(const Run& run, DecisionReason reason) const {
     const Task& t = tasks[run.task];
@@ -195,6 +194,7 @@ Decision Scheduler::State::decision_about(const Run& run, DecisionReason reason)
     return decision;
 }
 
+// Orders the worker to do with the run what the books say.
 void Scheduler::State::tell_pause(Index r, Index newcomer) {
     Run& run = runs[r];
     Decision decision = decision_about(run, run.paused() ? DecisionReason::paused : DecisionReason::resumed);

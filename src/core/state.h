@@ -244,6 +244,7 @@ struct Scheduler::State {
     void set_base(Index task);
     // Whether predictions order tasks; if not, they tell neither what is long nor who is late.
     bool trusted() const { return trust_ppm >= 500'000; }
+    std::int64_t overtake_cap() const;
     std::int64_t overtake_bound() const;
     std::int64_t size_term(Index task) const;
     void set_key(Index task);

@@ -133,14 +133,14 @@ GridVerdict judge(const std::vector<Cell>& cells, std::size_t of) {
             verdict.variance_vs_round_robin_min =
                 std::min(verdict.variance_vs_round_robin_min, one.variance_vs_round_robin);
         }
-        if (const Metrics* fcfs = find(cell, "fcfs"); fcfs != nullptr) {
-            fcfs_mean.add(fcfs->mean_response_s / one.mean_response_s);
-            fcfs_p99.add(fcfs->p99_response_s / one.p99_response_s);
-        }
-        if (const Metrics* work = find(cell, "least-work"); work != nullptr) {
-            work_mean.add(work->mean_response_s / one.mean_response_s);
-            work_p99.add(work->p99_response_s / one.p99_response_s);
-        }
+        const auto against = [&](const char* name, Geometric& mean, Geometric& p99) {
+            const Metrics* other = find(cell, name);
+            if (other == nullptr) return;
+            mean.add(other->mean_response_s / one.mean_response_s);
+            p99.add(other->p99_response_s / one.p99_response_s);
+        };
+        against("fcfs", fcfs_mean, fcfs_p99);
+        against("least-work", work_mean, work_p99);
         if (one.has_oracle) {
             gap_mean.add(1 + one.oracle_gap_mean);
             gap_p99.add(1 + one.oracle_gap_p99);
