@@ -96,6 +96,8 @@ void Scheduler::State::after_failure(Index task, Index r, const AttemptFinished&
         return;
     }
     if (report.outcome == AttemptOutcome::rejected) {
+        // No fault of the task, but a worker that takes nothing of what it has slots for would draw all that waits.
+        if (!workers[worker].draining && !workers[worker].leaving) judge_failure(worker, classes[t.cls].type, true);
         t.rejections = static_cast<std::uint8_t>(std::min(t.rejections + 1, 255));
         if (t.run == kNone) requeue(task, backoff_delay(first, most, t.rejections, rng));
         return;

@@ -1,5 +1,5 @@
-// The soft circuit breaker of a worker: opened by learned slowness, or by failures that other workers do not have with
-// the same types. An open worker still works where nobody else can, or where waiting would take longer.
+// The soft circuit breaker of a worker: opened by learned slowness, or by failures and rejections that other workers do
+// not have with the same types. An open worker still works where nobody else can, or where waiting would take longer.
 
 #include <algorithm>
 
@@ -65,8 +65,8 @@ void Scheduler::State::judge_failure(Index w, Index type_index, bool failed) {
 }
 
 // A run is late when it took `breaker_ratio` times what its type takes here, or on a worker of median speed if that is
-// slower. The evidence of
-// each run: how much likelier it is from a slow worker (late 9 times in 10) than from this type as seen everywhere.
+// slower. The evidence of each run: how much likelier it is from a slow worker (late 9 times in 10) than from this type
+// as seen everywhere.
 void Scheduler::State::judge_lateness(const Run& run, std::int64_t usual_us, std::int64_t ran_us) {
     Worker& worker = workers[run.worker];
     TypeRecord& type = types[classes[run.cls].type];

@@ -144,8 +144,11 @@ void Scheduler::State::dispatch_all() {
             best_index = g;
         }
         if (!paused.empty() && (best == nullptr || tasks[runs[paused.back()].task].key <= best->heads[0].key)) {
-            if (resumable(paused.back())) go_on(paused.back());
-            paused.pop_back();
+            if (resumable(paused.back())) {
+                go_on(paused.back());  // it may give way, and then has a further slot
+            } else {
+                paused.pop_back();
+            }
             continue;
         }
         if (best == nullptr) break;

@@ -213,6 +213,8 @@ void Scheduler::State::tell_pause(Index r, Index newcomer) {
 }
 
 void Scheduler::State::pause_run(Index r, Index newcomer) {
+    // Of its share of the processor more may be left than the newcomer takes, and enough for another paused run.
+    if (workers[runs[r].worker].paused > 0) freed.push_back(runs[r].worker);
     use_slot(r, -1);
     ++counters.pauses;
     tell_pause(r, newcomer);

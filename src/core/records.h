@@ -229,7 +229,7 @@ struct Worker {
     std::int64_t speed_ln = 0;  // Q16
     std::int64_t work_us = 0;   // slot time used, decaying: the utilisation
     Breaker breaker = Breaker::closed;
-    bool failing = false;  // opened by failures
+    bool failing = false;  // opened by failures or rejections
     bool late = false;     // opened by runs that were late one after the other
     Instant breaker_next;  // when the next probe may go
     std::uint32_t failures_in_row = 0;

@@ -78,7 +78,7 @@ void Scheduler::State::apply(const Event& event, std::vector<Command>& commands)
 
 void Scheduler::State::settle() {
     if (!reserved.empty()) check_reservations();
-    while (dispatch_everything || !freed.empty() || !doomed.empty()) {
+    while (dispatch_everything || !freed.empty() || !doomed.empty() || !newcomers.empty()) {
         deferred = true;
         for (const auto& [id, cause] : std::exchange(doomed, {})) {
             const Index task = find_task(id);
@@ -94,10 +94,11 @@ void Scheduler::State::settle() {
             const Index worker = freed.back();
             freed.pop_back();
             fill(worker);
+        } else {
+            place_newcomers();
         }
     }
     deferred = false;
-    if (!newcomers.empty()) place_newcomers();
 }
 
 // Slot time during which a free worker stood beside a task that it may run, holds and open breakers excepted. settle()

@@ -259,8 +259,8 @@ WorkerView Scheduler::worker(WorkerNo number) const {
     view.utilization_ppm = static_cast<std::uint32_t>(scale(state_->hot.utilization[number.n], 1'000'000, kQ16One));
     if (worker.breaker == Breaker::closed) return view;
     view.breaker_reason =
-        worker.failing
-            ? std::to_string(worker.failures_in_row) + " failures in a row that its task types do not have elsewhere"
+        worker.failing ? std::to_string(worker.failures_in_row) +
+                             " failures or rejections in a row that its task types do not have elsewhere"
         : worker.late ? "its last runs took over " + std::to_string(state_->config.breaker_ratio_permille / 10) +
                             " % of the usual time"
                       : "runs take " + std::to_string(worker.speed_ppm / 10'000) + " % of the usual time";
