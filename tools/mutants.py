@@ -2,7 +2,7 @@
 """Plants each bug of tools/mutants.txt alone in a copy of the tree, builds, and runs the tests, cheapest first, until one
 notices. Fails when a bug survives. With --write the table in docs/testing.md is renewed.
 
-    tools/mutants.py [--write] [--resume] [--only NAME]... [--build DIRECTORY]
+    tools/mutants.py [--check] [--write] [--resume] [--only NAME]... [--build DIRECTORY]
 """
 import argparse
 import json
@@ -72,10 +72,15 @@ def find_program(build, target):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--check", action="store_true", help="only see that each bug still finds its line, once")
     parser.add_argument("--resume", action="store_true", help="go on after an interrupted run")
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--build", default=str(ROOT / "build/mutants"))
     arguments = parser.parse_args()
+    if arguments.check:
+        astray = [f"{name}: its line stands {count} times in {path}" for name, _, path, old, _ in mutants()
+                  if (count := (ROOT / path).read_text().count(old)) != 1]
+        sys.exit("\n".join(astray) or 0)
     base = pathlib.Path(arguments.build)
     tree, build = base / "tree", base / "build"
     tree.mkdir(parents=True, exist_ok=True)
