@@ -87,8 +87,8 @@ void Checker::submit_acked(std::uint64_t number, const engine::Submitted& answer
     work.acked = answer.task;
 }
 
-void Checker::cancel_acked(std::uint64_t number, Instant) {
-    works_.at(number).cancel_acked = true;
+void Checker::cancel_acked(std::uint64_t number, TaskId task) {
+    works_.at(number).cancel_acked = task;
     saw("cancel acknowledged");
 }
 
@@ -428,7 +428,7 @@ void Checker::assigned(const core::Event& cause, const core::AssignAttempt& orde
     const bool copy = order.decision.reason == core::DecisionReason::speculation;
     demand(known.current.empty() || (copy && known.spec.idempotent && known.current.size() == 1), "S5",
            who + " has a current attempt already");
-    const bool cancelled = known.work != UINT64_MAX && works_.at(known.work).cancel_acked && !known.spec.redrive_of;
+    const bool cancelled = known.work != UINT64_MAX && works_.at(known.work).cancel_acked == order.task;
     demand(!cancelled, "S15", who + " was assigned after its cancel was acknowledged");
     demand(!attempts_.contains(order.attempt), "S5", "one attempt id twice");
     ++known.attempts;

@@ -34,7 +34,7 @@ struct Work {
     // What the submitter was told.
     TaskId acked;
     bool cancel_asked = false;
-    bool cancel_acked = false;
+    TaskId cancel_acked;  // the task of that time: a key that was forgotten begins another
     bool stored = false;  // its submission is in the journal, with its body
 };
 
@@ -56,7 +56,7 @@ public:
     Work& work(std::uint64_t number) { return works_.at(number); }
     const std::deque<Work>& works() const { return works_; }  // by number
     void submit_acked(std::uint64_t number, const engine::Submitted& answer);
-    void cancel_acked(std::uint64_t number, Instant now);
+    void cancel_acked(std::uint64_t number, TaskId task);
     void shown(const engine::TaskInfo& info);
 
     // ---- the store: a batch became durable (again after a crash that kept it: the same sequence is passed over)

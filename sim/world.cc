@@ -422,7 +422,7 @@ void World::cancel(std::uint64_t number) {
             engine.cancel(task, "the client wants it", std::move(done));
         },
         [this, number](Result<engine::TaskInfo> answer) {
-            if (answer) return checker_.cancel_acked(number, timeline_.now());
+            if (answer) return checker_.cancel_acked(number, answer->task);
             const bool fine = answer.error().fault == Fault::failed_state || answer.error().fault == Fault::unavailable;
             demand(fine, "S1", "cancelling work " + std::to_string(number) + ": " + answer.error().what);
         });
