@@ -118,7 +118,8 @@ void Predictor::learn(const Observation& observation) {
     const bool hit = within_band(-residual, 0);
     s.hits.add(hit ? 1.0F : 0.0F, kLongStep);
     s.hits_lately.add(hit ? 1.0F : 0.0F, kShortStep);
-    s.trust.add(expected, actual);
+    // What is told of a type never seen is no prediction that could be wrong.
+    if (predicted.source != EstimateSource::fallback) s.trust.add(expected, actual);
     const float bias = type.bias.mean;
     const bool own = observation.at - observation.run >= type.known_since;
     if (type.known_since == kNever && type.samples >= kKnownRuns) type.known_since = observation.at;

@@ -222,6 +222,18 @@ TEST_CASE("trust is high for good predictions and nothing for reversed ones") {
     CHECK_EQ(Predictor(nullptr).trust(), 1);
 }
 
+TEST_CASE("that a type never seen took another time than the default costs no trust") {
+    Predictor predictor(make_model("mixture").value());
+    const Features short_one{.type = "short"};
+    for (int i = 1; i <= 30; ++i) {
+        const Instant now = Instant{} + seconds(i);
+        const Estimate told = predictor.estimate(short_one, now);
+        if (i == 1) CHECK_EQ(told.source, EstimateSource::fallback);
+        predictor.learn({.features = short_one, .run = milliseconds(200), .predicted = told, .at = now});
+        CHECK_GT(predictor.trust(), 0.95);
+    }
+}
+
 TEST_CASE("a run counted while it was overdue is not counted again when it ends") {
     const auto p90_after = [](bool told) {
         Predictor predictor(nullptr);
