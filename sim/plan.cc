@@ -18,11 +18,8 @@ Duration span(Rng& rng, Duration low, Duration high) {
 
 core::Config draw_config(Rng& rng) {
     core::Config config;
-    static constexpr core::PolicyKind kOthers[] = {core::PolicyKind::fcfs,         core::PolicyKind::least_loaded,
-                                                   core::PolicyKind::power_of_two, core::PolicyKind::random,
-                                                   core::PolicyKind::round_robin,  core::PolicyKind::nexus_ema,
-                                                   core::PolicyKind::least_work};
-    if (rng.one_in(4)) config.policy = kOthers[rng.below(std::size(kOthers))];
+    if (rng.one_in(4))
+        config.policy = core::kPolicies[1 + rng.below(std::size(core::kPolicies) - 1)];  // not predictive
     config.backoff_first = span(rng, milliseconds(50), milliseconds(500));
     config.backoff_max = seconds(5);
     config.ttl = seconds(rng.between(60, 120));

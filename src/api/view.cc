@@ -62,25 +62,6 @@ std::uint64_t resident_bytes() {
 
 }  // namespace
 
-std::string_view name_of(EstimateSource source) {
-    switch (source) {
-        case EstimateSource::none: return "none";
-        case EstimateSource::fallback: return "fallback";
-        case EstimateSource::hint: return "hint";
-        case EstimateSource::global: return "global";
-        case EstimateSource::prefix: return "prefix";
-        case EstimateSource::ema: return "ema";
-        case EstimateSource::type_mode: return "type_mode";
-        case EstimateSource::user_mode: return "user_mode";
-        case EstimateSource::scaled_mode: return "scaled_mode";
-        case EstimateSource::joined_mode: return "joined_mode";
-        case EstimateSource::worker_mode: return "worker_mode";
-        case EstimateSource::model: return "model";
-        case EstimateSource::forced: return "forced";
-    }
-    return "none";
-}
-
 void to_message(const Estimate& estimate, v1::Estimate& out) {
     out.set_p50_us(estimate.p50.us);
     out.set_p90_us(estimate.p90.us);

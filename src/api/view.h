@@ -14,8 +14,6 @@
 
 namespace nexus::api {
 
-std::string_view name_of(EstimateSource source);
-
 void to_message(const Estimate& estimate, v1::Estimate& out);
 void to_message(const core::Resources& resources, v1::Resources& out);
 void to_message(const engine::Submitted& submitted, std::string_view durability, v1::SubmitResponse& out);

@@ -2,6 +2,7 @@
 // The predicted run time of one execution on a worker of average speed.
 
 #include <cstdint>
+#include <string_view>
 
 #include "base/units.h"
 
@@ -22,6 +23,11 @@ enum class EstimateSource : std::uint8_t {
     model,        // a plug-in model
     forced,       // an operator's override
 };
+
+// As shown, stored and told: "type_mode".
+std::string_view name_of(EstimateSource source);
+// `none` for a name that is unknown.
+EstimateSource source_from_name(std::string_view name);
 
 struct Estimate {
     Duration p50;   // point estimate: the centre of the likeliest +-25 % band

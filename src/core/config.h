@@ -19,6 +19,9 @@ enum class PolicyKind : std::uint8_t {
     nexus_ema,       // binds at arrival by the old Nexus score
     least_work,      // binds at arrival to the worker with the least predicted work per slot
 };
+inline constexpr PolicyKind kPolicies[] = {PolicyKind::predictive,   PolicyKind::fcfs,      PolicyKind::least_loaded,
+                                           PolicyKind::power_of_two, PolicyKind::random,    PolicyKind::round_robin,
+                                           PolicyKind::nexus_ema,    PolicyKind::least_work};
 const char* name_of(PolicyKind kind);
 // False when the name is unknown.
 bool policy_from_name(std::string_view name, PolicyKind& kind);

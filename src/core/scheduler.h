@@ -70,7 +70,12 @@ struct TaskView {
     Instant assigned_at;
     Instant started_at = kNever;
     Duration predicted_run;
-    Duration ran;  // of that, pauses excluded
+    Instant paused_at = kNever;  // since when it stands still
+    Duration stood;              // how long it stood still before that
+
+    Duration ran(Instant now) const {
+        return started_at == kNever ? Duration{} : (paused_at != kNever ? paused_at : now) - started_at - stood;
+    }
 };
 
 struct WorkerView {

@@ -36,7 +36,8 @@ TaskView Scheduler::State::view(Index task) const {
     view.assigned_at = run.assigned;
     view.started_at = run.started;
     view.predicted_run = run.predicted;
-    view.ran = run.ran(now);
+    view.paused_at = run.paused_at;
+    view.stood = run.paused_for;
     return view;
 }
 

@@ -105,11 +105,6 @@ constexpr auto kNames = [] {
     return names;
 }();
 
-constexpr std::array kPolicies{core::PolicyKind::predictive,   core::PolicyKind::fcfs,
-                               core::PolicyKind::least_loaded, core::PolicyKind::power_of_two,
-                               core::PolicyKind::random,       core::PolicyKind::round_robin,
-                               core::PolicyKind::nexus_ema,    core::PolicyKind::least_work};
-
 template <class... Cases>
 struct Overloaded : Cases... {
     using Cases::operator()...;
@@ -166,7 +161,7 @@ Result<void> set_policy(Written value, core::PolicyKind& field) {
     std::ranges::replace(name, '_', '-');
     if ((value.quoted || value.either) && core::policy_from_name(name, field)) return {};
     std::vector<std::string_view> known;
-    for (const core::PolicyKind kind : kPolicies) known.emplace_back(core::name_of(kind));
+    for (const core::PolicyKind kind : core::kPolicies) known.emplace_back(core::name_of(kind));
     std::string names;
     for (const std::string_view word : known) names.append(names.empty() ? "" : ", ").append(word);
     return invalid("unknown policy \"" + std::string(value.text) + "\"" + did_you_mean(name, known) +

@@ -318,7 +318,7 @@ void Engine::on(core::AttemptEnded& ended) {
                                        .run = ended.run,
                                        .predicted_p50 = predicted.p50,
                                        .predicted_p90 = predicted.p90,
-                                       .source = std::to_string(static_cast<int>(predicted.source)),
+                                       .source = std::string(name_of(predicted.source)),
                                        .payload_bytes = live.payload_bytes,
                                        .peak_memory_bytes = ended.peak_memory_bytes,
                                        .error = info.error});

@@ -154,6 +154,23 @@ TEST_CASE("a task goes from submission to its result") {
     CHECK(world.journal.body(task).error().fault == Fault::not_found);
 }
 
+TEST_CASE("a run that never stood still tells its start, and after its end what it was predicted by") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    const TaskId task = world.submitted(a_task());
+    const Assignment order = link->assigned()[0];
+    WorkerReport begun;
+    begun.started.emplace_back(task, order.order.attempt);
+    world.turn([&](Engine& e) { e.report(session, std::move(begun)); });
+    world.pass(milliseconds(300));  // nothing happens that the core hears of
+    const auto running = world.get(task);
+    REQUIRE_EQ(running->attempts.size(), 1);
+    CHECK_EQ(running->attempts[0].run.us, Duration{-1}.us);
+    world.finish(session, order);
+    CHECK_EQ(world.get(task)->estimate.source, EstimateSource::fallback);
+}
+
 TEST_CASE("C5: a report repeated or stale changes nothing") {
     World world;
     auto link = std::make_shared<RecordingLink>();

@@ -128,7 +128,8 @@ void Engine::check_overdue() {
         Live* const found = live_.find(due.task);
         const auto view = core_.task(due.task);
         if (found == nullptr || !view || view->attempt != due.attempt || found->overdue) continue;
-        if (const Duration left = found->predicted().p90 - view->ran; left.us > 0) {  // it stood still meanwhile
+        if (const Duration left = found->predicted().p90 - view->ran(now_.at);
+            left.us > 0) {  // it stood still meanwhile
             due_.push({now_.at + std::max(left, seconds(1)), due.task, due.attempt});
             continue;
         }

@@ -59,7 +59,10 @@ Result<TaskInfo> ended_task(TaskId task, bool with_result, store::HistoryStore& 
     if (!*row) return fail(Fault::not_found, "no task " + to_text(task));
     TaskInfo info = info_of_row(**row);
     if (auto attempts = history.attempts(task))
-        for (const store::AttemptRow& attempt : *attempts) info.attempts.push_back(info_of_row(attempt));
+        for (const store::AttemptRow& attempt : *attempts) {
+            info.attempts.push_back(info_of_row(attempt));
+            info.estimate.source = source_from_name(attempt.source);
+        }
     if (with_result && info.state == core::TaskState::succeeded && (*row)->result_bytes > 0)
         if (auto result = journal.result(task)) info.result = std::move(*result);
     return info;
@@ -234,8 +237,7 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
                             .assigned = wall_of(view->assigned_at),
                             .started = wall_of(view->started_at),
                             .predicted = info.estimate.p50};
-        if (view->started_at != kNever && view->ran < now_.at - view->started_at)
-            attempt.run = view->ran;  // it was paused
+        if (paused || view->stood.us > 0) attempt.run = view->ran(now_.at);
         if (live.rare) {
             attempt.progress = live.rare->progress;
             attempt.progress_note = live.rare->progress_note;

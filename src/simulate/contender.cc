@@ -51,12 +51,12 @@ Result<Contender> make_contender(std::string_view name) {
         made.config.pause = true;
         policy.remove_suffix(6);
     }
-    if (!core::policy_from_name(policy, made.config.policy))
-        return fail(
-            Fault::invalid,
-            "policy '" + std::string(name) +
-                "' is unknown; known are predictive, fcfs, least-loaded, power-of-two, random, "
-                "round-robin, nexus-ema, least-work, each also as oracle-..., predictive+pause, and oracle-srpt");
+    if (!core::policy_from_name(policy, made.config.policy)) {
+        std::string known;
+        for (const core::PolicyKind kind : core::kPolicies) known += core::name_of(kind) + std::string(", ");
+        return fail(Fault::invalid, "policy '" + std::string(name) + "' is unknown; known are " + known +
+                                        "each also as oracle-..., predictive+pause, and oracle-srpt");
+    }
     return made;
 }
 

@@ -112,7 +112,7 @@ AttemptRow attempt_row_of(std::int64_t n, std::uint32_t number) {
             .run = seconds(1),
             .predicted_p50 = seconds(2),
             .predicted_p90 = seconds(3),
-            .source = "type-mode",
+            .source = "type_mode",
             .payload_bytes = 10,
             .peak_memory_bytes = 1ULL << 40,
             .error = "boom"};
