@@ -214,7 +214,8 @@ class BadGrpc(unittest.TestCase):
         connection.socket.close()
         self.assertEqual(Connection(self.house).call(message(TASK)).end(), 0)
         self.stored += 1
-        self.assertLess(self.rss() - before, 64 << 20)
+        # At worst, on a busy machine, the server holds all 10,000 for a moment: some 8 KiB each.
+        self.assertLess(self.rss() - before, 128 << 20)
 
     def test_G19_a_window_that_never_opens(self):
         connection = Connection(self.house)
