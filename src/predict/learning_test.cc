@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <map>
 #include <string>
 
 #include "predict/generated_world.h"
@@ -244,6 +245,30 @@ TEST_CASE("runs that fail early teach nothing about success") {
         predictor.learn({.features = features, .end = RunEnd::failed, .run = milliseconds(5)});
     }
     CHECK(within_25(predictor.estimate(features, {}).p50, 30e6));
+}
+
+TEST_CASE("a type that takes ten times as long has not made its workers slower") {
+    Predictor predictor(nullptr);
+    Feed feed(predictor);
+    Rng rng(5);
+    std::map<std::string, std::uint32_t> speeds_ppm;
+    const auto runs = [&](double us) {
+        for (int n = 0; n < 100; ++n) {
+            const std::string worker = rng.below(3) > 0 ? "spare" : "w" + std::to_string(rng.below(3));
+            feed.run({.type = "turn", .tenant = "t", .worker = worker}, us * std::exp(0.05 * gauss(rng)));
+            for (const SpeedChange& change : predictor.take_speed_changes())
+                speeds_ppm[change.worker] = change.speed_ppm;
+        }
+    };
+    runs(4e5);
+    runs(4e6);
+    for (const auto& [worker, ppm] : speeds_ppm) {
+        INFO(worker);
+        CHECK_GT(ppm, 750'000);
+        CHECK_LT(ppm, 1'330'000);
+    }
+    const double told = static_cast<double>(predictor.estimate({.type = "turn", .tenant = "t"}, feed.now()).p50.us);
+    CHECK(within_25({static_cast<std::int64_t>(told)}, 4e6));
 }
 
 TEST_CASE("a type that changes on every class of hardware alike has changed itself") {

@@ -31,6 +31,8 @@ public:
         var_x_ = (1 - step) * (var_x_ + step * dx * dx);
         cov_xy_ = (1 - step) * (cov_xy_ + step * dx * dy);
     }
+    // The level has moved: the next runs count for more than those before. The slope is kept.
+    void forget() { count_ = std::min(count_, kKept); }
     float slope() const {
         if (count_ < 3 || var_x_ < kSpreadMin) return 0;
         return std::clamp(cov_xy_ / (var_x_ + kRidge / count_), least_, kSlopeMax);
@@ -57,6 +59,7 @@ public:
 private:
     static constexpr float kStepMin = 0.01F;    // forgetting 0.99: about the last 100 runs
     static constexpr float kClip = 1.0F;        // in ln: a factor of 2.7
+    static constexpr float kKept = 2;           // runs that count when all is relearned
     static constexpr float kSpreadMin = 1e-3F;  // payloads that hardly differ say nothing
     static constexpr float kRidge = 0.25F;
     static constexpr float kSlopeMax = 1.5F;

@@ -18,7 +18,7 @@ namespace nexus::predict {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x3150584E;  // "NXP1"
-constexpr std::uint64_t kVersion = 2;
+constexpr std::uint64_t kVersion = 3;
 constexpr std::size_t kSnapshotTypesMax = 100'000;
 constexpr int kWarmRuns = 5;  // of a type restored from a mean: enough to answer, few enough to be outvoted soon
 

@@ -60,6 +60,11 @@ bool SizeDriver::learn(const Features& features, float value) {
     return true;
 }
 
+void SizeDriver::forget() {
+    payload_.forget();
+    for (Named& named : named_) named.line.forget();
+}
+
 void SizeDriver::save(Writer& out) const {
     payload_.save(out);
     out.varint(named_.size());

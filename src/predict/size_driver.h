@@ -23,6 +23,8 @@ public:
     float size_of(const Features& features) const;
     // True when another number took over: sizes handed out before mean something else.
     bool learn(const Features& features, float value);
+    // The type has changed: its level is learned anew, from the next runs more than from those before.
+    void forget();
 
     float slope() const { return chosen().slope(); }
     // On the learned line. Means little before three runs.

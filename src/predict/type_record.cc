@@ -17,6 +17,7 @@ constexpr float kResidualMax = 3;
 constexpr float kSpreadMin = 0.05F;  // ln; below it everything would look like a drift
 constexpr float kDriftRest = 1.5F;
 constexpr float kDriftAlarm = 14;
+constexpr float kLineAlarm = 6;  // about five runs far off on the same side
 constexpr std::uint32_t kDriftShown = 20;
 constexpr std::size_t kPeaks = 64;
 
@@ -33,6 +34,15 @@ void RollingMean::load(Reader& in) {
     if (count < 0) in.set_failed();
 }
 
+bool Cusum::add(float z, float alarm) {
+    z = std::clamp(z, -3.0F, 3.0F);
+    up = std::max(0.0F, up + z - kDriftRest);
+    down = std::max(0.0F, down - z - kDriftRest);
+    if (std::max(up, down) < alarm) return false;
+    up = down = 0;
+    return true;
+}
+
 bool TypeRecord::learn_residual(float residual, bool own) {
     const float hit = within_band(-residual, 0) ? 1.0F : 0.0F;
     hits.add(hit, kAccuracyStep);
@@ -40,17 +50,13 @@ bool TypeRecord::learn_residual(float residual, bool own) {
     if (own) ratio.add(std::exp(std::clamp(residual, -kResidualMax, kResidualMax)), kResidualStep);
     const float off = std::clamp(residual - bias.mean, -kResidualMax, kResidualMax);
     const float deviation = std::max(std::sqrt(spread.mean), kSpreadMin);
-    const float z = std::clamp(off / deviation, -3.0F, 3.0F);
     const bool settled = spread.count >= 10;
     bias.add(residual, kResidualStep);
     // A jump widens the spread only a little, so that it still stands out at the next run.
     spread.add(settled ? std::min(off * off, 9 * deviation * deviation) : off * off, kResidualStep);
     if (drifting > 0) --drifting;
     if (!settled) return false;
-    drift_up = std::max(0.0F, drift_up + z - kDriftRest);
-    drift_down = std::max(0.0F, drift_down - z - kDriftRest);
-    if (std::max(drift_up, drift_down) < kDriftAlarm) return false;
-    drift_up = drift_down = 0;
+    if (!drift.add(off / deviation, kDriftAlarm)) return false;
     // Estimates made before the alarm are still to be answered for: while they come in, no second alarm.
     const bool fresh = drifting == 0;
     drifting = kDriftShown;
@@ -65,6 +71,9 @@ float TypeRecord::learn_line(const Features& features, float value, float worker
     const bool changed = line.learn(features, value - worker);
     if (!known || changed) return std::numeric_limits<float>::quiet_NaN();
     const float own = std::clamp(distance - worker, -kResidualMax, kResidualMax);
+    // The type has changed: until its line has followed, each worker would seem to have changed by a part of it.
+    if (line_spread.count >= 10 && line_drift.add(own / std::max(std::sqrt(line_spread.mean), kSpreadMin), kLineAlarm))
+        line.forget();
     line_spread.add(own * own, kResidualStep);
     return distance;
 }
@@ -99,7 +108,7 @@ void TypeRecord::save(Writer& out) const {
     for (const RollingMean* mean : {&bias, &spread, &ratio, &hits, &hits_lately, &covered, &line_spread})
         mean->save(out);
     line.save(out);
-    for (const float v : {tail, drift_up, drift_down, memory_floor}) put_float(out, v);
+    for (const float v : {tail, drift.up, drift.down, line_drift.up, line_drift.down, memory_floor}) put_float(out, v);
     peaks.save(out);
     for (const std::uint32_t n : histogram) out.varint(n);
 }
@@ -122,7 +131,8 @@ void TypeRecord::load(Reader& in) {
     last.source = static_cast<EstimateSource>(source);
     for (RollingMean* mean : {&bias, &spread, &ratio, &hits, &hits_lately, &covered, &line_spread}) mean->load(in);
     line.load(in);
-    for (float* v : {&tail, &drift_up, &drift_down, &memory_floor}) *v = get_float(in);
+    for (float* v : {&tail, &drift.up, &drift.down, &line_drift.up, &line_drift.down, &memory_floor})
+        *v = get_float(in);
     peaks.load(in);
     for (std::uint32_t& n : histogram) n = static_cast<std::uint32_t>(std::min<std::uint64_t>(in.varint(), UINT32_MAX));
     if (spread.mean < 0 || ratio.mean < 0 || tail < 0 || tail > kTailMax) in.set_failed();

@@ -37,6 +37,14 @@ struct RollingMean {
     void load(Reader& in);
 };
 
+// Notices that what should scatter around 0 has moved: a two-sided CUSUM (Page 1954) of deviations in standard
+// deviations, each clipped at 3.
+struct Cusum {
+    float up = 0, down = 0;
+    // True on an alarm, after which it starts anew.
+    bool add(float z, float alarm);
+};
+
 struct TypeRecord {
     std::string name;
     std::uint64_t samples = 0;
@@ -52,10 +60,10 @@ struct TypeRecord {
     RollingMean hits;
     RollingMean hits_lately;
     RollingMean covered;
-    SizeDriver line;          // ln(run on an average worker) by size: what worker speeds are measured against
-    RollingMean line_spread;  // of squared distances to it
-    float drift_up = 0;
-    float drift_down = 0;
+    SizeDriver line;             // ln(run on an average worker) by size: what worker speeds are measured against
+    RollingMean line_spread;     // of squared distances to it
+    Cusum drift;                 // of residuals
+    Cusum line_drift;            // of distances
     std::uint32_t drifting = 0;  // completions until the alarm is over
     std::uint64_t drifts = 0;
     ModeWindow peaks;                           // ln bytes
