@@ -23,6 +23,7 @@ CATCHERS = [
     ("unit.engine", "engine_test", ["--source-file-exclude=*config_text_test*"], 120),  # toml++ asserts without NDEBUG
     ("contract", "contract_test", [], 120),
     ("unit.core", "core_test", [], 120),
+    ("unit.predict", "predict_test", [], 120),
     ("sim.worlds", "nexus_sim", ["--seeds", "1..400", "--jobs", "2"], 400),
     ("unit.store", "store_test", [], 120),
     ("conformance.journal", "conformance_test", ["--test-suite=journal"], 180),
