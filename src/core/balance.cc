@@ -71,6 +71,8 @@ void Scheduler::State::refresh_balance() {
 void Scheduler::State::refresh_bands() {
     bands_at = now;
     bands_stale = false;
+    size_bands.lay();
+    if (!std::exchange(fleet_moved, false)) return;
     std::vector<std::pair<std::int64_t, Index>> order;
     for (Index w = 0; w < workers.size(); ++w)
         if (workers[w].connected && workers[w].slots > 0) order.emplace_back(workers[w].speed_ln, w);
@@ -97,7 +99,6 @@ void Scheduler::State::refresh_bands() {
         }
         passed += here;
     }
-    size_bands.lay();
 }
 
 }  // namespace nexus::core

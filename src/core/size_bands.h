@@ -35,10 +35,14 @@ public:
         for (const std::int64_t work : work_) all = saturating_add(all, work);
         if (all == 0) return;
         std::int64_t laid = 0;
+        std::int32_t end = 0;  // of what is laid
         const auto lay_one = [&](std::size_t at) {
-            bands_[at].low = static_cast<std::int32_t>(scale(laid, kQ16One, all));
-            laid = saturating_add(laid, work_[at]);
-            bands_[at].high = static_cast<std::int32_t>(scale(laid, kQ16One, all));
+            bands_[at].low = end;
+            if (work_[at] > 0) {
+                laid = saturating_add(laid, work_[at]);
+                end = static_cast<std::int32_t>(scale(laid, kQ16One, all));
+            }
+            bands_[at].high = end;
         };
         std::size_t small = 0;
         while (small < kBuckets && saturating_add(laid, work_[small]) <= all / kSmallShare) lay_one(small++);

@@ -123,6 +123,7 @@ struct Scheduler::State {
     Instant balanced_at;  // utilisations stand at
     Instant bands_at;     // bands stand at
     bool bands_stale = true;
+    bool fleet_moved = true;  // a worker came, went, or has another speed or size than when its band was laid
     std::int64_t median_speed_ln = 0;
     std::uint32_t median_speed_ppm = 1'000'000;
     std::uint32_t prediction_failures = 0;  // in a row

@@ -54,7 +54,7 @@ void Scheduler::State::on(const WorkerJoined& fact) {
             if (hardware[h] == value) worker.hardware = h;
     sessions[fact.session.n] = w;
     count_capacity(w, 1);
-    bands_stale = true;
+    bands_stale = fleet_moved = true;
     const auto set = std::find(typesets.begin(), typesets.end(), fact.types);
     worker.typeset = static_cast<Index>(set - typesets.begin());
     if (set == typesets.end()) {
@@ -111,7 +111,7 @@ void Scheduler::State::end_session(Index w) {
     sessions.erase(worker.session.n);
     worker.connected = false;
     worker.session = {};
-    bands_stale = true;
+    bands_stale = fleet_moved = true;
     update_ready(w);
     unbind_line(w);
     for (const Index r : std::vector<Index>(worker.runs))
@@ -124,6 +124,7 @@ void Scheduler::State::on(const WorkerCapacityChanged& fact) {
     if (w == kNone) return;
     count_capacity(w, -1);
     workers[w].slots = fact.slots;
+    fleet_moved = true;
     workers[w].offered = fact.offered;
     workers[w].leaving = fact.draining;
     count_capacity(w, 1);
