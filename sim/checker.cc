@@ -453,7 +453,7 @@ void Checker::assigned(const core::Event& cause, const core::AssignAttempt& orde
     check_constraints(known, order);
     check_keys(known);
     if (!copy) check_limits(known);
-    check_capacity(order.worker);
+    check_capacity(order.worker, known.spec.resources);
 }
 
 void Checker::attempt_ended(const core::AttemptEnded& ended) {

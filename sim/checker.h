@@ -157,7 +157,8 @@ private:
     void check_constraints(const TaskFact& fact, const core::AssignAttempt& order);
     void check_keys(const TaskFact& fact);
     void check_limits(const TaskFact& fact);
-    void check_capacity(WorkerNo worker);
+    // Of a worker that was just given something that takes this much.
+    void check_capacity(WorkerNo worker, const core::Resources& taken);
     void check_lease(const TaskFact& fact, const Attempt& attempt);
     void set_leases(const core::Event& event);
     Instant acts_on(Instant due) const;

@@ -185,7 +185,7 @@ void Checker::check_limits(const TaskFact& known) {
         }
 }
 
-void Checker::check_capacity(WorkerNo number) {
+void Checker::check_capacity(WorkerNo number, const core::Resources& taken) {
     const std::string worker_name(twin_.worker(number).name);
     if (worker_name == changed_) return;  // judged at the next assignment
     const WorkerFact& worker = workers_[worker_name];
@@ -203,7 +203,8 @@ void Checker::check_capacity(WorkerNo number) {
            "worker " + worker.joined.name + " holds " + std::to_string(held.size() - paused) + " attempts on " +
                std::to_string(worker.joined.slots) + " slots");
     const core::Resources& offered = worker.joined.offered;
-    demand(offered.cpu_milli < 0 || used.cpu_milli <= offered.cpu_milli, "S9",
+    // A run that could not be paused has its share beside the one that it was to give way to.
+    demand(taken.cpu_milli == 0 || offered.cpu_milli < 0 || used.cpu_milli <= offered.cpu_milli, "S9",
            "worker " + worker.joined.name + ": more CPU than offered");
     demand(offered.memory_bytes < 0 || used.memory_bytes <= offered.memory_bytes, "S9",
            "worker " + worker.joined.name + ": more memory than offered");
