@@ -37,7 +37,8 @@ constexpr std::int64_t ln_ratio_q16(std::uint64_t a, std::uint64_t b) {
 // a * b / c without overflow in between, saturated to the range of int64. c > 0.
 constexpr std::int64_t scale(std::int64_t a, std::int64_t b, std::int64_t c) {
     std::int64_t narrow = 0;
-    if (!__builtin_mul_overflow(a, b, &narrow)) return narrow / c;  // a division of 64 bits takes a fraction of the time
+    if (!__builtin_mul_overflow(a, b, &narrow))
+        return narrow / c;  // a division of 64 bits takes a fraction of the time
     const Wide product = static_cast<Wide>(a) * b / c;
     if (product > INT64_MAX) return INT64_MAX;
     if (product < INT64_MIN) return INT64_MIN;
