@@ -71,10 +71,10 @@ struct TaskView {
     Instant started_at = kNever;
     Duration predicted_run;
     Instant paused_at = kNever;  // since when it stands still
-    Duration stood;              // how long it stood still before that
+    Duration paused_for;         // how long it stood still before that
 
     Duration ran(Instant now) const {
-        return started_at == kNever ? Duration{} : (paused_at != kNever ? paused_at : now) - started_at - stood;
+        return started_at == kNever ? Duration{} : (paused_at != kNever ? paused_at : now) - started_at - paused_for;
     }
 };
 

@@ -37,7 +37,7 @@ TaskView Scheduler::State::view(Index task) const {
     view.started_at = run.started;
     view.predicted_run = run.predicted;
     view.paused_at = run.paused_at;
-    view.stood = run.paused_for;
+    view.paused_for = run.paused_for;
     return view;
 }
 

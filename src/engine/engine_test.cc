@@ -120,6 +120,20 @@ struct World {
     Result<TaskInfo> get(TaskId task) {
         return ask<TaskInfo>([&](Engine& e, auto done) { e.get(task, true, std::move(done)); });
     }
+    // A worker of one slot, and a task that was given to it.
+    struct Given {
+        std::shared_ptr<RecordingLink> link = std::make_shared<RecordingLink>();
+        SessionId session;
+        TaskId task;
+        Assignment order;
+    };
+    Given given_a_task() {
+        Given given;
+        given.session = connect(a_worker("w1"), given.link);
+        given.task = submitted(a_task());
+        given.order = given.link->assigned().at(0);
+        return given;
+    }
     void finish(SessionId session, const Assignment& a, AttemptReport report = {}) {
         report.task = a.order.task;
         report.attempt = a.order.attempt;
@@ -156,10 +170,7 @@ TEST_CASE("a task goes from submission to its result") {
 
 TEST_CASE("a run that never stood still tells its start, and after its end what it was predicted by") {
     World world;
-    auto link = std::make_shared<RecordingLink>();
-    const SessionId session = world.connect(a_worker("w1"), link);
-    const TaskId task = world.submitted(a_task());
-    const Assignment order = link->assigned()[0];
+    const auto [link, session, task, order] = world.given_a_task();
     WorkerReport begun;
     begun.started.emplace_back(task, order.order.attempt);
     world.turn([&](Engine& e) { e.report(session, std::move(begun)); });
@@ -173,10 +184,7 @@ TEST_CASE("a run that never stood still tells its start, and after its end what 
 
 TEST_CASE("C5: a report repeated or stale changes nothing") {
     World world;
-    auto link = std::make_shared<RecordingLink>();
-    const SessionId session = world.connect(a_worker("w1"), link);
-    const TaskId task = world.submitted(a_task());
-    const Assignment first = link->assigned()[0];
+    const auto [link, session, task, first] = world.given_a_task();
     world.finish(session, first);
     AttemptReport late;
     late.outcome = core::AttemptOutcome::failed;

@@ -237,7 +237,7 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
                             .assigned = wall_of(view->assigned_at),
                             .started = wall_of(view->started_at),
                             .predicted = info.estimate.p50};
-        if (paused || view->stood.us > 0) attempt.run = view->ran(now_.at);
+        if (paused || view->paused_for.us > 0) attempt.run = view->ran(now_.at);
         if (live.rare) {
             attempt.progress = live.rare->progress;
             attempt.progress_note = live.rare->progress_note;

@@ -31,7 +31,7 @@ public:
         var_x_ = (1 - step) * (var_x_ + step * dx * dx);
         cov_xy_ = (1 - step) * (cov_xy_ + step * dx * dy);
     }
-    // The level has moved: the next runs count for more than those before. The slope is kept.
+    // The level has moved: the next runs count for more than those before. There is no line until the next of them.
     void forget() { count_ = std::min(count_, kKept); }
     float slope() const {
         if (count_ < 3 || var_x_ < kSpreadMin) return 0;
