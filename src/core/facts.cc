@@ -98,7 +98,7 @@ void Scheduler::State::on(const WorkerSpeedLearned& fact) {
     workers[w].deviation_ppm = fact.deviation_ppm;
     workers[w].speed_ln = ln_ratio_q16(workers[w].speed_ppm, 1'000'000);
     count_capacity(w, 1);
-    bands_stale = fleet_moved = true;
+    fleet_moved = true;
     judge_speed(w);
     update_ready(w);
 }

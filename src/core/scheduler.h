@@ -26,7 +26,7 @@ namespace nexus::core {
 
 // Releases whose cores decide differently, or save themselves differently, have different numbers: replay never crosses
 // them silently.
-inline constexpr std::uint32_t kCoreVersion = 6;
+inline constexpr std::uint32_t kCoreVersion = 7;
 
 enum class Admission : std::uint8_t {
     accepted,       // journal it

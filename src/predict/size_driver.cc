@@ -11,7 +11,7 @@ constexpr float kRunsMin = 4;         // of a number before it may take over
 constexpr float kClearlyMore = 0.1F;  // of the variance
 
 float size_of_payload(std::uint64_t bytes) {
-    return bytes == 0 ? 0.0F : std::log1p(static_cast<float>(bytes));
+    return bytes == 0 ? 0.0F : std::log(static_cast<float>(bytes) + 1);
 }
 
 float size_of_number(double x) {
