@@ -53,6 +53,7 @@ TEST_CASE("size bands: the smallest sizes first, then from the longest down, eac
     CHECK(bands.of(milliseconds(10)) == SizeBands::Band{0, kQ16One / 100});
     CHECK(bands.of(seconds(6)) == SizeBands::Band{kQ16One / 100, kQ16One * 67 / 100});
     CHECK(bands.of(seconds(1)) == SizeBands::Band{kQ16One * 67 / 100, kQ16One});
+    CHECK(bands.of(seconds(6), milliseconds(10)) == SizeBands::Band{0, kQ16One * 67 / 100});
     // A size that never came lies between its neighbours: longer than 1 s, shorter than 6 s.
     CHECK(bands.of(seconds(3)) == SizeBands::Band{kQ16One * 67 / 100, kQ16One * 67 / 100});
     CHECK(bands.of({INT64_MAX}).low == kQ16One / 100);

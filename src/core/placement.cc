@@ -14,10 +14,10 @@ constexpr std::int32_t kPreferenceMissed = 1 << 18;  // per preferred label: out
 constexpr std::int32_t kBandPart = 4;      // of a distance, beside half of the utilisation
 constexpr std::int32_t kCertain = 1 << 8;  // of `certainty`
 
-// How far a task's size is known before it runs: mean / p90, at most 1. A worker is chosen by size as far as that goes.
+// How far a task's size is known before it runs: p50 / p90, at most 1. A worker is chosen by size as far as that goes.
 std::int32_t certainty(const Task& task) {
     return static_cast<std::int32_t>(
-        std::min<std::int64_t>(scale(task.mean.us, kCertain, std::max<std::int64_t>(task.p90.us, 1)), kCertain));
+        std::min<std::int64_t>(scale(task.p50.us, kCertain, std::max<std::int64_t>(task.p90.us, 1)), kCertain));
 }
 
 // What a distance between bands counts in a score; both Q16.
@@ -97,7 +97,7 @@ Candidate Scheduler::State::score(Index task, Index w) const {
         if (affinity_known || config.placement == Placement::fastest) {
             candidate.speed = static_cast<std::int32_t>(slowness_ln(tasks[task].cls, w));
         } else {
-            const SizeBands::Band& band = size_bands.of(tasks[task].mean);
+            const SizeBands::Band band = size_bands.of(tasks[task].mean, tasks[task].p90);
             candidate.speed = speed_taste(w);
             const std::int32_t distance = std::max({band.low - hot.band_high[w], hot.band_low[w] - band.high, 0});
             candidate.band = band_cost(distance, certainty(tasks[task]));
@@ -174,7 +174,7 @@ void Scheduler::State::scan_plain(Index task, Decision& decision) const {
     const Group& group = groups[classes[tasks[task].cls].group];
     const bool banded = config.policy == PolicyKind::predictive && bands_differ;
     const SizeBands::Band band =
-        banded ? size_bands.of(tasks[task].mean) : SizeBands::Band{INT32_MIN / 2, INT32_MAX / 2};
+        banded ? size_bands.of(tasks[task].mean, tasks[task].p90) : SizeBands::Band{INT32_MIN / 2, INT32_MAX / 2};
     const std::int32_t certain = certainty(tasks[task]);
     const auto score_of = [&](std::size_t w) {
         const std::int32_t below = band.low - hot.band_high[w];

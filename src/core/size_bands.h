@@ -4,6 +4,7 @@
 // rest from the longest down. At a fixed split of work the mean does not depend on which size runs where; the p50 and
 // the p99 do.
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -50,6 +51,12 @@ public:
     }
 
     const Band& of(Duration size) const { return bands_[bucket(size)]; }
+    // Of a task that may be of either size: both bands and what lies between.
+    Band of(Duration one, Duration other) const {
+        const Band& a = of(one);
+        const Band& b = of(other);
+        return {.low = std::min(a.low, b.low), .high = std::max(a.high, b.high)};
+    }
 
     template <class A>
     void archive(A& a) {

@@ -99,19 +99,23 @@ GridVerdict judge(const std::vector<Cell>& cells, std::size_t of) {
     GridVerdict verdict;
     Geometric ll_mean, ll_p99, ll_slow, rr_mean, rr_p99, rr_variance, fcfs_mean, fcfs_p99, work_mean, work_p99,
         gap_mean, gap_p99;
-    std::vector<double> spreads;
+    std::vector<double> spreads;  // of cells, each the median of its worlds
     verdict.variance_vs_round_robin_min = 1e300;
     verdict.worlds = cells.size();
     for (std::size_t at = 0; at < cells.size();) {
         const std::string name = cell_name(cells[at].spec);
         Geometric own_ll_mean, own_ll_p99, own_rr_mean, own_rr_p99;
+        std::vector<double> own_spreads;
         for (; at < cells.size() && cell_name(cells[at].spec) == name; ++at) {
             const Metrics& one = cells[at].results[of];
             own_ll_mean.add(one.mean_vs_least_loaded);
             own_ll_p99.add(one.p99_vs_least_loaded);
             own_rr_mean.add(one.mean_vs_round_robin);
             own_rr_p99.add(one.p99_vs_round_robin);
+            own_spreads.push_back(one.utilization_spread_healthy);
         }
+        std::sort(own_spreads.begin(), own_spreads.end());
+        spreads.push_back(quantile(own_spreads, 0.5));
         ++verdict.cells;
         const auto note = [&](const Geometric& mean, const Geometric& p99, std::vector<std::string>& worse) {
             if (mean.count > 0 && std::min(mean.value(), p99.value()) < kTie)
@@ -145,7 +149,6 @@ GridVerdict judge(const std::vector<Cell>& cells, std::size_t of) {
             gap_mean.add(1 + one.oracle_gap_mean);
             gap_p99.add(1 + one.oracle_gap_p99);
         }
-        spreads.push_back(one.utilization_spread_healthy);
         verdict.idle_while_waiting_s += one.idle_while_waiting_s;
         verdict.unfinished += one.unfinished;
     }

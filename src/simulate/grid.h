@@ -40,7 +40,7 @@ Result<std::vector<Cell>> run_grid(const GridSpec& spec, const std::function<voi
 std::string cell_name(const WorldSpec& spec);
 
 // The figures a grid is judged by: geometric means over the worlds, gaps, spreads. A cell is worse than a baseline when
-// the geometric mean over its seeds is, by more than a hundredth.
+// the geometric mean over its seeds is, by more than a hundredth; its spread is the median over its seeds.
 struct GridVerdict {
     std::size_t cells = 0, worlds = 0, stable_worlds = 0;  // stable: round-robin's queues do not grow
     double mean_vs_least_loaded = 0, p99_vs_least_loaded = 0, p99_slowdown_vs_least_loaded = 0;
@@ -49,7 +49,7 @@ struct GridVerdict {
     double mean_vs_fcfs = 0, p99_vs_fcfs = 0;
     double mean_vs_least_work = 0, p99_vs_least_work = 0;
     double oracle_gap_mean = 0, oracle_gap_p99 = 0;
-    double spread_median = 0, spread_within_15 = 0;  // of worlds; healthy workers
+    double spread_median = 0, spread_within_15 = 0;  // over cells, of healthy workers
     double idle_while_waiting_s = 0;
     double unfinished = 0;
     std::vector<std::string> worse_than_round_robin, worse_than_least_loaded;  // cells, in mean or p99
