@@ -42,7 +42,10 @@ void Scheduler::State::on(const AttemptStarted& fact) {
 }
 
 void Scheduler::State::on(const AttemptFinished& fact) {
-    task_table.prefetch(IdHash{}(fact.task));  // for end_task()
+    // For end_task() and what is remembered of it.
+    task_table.prefetch(IdHash{}(fact.task));
+    ended_table.prefetch(IdHash{}(fact.task));
+    settled_table.prefetch(IdHash{}(fact.attempt));
     const Index r = find_run(fact.task, fact.attempt);
     emit(AnswerReport{
         .attempt = fact.attempt, .session = fact.session, .accepted = r != kNone || was_settled(fact.attempt)});

@@ -67,14 +67,27 @@ void Scheduler::State::join_keys(Index task, const TaskSpec& spec) {
     }
 }
 
+void Scheduler::State::park_at(KeyRecord& key, Index task, Place place) {
+    park(task, place);
+    key.parked.push({.key = tasks[task].key, .ticket = tasks[task].ticket, .task = task});
+}
+
+// The first that is parked there goes on, if it still waits.
+void Scheduler::State::advance_parked(KeyRecord& key) {
+    const HeapEntry entry = key.parked.top();
+    key.parked.pop();
+    if (!current(entry)) return;
+    tasks[entry.task].place = Place::nowhere;
+    advance(entry.task);
+}
+
 bool Scheduler::State::keys_closed(Index task) {
     if (tasks[task].side == kNone) return false;
     const Side& side = sides[tasks[task].side];
     if (side.concurrency != kNone && !tasks[task].concurrency_token) {
         KeyRecord& key = concurrency_keys[side.concurrency];
         if (key.holders >= key.most) {
-            park(task, Place::concurrency);
-            key.parked.push({.key = tasks[task].key, .ticket = tasks[task].ticket, .task = task});
+            park_at(key, task, Place::concurrency);
             return true;
         }
         ++key.holders;
@@ -87,8 +100,7 @@ bool Scheduler::State::keys_closed(Index task) {
         tasks[task].rate_turn = true;
         return false;
     }
-    park(task, Place::rate);
-    key.parked.push({.key = tasks[task].key, .ticket = tasks[task].ticket, .task = task});
+    park_at(key, task, Place::rate);
     if (key.holders == 0 && !key.timer) {
         key.timer = true;
         set_timer(key.next, TimerKind::rate, side.rate, 0);
@@ -100,13 +112,7 @@ bool Scheduler::State::keys_closed(Index task) {
 void Scheduler::State::release_key(Index index) {
     KeyRecord& key = concurrency_keys[index];
     const bool was_deferred = std::exchange(deferred, true);
-    while (key.holders < key.most && !key.parked.empty()) {
-        const HeapEntry entry = key.parked.top();
-        key.parked.pop();
-        if (!current(entry)) continue;
-        tasks[entry.task].place = Place::nowhere;
-        advance(entry.task);
-    }
+    while (key.holders < key.most && !key.parked.empty()) advance_parked(key);
     deferred = was_deferred;
 }
 
@@ -120,11 +126,7 @@ void Scheduler::State::release_rate(Index index) {
             set_timer(key.next, TimerKind::rate, index, 0);
             break;
         }
-        const HeapEntry entry = key.parked.top();
-        key.parked.pop();
-        if (!current(entry)) continue;
-        tasks[entry.task].place = Place::nowhere;
-        advance(entry.task);
+        advance_parked(key);
     }
     deferred = was_deferred;
 }

@@ -239,6 +239,8 @@ struct Scheduler::State {
     void release_rate(Index key);
     void rate_started(Index task);
     void park(Index task, Place place);
+    void park_at(KeyRecord& key, Index task, Place place);
+    void advance_parked(KeyRecord& key);
 
     // order.cc: the key
     void note_arrival(const Task& task);

@@ -27,6 +27,26 @@ void SortedBand::settle(std::size_t at, float value, std::uint32_t tag, const St
     for (std::size_t i = size() - standing.too_high; i < size(); ++i) ++below_[i];
 }
 
+Band SortedBand::band_of(const std::int32_t* sum, std::int32_t most) const {
+    const float total = static_cast<float>(sum[size()]) / kWeightOne;
+    if (most == 0) return {.total = total};
+    std::size_t high = 0;
+    while (sum[high + 1] - sum[below_[high]] != most) ++high;
+    const std::size_t low = below_[high];
+    const float* value = value_.data();
+    Floats moments{};
+    std::size_t i = low;
+    for (; i + kLane <= high + 1; i += kLane)
+        moments += floats(load_lanes<Words>(sum + i + 1) - load_lanes<Words>(sum + i)) *
+                   (load_lanes<Floats>(value + i) - value[low]);
+    float moment = added(moments);
+    for (; i <= high; ++i) moment += static_cast<float>(sum[i + 1] - sum[i]) * (value[i] - value[low]);
+    const float mean = value[low] + moment / static_cast<float>(most);
+    return {.centre = band_centre(value[low], value[high], mean),
+            .weight = static_cast<float>(most) / kWeightOne,
+            .total = total};
+}
+
 void SortedBand::insert(float value, std::uint32_t tag) {
     MUST(size() < kWindowMax);
     const Standing standing = standing_of(value);

@@ -60,6 +60,8 @@ private:
         std::size_t too_high = 0;
     };
     Standing standing_of(float value) const;
+    // The first band of this weight, given the sums of the weights before each value.
+    Band band_of(const std::int32_t* sum, std::int32_t most) const;
     void settle(std::size_t at, float value, std::uint32_t tag, const Standing& standing);
 
     std::vector<float> value_;
@@ -67,39 +69,20 @@ private:
     std::vector<std::uint8_t> below_;  // how many values are too low to share a band whose top is this one
 };
 
-// Of `count` ascending values, each with the sum of the weights before it (`sum` has one more entry, the first is 0)
-// and the place of the lowest that shares a band with it.
-template <class Place>
-Band heaviest_band(const float* value, const std::int32_t* sum, const Place* lowest, std::size_t count) {
-    std::int32_t most = 0;
-    for (std::size_t i = 0; i < count; ++i) most = std::max(most, sum[i + 1] - sum[lowest[i]]);
-    const float total = static_cast<float>(sum[count]) / kWeightOne;
-    if (most == 0) return {.total = total};
-    std::size_t high = 0;
-    while (sum[high + 1] - sum[lowest[high]] != most) ++high;
-    const std::size_t low = lowest[high];
-    Floats moments{};
-    std::size_t i = low;
-    for (; i + kLane <= high + 1; i += kLane)
-        moments += floats(load_lanes<Words>(sum + i + 1) - load_lanes<Words>(sum + i)) *
-                   (load_lanes<Floats>(value + i) - value[low]);
-    float moment = added(moments);
-    for (; i <= high; ++i) moment += static_cast<float>(sum[i + 1] - sum[i]) * (value[i] - value[low]);
-    const float mean = value[low] + moment / static_cast<float>(most);
-    return {.centre = band_centre(value[low], value[high], mean),
-            .weight = static_cast<float>(most) / kWeightOne,
-            .total = total};
-}
-
 template <class WeightOf>
 Band SortedBand::densest(WeightOf weight_of) const {
-    std::array<std::int32_t, kWindowMax + 1> sum;
+    std::array<std::int32_t, kWindowMax + 1> sum;  // of the weights before each
     std::int32_t before = 0;
+    std::int32_t most = 0;
     sum[0] = 0;
     const std::size_t count = value_.size();
     const std::uint32_t* tag = tag_.data();
-    for (std::size_t i = 0; i < count; ++i) sum[i + 1] = before += weight_of(tag[i]);
-    return heaviest_band(value_.data(), sum.data(), below_.data(), count);
+    const std::uint8_t* below = below_.data();
+    for (std::size_t i = 0; i < count; ++i) {
+        sum[i + 1] = before += weight_of(tag[i]);
+        most = std::max(most, before - sum[below[i]]);
+    }
+    return band_of(sum.data(), most);
 }
 
 template <class ValueOf>
