@@ -67,12 +67,12 @@ void Scheduler::State::report_taken(Index r, AttemptFinished report) {
     if (report.outcome != AttemptOutcome::succeeded) return after_failure(task, r, report);
     ++workers[run.worker].succeeded;
     if (report.run.us >= 0 && tasks[task].source != EstimateSource::none)
-        judge_lateness(run, usual_run(run.cls, tasks[task].p50.us, run.worker), report.run.us);
+        judge_lateness(run, ran_late(run, tasks[task].p50, report.run));
     judge_failure(run.worker, classes[run.cls].type, false);
     if (report.run.us >= 0) settle_tenant(run.cls, run.predicted.us, report.run.us);
     const Index other = tasks[task].run;
     if (other != kNone) {
-        judge_overtaken(other);
+        judge_overtaken(other, run.worker, report.run);
         if (run.speculative) ++types[classes[run.cls].type].copies_won;
         attempt_over(other, AttemptOutcome::superseded, {-1}, 0);
         make_ghost(other, RevokeReason::superseded, config.close_grace);

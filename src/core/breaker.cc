@@ -64,13 +64,18 @@ void Scheduler::State::judge_failure(Index w, Index type_index, bool failed) {
     set_breaker(w, Breaker::open);
 }
 
-// A run is late when it took `breaker_ratio` times what its type takes here, or on a worker of median speed if that is
-// slower. The evidence of each run: how much likelier it is from a slow worker (late 9 times in 10) than from this type
+// A run is late when it took `breaker_ratio` times what was expected here, or on a worker of median speed if that is
+// slower.
+bool Scheduler::State::ran_late(const Run& run, Duration expected, Duration ran) const {
+    const std::int64_t usual = usual_run(run.cls, expected.us, run.worker);
+    return ran.us > scale(usual, config.breaker_ratio_permille, 1000);
+}
+
+// The evidence of each run: how much likelier it is from a slow worker (late 9 times in 10) than from this type
 // as seen everywhere.
-void Scheduler::State::judge_lateness(const Run& run, std::int64_t usual_us, std::int64_t ran_us) {
+void Scheduler::State::judge_lateness(const Run& run, bool is_late) {
     Worker& worker = workers[run.worker];
     TypeRecord& type = types[classes[run.cls].type];
-    const bool is_late = ran_us > scale(usual_us, config.breaker_ratio_permille, 1000);
     const std::uint64_t seen = type.late + type.in_time;
     const std::uint64_t late = std::max(type.late + 1, (seen + 10) / kLateSeldom);
     const std::int64_t evidence =
@@ -88,14 +93,15 @@ void Scheduler::State::judge_lateness(const Run& run, std::int64_t usual_us, std
     }
 }
 
-// A second copy was faster. The first will never say how long it takes, but that it is late by now is known already:
-// without this, speculation would hide the slow worker that it saves from.
-void Scheduler::State::judge_overtaken(Index r) {
+// A second copy was faster, and what it took says how long the task is. The first will never say how long it takes; it
+// is late when it would be if it took half as much again. Without this, speculation would hide the slow worker that it
+// saves from.
+void Scheduler::State::judge_overtaken(Index r, Index winner, Duration ran) {
     const Run& run = runs[r];
-    if (run.started == kNever || tasks[run.task].source == EstimateSource::none) return;
-    const std::int64_t usual = usual_run(run.cls, tasks[run.task].p50.us, run.worker);
-    const std::int64_t elapsed = run.ran(now).us;
-    if (elapsed > scale(usual, config.breaker_ratio_permille, 1000)) judge_lateness(run, usual, elapsed);
+    if (run.started == kNever || ran.us < 0 || tasks[run.task].source == EstimateSource::none) return;
+    constexpr std::int64_t kUnit = 1'000'000;
+    const Duration expected{scale(ran.us, kUnit, run_on(run.cls, kUnit, winner))};
+    if (ran_late(run, expected, Duration{scale(run.ran(now).us, 3, 2)})) judge_lateness(run, true);
 }
 
 void Scheduler::State::set_breaker(Index w, Breaker breaker) {

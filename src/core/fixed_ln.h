@@ -36,8 +36,8 @@ constexpr std::int64_t ln_q16(std::uint64_t x) {
     const std::uint64_t mantissa = x << (63 - exponent);  // in [1, 2), Q63
     const std::uint64_t step = mantissa >> 56;            // 128 to 255: the part of it that the table knows
     const std::uint64_t rest = mantissa << 8 >> 32;       // beyond that, Q39
-    const std::int64_t ln = exponent * kLn2Q32 + kLnQ32[step - 128] +
-                            ln_near_one_q32(static_cast<std::int64_t>(rest / step));
+    const std::int64_t ln =
+        exponent * kLn2Q32 + kLnQ32[step - 128] + ln_near_one_q32(static_cast<std::int64_t>(rest / step));
     return (ln + (1 << 15)) >> 16;
 }
 

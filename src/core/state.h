@@ -366,8 +366,9 @@ struct Scheduler::State {
     // breaker.cc
     void judge_speed(Index worker);
     void judge_failure(Index worker, Index type, bool failed);
-    void judge_lateness(const Run& run, std::int64_t usual_us, std::int64_t ran_us);
-    void judge_overtaken(Index run);
+    bool ran_late(const Run& run, Duration expected, Duration ran) const;
+    void judge_lateness(const Run& run, bool is_late);
+    void judge_overtaken(Index run, Index winner, Duration ran);
     void breaker_due(Index worker);
     void set_breaker(Index worker, Breaker breaker);
     bool open_may_take(Index task, Index worker) const;

@@ -263,7 +263,7 @@ WorkerView Scheduler::worker(WorkerNo number) const {
         worker.failing ? std::to_string(worker.failures_in_row) +
                              " failures or rejections in a row that its task types do not have elsewhere"
         : worker.late ? "its last runs took over " + std::to_string(state_->config.breaker_ratio_permille / 10) +
-                            " % of the usual time"
+                            " % of the usual time or were overtaken by second copies"
                       : "runs take " + std::to_string(worker.speed_ppm / 10'000) + " % of the usual time";
     return view;
 }
