@@ -93,15 +93,16 @@ void Scheduler::State::judge_lateness(const Run& run, bool is_late) {
     }
 }
 
-// A second copy was faster, and what it took says how long the task is. The first will never say how long it takes; it
-// is late when it would be if it took half as much again. Without this, speculation would hide the slow worker that it
-// saves from.
+// A second copy was faster, and what it took says how long the task is, at least as long as expected. The first will
+// never say how long it takes; it is late when it would be if it took half as much again. Without this, speculation
+// would hide the slow worker that it saves from.
 void Scheduler::State::judge_overtaken(Index r, Index winner, Duration ran) {
     const Run& run = runs[r];
-    if (run.started == kNever || ran.us < 0 || tasks[run.task].source == EstimateSource::none) return;
+    const Task& task = tasks[run.task];
+    if (run.started == kNever || task.source == EstimateSource::none) return;
     constexpr std::int64_t kUnit = 1'000'000;
-    const Duration expected{scale(ran.us, kUnit, run_on(run.cls, kUnit, winner))};
-    if (ran_late(run, expected, Duration{scale(run.ran(now).us, 3, 2)})) judge_lateness(run, true);
+    const Duration by_copy{scale(ran.us, kUnit, run_on(run.cls, kUnit, winner))};
+    if (ran_late(run, std::max(task.p50, by_copy), Duration{scale(run.ran(now).us, 3, 2)})) judge_lateness(run, true);
 }
 
 void Scheduler::State::set_breaker(Index w, Breaker breaker) {
