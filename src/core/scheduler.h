@@ -27,6 +27,8 @@ namespace nexus::core {
 // Releases whose cores decide differently, or save themselves differently, have different numbers: replay never crosses
 // them silently.
 inline constexpr std::uint32_t kCoreVersion = 7;
+// Snapshots of cores from this one on are read: what a core saves has not changed since, only what it decides.
+inline constexpr std::uint32_t kOldestSnapshot = 6;
 
 enum class Admission : std::uint8_t {
     accepted,       // journal it

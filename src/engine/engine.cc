@@ -35,9 +35,10 @@ Engine::~Engine() = default;
 // ---------------------------------------------------------------------------------------------------------- recovery
 
 Result<void> Engine::restore(const journal::Snapshot& snapshot) {
-    if (snapshot.core_version != core::kCoreVersion)
+    if (snapshot.core_version < core::kOldestSnapshot || snapshot.core_version > core::kCoreVersion)
         return fail(Fault::unsupported, "the snapshot is of core version " + std::to_string(snapshot.core_version) +
-                                            ", this is " + std::to_string(core::kCoreVersion));
+                                            ", this release reads " + std::to_string(core::kOldestSnapshot) + " to " +
+                                            std::to_string(core::kCoreVersion));
     if (auto ok = core_.load(snapshot.core); !ok)
         return std::unexpected(std::move(ok).error().during("snapshot, core"));
     if (core_.digest() != snapshot.digest)
@@ -73,9 +74,10 @@ Result<void> Engine::replay(std::string_view bytes, Sequence skip_event) {
     auto batch = journal::decode_batch(bytes, writer_.chain());
     if (!batch) return std::unexpected(std::move(batch).error());
     if (batch->core_version != core::kCoreVersion)
-        return fail(Fault::unsupported, "events " + std::to_string(batch->first.n) + "… were decided by core version " +
-                                            std::to_string(batch->core_version) + ", this is " +
-                                            std::to_string(core::kCoreVersion));
+        return fail(Fault::unsupported,
+                    "events " + std::to_string(batch->first.n) + "… were decided by core version " +
+                        std::to_string(batch->core_version) + ", this is " + std::to_string(core::kCoreVersion) +
+                        ": start the release that wrote them, stop it with SIGTERM, then start this one");
     if (batch->first.n != sequence_ + 1)
         return fail(Fault::corrupt, "the journal goes on at " + std::to_string(batch->first.n) + " but " +
                                         std::to_string(sequence_ + 1) + " is next");

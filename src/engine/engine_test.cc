@@ -346,7 +346,11 @@ TEST_CASE("a snapshot and the journal after it give the same state as the journa
     world.engine.reset();
     Engine twin{EngineOptions{}};
     auto stored = world.journal.get_snapshot();
-    REQUIRE(twin.restore(*journal::decode_snapshot((*stored)->bytes)).has_value());
+    auto snapshot = *journal::decode_snapshot((*stored)->bytes);
+    snapshot.core_version = core::kOldestSnapshot - 1;
+    CHECK(twin.restore(snapshot).error().fault == Fault::unsupported);
+    snapshot.core_version = core::kOldestSnapshot;
+    REQUIRE(twin.restore(snapshot).has_value());
     REQUIRE(world.journal.read(twin.last_sequence(), [&](Sequence, std::string_view b) { return twin.replay(b, {}); })
                 .has_value());
     CHECK(twin.core().digest() == digest);

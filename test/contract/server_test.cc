@@ -239,11 +239,13 @@ TEST_CASE("C24: a server that stops refuses, finishes its commits, sends its wor
     CHECK(ask<TaskInfo>([&](auto done) { (*runner)->get(task, false, std::move(done)); }).has_value());
 }
 
-TEST_CASE("C25: formats newer than ours are refused, not guessed") {
-    journal::BatchWriter newer(Sequence{1}, 0, core::kCoreVersion + 1);
-    newer.add({.at = Instant{1}, .what = core::TimePassed{}});
+TEST_CASE("C25: formats newer than ours are refused, not guessed, and so are events of another core") {
     Engine engine{EngineOptions{}};
-    CHECK(engine.replay(newer.finish(0), {}).error().fault == Fault::unsupported);
+    for (const std::uint32_t other : {core::kCoreVersion - 1, core::kCoreVersion + 1}) {
+        journal::BatchWriter batch(Sequence{1}, 0, other);
+        batch.add({.at = Instant{1}, .what = core::TimePassed{}});
+        CHECK(engine.replay(batch.finish(0), {}).error().fault == Fault::unsupported);
+    }
     journal::Snapshot snapshot{.at = Sequence{1}, .core_version = core::kCoreVersion + 1};
     CHECK(engine.restore(snapshot).error().fault == Fault::unsupported);
 }
