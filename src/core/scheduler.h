@@ -29,6 +29,9 @@ namespace nexus::core {
 inline constexpr std::uint32_t kCoreVersion = 7;
 // Snapshots of cores from this one on are read: what a core saves has not changed since, only what it decides.
 inline constexpr std::uint32_t kOldestSnapshot = 6;
+constexpr bool reads_snapshot(std::uint64_t core_version) {
+    return core_version >= kOldestSnapshot && core_version <= kCoreVersion;
+}
 
 enum class Admission : std::uint8_t {
     accepted,       // journal it

@@ -240,7 +240,7 @@ Result<void> Scheduler::load(std::string_view bytes) {
         return fail(Fault::corrupt, "core snapshot: checksum mismatch");
     Reader reader(body);
     const std::uint64_t version = reader.varint();
-    if (version < kOldestSnapshot || version > kCoreVersion)
+    if (!reads_snapshot(version))
         return fail(Fault::unsupported, "core snapshot: core version " + std::to_string(version));
     auto loaded = std::make_unique<State>(Config{});
     loaded->signatures.clear();

@@ -35,7 +35,7 @@ Engine::~Engine() = default;
 // ---------------------------------------------------------------------------------------------------------- recovery
 
 Result<void> Engine::restore(const journal::Snapshot& snapshot) {
-    if (snapshot.core_version < core::kOldestSnapshot || snapshot.core_version > core::kCoreVersion)
+    if (!core::reads_snapshot(snapshot.core_version))
         return fail(Fault::unsupported, "the snapshot is of core version " + std::to_string(snapshot.core_version) +
                                             ", this release reads " + std::to_string(core::kOldestSnapshot) + " to " +
                                             std::to_string(core::kCoreVersion));
