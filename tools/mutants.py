@@ -24,7 +24,7 @@ CATCHERS = [
     ("contract", "contract_test", [], 120),
     ("unit.core", "core_test", [], 120),
     ("unit.predict", "predict_test", [], 120),
-    ("sim.worlds", "nexus_sim", ["--seeds", "1..400", "--jobs", "2"], 400),
+    ("faults.worlds", "nexus_faults", ["--seeds", "1..400", "--jobs", "2"], 400),
     ("unit.store", "store_test", [], 120),
     ("conformance.journal", "conformance_test", ["--test-suite=journal"], 180),
     ("conformance.power", "conformance_test", ["--test-suite=power"], 180),
@@ -53,7 +53,7 @@ def run(command, cwd, seconds=1800):
 def noticed(name, output):
     """The test case or promise that noticed, from what the test program printed."""
     promise = re.search(r"^([A-Z]\d+): ", output, re.M)
-    if name == "sim.worlds":
+    if name == "faults.worlds":
         must = re.search(r"MUST\((.*?)\)", output)
         return promise.group(1) if promise else "an invariant of the core" if must else "broke off"
     cases = [case for case in output.split("TEST CASE:")[1:] if "ERROR" in case] or output.split("TEST CASE:")[1:]

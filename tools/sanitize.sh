@@ -10,10 +10,10 @@ tools/build.sh build/asan None all -DNEXUS_SANITIZE=address,undefined "$flags"
 rm -f "$found".*
 export ASAN_OPTIONS=detect_stack_use_after_return=1:log_path="$found" UBSAN_OPTIONS=print_stacktrace=1:log_path="$found"
 failed=0
-ctest --test-dir build/asan --output-on-failure --timeout 1800 -R 'unit\.|stories|conformance|contract|sdk|fuzz|sim\.kept' || failed=1
+ctest --test-dir build/asan --output-on-failure --timeout 1800 -R 'unit\.|stories|conformance|contract|sdk|fuzz|faults\.kept' || failed=1
 ctest --test-dir build/asan --output-on-failure --timeout 600 \
     -R 'e2e\.(restart|page|worker_death|bad_input)|live\.(kill_server|kill_worker|stop_worker|half_open|damaged_files|stopped)' || failed=1
-build/asan/test/sim/nexus_sim --seeds 1..400 --jobs "$(nproc)" || failed=1
+build/asan/test/faults/nexus_faults --seeds 1..400 --jobs "$(nproc)" || failed=1
 for report in "$found".*; do
     [ ! -e "$report" ] || { cat "$report"; failed=1; }
 done

@@ -1,8 +1,8 @@
-#include "sim/world.h"
+#include "faults/world.h"
 
 #include <algorithm>
 
-namespace nexus::sim {
+namespace nexus::faults {
 namespace {
 
 constexpr Duration kClientPatience = seconds(2);
@@ -489,4 +489,4 @@ void World::operate() {
     });
 }
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

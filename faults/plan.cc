@@ -1,8 +1,8 @@
-#include "sim/plan.h"
+#include "faults/plan.h"
 
 #include <algorithm>
 
-namespace nexus::sim {
+namespace nexus::faults {
 namespace {
 
 // Off in half of the worlds; else the rate is uniform up to one in `most`.
@@ -184,4 +184,4 @@ std::string Plan::text() const {
     return out;
 }
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "sim/world.h"
+#include "faults/world.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 namespace {
 
 constexpr Duration kShort = milliseconds(400), kLong = seconds(4);
@@ -165,4 +165,4 @@ void World::overload() {
     drain_calm();
 }
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

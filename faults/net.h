@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "base/rng.h"
-#include "sim/plan.h"
-#include "sim/timeline.h"
+#include "faults/plan.h"
+#include "faults/timeline.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 
 class Net {
 public:
@@ -54,4 +54,4 @@ private:
     bool open_ = true;
 };
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-namespace nexus::sim {
+namespace nexus::faults {
 
 struct Violation {
     std::string promise;  // the invariant's name in the contract, e.g. "S8"
@@ -15,4 +15,4 @@ inline void demand(bool kept, const char* promise, std::string what) {
     if (!kept) throw Violation{.promise = promise, .what = std::move(what)};
 }
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

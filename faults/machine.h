@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "sim/net.h"
-#include "sim/server.h"
+#include "faults/net.h"
+#include "faults/server.h"
 #include "worker_state.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 
 struct MachineShape {
     std::string name;
@@ -110,4 +110,4 @@ private:
     std::vector<std::pair<TaskId, AttemptId>> past_;
 };
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

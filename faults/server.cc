@@ -1,11 +1,11 @@
-#include "sim/server.h"
+#include "faults/server.h"
 
 #include <algorithm>
 
 #include "engine/snapshotter.h"
-#include "sim/moody_model.h"
+#include "faults/moody_model.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 namespace {
 
 constexpr WallTime kEpoch{1'800'000'000'000'000};
@@ -264,4 +264,4 @@ void Server::end_process() {
     timeline_.after(down, [this] { start(); });
 }
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

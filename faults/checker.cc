@@ -1,4 +1,4 @@
-#include "sim/checker.h"
+#include "faults/checker.h"
 
 #include <algorithm>
 #include <charconv>
@@ -9,7 +9,7 @@
 #include "base/must.h"
 #include "engine/body.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 namespace {
 
 constexpr std::uint64_t kFullCheckEvery = 16;         // batches between two checks of the twin's whole state
@@ -605,4 +605,4 @@ void Checker::finish() {
         if (work.acked) demand(tasks_.at(work.acked).ended, "L1", name(work.acked) + " never ended");
 }
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

@@ -11,13 +11,13 @@
 
 #include "base/rng.h"
 #include "engine/engine.h"
-#include "sim/checker.h"
-#include "sim/plan.h"
-#include "sim/timeline.h"
+#include "faults/checker.h"
+#include "faults/plan.h"
+#include "faults/timeline.h"
 #include "store/memory/faulty_journal.h"
 #include "store/memory/memory_history.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 
 class Server {
 public:
@@ -90,4 +90,4 @@ private:
     std::optional<WallTime> wall_frozen_;
 };
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "sim/checker.h"
+#include "faults/checker.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 namespace {
 
 const std::string* label(const core::Labels& labels, const std::string& wanted) {
@@ -241,4 +241,4 @@ void Checker::check_fair(const TaskFact& known) {
     saw("waited within the ageing bound");
 }
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

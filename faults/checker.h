@@ -17,10 +17,10 @@
 #include "core/scheduler.h"
 #include "engine/messages.h"
 #include "journal/codec.h"
-#include "sim/violation.h"
+#include "faults/violation.h"
 #include "store/journal_store.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 
 // One task as its submitter meant it.
 struct Work {
@@ -223,4 +223,4 @@ private:
     std::string saved_, saved_again_;  // the twin's bytes, kept for their room
 };
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

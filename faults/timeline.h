@@ -11,7 +11,7 @@
 #include "base/must.h"
 #include "base/units.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 
 class Timeline {
 public:
@@ -57,4 +57,4 @@ private:
     std::uint64_t steps_ = 0;
 };
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

@@ -1,8 +1,8 @@
-#include "sim/machine.h"
+#include "faults/machine.h"
 
 #include <algorithm>
 
-namespace nexus::sim {
+namespace nexus::faults {
 namespace {
 
 AttemptId attempt_of(const std::string& text) {
@@ -512,4 +512,4 @@ void Machine::lie() {
     claim(std::move(report));
 }
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

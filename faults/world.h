@@ -9,14 +9,14 @@
 #include <vector>
 
 #include "backoff.h"
-#include "sim/checker.h"
-#include "sim/machine.h"
-#include "sim/net.h"
-#include "sim/plan.h"
-#include "sim/server.h"
-#include "sim/timeline.h"
+#include "faults/checker.h"
+#include "faults/machine.h"
+#include "faults/net.h"
+#include "faults/plan.h"
+#include "faults/server.h"
+#include "faults/timeline.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 
 struct Verdict {
     bool kept = true;           // all promises
@@ -102,4 +102,4 @@ private:
     bool healed_ = false;
 };
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

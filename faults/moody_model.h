@@ -9,7 +9,7 @@
 #include "base/rng.h"
 #include "predict/predictor.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 
 class MoodyModel final : public predict::Model {
 public:
@@ -44,4 +44,4 @@ private:
     std::unique_ptr<predict::Model> inner_;
 };
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults

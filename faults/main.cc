@@ -1,8 +1,8 @@
-// nexus_sim: worlds from seeds. Every failure prints the one line that repeats it.
+// nexus_faults: worlds from seeds. Every failure prints the one line that repeats it.
 //
-//   nexus_sim --seeds A..B        runs each seed; exit 1 when a promise was broken
-//   nexus_sim --seed N --verbose  one seed, with its plan and what happened
-//   nexus_sim --file seeds.txt    the seeds of a file, one a line, # for comments
+//   nexus_faults --seeds A..B        runs each seed; exit 1 when a promise was broken
+//   nexus_faults --seed N --verbose  one seed, with its plan and what happened
+//   nexus_faults --file seeds.txt    the seeds of a file, one a line, # for comments
 //   --story                       prints every durable event and physical run
 //   --jobs N                      in N processes
 //   --must-happen                 fails when something that should occur in that many seeds did not, or too rarely
@@ -22,12 +22,12 @@
 #include <vector>
 
 #include "base/hash.h"
-#include "sim/world.h"
+#include "faults/world.h"
 
 namespace {
 
 using nexus::mix;
-namespace sim = nexus::sim;
+namespace sim = nexus::faults;
 
 char reproducer[64];
 
@@ -171,7 +171,7 @@ constexpr MustHappen kMustHappen[] = {
 // What several worlds came to. Sums are independent of the order, so that processes may share the seeds.
 struct Sum {
     std::uint64_t seeds = 0, events = 0, simulated_us = 0, failures = 0, digest = 0, drained_us = 0;
-    sim::Seen seen;
+    faults::Seen seen;
 
     void add(const Sum& other) {
         seeds += other.seeds;
@@ -197,17 +197,17 @@ struct Sum {
     }
 };
 
-sim::Verdict run(std::uint64_t seed, bool tell_plan, bool story) {
-    std::snprintf(reproducer, sizeof reproducer, "repeat with: nexus_sim --seed %llu --verbose\n",
+faults::Verdict run(std::uint64_t seed, bool tell_plan, bool story) {
+    std::snprintf(reproducer, sizeof reproducer, "repeat with: nexus_faults --seed %llu --verbose\n",
                   static_cast<unsigned long long>(seed));
-    sim::Plan plan = sim::draw_plan(seed);
+    faults::Plan plan = faults::draw_plan(seed);
     plan.story = story;
     if (tell_plan) std::printf("%s\n", plan.text().c_str());
-    sim::Verdict verdict = sim::World(plan).run();
+    faults::Verdict verdict = faults::World(plan).run();
     // The same seed must give the same world [S18], looked at closely or not.
     plan.story = plan.thorough = false;
     if (verdict.kept && (tell_plan || seed % 16 == 0)) {
-        const sim::Verdict twin = sim::World(plan).run();
+        const faults::Verdict twin = faults::World(plan).run();
         if (twin.digest != verdict.digest || twin.steps != verdict.steps) {
             verdict.kept = false;
             verdict.promise = "S18";
@@ -222,7 +222,7 @@ Sum run_all(const Arguments& arguments, std::size_t first) {
     Sum sum;
     for (std::size_t i = first; i < arguments.seeds.size(); i += arguments.jobs) {
         const std::uint64_t seed = arguments.seeds[i];
-        const sim::Verdict verdict = run(seed, arguments.verbose && arguments.seeds.size() == 1, arguments.story);
+        const faults::Verdict verdict = run(seed, arguments.verbose && arguments.seeds.size() == 1, arguments.story);
         sum.add({.seeds = 1,
                  .events = verdict.events,
                  .simulated_us = static_cast<std::uint64_t>(verdict.simulated.us),
@@ -299,7 +299,7 @@ int main(int argc, char** argv) {
     if (!parse(argc, argv, arguments) || arguments.seeds.empty()) {
         std::fprintf(
             stderr,
-            "usage: nexus_sim --seeds A..B | --seed N | --file F  [--jobs N] [--verbose] [--story] [--must-happen]\n");
+            "usage: nexus_faults --seeds A..B | --seed N | --file F  [--jobs N] [--verbose] [--story] [--must-happen]\n");
         return 2;
     }
     std::signal(SIGABRT, tell_seed);

@@ -11,7 +11,7 @@
 #include "base/units.h"
 #include "core/config.h"
 
-namespace nexus::sim {
+namespace nexus::faults {
 
 struct Plan {
     std::uint64_t seed = 0;
@@ -81,4 +81,4 @@ struct Plan {
 
 Plan draw_plan(std::uint64_t seed);
 
-}  // namespace nexus::sim
+}  // namespace nexus::faults
