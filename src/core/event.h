@@ -15,6 +15,14 @@
 
 namespace nexus::core {
 
+// Who is behind an operator's act, and why: it stands in the event, so the audit follows from the journal.
+struct Act {
+    std::string caller;  // who it is, as the transport proved it: Caller::name; empty in journals of format 1 and 2
+    std::string author;  // who they say they are
+    std::string reason;  // why, in their words
+    bool operator==(const Act&) const = default;
+};
+
 // A server process took over this journal. Every session of before is gone; workers have reconnect_grace to return.
 struct EngineStarted {
     std::uint64_t seed = 0;  // feeds attempt ids and jitter from here on
