@@ -372,7 +372,7 @@ void World::again(const SubmitRef& submit, Duration advised) {
 void World::answered(const SubmitRef& submit, Result<std::vector<engine::Submitted>> answer) {
     if (answer) return acked(submit, *answer);
     const Fault fault = answer.error().fault;
-    if (fault == Fault::unavailable) {
+    if (fault == Fault::unreachable) {
         submit->unknown = true;
         return again(submit, {});
     }
@@ -381,6 +381,7 @@ void World::answered(const SubmitRef& submit, Result<std::vector<engine::Submitt
         for (const std::uint64_t number : submit->works)
             demand(!checker_.stored(number), "C2",
                    "work " + std::to_string(number) + " was refused (" + answer.error().what + ") but stored");
+    if (fault == Fault::unavailable) return again(submit, {});
     if (fault == Fault::exhausted) return again(submit, kRetryAfter);
     const bool expected = fault == Fault::conflict || fault == Fault::invalid || fault == Fault::not_found;
     demand(expected, "S27",
@@ -423,19 +424,22 @@ void World::cancel(std::uint64_t number) {
         },
         [this, number](Result<engine::TaskInfo> answer) {
             if (answer) return checker_.cancel_acked(number, answer->task);
-            const bool fine = answer.error().fault == Fault::failed_state || answer.error().fault == Fault::unavailable;
+            const bool fine = answer.error().fault == Fault::failed_state ||
+                              answer.error().fault == Fault::unavailable || answer.error().fault == Fault::unreachable;
             demand(fine, "S1", "cancelling work " + std::to_string(number) + ": " + answer.error().what);
         });
 }
 
 void World::look(std::uint64_t number) {
-    ask<engine::TaskInfo>([task = checker_.work(number).acked](engine::Engine& engine,
-                                                               auto done) { engine.get(task, false, std::move(done)); },
-                          [this, number](Result<engine::TaskInfo> answer) {
-                              if (answer) return checker_.shown(*answer);
-                              demand(answer.error().fault == Fault::unavailable, "S1",
-                                     "work " + std::to_string(number) + " cannot be seen: " + answer.error().what);
-                          });
+    ask<engine::TaskInfo>(
+        [task = checker_.work(number).acked](engine::Engine& engine, auto done) {
+            engine.get(task, false, std::move(done));
+        },
+        [this, number](Result<engine::TaskInfo> answer) {
+            if (answer) return checker_.shown(*answer);
+            demand(answer.error().fault == Fault::unavailable || answer.error().fault == Fault::unreachable, "S1",
+                   "work " + std::to_string(number) + " cannot be seen: " + answer.error().what);
+        });
 }
 
 void World::redrive(std::uint64_t number) {

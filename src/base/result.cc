@@ -10,6 +10,9 @@ std::string_view fault_name(Fault fault) {
         case Fault::failed_state: return "failed_state";
         case Fault::exhausted: return "exhausted";
         case Fault::unavailable: return "unavailable";
+        case Fault::unreachable: return "unreachable";
+        case Fault::failed: return "failed";
+        case Fault::superseded: return "superseded";
         case Fault::denied: return "denied";
         case Fault::corrupt: return "corrupt";
         case Fault::no_space: return "no_space";

@@ -15,7 +15,10 @@ enum class Fault : std::uint8_t {
     conflict,      // someone else got there first, or the key is taken by another body; read again, then decide
     failed_state,  // the thing exists but its state forbids this (stale attempt, finished task)
     exhausted,     // a limit was met; retry later or raise the limit
-    unavailable,   // the other side did not answer; retry with backoff. The outcome is unknown
+    unavailable,   // refused for now: stopping, starting, not the owner. Nothing was done; retry with backoff
+    unreachable,   // no answer: whether it was done is unknown. The very same call may be sent again
+    failed,        // broken for good, and what was asked last may or may not have happened; only a new start helps
+    superseded,    // a newer owner has taken over: nothing was done, and nothing of ours will be any more
     denied,        // the caller may not do this
     corrupt,       // stored bytes are not what was written; a person must look
     no_space,      // the disk is full; work that needs no space goes on

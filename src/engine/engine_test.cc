@@ -250,11 +250,11 @@ TEST_CASE("C1: a repeated submission is not answered with a task whose body foun
     REQUIRE(lost.has_value());
     REQUIRE(lost->size() == 1);
     REQUIRE(first.has_value());
-    CHECK(first->error().fault == Fault::unavailable);
+    CHECK(first->error().fault == Fault::unreachable);
     CHECK(world.store().empty());
     REQUIRE(second.has_value());
     REQUIRE_FALSE(second->has_value());
-    CHECK(second->error().fault == Fault::unavailable);
+    CHECK(second->error().fault == Fault::unreachable);
     world.engine->begin_turn(world.now);
     world.engine->abandon_task(lost->front());
     world.engine->end_turn();

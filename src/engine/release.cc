@@ -24,7 +24,7 @@ void keep_bodies(PendingBatch& batch, store::JournalStore& store) {
 namespace {
 
 constexpr std::size_t kGivenUpMax = 100'000;
-const Error kUnknown{Fault::unavailable,
+const Error kUnknown{Fault::unreachable,
                      "the disk of the server is full; the outcome is unknown, retry with the same key"};
 
 std::vector<TaskId> give_up_bodies(PendingBatch& batch) {

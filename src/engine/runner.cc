@@ -440,7 +440,7 @@ void RunnerThreads::commit_loop() {
         }
         if (failed_) {
             for (PendingBatch& batch : batches) {
-                refuse(batch, {Fault::unavailable, "the store has failed"});
+                refuse(batch, {Fault::unreachable, "the store has failed; the outcome is unknown"});
                 for (HistoryQuestion& question : batch.questions) history_->ask(std::move(question));
             }
         } else if (auto ok = append(batches); !ok) {
@@ -487,7 +487,7 @@ void RunnerThreads::die(const Error& error, std::span<PendingBatch> batches) {
     say(LogLevel::error, "store_failed",
         "the journal cannot be written, nothing is acknowledged any more: " + error.what);
     for (PendingBatch& batch : batches) {
-        refuse(batch, {Fault::unavailable, "the store has failed; the outcome is unknown"});
+        refuse(batch, {Fault::unreachable, "the store has failed; the outcome is unknown"});
         for (HistoryQuestion& question : batch.questions) history_->ask(std::move(question));
     }
     if (options_.on_fatal) options_.on_fatal(error);
@@ -559,7 +559,7 @@ Result<void> RunnerThreads::stop(Duration) {
     snapshots_.join();
     history_->flush();
     stopped_ = true;
-    if (failed_) return fail(Fault::unavailable, "the store had failed");
+    if (failed_) return fail(Fault::failed, "the store had failed");
     return {};
 }
 

@@ -255,6 +255,7 @@ int exit_code_of(Fault fault) {
         case Fault::conflict:
         case Fault::denied: return cli::kExitRefused;
         case Fault::corrupt:
+        case Fault::failed:
         case Fault::no_space: return kExitStoreFailed;
         default: return cli::kExitFailure;
     }

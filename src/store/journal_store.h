@@ -51,8 +51,9 @@ class JournalStore {
 public:
     virtual ~JournalStore() = default;
 
-    // Appends all batches in one transaction. Faults: no_space (nothing was stored; may be tried again), unavailable or
-    // corrupt (the store is finished: the caller must stop, contract C17), conflict (another owner has a newer epoch).
+    // Appends all batches in one transaction. Faults: no_space (nothing was stored; may be tried again), failed or
+    // corrupt (the store is finished: the caller must stop, contract C17), superseded (another owner has a newer epoch),
+    // unreachable (no answer; the same batches may be appended again).
     virtual Result<void> append(std::span<const JournalBatch> batches) = 0;
 
     // Upkeep that nobody waits for: called after append(), when what it stored has been told. Faults as of append().

@@ -105,7 +105,7 @@ TEST_CASE("at level disk a power cut at any write loses nothing that was acknowl
             Model after_the_end = proposed;
             const auto refused = journal->append(random_group(rng, after_the_end));
             REQUIRE_FALSE(refused);
-            CHECK(refused.error().fault == Fault::unavailable);
+            CHECK(refused.error().fault == Fault::failed);
 
             journal.reset();
             disk.power_on();
@@ -250,11 +250,11 @@ TEST_CASE("after a failed sync the store refuses everything, and a new process f
     Model proposed = model;
     const auto failed = journal->append(random_group(rng, proposed));
     REQUIRE_FALSE(failed);
-    CHECK(failed.error().fault == Fault::unavailable);
+    CHECK(failed.error().fault == Fault::failed);
     disk.fail_syncs(false);
     Model again = model;
-    CHECK(journal->append(random_group(rng, again)).error().fault == Fault::unavailable);
-    CHECK(journal->trim({0}).error().fault == Fault::unavailable);
+    CHECK(journal->append(random_group(rng, again)).error().fault == Fault::failed);
+    CHECK(journal->trim({0}).error().fault == Fault::failed);
     disk.cut(3);
     journal.reset();
     disk.power_on();

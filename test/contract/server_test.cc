@@ -23,7 +23,7 @@ public:
     std::atomic<bool> broken = false, full = false;
 
     Result<void> append(std::span<const store::JournalBatch> batches) override {
-        if (broken) return fail(Fault::unavailable, "sync failed");
+        if (broken) return fail(Fault::failed, "sync failed");
         const bool puts =
             std::ranges::any_of(batches, [](const store::JournalBatch& batch) { return !batch.puts.empty(); });
         if (full && puts) return fail(Fault::no_space, "no space");
@@ -85,10 +85,10 @@ TEST_CASE("C17: after a failed sync nothing is acknowledged, and the process is 
     REQUIRE(runner.has_value());
     REQUIRE(submit(**runner, a_task()).has_value());
     journal.broken = true;
-    CHECK(submit(**runner, a_task()).error().fault == Fault::unavailable);
+    CHECK(submit(**runner, a_task()).error().fault == Fault::unreachable);
     CHECK_FALSE((*runner)->ready());
     journal.broken = false;  // the next sync would say that all is well: nobody asks for it
-    CHECK(submit(**runner, a_task()).error().fault == Fault::unavailable);
+    CHECK(submit(**runner, a_task()).error().fault == Fault::unreachable);
     CHECK_FALSE((*runner)->stop().has_value());
     CHECK(fatal == 1);
 }

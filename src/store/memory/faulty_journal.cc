@@ -13,7 +13,7 @@ FaultyJournal::FaultyJournal(std::uint64_t seed, JournalFaults faults, MemoryJou
 }
 
 Result<void> FaultyJournal::refuse_if_failed() const {
-    if (failed_) return fail(Fault::unavailable, "the journal failed before; the process must end");
+    if (failed_) return fail(Fault::failed, "the journal failed before; the process must end");
     return {};
 }
 
@@ -34,7 +34,7 @@ Result<void> FaultyJournal::append(std::span<const JournalBatch> batches) {
         failed_ = true;
         if (rng_.one_in(2))
             for (const JournalBatch& batch : batches) store(batch);
-        return fail(Fault::unavailable, "sync failed");
+        return fail(Fault::failed, "sync failed");
     }
     if (auto ok = present_->append(batches); !ok) return ok;
     if (durable_) unsynced_.insert(unsynced_.end(), batches.begin(), batches.end());

@@ -4,7 +4,7 @@
 //
 //   Full disk      while full(true), or by chance, batches with new bodies are refused with no_space; nothing is stored
 //   Exhausted      while exhausted(true), every batch is refused with no_space: not even the reserve is left
-//   Failed sync    by chance an append fails with unavailable; whether its batches are stored is unknown. Everything is
+//   Failed sync    by chance an append fails for good; whether its batches are stored is unknown. Everything is
 //                  refused from then on, until the machine restarts (crash())
 //   Crash          crash() ends the process. At level process, a power loss also loses a seeded part of what was
 //                  appended since the last sync_all(); at level disk it loses nothing that append() accepted

@@ -50,8 +50,8 @@ TEST_CASE("a failed sync stops the journal, its batch may or may not be there") 
         std::uint64_t next = 1;
         while (append(journal, batch_at(next))) ++next;
         CHECK(journal.failed());
-        CHECK(append(journal, batch_at(next)).error().fault == Fault::unavailable);
-        CHECK(journal.put_snapshot({.at = {1}, .bytes = {}}).error().fault == Fault::unavailable);
+        CHECK(append(journal, batch_at(next)).error().fault == Fault::failed);
+        CHECK(journal.put_snapshot({.at = {1}, .bytes = {}}).error().fault == Fault::failed);
         journal.crash(true);
         const std::uint64_t last = last_of(journal);
         REQUIRE((last == next || last == next - 1));

@@ -13,7 +13,7 @@ namespace nexus::store {
 namespace {
 
 std::unexpected<Error> system_error(const std::string& doing, int code) {
-    Fault fault = Fault::unavailable;
+    Fault fault = Fault::failed;
     if (code == ENOSPC || code == EDQUOT) fault = Fault::no_space;
     if (code == EACCES || code == EPERM || code == EROFS) fault = Fault::denied;
     if (code == ENOENT) fault = Fault::not_found;

@@ -22,7 +22,7 @@ Error error_of(sqlite3* db, int code) {
 Fault fault_of(int code, int system_errno) {
     // A sync that failed says nothing about what became of the data, whatever the reason, and may succeed falsely the
     // next time.
-    if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) return Fault::unavailable;
+    if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) return Fault::failed;
     // The index of the WAL is rebuilt, never stored: it can only have met a full disk, and SQLite does not keep the
     // errno.
     if (code == SQLITE_IOERR_SHMSIZE) return Fault::no_space;
@@ -35,7 +35,7 @@ Fault fault_of(int code, int system_errno) {
         case SQLITE_AUTH: return Fault::denied;
         case SQLITE_TOOBIG:
         case SQLITE_MISMATCH: return Fault::invalid;
-        default: return system_errno == ENOSPC || system_errno == EDQUOT ? Fault::no_space : Fault::unavailable;
+        default: return system_errno == ENOSPC || system_errno == EDQUOT ? Fault::no_space : Fault::failed;
     }
 }
 

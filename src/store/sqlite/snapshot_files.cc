@@ -47,7 +47,7 @@ Result<Listing> list(const std::string& directory) {
         if (const auto sequence = sequence_of(name)) listing.snapshots.push_back(*sequence);
         if (name.starts_with(kPrefix) && name.ends_with(kUnfinished)) listing.unfinished.push_back(name);
     }
-    if (error) return fail(Fault::unavailable, "listing " + directory + ": " + error.message());
+    if (error) return fail(Fault::failed, "listing " + directory + ": " + error.message());
     std::ranges::sort(listing.snapshots);
     return listing;
 }
@@ -62,7 +62,7 @@ Result<void> write_snapshot_file(const std::string& directory, const StoredSnaps
         return ok;
     }
     if (std::rename(unfinished.c_str(), path.c_str()) != 0)
-        return fail(Fault::unavailable, "renaming " + unfinished + ": " + std::strerror(errno));
+        return fail(Fault::failed, "renaming " + unfinished + ": " + std::strerror(errno));
     return sync_directory(directory);
 }
 

@@ -26,7 +26,7 @@ struct SqliteHistoryOptions {
 
 class SqliteHistory final : public HistoryStore {
 public:
-    // Faults: unsupported (newer schema), denied, no_space, unavailable.
+    // Faults: unsupported (newer schema), denied, no_space, failed.
     static Result<std::unique_ptr<SqliteHistory>> open(SqliteHistoryOptions options);
     ~SqliteHistory() override;
 

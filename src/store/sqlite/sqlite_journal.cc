@@ -35,7 +35,7 @@ WallTime SqliteJournal::now() const {
 
 Result<void> SqliteJournal::append(std::span<const JournalBatch> batches) {
     const std::lock_guard lock(writer_mutex_);
-    if (failed_) return fail(Fault::unavailable, "the journal failed before; the process must end");
+    if (failed_) return fail(Fault::failed, "the journal failed before; the process must end");
     const bool has_puts = std::ranges::any_of(batches, [](const JournalBatch& b) { return !b.puts.empty(); });
     if (disk_full_ && reserve_.hold()) disk_full_ = false;
     if (disk_full_ && has_puts) return fail(Fault::no_space, "the disk is full: no new tasks until it is not");
@@ -51,7 +51,7 @@ Result<void> SqliteJournal::append(std::span<const JournalBatch> batches) {
 
 Result<void> SqliteJournal::tidy() {
     const std::lock_guard lock(writer_mutex_);
-    if (failed_) return fail(Fault::unavailable, "the journal failed before; the process must end");
+    if (failed_) return fail(Fault::failed, "the journal failed before; the process must end");
     return stop_unless_harmless(checkpoint_from(options_.checkpoint_bytes));
 }
 
@@ -182,7 +182,7 @@ Result<void> SqliteJournal::checkpoint_from(std::uint64_t wal_bytes) {
     // believe pages to be on disk that are not, and let go of their copies in the WAL.
     if (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED) return {};
     if (fault_of(code, sqlite3_system_errno(writer_.handle())) == Fault::no_space) return {};
-    return fail(Fault::unavailable,
+    return fail(Fault::failed,
                 "checkpoint: " + std::string(sqlite3_errstr(code)) + " (code " + std::to_string(code) + ")");
 }
 
@@ -205,7 +205,7 @@ Result<void> SqliteJournal::put_snapshot(const StoredSnapshot& snapshot) {
     if (options_.level == Durability::process) {
         // A snapshot is synced, so the batches it includes must be: a checkpoint syncs the WAL first.
         const std::lock_guard lock(writer_mutex_);
-        if (failed_) return fail(Fault::unavailable, "the journal failed before; the process must end");
+        if (failed_) return fail(Fault::failed, "the journal failed before; the process must end");
         const int code =
             sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
         if (code != SQLITE_OK)
@@ -230,7 +230,7 @@ Result<void> SqliteJournal::trim(Sequence upto) {
             return fail(Fault::invalid, "trim up to " + std::to_string(upto.n) + " is beyond the newest snapshot");
     }
     const std::lock_guard lock(writer_mutex_);
-    if (failed_) return fail(Fault::unavailable, "the journal failed before; the process must end");
+    if (failed_) return fail(Fault::failed, "the journal failed before; the process must end");
     if (upto.n > trimmed_.load()) {
         if (auto ok = begin_.run(); !ok) return stop_unless_harmless(std::move(ok));
         // The batches that go are the only place where their drops are written down.

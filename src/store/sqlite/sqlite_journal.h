@@ -13,7 +13,7 @@
 //   Full disk    no_space, nothing stored. Batches without new bodies may use a reserve of disk space, given back to
 //   the
 //                file system when the disk is full and taken again when it is not; until then new bodies are refused
-//   Fail-stop    after any other failed write or sync every method answers unavailable: the process must end (C17)
+//   Fail-stop    after any other failed write or sync every method answers failed: the process must end (C17)
 
 #include <atomic>
 #include <memory>
@@ -56,7 +56,7 @@ struct OpenReport {
 class SqliteJournal final : public JournalStore {
 public:
     // Faults: conflict (another process holds it: names the pid), unsupported (newer format), corrupt (damage before
-    // the end, with its place), denied, no_space, unavailable.
+    // the end, with its place), denied, no_space, failed.
     static Result<std::unique_ptr<SqliteJournal>> open(SqliteJournalOptions options);
     ~SqliteJournal() override;
 
