@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "history/sqlite/sqlite_history.h"
 #include "journal/codec.h"
 #include "store/memory/memory_journal.h"
-#include "store/sqlite/sqlite_history.h"
 #include "store/sqlite/sqlite_journal.h"
 
 using namespace nexus;
@@ -136,7 +136,7 @@ bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_c
 
 // One task with one attempt and one decision, the rows of a busy server.
 bool run_history(const std::string& path, double seconds) {
-    auto history = store::SqliteHistory::open({.path = path});
+    auto history = history::SqliteHistory::open({.path = path});
     if (!history) {
         std::fprintf(stderr, "store_bench: %s\n", history.error().what.c_str());
         return false;
@@ -151,7 +151,7 @@ bool run_history(const std::string& path, double seconds) {
         const double cpu_before = cpu_seconds();
         double spent = 0;
         while (spent < seconds) {
-            store::HistoryBatch batch;
+            history::HistoryBatch batch;
             for (int i = 0; i < 1000; ++i) {
                 const TaskId task = make_task_id((now += 20) / 1000, rng.next(), rng.next());
                 const std::string type = "type-" + std::to_string(rng.below(50));

@@ -208,8 +208,8 @@ void Server::stored(std::vector<engine::PendingBatch> group) {
 
 void Server::write_history(engine::PendingBatch& batch) {
     if (checker_.thorough())
-        for (engine::DecisionNote& note : batch.decisions) {
-            batch.history.decisions.push_back(engine::row_of(std::move(note)));
+        for (history::DecisionNote& note : batch.decisions) {
+            batch.history.decisions.push_back(history::row_of(std::move(note)));
             checker_.decision_told(batch.history.decisions.back().record);
         }
     demand(history_.write(batch.history).has_value(), "C22", "the history cannot be written");

@@ -14,8 +14,8 @@
 #include "faults/checker.h"
 #include "faults/plan.h"
 #include "faults/timeline.h"
+#include "history/memory/memory_history.h"
 #include "store/memory/faulty_journal.h"
-#include "store/memory/memory_history.h"
 
 namespace nexus::faults {
 
@@ -71,7 +71,7 @@ private:
     Checker& checker_;
     Rng rng_;
     store::FaultyJournal journal_;
-    store::MemoryHistory history_;
+    history::MemoryHistory history_;
     std::unique_ptr<engine::Engine> engine_;
     std::uint64_t process_ = 0;
     bool healed_ = false;

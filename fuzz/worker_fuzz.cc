@@ -12,7 +12,7 @@
 #include "choices.h"
 #include "engine/body.h"
 #include "engine/engine.h"
-#include "store/memory/memory_history.h"
+#include "history/memory/memory_history.h"
 #include "store/memory/memory_journal.h"
 
 using namespace nexus;
@@ -100,7 +100,8 @@ private:
             engine::PendingBatch batch = engine_.take_batch();
             engine::keep_bodies(batch, journal_);
             if (batch.journal.count > 0) insist(journal_.append(std::span(&batch.journal, 1)).has_value());
-            for (const store::TaskRow& row : batch.history.tasks) insist(outcomes_.emplace(row.task, row.state).second);
+            for (const history::TaskRow& row : batch.history.tasks)
+                insist(outcomes_.emplace(row.task, row.state).second);
             engine::release(batch, journal_, engine_.post);
             for (engine::HistoryQuestion& question : batch.questions) question(history_, journal_);
         }
@@ -214,7 +215,7 @@ private:
 
     fuzz::Choices& chance_;
     store::MemoryJournal journal_;
-    store::MemoryHistory history_;
+    history::MemoryHistory history_;
     engine::Engine engine_{engine::EngineOptions{}};
     engine::Now now_{Instant{1'000'000}, WallTime{1'800'000'000'000'000}};
     std::vector<std::move_only_function<void(engine::Engine&)>> later_;

@@ -125,7 +125,7 @@ void to_message(const engine::TaskPage& page, v1::ListTasksResponse& out) {
     out.set_next_page_token(page.next);
 }
 
-void to_message(const engine::DecisionInfo& decision, v1::Decision& out) {
+void to_message(const history::DecisionInfo& decision, v1::Decision& out) {
     out.set_number(decision.number);
     if (decision.task) out.set_task_id(to_text(decision.task));
     out.set_at_unix_us(decision.at.us);
@@ -287,7 +287,7 @@ void to_message(const engine::OverrideInfo& info, v1::Override& out) {
     out.set_expires_unix_us(info.expires.us);
 }
 
-void to_message(const store::AuditRow& row, v1::AuditEntry& out) {
+void to_message(const history::AuditRow& row, v1::AuditEntry& out) {
     out.set_at_unix_us(row.at.us);
     out.set_author(row.author);
     out.set_action(row.action);

@@ -19,7 +19,7 @@ void to_message(const core::Resources& resources, v1::Resources& out);
 void to_message(const engine::Submitted& submitted, std::string_view durability, v1::SubmitResponse& out);
 void to_message(const engine::TaskInfo& task, v1::Task& out);
 void to_message(const engine::TaskPage& page, v1::ListTasksResponse& out);
-void to_message(const engine::DecisionInfo& decision, v1::Decision& out);
+void to_message(const history::DecisionInfo& decision, v1::Decision& out);
 void to_message(const engine::Explanation& explanation, v1::Explanation& out);
 void to_message(const engine::WorkerInfo& worker, v1::Worker& out);
 void to_message(const predict::TypeStat& type, v1::TypeStat& out);
@@ -28,6 +28,6 @@ void to_message(const std::vector<predict::TypeStat>& types, const predict::Accu
 void to_message(const engine::StatusInfo& status, v1::Status& out);  // rss_bytes is this process's
 void to_message(const core::Config& config, v1::SchedulerConfig& out);
 void to_message(const engine::OverrideInfo& info, v1::Override& out);
-void to_message(const store::AuditRow& row, v1::AuditEntry& out);
+void to_message(const history::AuditRow& row, v1::AuditEntry& out);
 
 }  // namespace nexus::api

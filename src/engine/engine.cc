@@ -221,12 +221,12 @@ void Engine::on(core::AssignAttempt& order) {
         *live.dispatched = predictor_.estimate(features_of(live, worker.name, hardware_of(worker)), now_.at);
     if (replaying_) return;
     if (live.rare) live.rare->progress = 0;
-    DecisionNote note{.number = sequence_,
-                      .at = now_.wall,
-                      .task = order.task,
-                      .decision = order.decision,
-                      .type = names_[live.type],
-                      .worker = std::string(worker.name)};
+    history::DecisionNote note{.number = sequence_,
+                               .at = now_.wall,
+                               .task = order.task,
+                               .decision = order.decision,
+                               .type = names_[live.type],
+                               .worker = std::string(worker.name)};
     if (order.decision.baseline) note.baseline = core_.worker(order.decision.baseline).name;
     for (int i = 1; i < order.decision.candidates_count && i < 3; ++i)
         note.others[i - 1] = core_.worker(order.decision.candidates[i].worker).name;
@@ -370,7 +370,7 @@ void Engine::on(core::TaskEnded& ended) {
     if (!replaying_) {
         if (!watches_.empty()) {
             TaskInfo info = info_of(ended.task, false);
-            const store::TaskRow& row = batch_.history.tasks.back();
+            const history::TaskRow& row = batch_.history.tasks.back();
             info.state = ended.state;
             info.finished = now_.wall;
             info.run = ended.run;
@@ -437,12 +437,12 @@ void Engine::say(LogLevel level, std::string event, std::string text) const {
 }
 
 void Engine::audit(std::string author, std::string action, std::string reason, std::string before, std::string after) {
-    store::AuditRow row{.at = now_.wall,
-                        .author = std::move(author),
-                        .action = std::move(action),
-                        .reason = std::move(reason),
-                        .before = std::move(before),
-                        .after = std::move(after)};
+    history::AuditRow row{.at = now_.wall,
+                          .author = std::move(author),
+                          .action = std::move(action),
+                          .reason = std::move(reason),
+                          .before = std::move(before),
+                          .after = std::move(after)};
     audit_hash_ = sha256_hex(audit_hash_ + '\n' + std::to_string(row.at.us) + '\n' + row.author + '\n' + row.action +
                              '\n' + row.reason + '\n' + row.before + '\n' + row.after);
     row.hash = audit_hash_;

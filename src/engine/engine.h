@@ -38,22 +38,8 @@ struct Now {
     WallTime wall;
 };
 
-// A decision as the loop saw it; made readable later, off the loop.
-struct DecisionNote {
-    std::uint64_t number = 0;
-    WallTime at;
-    TaskId task;
-    core::Decision decision;
-    std::string type;
-    std::string worker;
-    std::string baseline;
-    std::string others[2];
-};
-store::DecisionRow row_of(DecisionNote note);  // as history keeps it; decision_of reads it back
-Result<DecisionInfo> decision_of(const store::DecisionRow& row);
-
 // A question about ended tasks: answered by the stores, after the history of every batch up to its own is written.
-using HistoryQuestion = std::move_only_function<void(store::HistoryStore&, store::JournalStore&)>;
+using HistoryQuestion = std::move_only_function<void(history::HistoryStore&, store::JournalStore&)>;
 
 // What becomes durable together, and what may be done only then.
 struct PendingBatch {
@@ -78,8 +64,8 @@ struct PendingBatch {
     std::vector<SubmitReply> submits;  // answers to submissions: good only when `journal.puts` are stored too
     std::vector<Outgoing> orders;
     std::vector<Notice> notices;
-    store::HistoryBatch history;
-    std::vector<DecisionNote> decisions;
+    history::HistoryBatch history;
+    std::vector<history::DecisionNote> decisions;
     std::vector<HistoryQuestion> questions;
     std::vector<TaskId> recall;  // live since before the start: what their bodies tell the predictor is to be read
 };

@@ -8,8 +8,8 @@
 
 #include "engine/body.h"
 #include "engine/snapshotter.h"
+#include "history/memory/memory_history.h"
 #include "store/memory/faulty_journal.h"
-#include "store/memory/memory_history.h"
 #include "store/memory/memory_journal.h"
 
 using namespace nexus;
@@ -46,7 +46,7 @@ WorkerHello a_worker(std::string name, std::uint32_t slots = 1) {
 // An engine on memory stores and a clock that moves only when told.
 struct World {
     store::MemoryJournal journal;
-    store::MemoryHistory history;
+    history::MemoryHistory history;
     std::unique_ptr<Engine> engine;
     Now now{Instant{1'000'000}, WallTime{1'800'000'000'000'000}};
 
@@ -75,7 +75,8 @@ struct World {
             keep_bodies(batch, journal);
             if (batch.journal.count > 0) REQUIRE(journal.append(std::span(&batch.journal, 1)).has_value());
             release(batch, journal, engine->post);
-            for (DecisionNote& note : batch.decisions) batch.history.decisions.push_back(row_of(std::move(note)));
+            for (history::DecisionNote& note : batch.decisions)
+                batch.history.decisions.push_back(row_of(std::move(note)));
             REQUIRE(history.write(batch.history).has_value());
             for (HistoryQuestion& question : batch.questions) question(history, journal);
         }
@@ -592,7 +593,7 @@ TEST_CASE("a body survives its encoding; any cut of it is refused") {
 
 TEST_CASE("the Runner answers from its threads, recovers, and stops") {
     store::MemoryJournal journal;
-    store::MemoryHistory history;
+    history::MemoryHistory history;
     TaskId task;
     for (int round = 0; round < 2; ++round) {
         auto runner = Runner::start({}, journal, history);

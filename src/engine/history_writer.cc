@@ -31,7 +31,7 @@ void move_rows(std::vector<Row>& from, std::vector<Row>& to) {
 
 }  // namespace
 
-HistoryWriter::HistoryWriter(Options options, store::HistoryStore& history, store::JournalStore& journal)
+HistoryWriter::HistoryWriter(Options options, history::HistoryStore& history, store::JournalStore& journal)
     : options_(std::move(options)), history_(history), journal_(journal), thread_([this] { run(); }) {}
 
 HistoryWriter::~HistoryWriter() {
@@ -43,7 +43,7 @@ HistoryWriter::~HistoryWriter() {
     thread_.join();
 }
 
-void HistoryWriter::add(store::HistoryBatch batch, std::vector<DecisionNote> decisions) {
+void HistoryWriter::add(history::HistoryBatch batch, std::vector<history::DecisionNote> decisions) {
     if (batch.size() == 0 && decisions.empty()) return;
     const std::lock_guard lock(mutex_);
     // Decisions give way at half of the buffer, so that outcomes still find room.
@@ -73,7 +73,7 @@ void HistoryWriter::ask(HistoryQuestion question) {
 void HistoryWriter::flush() {
     auto done = std::make_shared<std::promise<void>>();  // the question may outlive this call's stack on another thread
     auto ready = done->get_future();
-    ask([done](store::HistoryStore&, store::JournalStore&) { done->set_value(); });
+    ask([done](history::HistoryStore&, store::JournalStore&) { done->set_value(); });
     ready.wait();
 }
 
@@ -132,7 +132,8 @@ void HistoryWriter::run() {
             move_rows(rows.batch.tasks, gathered.rows.tasks);
             move_rows(rows.batch.attempts, gathered.rows.attempts);
             move_rows(rows.batch.audit, gathered.rows.audit);
-            for (DecisionNote& note : rows.decisions) gathered.rows.decisions.push_back(row_of(std::move(note)));
+            for (history::DecisionNote& note : rows.decisions)
+                gathered.rows.decisions.push_back(row_of(std::move(note)));
             gathered.bytes += rows.bytes;
             if (gathered.rows.size() >= kRowsPerWrite) write(gathered);
         }

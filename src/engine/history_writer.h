@@ -26,22 +26,22 @@ public:
         std::uint64_t store_bytes_max = 0;
         std::function<void(LogLevel, std::string, std::string)> log;
     };
-    HistoryWriter(Options options, store::HistoryStore& history, store::JournalStore& journal);
+    HistoryWriter(Options options, history::HistoryStore& history, store::JournalStore& journal);
     ~HistoryWriter();
 
-    void add(store::HistoryBatch rows, std::vector<DecisionNote> decisions);
+    void add(history::HistoryBatch rows, std::vector<history::DecisionNote> decisions);
     void ask(HistoryQuestion question);
     void flush();  // returns when everything given before is written
     std::uint64_t dropped() const { return dropped_; }
 
 private:
     struct Rows {
-        store::HistoryBatch batch;
-        std::vector<DecisionNote> decisions;
+        history::HistoryBatch batch;
+        std::vector<history::DecisionNote> decisions;
         std::uint64_t bytes = 0;
     };
     struct Gathered {  // taken from items_, not yet written; of the thread
-        store::HistoryBatch rows;
+        history::HistoryBatch rows;
         std::uint64_t bytes = 0;  // as counted in bytes_
         std::chrono::steady_clock::time_point retry_at{};
     };
@@ -51,7 +51,7 @@ private:
     void expire_when_due();
 
     Options options_;
-    store::HistoryStore& history_;
+    history::HistoryStore& history_;
     store::JournalStore& journal_;
     std::mutex mutex_;  // guards items_, bytes_, stop_, asked_
     std::condition_variable wake_;

@@ -16,8 +16,9 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "core/scheduler.h"
+#include "history/decision.h"
+#include "history/history_store.h"
 #include "predict/predictor.h"
-#include "store/history_store.h"
 
 namespace nexus::engine {
 
@@ -92,29 +93,9 @@ struct TaskPage {
     std::string next;  // opaque; empty = end
 };
 
-struct CandidateInfo {
-    std::string worker;
-    double score = 0;
-    std::vector<std::pair<std::string, double>> factors;
-};
-struct DecisionInfo {
-    std::uint64_t number = 0;
-    TaskId task;
-    WallTime at;
-    std::string policy, model, worker, reason, baseline_worker;
-    std::vector<CandidateInfo> candidates;
-    Estimate estimate;
-    bool fallback = false;
-    std::uint32_t eligible_free = 0;
-    std::uint64_t waiting = 0;
-    TaskId rival;  // see core::Decision
-    Duration remaining, lost, saved;
-    double ratio = 0;
-    std::vector<core::RunnerUp> runner_ups;
-};
 struct Explanation {
     TaskInfo task;
-    std::optional<DecisionInfo> decision;
+    std::optional<history::DecisionInfo> decision;
     std::uint64_t tasks_ahead = 0;
     Duration work_ahead;
     std::uint32_t workers_eligible = 0, workers_total = 0;

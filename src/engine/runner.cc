@@ -53,7 +53,7 @@ std::uint64_t random_seed() {
 
 class RunnerThreads final : public Runner {
 public:
-    RunnerThreads(Options options, store::JournalStore& journal, store::HistoryStore& history)
+    RunnerThreads(Options options, store::JournalStore& journal, history::HistoryStore& history)
         : options_(std::move(options)), journal_(journal), history_store_(history) {}
     ~RunnerThreads() override {
         (void)stop(seconds(5));
@@ -167,20 +167,20 @@ public:
     void overrides(Done<std::vector<OverrideInfo>> done) override {
         call(std::move(done), [](Engine& e, auto answer) { e.overrides(std::move(answer)); });
     }
-    void decisions(store::DecisionQuery query, Done<std::vector<DecisionInfo>> done) override {
-        history_->ask([query = std::move(query), done = std::move(done)](store::HistoryStore& history,
+    void decisions(history::DecisionQuery query, Done<std::vector<history::DecisionInfo>> done) override {
+        history_->ask([query = std::move(query), done = std::move(done)](history::HistoryStore& history,
                                                                          store::JournalStore&) mutable {
             auto rows = history.decisions(query);
             if (!rows) return done(std::unexpected(std::move(rows).error()));
-            std::vector<DecisionInfo> list;
-            for (const store::DecisionRow& row : *rows)
-                if (auto info = decision_of(row)) list.push_back(std::move(*info));
+            std::vector<history::DecisionInfo> list;
+            for (const history::DecisionRow& row : *rows)
+                if (auto info = history::decision_of(row)) list.push_back(std::move(*info));
             done(std::move(list));
         });
     }
-    void audit(std::size_t limit, std::int64_t before_us, Done<std::vector<store::AuditRow>> done) override {
+    void audit(std::size_t limit, std::int64_t before_us, Done<std::vector<history::AuditRow>> done) override {
         history_->ask(
-            [limit, before_us, done = std::move(done)](store::HistoryStore& history, store::JournalStore&) mutable {
+            [limit, before_us, done = std::move(done)](history::HistoryStore& history, store::JournalStore&) mutable {
                 done(history.audit(limit, before_us));
             });
     }
@@ -227,7 +227,7 @@ private:
 
     Options options_;
     store::JournalStore& journal_;
-    store::HistoryStore& history_store_;
+    history::HistoryStore& history_store_;
     std::unique_ptr<Engine> engine_;
     std::unique_ptr<HistoryWriter> history_;
     Recovery recovery_;
@@ -564,7 +564,7 @@ Result<void> RunnerThreads::stop(Duration) {
 }
 
 Result<std::unique_ptr<Runner>> Runner::start(Options options, store::JournalStore& journal,
-                                              store::HistoryStore& history) {
+                                              history::HistoryStore& history) {
     auto runner = std::make_unique<RunnerThreads>(std::move(options), journal, history);
     if (auto ok = runner->recover(); !ok) return std::unexpected(std::move(ok).error());
     runner->go();

@@ -21,7 +21,7 @@
 
 #include "core/config.h"
 #include "engine/service.h"
-#include "store/history_store.h"
+#include "history/history_store.h"
 #include "store/journal_store.h"
 
 namespace nexus::engine {
@@ -73,7 +73,7 @@ public:
     // Recovers the state from `journal` and starts the threads. Both stores must outlive the Runner. Faults: corrupt (a
     // digest differs: names the sequence; or a store's own), unsupported (another core or format version), invalid.
     static Result<std::unique_ptr<Runner>> start(Options options, store::JournalStore& journal,
-                                                 store::HistoryStore& history);
+                                                 history::HistoryStore& history);
     // Equal to stop() when it was not called before.
     ~Runner() override = default;
 

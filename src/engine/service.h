@@ -69,8 +69,8 @@ public:
     virtual void overrides(Done<std::vector<OverrideInfo>> done) {
         done(fail(Fault::unsupported, "listing overrides is not supported"));
     }
-    virtual void decisions(store::DecisionQuery query, Done<std::vector<DecisionInfo>> done) = 0;
-    virtual void audit(std::size_t limit, std::int64_t before_us, Done<std::vector<store::AuditRow>> done) = 0;
+    virtual void decisions(history::DecisionQuery query, Done<std::vector<history::DecisionInfo>> done) = 0;
+    virtual void audit(std::size_t limit, std::int64_t before_us, Done<std::vector<history::AuditRow>> done) = 0;
 
     // Prometheus text of everything the engine counts.
     virtual void metrics(Done<std::string> done) = 0;

@@ -177,7 +177,7 @@ void Engine::retry(TaskId task, Done<Submitted> done) {
         return reply<Submitted>(std::move(done),
                                 fail(Fault::failed_state, "task " + to_text(task) + " has not ended yet"));
     if (refusal_) return reply<Submitted>(std::move(done), std::unexpected(*refusal_));
-    ask_history([this, task, done = std::move(done)](store::HistoryStore& history,
+    ask_history([this, task, done = std::move(done)](history::HistoryStore& history,
                                                      store::JournalStore& journal) mutable {
         auto row = history.task(task);
         if (!row) return done(std::unexpected(std::move(row).error()));

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "engine/engine.h"
 
@@ -14,11 +13,7 @@ namespace {
 
 constexpr std::size_t kScanMax = 50'000;  // live tasks looked at for one page
 
-const char* reason_of(core::DecisionReason reason) {
-    return core::name_of(reason);
-}
-
-TaskInfo info_of_row(const store::TaskRow& row) {
+TaskInfo info_of_row(const history::TaskRow& row) {
     TaskInfo info{.task = row.task,
                   .type = row.type,
                   .tenant = row.tenant,
@@ -39,7 +34,7 @@ TaskInfo info_of_row(const store::TaskRow& row) {
     return info;
 }
 
-AttemptInfo info_of_row(const store::AttemptRow& row) {
+AttemptInfo info_of_row(const history::AttemptRow& row) {
     return {.number = row.number,
             .attempt = row.attempt,
             .worker = row.worker,
@@ -53,13 +48,14 @@ AttemptInfo info_of_row(const store::AttemptRow& row) {
             .predicted = row.predicted_p50};
 }
 
-Result<TaskInfo> ended_task(TaskId task, bool with_result, store::HistoryStore& history, store::JournalStore& journal) {
+Result<TaskInfo> ended_task(TaskId task, bool with_result, history::HistoryStore& history,
+                            store::JournalStore& journal) {
     auto row = history.task(task);
     if (!row) return std::unexpected(std::move(row).error());
     if (!*row) return fail(Fault::not_found, "no task " + to_text(task));
     TaskInfo info = info_of_row(**row);
     if (auto attempts = history.attempts(task))
-        for (const store::AttemptRow& attempt : *attempts) {
+        for (const history::AttemptRow& attempt : *attempts) {
             info.attempts.push_back(info_of_row(attempt));
             info.estimate.source = source_from_name(attempt.source);
         }
@@ -102,99 +98,6 @@ std::string summary_of(const Explanation& e) {
 }
 
 }  // namespace
-
-namespace {
-
-std::string decision_json(const DecisionNote& note) {
-    // Names need no escaping: they match [A-Za-z0-9._:-]. Written by hand because it is written for every attempt.
-    const core::Decision& d = note.decision;
-    fmt::memory_buffer out;
-    fmt::format_to(std::back_inserter(out),
-                   R"({{"reason":"{}","model":"default","baseline_worker":"{}","p50_us":{},"p90_us":{},"mean_us":{},)"
-                   R"("source":{},"confidence":{},"eligible_free":{},"waiting":{},"candidates":[)",
-                   reason_of(d.reason), note.baseline, d.estimate.p50.us, d.estimate.p90.us, d.estimate.mean.us,
-                   static_cast<int>(d.estimate.source), d.estimate.confidence_permille, d.eligible_free, d.waiting);
-    for (int i = 0; i < d.candidates_count && i < 3; ++i) {
-        const core::Candidate& c = d.candidates[i];
-        fmt::format_to(
-            std::back_inserter(out),
-            R"({}{{"worker":"{}","score":{},"factors":{{"band":{},"utilization":{},"speed":{},"preference":{}}}}})",
-            i == 0 ? "" : ",", i == 0 ? note.worker : note.others[i - 1], c.score, c.band, c.utilization, c.speed,
-            c.preference);
-    }
-    out.push_back(']');
-    if (d.rival) fmt::format_to(std::back_inserter(out), R"(,"rival":"{}")", to_text(d.rival));
-    if (d.remaining.us > 0)
-        fmt::format_to(std::back_inserter(out), R"(,"remaining_us":{},"ratio_permille":{})", d.remaining.us,
-                       d.ratio_permille);
-    if (d.saved.us > 0)
-        fmt::format_to(std::back_inserter(out), R"(,"lost_us":{},"saved_us":{})", d.lost.us, d.saved.us);
-    if (d.others_count > 0) out.append(std::string_view(R"(,"runner_ups":[)"));
-    for (int i = 0; i < d.others_count && i < 3; ++i)
-        fmt::format_to(std::back_inserter(out), R"({}{{"task":"{}","behind_us":{}}})", i == 0 ? "" : ",",
-                       to_text(d.others[i].task), d.others[i].behind_us);
-    out.append(std::string_view(d.others_count > 0 ? "]}" : "}"));
-    return fmt::to_string(out);
-}
-
-}  // namespace
-
-store::DecisionRow row_of(DecisionNote note) {
-    store::DecisionRow row{.number = note.number,
-                           .task = note.task,
-                           .at = note.at,
-                           .policy = core::name_of(static_cast<core::PolicyKind>(note.decision.policy)),
-                           .fallback = note.decision.fallback,
-                           .predicted = note.decision.predicted_run,
-                           .record = decision_json(note)};
-    row.type = std::move(note.type);
-    row.worker = std::move(note.worker);
-    return row;
-}
-
-// Throws what the parser throws when a field is of another type.
-static DecisionInfo decision_from(const store::DecisionRow& row, const nlohmann::json& record) {
-    DecisionInfo info{.number = row.number,
-                      .task = row.task,
-                      .at = row.at,
-                      .policy = row.policy,
-                      .worker = row.worker,
-                      .fallback = row.fallback};
-    info.reason = record.value("reason", "");
-    info.model = record.value("model", "");
-    info.baseline_worker = record.value("baseline_worker", "");
-    info.estimate.p50.us = record.value("p50_us", std::int64_t{0});
-    info.estimate.p90.us = record.value("p90_us", std::int64_t{0});
-    info.estimate.mean.us = record.value("mean_us", std::int64_t{0});
-    info.estimate.source = static_cast<EstimateSource>(record.value("source", 0));
-    info.estimate.confidence_permille = record.value("confidence", std::uint16_t{0});
-    info.eligible_free = record.value("eligible_free", 0U);
-    info.waiting = record.value("waiting", std::uint64_t{0});
-    for (const auto& c : record.value("candidates", nlohmann::json::array())) {
-        CandidateInfo candidate{.worker = c.value("worker", ""), .score = c.value("score", 0.0), .factors = {}};
-        const nlohmann::json factors = c.value("factors", nlohmann::json::object());  // outlives the loop
-        for (const auto& [name, value] : factors.items()) candidate.factors.emplace_back(name, value.get<double>());
-        info.candidates.push_back(std::move(candidate));
-    }
-    info.remaining.us = record.value("remaining_us", std::int64_t{0});
-    info.lost.us = record.value("lost_us", std::int64_t{0});
-    info.saved.us = record.value("saved_us", std::int64_t{0});
-    info.ratio = record.value("ratio_permille", 0U) / 1000.0;
-    info.rival = parse_id<TaskId>(record.value("rival", "")).value_or(TaskId{});
-    for (const auto& other : record.value("runner_ups", nlohmann::json::array()))
-        info.runner_ups.push_back(
-            {parse_id<TaskId>(other.value("task", "")).value_or(TaskId{}), other.value("behind_us", std::int64_t{0})});
-    return info;
-}
-
-Result<DecisionInfo> decision_of(const store::DecisionRow& row) {
-    try {
-        return decision_from(row, nlohmann::json::parse(row.record));
-    } catch (const nlohmann::json::exception& error) {
-        return fail(Fault::corrupt,
-                    "decision " + std::to_string(row.number) + ": its record cannot be read: " + error.what());
-    }
-}
 
 TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     TaskInfo info{.task = task};
@@ -273,7 +176,7 @@ void Engine::notify(TaskId task) {
 
 void Engine::get(TaskId task, bool with_result, Done<TaskInfo> done) {
     if (live_.contains(task)) return reply<TaskInfo>(std::move(done), info_of(task, true));
-    ask_history([task, with_result, done = std::move(done)](store::HistoryStore& history,
+    ask_history([task, with_result, done = std::move(done)](history::HistoryStore& history,
                                                             store::JournalStore& journal) mutable {
         done(ended_task(task, with_result, history, journal));
     });
@@ -286,7 +189,7 @@ void Engine::watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std
             continue;
         }
         ask_history(
-            [task, watcher, wall = now_.wall](store::HistoryStore& history, store::JournalStore& journal) mutable {
+            [task, watcher, wall = now_.wall](history::HistoryStore& history, store::JournalStore& journal) mutable {
                 if (auto info = ended_task(task, false, history, journal)) (*watcher)(wall, *info);
             });
     }
@@ -339,11 +242,11 @@ void Engine::list(TaskFilter filter, std::size_t limit, std::string page, Done<T
             return reply<TaskPage>(std::move(done), std::move(out));
         }
     }
-    store::TaskQuery query{.type = filter.type,
-                           .tenant = filter.tenant,
-                           .queue = filter.queue,
-                           .worker = filter.worker,
-                           .limit = limit - out.tasks.size()};
+    history::TaskQuery query{.type = filter.type,
+                             .tenant = filter.tenant,
+                             .queue = filter.queue,
+                             .worker = filter.worker,
+                             .limit = limit - out.tasks.size()};
     if (ended_only) {
         long long finished = 0;
         char text[37] = {};
@@ -359,10 +262,10 @@ void Engine::list(TaskFilter filter, std::size_t limit, std::string page, Done<T
         if (core::is_terminal(state)) ended.push_back(state);
     if (ended.size() == 1) query.state = static_cast<std::uint8_t>(ended.front());
     ask_history([query = std::move(query), ended, out = std::move(out), done = std::move(done)](
-                    store::HistoryStore& history, store::JournalStore&) mutable {
+                    history::HistoryStore& history, store::JournalStore&) mutable {
         auto rows = history.tasks(query);
         if (!rows) return done(std::unexpected(std::move(rows).error()));
-        for (const store::TaskRow& row : *rows)
+        for (const history::TaskRow& row : *rows)
             if (ended.empty() ||
                 std::find(ended.begin(), ended.end(), static_cast<core::TaskState>(row.state)) != ended.end())
                 out.tasks.push_back(info_of_row(row));
@@ -383,7 +286,7 @@ void Engine::explain(TaskId task, Done<Explanation> done) {
         out.workers_total = view.workers_total;
         out.excluded = view.excluded;
     }
-    ask_history([task, live, out = std::move(out), done = std::move(done)](store::HistoryStore& history,
+    ask_history([task, live, out = std::move(out), done = std::move(done)](history::HistoryStore& history,
                                                                            store::JournalStore& journal) mutable {
         if (!live) {
             auto info = ended_task(task, false, history, journal);
@@ -391,7 +294,7 @@ void Engine::explain(TaskId task, Done<Explanation> done) {
             out.task = std::move(*info);
         }
         if (auto rows = history.decisions({.task = task, .limit = 1}); rows && !rows->empty())
-            if (auto decision = decision_of(rows->front())) out.decision = std::move(*decision);
+            if (auto decision = history::decision_of(rows->front())) out.decision = std::move(*decision);
         out.summary = summary_of(out);
         done(std::move(out));
     });

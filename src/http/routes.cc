@@ -203,7 +203,7 @@ void fill_status(const engine::StatusInfo& status, v1::Status& out) {
 }
 
 void list_decisions(Service& service, const Request& request, Reply reply) {
-    store::DecisionQuery query;
+    history::DecisionQuery query;
     if (const std::string_view text = query_of(request, "task"); !text.empty()) {
         const auto task = parse_id<TaskId>(text);
         if (!task) return reply(problem_of(Error{Fault::invalid, "task: not an id"}));
@@ -213,8 +213,8 @@ void list_decisions(Service& service, const Request& request, Reply reply) {
     const auto limit = number_of(request, "limit", 100, 1, 1000);
     if (!limit) return reply(problem_of(limit.error()));
     query.limit = *limit;
-    service.decisions(std::move(query), answer<std::vector<engine::DecisionInfo>, v1::ListDecisionsResponse>(
-                                            std::move(reply), [](const std::vector<engine::DecisionInfo>& list,
+    service.decisions(std::move(query), answer<std::vector<history::DecisionInfo>, v1::ListDecisionsResponse>(
+                                            std::move(reply), [](const std::vector<history::DecisionInfo>& list,
                                                                  v1::ListDecisionsResponse& out) {
                                                 for (const auto& decision : list)
                                                     api::to_message(decision, *out.add_decisions());

@@ -17,10 +17,10 @@
 #include "cli/text.h"
 #include "engine/config_text.h"
 #include "engine/runner.h"
+#include "history/sqlite/sqlite_history.h"
 #include "http/server.h"
 #include "main/log.h"
 #include "main/settings.h"
-#include "store/sqlite/sqlite_history.h"
 #include "store/sqlite/sqlite_journal.h"
 #include "wire/server.h"
 
@@ -78,7 +78,7 @@ bool names_scheduler(const Settings& settings) {
 // Everything that runs, in the order it is made; destroyed the other way round.
 struct Running {
     std::unique_ptr<store::SqliteJournal> journal;
-    std::unique_ptr<store::SqliteHistory> history;
+    std::unique_ptr<history::SqliteHistory> history;
     std::unique_ptr<engine::Runner> runner;
     std::unique_ptr<wire::Server> wire;
     std::unique_ptr<http::Server> http;
@@ -95,7 +95,7 @@ Answer<void> open_stores(const Settings& settings, Log& log, Running& running) {
     if (const auto& report = running.journal->open_report(); report.batches_cut > 0)
         log.write(LogLevel::warning, "journal_cut",
                   fmt::format("{} torn batches at the end were set aside: {}", report.batches_cut, report.cut_reason));
-    auto history = store::SqliteHistory::open({.path = settings.data + "/history.db"});
+    auto history = history::SqliteHistory::open({.path = settings.data + "/history.db"});
     if (!history) return failed(history.error(), "open " + settings.data + "/history.db");
     running.history = std::move(*history);
     if (!running.history->put_aside().empty())

@@ -264,19 +264,19 @@ grpc::ServerUnaryReactor* AdminService::ListDecisions(grpc::CallbackServerContex
     if (!before) return refuse(context_, call, before.error());
     const Result<std::size_t> size = api::to_page_size(request->page_size());
     if (!size) return refuse(context_, call, size.error());
-    store::DecisionQuery query{.worker = request->worker(), .before = *before, .limit = *size};
+    history::DecisionQuery query{.worker = request->worker(), .before = *before, .limit = *size};
     if (!request->task_id().empty()) {
         const Result<TaskId> task = api::to_task_id(request->task_id(), "task_id");
         if (!task) return refuse(context_, call, task.error());
         query.task = *task;
     }
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    auto told = [response, limit = *size](const std::vector<engine::DecisionInfo>& decisions) {
+    auto told = [response, limit = *size](const std::vector<history::DecisionInfo>& decisions) {
         for (const auto& decision : decisions) api::to_message(decision, *response->add_decisions());
         if (decisions.size() >= limit) response->set_next_page_token(std::to_string(decisions.back().number));
     };
     context_.engine.decisions(std::move(query),
-                              answer_with<std::vector<engine::DecisionInfo>>(reactor, std::move(told)));
+                              answer_with<std::vector<history::DecisionInfo>>(reactor, std::move(told)));
     return reactor;
 }
 
@@ -288,11 +288,11 @@ grpc::ServerUnaryReactor* AdminService::ListAudit(grpc::CallbackServerContext* c
     const Result<std::size_t> size = api::to_page_size(request->page_size());
     if (!size) return refuse(context_, call, size.error());
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    auto told = [response, limit = *size](const std::vector<store::AuditRow>& rows) {
+    auto told = [response, limit = *size](const std::vector<history::AuditRow>& rows) {
         for (const auto& row : rows) api::to_message(row, *response->add_entries());
         if (rows.size() >= limit) response->set_next_page_token(std::to_string(rows.back().at.us));
     };
-    context_.engine.audit(*size, *before, answer_with<std::vector<store::AuditRow>>(reactor, std::move(told)));
+    context_.engine.audit(*size, *before, answer_with<std::vector<history::AuditRow>>(reactor, std::move(told)));
     return reactor;
 }
 

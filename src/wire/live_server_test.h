@@ -13,7 +13,7 @@
 #include <string>
 
 #include "engine/runner.h"
-#include "store/memory/memory_history.h"
+#include "history/memory/memory_history.h"
 #include "store/memory/memory_journal.h"
 #include "wire/server.h"
 
@@ -25,7 +25,7 @@ inline constexpr const char* kNoTask = "00000000-0000-7000-8000-00000000000a";
 
 struct Live {
     store::MemoryJournal journal;
-    store::MemoryHistory history;
+    history::MemoryHistory history;
     std::unique_ptr<engine::Runner> engine;
     std::unique_ptr<Server> server;
     std::shared_ptr<grpc::Channel> channel;

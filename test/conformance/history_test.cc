@@ -7,12 +7,12 @@
 
 #include "base/rng.h"
 #include "conformance/scratch_directory.h"
-#include "store/memory/memory_history.h"
-#include "store/sqlite/sqlite_history.h"
+#include "history/memory/memory_history.h"
+#include "history/sqlite/sqlite_history.h"
 
 using namespace nexus;
 using namespace nexus::test;
-using namespace nexus::store;
+using namespace nexus::history;
 
 namespace {
 

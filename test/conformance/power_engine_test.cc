@@ -13,7 +13,7 @@
 #include "conformance/power_vfs.h"
 #include "conformance/scratch_directory.h"
 #include "engine/runner.h"
-#include "store/memory/memory_history.h"
+#include "history/memory/memory_history.h"
 #include "store/sqlite/sqlite_journal.h"
 
 using namespace nexus;
@@ -100,7 +100,7 @@ std::unique_ptr<store::SqliteJournal> opened(const std::string& directory, const
     return *std::move(journal);
 }
 
-std::unique_ptr<engine::Runner> started(store::SqliteJournal& journal, store::MemoryHistory& history) {
+std::unique_ptr<engine::Runner> started(store::SqliteJournal& journal, history::MemoryHistory& history) {
     engine::Options options;
     options.snapshot_events = 300;
     options.config.crashes_max = 1000;  // each cut loses the worker too
@@ -119,7 +119,7 @@ TEST_CASE("T6, C1: what a running engine acknowledged survives power cuts at any
         CAPTURE(seed);
         ScratchDirectory directory;
         PowerDisk disk("power-engine-" + std::to_string(seed));
-        store::MemoryHistory history;
+        history::MemoryHistory history;
         Journals journals;
         Rng rng(seed);
         for (int life = 0; life <= kCutsPerSeed; ++life) {

@@ -11,7 +11,7 @@
 
 #include "conformance/scratch_directory.h"
 #include "engine/engine.h"
-#include "store/memory/memory_history.h"
+#include "history/memory/memory_history.h"
 #include "store/sqlite/sqlite_journal.h"
 
 namespace nexus::test {
@@ -69,7 +69,7 @@ public:
 
     ScratchDirectory folder;
     std::unique_ptr<store::SqliteJournal> journal;
-    store::MemoryHistory history;
+    history::MemoryHistory history;
     std::unique_ptr<engine::Engine> engine;
     engine::Now now{.at = Instant{1'000'000}, .wall = WallTime{1'800'000'000'000'000}};
     std::vector<SessionId> beating;  // sessions whose heartbeats pass() sends

@@ -79,7 +79,7 @@ SessionId join(Runner& runner, const std::shared_ptr<QuietLink>& link) {
 
 TEST_CASE("C17: after a failed sync nothing is acknowledged, and the process is told to end") {
     SickJournal journal;
-    store::MemoryHistory history;
+    history::MemoryHistory history;
     std::atomic<int> fatal = 0;
     auto runner = Runner::start({.on_fatal = [&](const Error&) { ++fatal; }}, journal, history);
     REQUIRE(runner.has_value());
@@ -95,7 +95,7 @@ TEST_CASE("C17: after a failed sync nothing is acknowledged, and the process is 
 
 TEST_CASE("C17: a full disk refuses submissions, takes completions, and is left without a restart") {
     SickJournal journal;
-    store::MemoryHistory history;
+    history::MemoryHistory history;
     auto runner = Runner::start({}, journal, history);
     REQUIRE(runner.has_value());
     auto link = std::make_shared<QuietLink>();
@@ -177,18 +177,18 @@ TEST_CASE("C20: the same journal gives the same decisions; one that gives others
 }
 
 TEST_CASE("C22: history has a bound, drops are counted, and after a crash it is filled in from the journal") {
-    store::MemoryHistory history;
+    history::MemoryHistory history;
     store::MemoryJournal journal;
     HistoryWriter writer({.bytes_max = 4000}, history, journal);
     std::promise<void> entered, released;
-    writer.ask([&](store::HistoryStore&, store::JournalStore&) {
+    writer.ask([&](history::HistoryStore&, store::JournalStore&) {
         entered.set_value();
         released.get_future().wait();
     });
     entered.get_future().wait();
     constexpr std::uint64_t kRows = 100;
     for (std::uint64_t i = 0; i < kRows; ++i) {
-        store::HistoryBatch rows;
+        history::HistoryBatch rows;
         rows.tasks.push_back({.task = {.hi = 1, .lo = i + 1}});
         writer.add(std::move(rows), {});  // never waits for the store
     }
@@ -209,12 +209,12 @@ TEST_CASE("C22: history has a bound, drops are counted, and after a crash it is 
         house.journal->read({}, [&](Sequence, std::string_view bytes) { return after.replay(bytes, {}); }).has_value());
     after.start(house.now);
     const PendingBatch batch = after.take_batch();
-    CHECK(std::ranges::any_of(batch.history.tasks, [&](const store::TaskRow& row) { return row.task == task; }));
+    CHECK(std::ranges::any_of(batch.history.tasks, [&](const history::TaskRow& row) { return row.task == task; }));
 }
 
 TEST_CASE("C24: a server that stops refuses, finishes its commits, sends its workers away, and starts again whole") {
     SickJournal journal;
-    store::MemoryHistory history;
+    history::MemoryHistory history;
     auto link = std::make_shared<QuietLink>();
     TaskId task;
     {

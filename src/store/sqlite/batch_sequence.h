@@ -8,9 +8,11 @@
 
 #include "base/ids.h"
 #include "base/result.h"
-#include "store/sqlite/database.h"
+#include "sqlite/database.h"
 
 namespace nexus::store {
+
+using sqlite::Database, sqlite::Statement;
 
 // Bind: first sequence greater than, last sequence greater than.
 inline constexpr const char* kSelectBatches =

@@ -52,13 +52,6 @@ Result<void> make_private_directory(const std::string& path) {
     return {};
 }
 
-Result<void> make_private_file(const std::string& path) {
-    const OpenFile file(path, O_RDWR | O_CREAT);
-    if (!file) return system_error("creating " + path, errno);
-    if (::fchmod(file.fd(), 0600) != 0) return system_error("making " + path + " private", errno);
-    return {};
-}
-
 Result<void> sync_directory(const std::string& path) {
     const OpenFile directory(path, O_RDONLY | O_DIRECTORY);
     if (!directory || ::fsync(directory.fd()) != 0) return system_error("syncing " + path, errno);

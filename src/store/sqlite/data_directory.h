@@ -13,8 +13,6 @@ namespace nexus::store {
 
 // Creates the directory when missing and takes its privacy seriously: 0700.
 Result<void> make_private_directory(const std::string& path);
-// Creates the file, empty, with mode 0600 when missing; tightens the mode of an existing one.
-Result<void> make_private_file(const std::string& path);
 // Makes a rename or a new file in the directory durable.
 Result<void> sync_directory(const std::string& path);
 // Writes the whole file, synced in steps so that the device is never flooded.

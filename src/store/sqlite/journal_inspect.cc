@@ -5,15 +5,17 @@
 #include <optional>
 
 #include "journal/codec.h"
+#include "sqlite/database.h"
 #include "store/sqlite/batch_sequence.h"
 #include "store/sqlite/data_directory.h"
-#include "store/sqlite/database.h"
 #include "store/sqlite/journal_schema.h"
 #include "store/sqlite/segments.h"
 #include "store/sqlite/snapshot_files.h"
 
 namespace nexus::store {
 namespace {
+
+using sqlite::Access, sqlite::Text;
 
 constexpr std::size_t kProblemsMax = 100;
 
@@ -199,7 +201,7 @@ Result<Sequence> backup_journal(const std::string& directory, const std::string&
         const std::string path = to + "/" + kJournalFile;
         if (auto ok = copy->run(Text{path}); !ok)
             return std::unexpected(std::move(ok).error().during("copying to " + to));
-        if (auto ok = make_private_file(path); !ok) return std::unexpected(std::move(ok).error());
+        if (auto ok = sqlite::make_private_file(path); !ok) return std::unexpected(std::move(ok).error());
         auto copied = open_to_read(to, {});
         if (!copied) return std::unexpected(std::move(copied).error());
         const auto trimmed = copied->integer("SELECT value FROM meta WHERE name = 'trimmed'");

@@ -54,7 +54,7 @@ Result<void> SqliteJournal::start() {
     if (!lock) return std::unexpected(std::move(lock).error());
     lock_ = *std::move(lock);
     // SQLite gives its other files the mode of this one.
-    if (auto ok = make_private_file(path(kJournalFile)); !ok) return ok;
+    if (auto ok = sqlite::make_private_file(path(kJournalFile)); !ok) return ok;
     auto writer = Database::open(path(kJournalFile), Access::write, options_.vfs);
     if (!writer) return std::unexpected(std::move(writer).error());
     writer_ = *std::move(writer);

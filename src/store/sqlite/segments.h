@@ -25,10 +25,12 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/units.h"
-#include "store/sqlite/database.h"
+#include "sqlite/database.h"
 #include "store/sqlite/place_index.h"
 
 namespace nexus::store {
+
+using sqlite::Access, sqlite::Database, sqlite::Statement;
 
 struct BodyView {
     TaskId task;

@@ -181,7 +181,7 @@ Result<void> SqliteJournal::checkpoint_from(std::uint64_t wal_bytes) {
     // Beside a reader, or without space, it is made up for by a later one. After a failed sync a later one would
     // believe pages to be on disk that are not, and let go of their copies in the WAL.
     if (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED) return {};
-    if (fault_of(code, sqlite3_system_errno(writer_.handle())) == Fault::no_space) return {};
+    if (sqlite::fault_of(code, sqlite3_system_errno(writer_.handle())) == Fault::no_space) return {};
     return fail(Fault::failed,
                 "checkpoint: " + std::string(sqlite3_errstr(code)) + " (code " + std::to_string(code) + ")");
 }
@@ -209,7 +209,7 @@ Result<void> SqliteJournal::put_snapshot(const StoredSnapshot& snapshot) {
         const int code =
             sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
         if (code != SQLITE_OK)
-            return fail(fault_of(code, sqlite3_system_errno(writer_.handle())), "syncing the journal");
+            return fail(sqlite::fault_of(code, sqlite3_system_errno(writer_.handle())), "syncing the journal");
         checkpointed_frames_ = wal_frames_;
     }
     const std::lock_guard lock(snapshot_mutex_);

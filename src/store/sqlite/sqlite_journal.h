@@ -21,12 +21,14 @@
 #include <string>
 #include <vector>
 
+#include "sqlite/database.h"
 #include "store/journal_store.h"
 #include "store/sqlite/data_directory.h"
-#include "store/sqlite/database.h"
 #include "store/sqlite/segments.h"
 
 namespace nexus::store {
+
+using sqlite::Access, sqlite::Database, sqlite::Statement, sqlite::Text;
 
 struct SqliteJournalOptions {
     std::string directory;

@@ -13,7 +13,7 @@
 #include "base/result.h"
 #include "base/units.h"
 
-namespace nexus::store {
+namespace nexus::history {
 
 struct TaskRow {
     TaskId task;
@@ -107,4 +107,4 @@ public:
     virtual Result<void> expire(WallTime oldest, std::uint64_t bytes_max) = 0;
 };
 
-}  // namespace nexus::store
+}  // namespace nexus::history

@@ -1,9 +1,13 @@
-#include "store/sqlite/database.h"
+#include "sqlite/database.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
-namespace nexus::store {
+namespace nexus::sqlite {
 namespace {
 
 Error error_of(sqlite3* db, int code) {
@@ -61,6 +65,17 @@ std::string_view Statement::bytes(int column) const {
     return {static_cast<const char*>(data), static_cast<std::size_t>(size)};
 }
 
+Result<void> make_private_file(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int code = fd < 0 || ::fchmod(fd, 0600) != 0 ? errno : 0;
+    if (fd >= 0) ::close(fd);
+    if (code == 0) return {};
+    Fault fault = Fault::failed;
+    if (code == ENOSPC || code == EDQUOT) fault = Fault::no_space;
+    if (code == EACCES || code == EPERM || code == EROFS) fault = Fault::denied;
+    return fail(fault, "creating " + path + ": " + std::strerror(code));
+}
+
 Result<Database> Database::open(const std::string& path, Access access, const std::string& vfs) {
     const int flags = (access == Access::write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY) |
                       SQLITE_OPEN_NOMUTEX;
@@ -110,4 +125,4 @@ void Database::rollback() {
     if (in_transaction()) sqlite3_exec(handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
-}  // namespace nexus::store
+}  // namespace nexus::sqlite

@@ -15,10 +15,12 @@
 #include <unordered_map>
 #include <vector>
 
-#include "store/history_store.h"
-#include "store/sqlite/database.h"
+#include "history/history_store.h"
+#include "sqlite/database.h"
 
-namespace nexus::store {
+namespace nexus::history {
+
+using sqlite::Access, sqlite::Database, sqlite::Statement, sqlite::Text;
 
 struct SqliteHistoryOptions {
     std::string path;  // of the database file; its directory must exist
@@ -75,4 +77,4 @@ private:
     std::vector<Database> readers_;
 };
 
-}  // namespace nexus::store
+}  // namespace nexus::history

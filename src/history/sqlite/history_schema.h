@@ -4,10 +4,12 @@
 
 #include <string>
 
-#include "store/history_store.h"
-#include "store/sqlite/database.h"
+#include "history/history_store.h"
+#include "sqlite/database.h"
 
-namespace nexus::store {
+namespace nexus::history {
+
+using sqlite::Access, sqlite::Database, sqlite::Statement, sqlite::Text;
 
 inline constexpr std::int64_t kHistoryApplicationId = 0x4E584844;  // "NXHD"
 inline constexpr std::int64_t kHistorySchemaVersion = 1;
@@ -82,4 +84,4 @@ TaskRow task_row(const Statement& row);          // a row of kSelectTasks
 AttemptRow attempt_row(const Statement& row);    // of kSelectAttempts
 DecisionRow decision_row(const Statement& row);  // of kSelectDecisions
 
-}  // namespace nexus::store
+}  // namespace nexus::history

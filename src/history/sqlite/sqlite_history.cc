@@ -1,5 +1,5 @@
 // Writing and expiring history.db. Reading is in history_query.cc.
-#include "store/sqlite/sqlite_history.h"
+#include "history/sqlite/sqlite_history.h"
 
 #include <unistd.h>
 
@@ -8,11 +8,10 @@
 #include <cstdio>
 #include <map>
 
-#include "store/rollup.h"
-#include "store/sqlite/data_directory.h"
-#include "store/sqlite/history_schema.h"
+#include "history/rollup.h"
+#include "history/sqlite/history_schema.h"
 
-namespace nexus::store {
+namespace nexus::history {
 namespace {
 
 constexpr std::size_t kNameIdsMax = 100'000;
@@ -44,7 +43,7 @@ Result<void> SqliteHistory::start() {
 }
 
 Result<void> SqliteHistory::open_writer() {
-    if (auto ok = make_private_file(options_.path); !ok) return ok;
+    if (auto ok = sqlite::make_private_file(options_.path); !ok) return ok;
     auto db = Database::open(options_.path, Access::write);
     if (!db) return std::unexpected(std::move(db).error());
     writer_ = *std::move(db);
@@ -294,4 +293,4 @@ Result<std::int64_t> SqliteHistory::drop_oldest() {
     return drop_rows(kTasks, 0, rows_max);
 }
 
-}  // namespace nexus::store
+}  // namespace nexus::history

@@ -13,7 +13,7 @@
 #include "base/result.h"
 #include "base/units.h"
 
-namespace nexus::store {
+namespace nexus::sqlite {
 
 // What a SQLite result code means for the caller. `system_errno` tells a full disk from other I/O errors.
 Fault fault_of(int code, int system_errno);
@@ -79,6 +79,9 @@ private:
     std::unique_ptr<sqlite3_stmt, Finalize> handle_;
 };
 
+// Creates the file of a database, empty, with mode 0600 when missing; tightens the mode of an existing one.
+Result<void> make_private_file(const std::string& path);
+
 enum class Access : std::uint8_t { write, read };
 
 class Database {
@@ -105,4 +108,4 @@ private:
     std::unique_ptr<sqlite3, Close> handle_;
 };
 
-}  // namespace nexus::store
+}  // namespace nexus::sqlite

@@ -7,9 +7,9 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "store/history_store.h"
+#include "history/history_store.h"
 
-namespace nexus::store {
+namespace nexus::history {
 
 class MemoryHistory final : public HistoryStore {
 public:
@@ -36,4 +36,4 @@ private:
     std::uint64_t bytes_ = 0;  // of task rows, attempts and decisions, about
 };
 
-}  // namespace nexus::store
+}  // namespace nexus::history

@@ -1,9 +1,9 @@
 #pragma once
 // How a finished task counts in the minute of its type: one rule for every history adapter.
 
-#include "store/history_store.h"
+#include "history/history_store.h"
 
-namespace nexus::store {
+namespace nexus::history {
 
 // The number of core::TaskState::succeeded.
 inline constexpr std::uint8_t kStateSucceeded = 4;
@@ -35,4 +35,4 @@ inline void add_rollup(Rollup& sum, const Rollup& more) {
     sum.wait_sum = sum.wait_sum + more.wait_sum;
 }
 
-}  // namespace nexus::store
+}  // namespace nexus::history

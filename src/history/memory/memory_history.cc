@@ -1,10 +1,10 @@
-#include "store/memory/memory_history.h"
+#include "history/memory/memory_history.h"
 
 #include <algorithm>
 
-#include "store/rollup.h"
+#include "history/rollup.h"
 
-namespace nexus::store {
+namespace nexus::history {
 namespace {
 
 // About what a row takes, with its place in the maps: for the limit by bytes only.
@@ -148,4 +148,4 @@ Result<void> MemoryHistory::expire(WallTime oldest, std::uint64_t bytes_max) {
     return {};
 }
 
-}  // namespace nexus::store
+}  // namespace nexus::history

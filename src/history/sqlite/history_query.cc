@@ -1,10 +1,10 @@
 // Reading history.db.
 #include <algorithm>
 
-#include "store/sqlite/history_schema.h"
-#include "store/sqlite/sqlite_history.h"
+#include "history/sqlite/history_schema.h"
+#include "history/sqlite/sqlite_history.h"
 
-namespace nexus::store {
+namespace nexus::history {
 namespace {
 
 template <class T>
@@ -255,4 +255,4 @@ Result<std::vector<Rollup>> SqliteHistory::rollups(std::int64_t from_minute, std
     return rows;
 }
 
-}  // namespace nexus::store
+}  // namespace nexus::history

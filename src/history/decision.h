@@ -1,0 +1,58 @@
+#pragma once
+// A decision, from the loop to history and back: noted with few bytes and no text by the loop, written as JSON by the
+// thread that writes history, read by whoever asks. The fields of the JSON are documented in docs/journal.md.
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/estimate.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "core/command.h"
+#include "core/config.h"
+#include "history/history_store.h"
+
+namespace nexus::history {
+
+// A decision as the loop saw it; made readable later, off the loop.
+struct DecisionNote {
+    std::uint64_t number = 0;
+    WallTime at;
+    TaskId task;
+    core::Decision decision;
+    std::string type;
+    std::string worker;
+    std::string baseline;
+    std::string others[2];
+};
+
+// As it is read: with names instead of numbers.
+struct CandidateInfo {
+    std::string worker;
+    double score = 0;
+    std::vector<std::pair<std::string, double>> factors;
+};
+struct DecisionInfo {
+    std::uint64_t number = 0;
+    TaskId task;
+    WallTime at;
+    std::string policy, model, worker, reason, baseline_worker;
+    std::vector<CandidateInfo> candidates;
+    Estimate estimate;
+    bool fallback = false;
+    std::uint32_t eligible_free = 0;
+    std::uint64_t waiting = 0;
+    TaskId rival;  // see core::Decision
+    Duration remaining, lost, saved;
+    double ratio = 0;
+    std::vector<core::RunnerUp> runner_ups;
+};
+
+DecisionRow row_of(DecisionNote note);
+// Faults: corrupt (the record is no JSON of a decision).
+Result<DecisionInfo> decision_of(const DecisionRow& row);
+
+}  // namespace nexus::history
