@@ -27,7 +27,7 @@
 namespace {
 
 using nexus::mix;
-namespace sim = nexus::faults;
+namespace faults = nexus::faults;
 
 char reproducer[64];
 
