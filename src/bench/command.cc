@@ -5,6 +5,7 @@
 
 #include "bench/core_bench.h"
 #include "bench/live_bench.h"
+#include "bench/readers_bench.h"
 #include "bench/report.h"
 
 namespace nexus::bench {
@@ -99,6 +100,33 @@ void add_recover(CLI::App& bench, const std::shared_ptr<std::string>& output, in
     });
 }
 
+void add_readers(CLI::App& bench, const std::shared_ptr<std::string>& output, int& exit_code) {
+    const auto options = std::make_shared<ReadersOptions>();
+    CLI::App* verb = bench.add_subcommand("readers", "What an open page and lists cost those who submit");
+    verb->footer("Examples:\n  nexus bench readers --pending 500000");
+    verb->add_option("--pending", options->pending, "Tasks waiting that no worker may run")
+        ->check(CLI::Range(1, 4'000'000))
+        ->capture_default_str();
+    verb->add_option("--rounds", options->rounds, "Rounds, half of each without readers")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
+    verb->add_option("--seconds", options->seconds, "Seconds of half a round")
+        ->check(CLI::Range(1, 3600))
+        ->capture_default_str();
+    verb->add_option("--rate", options->rate, "Tasks per second")->check(CLI::Range(1, 10'000))->capture_default_str();
+    verb->add_option("--seed", options->seed, "Seed")->capture_default_str();
+    add_output(*verb, *output);
+    verb->callback([options, output, &exit_code] {
+        const auto report = run_readers(*options);
+        if (!report) {
+            exit_code = failed(report.error());
+            return;
+        }
+        print(*report, *output);
+        exit_code = 0;
+    });
+}
+
 }  // namespace
 
 void add_command(CLI::App& root, int& exit_code) {
@@ -108,6 +136,7 @@ void add_command(CLI::App& root, int& exit_code) {
     add_core(*bench, output, exit_code);
     add_end_to_end(*bench, output, exit_code);
     add_recover(*bench, output, exit_code);
+    add_readers(*bench, output, exit_code);
 }
 
 }  // namespace nexus::bench

@@ -37,7 +37,8 @@ ScratchDirectory::~ScratchDirectory() {
     if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
 }
 
-Result<std::unique_ptr<ServerProcess>> ServerProcess::start(const std::string& data, const std::string& durability) {
+Result<std::unique_ptr<ServerProcess>> ServerProcess::start(const std::string& data, const std::string& durability,
+                                                            const std::string& http) {
     int output[2];
     if (pipe2(output, O_CLOEXEC) != 0) return fail(Fault::exhausted, "start the server: no pipe");
     posix_spawn_file_actions_t actions;
@@ -46,7 +47,7 @@ Result<std::unique_ptr<ServerProcess>> ServerProcess::start(const std::string& d
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, (data + "/server.log").c_str(),
                                      O_WRONLY | O_CREAT | O_APPEND, 0600);
     std::string words[] = {"nexus", "serve",  "--listen",      "127.0.0.1:0",  "--http",
-                           "off",   "--data", data + "/store", "--durability", durability};
+                           http,    "--data", data + "/store", "--durability", durability};
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
@@ -77,6 +78,10 @@ Result<void> ServerProcess::wait_ready() {
         if (at == std::string::npos || text.find('\n', at) == std::string::npos) continue;
         const std::size_t from = at + kReady.size();
         address_ = text.substr(from, text.find_first_of(", \n", from) - from);
+        static constexpr std::string_view kHttp = ", http://";
+        if (const std::size_t page = text.find(kHttp, from); page != std::string::npos)
+            http_address_ =
+                text.substr(page + kHttp.size(), text.find_first_of(", \n", page + 2) - page - kHttp.size());
         return {};
     }
 }

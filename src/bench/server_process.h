@@ -27,12 +27,15 @@ private:
 class ServerProcess {
 public:
     // Starts this very binary and waits for its ready line, at most five minutes.
-    static Result<std::unique_ptr<ServerProcess>> start(const std::string& data, const std::string& durability);
+    // `http` is the address of its page, or "off".
+    static Result<std::unique_ptr<ServerProcess>> start(const std::string& data, const std::string& durability,
+                                                        const std::string& http = "off");
     ~ServerProcess();  // kill -9, if it still runs
     ServerProcess(const ServerProcess&) = delete;
     ServerProcess& operator=(const ServerProcess&) = delete;
 
     const std::string& address() const { return address_; }
+    const std::string& http_address() const { return http_address_; }  // empty when off
     void kill_now();
     std::uint64_t rss_bytes() const;
     double cpu_s() const;
@@ -43,7 +46,7 @@ private:
 
     pid_t pid_;
     int output_;
-    std::string address_;
+    std::string address_, http_address_;
 };
 
 }  // namespace nexus::bench

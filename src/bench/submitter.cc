@@ -53,7 +53,8 @@ private:
 };
 
 void Producer::fill(v1::TaskSpec& task, std::uint64_t number) {
-    task.set_type("noop");
+    task.set_type(plan_.type);
+    if (!plan_.zone.empty()) (*task.mutable_labels_required())["zone"] = plan_.zone;
     std::string& payload = *task.mutable_payload();
     payload.resize(std::max<std::size_t>(plan_.payload, sizeof number));
     std::memcpy(payload.data(), &number, sizeof number);
@@ -121,7 +122,7 @@ Result<SubmitOutcome> Producer::run() {
         Call* call = free_call();
         if (call == nullptr) break;
         const std::uint64_t count = std::min<std::uint64_t>(plan_.batch, plan_.tasks - next);
-        fill(*call, next, count);
+        fill(*call, plan_.first + next, count);
         next += count;
         send(*call);
     }

@@ -16,6 +16,9 @@ struct SubmitPlan {
     std::uint32_t payload = 100;  // bytes, at least 8
     double rate = 0;              // tasks per second, Poisson; 0 = as fast as possible
     std::uint64_t seed = 1;
+    std::uint64_t first = 0;  // the number of the first task
+    std::string type = "noop";
+    std::string zone;  // the value that the worker label `zone` must have; empty = any worker
 };
 struct SubmitOutcome {
     double took_s = 0;  // first call to last answer
