@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/config_text.h"
+
 namespace nexus::faults {
 namespace {
 
@@ -9,6 +11,9 @@ constexpr Duration kClientPatience = seconds(2);
 constexpr Duration kRetryAfter = seconds(1);  // what the transports advise when a limit is met
 constexpr Duration kConnectedWithin =
     seconds(30);  // of the healing: streams are back (L2, with the longest lease and backoff)
+
+const Caller kClient{.name = "client", .tenant = {}, .roles = kAllRoles, .from = "sim"};
+const Caller kOperator{.name = "operator", .tenant = {}, .roles = kAllRoles, .from = "sim"};
 
 const char* kHardware[] = {"a", "b", "c"};
 
@@ -227,15 +232,13 @@ void World::heal() {
     timeline_.after(seconds(20), [this] {
         server_.call([this](engine::Engine& engine) {
             for (const auto& machine : machines_)
-                engine.control_worker(machine->shape().name, core::WorkerOrder::uncordon, "sim", "heal",
-                                      [](Result<engine::WorkerInfo>) {});
-            engine.configure(
-                0,
-                [](core::Config& config) -> Result<void> {
-                    for (core::QueueLimits& queue : config.queues) queue.paused = false;
-                    return {};
-                },
-                "sim", "heal", [](Result<core::Config>) {});
+                engine.answer(kOperator,
+                              engine::ControlWorker{machine->shape().name, core::WorkerOrder::uncordon, "sim", "heal"},
+                              [](Result<engine::WorkerInfo>) {});
+            core::Config config = engine.core().config();
+            for (core::QueueLimits& queue : config.queues) queue.paused = false;
+            engine.answer(kOperator, engine::Configure{0, engine::config_text(config), "sim", "heal"},
+                          [](Result<core::Config>) {});
         });
     });
 }
@@ -345,7 +348,7 @@ void World::send(const SubmitRef& submit) {
     for (const std::uint64_t number : submit->works) items.push_back(checker_.work(number).submission);
     ask<std::vector<engine::Submitted>>(
         [items = std::move(items)](engine::Engine& engine, auto done) mutable {
-            engine.submit(std::move(items), std::move(done));
+            engine.answer(kClient, engine::SubmitTasks{std::move(items)}, std::move(done));
         },
         [this, submit, attempt](Result<std::vector<engine::Submitted>> answer) {
             if (!submit->settled && submit->tries == attempt) answered(submit, std::move(answer));
@@ -420,7 +423,7 @@ void World::cancel(std::uint64_t number) {
     work.cancel_asked = true;
     ask<engine::TaskInfo>(
         [task = work.acked](engine::Engine& engine, auto done) {
-            engine.cancel(task, "the client wants it", std::move(done));
+            engine.answer(kClient, engine::CancelTask{task, "the client wants it"}, std::move(done));
         },
         [this, number](Result<engine::TaskInfo> answer) {
             if (answer) return checker_.cancel_acked(number, answer->task);
@@ -433,7 +436,7 @@ void World::cancel(std::uint64_t number) {
 void World::look(std::uint64_t number) {
     ask<engine::TaskInfo>(
         [task = checker_.work(number).acked](engine::Engine& engine, auto done) {
-            engine.get(task, false, std::move(done));
+            engine.answer(kClient, engine::GetTask{task}, std::move(done));
         },
         [this, number](Result<engine::TaskInfo> answer) {
             if (answer) return checker_.shown(*answer);
@@ -443,11 +446,13 @@ void World::look(std::uint64_t number) {
 }
 
 void World::redrive(std::uint64_t number) {
-    ask<engine::Submitted>([task = checker_.work(number).acked](engine::Engine& engine,
-                                                                auto done) { engine.retry(task, std::move(done)); },
-                           [this](Result<engine::Submitted> answer) {
-                               if (answer) checker_.saw("re-driven");
-                           });
+    ask<engine::Submitted>(
+        [task = checker_.work(number).acked](engine::Engine& engine, auto done) {
+            engine.answer(kClient, engine::RetryTask{task}, std::move(done));
+        },
+        [this](Result<engine::Submitted> answer) {
+            if (answer) checker_.saw("re-driven");
+        });
 }
 
 void World::operate() {
@@ -458,37 +463,53 @@ void World::operate() {
     const TaskId task = known_.empty() ? TaskId{} : known_[rng_.below(known_.size())];
     server_.call([=](engine::Engine& engine) {
         const auto nothing = [](Result<engine::WorkerInfo>) {};
-        const auto no_number = [](Result<std::uint64_t>) {};
+        const auto no_answer = [](Result<engine::OverrideInfo>) {};
         switch (kind) {
-            case 0: return engine.control_worker(worker, core::WorkerOrder::cordon, "sim", "", nothing);
+            case 0:
+                return engine.answer(kOperator, engine::ControlWorker{worker, core::WorkerOrder::cordon, "sim", ""},
+                                     nothing);
             case 1:
-            case 2: return engine.control_worker(worker, core::WorkerOrder::uncordon, "sim", "", nothing);
-            case 3: return engine.control_worker(worker, core::WorkerOrder::drain, "sim", "", nothing);
-            case 4:
-                return engine.configure(
-                    0,
-                    [detail](core::Config& config) -> Result<void> {
-                        static constexpr core::PolicyKind kAll[] = {
-                            core::PolicyKind::predictive, core::PolicyKind::fcfs, core::PolicyKind::least_loaded,
-                            core::PolicyKind::round_robin};
-                        config.policy = kAll[detail % 4];
-                        config.queues = {{.name = "q1",
-                                          .paused = detail % 3 == 0,
-                                          .running_max = static_cast<std::uint32_t>(detail % 5)}};
-                        return {};
-                    },
-                    "sim", "", [](Result<core::Config>) {});
+            case 2:
+                return engine.answer(kOperator, engine::ControlWorker{worker, core::WorkerOrder::uncordon, "sim", ""},
+                                     nothing);
+            case 3:
+                return engine.answer(kOperator, engine::ControlWorker{worker, core::WorkerOrder::drain, "sim", ""},
+                                     nothing);
+            case 4: {
+                static constexpr core::PolicyKind kAll[] = {core::PolicyKind::predictive, core::PolicyKind::fcfs,
+                                                            core::PolicyKind::least_loaded,
+                                                            core::PolicyKind::round_robin};
+                core::Config config = engine.core().config();
+                config.policy = kAll[detail % 4];
+                config.queues = {
+                    {.name = "q1", .paused = detail % 3 == 0, .running_max = static_cast<std::uint32_t>(detail % 5)}};
+                return engine.answer(kOperator, engine::Configure{0, engine::config_text(config), "sim", ""},
+                                     [](Result<core::Config>) {});
+            }
             case 5:
-                return engine.set_override({.kind = core::OverrideKind::hold, .task = task, .type = task ? "" : "t0"},
-                                           expires, "sim", "", no_number);
+                return engine.answer(
+                    kOperator,
+                    engine::SetOverride{
+                        {.kind = core::OverrideKind::hold, .task = task, .type = task ? "" : "t0"}, expires, "sim", ""},
+                    no_answer);
             case 6:
-                return engine.set_override(
-                    {.kind = core::OverrideKind::boost, .task = {}, .type = "t0", .boost = seconds(30)}, expires, "sim",
-                    "", no_number);
+                return engine.answer(
+                    kOperator,
+                    engine::SetOverride{
+                        {.kind = core::OverrideKind::boost, .task = {}, .type = "t0", .boost = seconds(30)},
+                        expires,
+                        "sim",
+                        ""},
+                    no_answer);
             default:
-                return engine.set_override(
-                    {.kind = core::OverrideKind::exclude, .task = {}, .type = "t0", .worker = worker}, expires, "sim",
-                    "", no_number);
+                return engine.answer(
+                    kOperator,
+                    engine::SetOverride{
+                        {.kind = core::OverrideKind::exclude, .task = {}, .type = "t0", .worker = worker},
+                        expires,
+                        "sim",
+                        ""},
+                    no_answer);
         }
     });
 }

@@ -137,7 +137,7 @@ private:
         std::vector<engine::Submission> items;
         items.push_back(std::move(item));
         turn([&](engine::Engine& e) {
-            e.submit(std::move(items), [this](Result<std::vector<engine::Submitted>> made) {
+            e.answer({}, engine::SubmitTasks{std::move(items)}, [this](Result<std::vector<engine::Submitted>> made) {
                 if (made) tasks_.push_back(made->front().task);
             });
         });
@@ -210,7 +210,7 @@ private:
     void cancel() {
         if (tasks_.empty()) return;
         const TaskId task = tasks_[chance_.below(static_cast<std::uint32_t>(tasks_.size()))];
-        turn([&](engine::Engine& e) { e.cancel(task, "", [](Result<engine::TaskInfo>) {}); });
+        turn([&](engine::Engine& e) { e.answer({}, engine::CancelTask{task}, [](Result<engine::TaskInfo>) {}); });
     }
 
     fuzz::Choices& chance_;

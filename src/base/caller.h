@@ -10,12 +10,12 @@ namespace nexus {
 
 // What a caller may do. A caller has a set of these.
 enum class Role : std::uint8_t {
-    viewer = 1 << 0,        // see states and lists, without payloads
-    payload = 1 << 1,       // read payloads, results and what programs wrote
-    submitter = 1 << 2,     // submit, cancel and re-drive tasks
-    worker = 1 << 3,        // take work and report
+    viewer = 1 << 0,         // see states and lists, without payloads
+    payload = 1 << 1,        // read payloads, results and what programs wrote
+    submitter = 1 << 2,      // submit, cancel and re-drive tasks
+    worker = 1 << 3,         // take work and report
     operator_role = 1 << 4,  // control workers and queues, set overrides, force estimates
-    admin = 1 << 5,         // change the configuration
+    admin = 1 << 5,          // change the configuration
 };
 using Roles = std::uint8_t;  // a set of Role
 inline constexpr Roles kAllRoles = 0x3F;
@@ -27,7 +27,12 @@ struct Caller {
     std::string name;    // of the token or certificate; "anonymous" when nothing was proved
     std::string tenant;  // the only tenant it may touch; empty = any
     Roles roles = 0;
-    std::string from;    // the peer: "ipv4:127.0.0.1:41234", "http:127.0.0.1", "server" for the server itself
+    std::string from;  // the peer: "ipv4:127.0.0.1:41234", "http:127.0.0.1", "server" for the server itself
 };
+
+// The server, when it acts by itself.
+inline Caller server_itself() {
+    return {.name = "server", .tenant = {}, .roles = kAllRoles, .from = "server"};
+}
 
 }  // namespace nexus

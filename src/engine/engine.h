@@ -24,6 +24,7 @@
 #include "engine/engine_section.h"
 #include "engine/latency.h"
 #include "engine/messages.h"
+#include "engine/requests.h"
 #include "engine/runner.h"
 #include "engine/service.h"
 #include "engine/task_table.h"
@@ -116,34 +117,37 @@ public:
     PendingBatch take_batch();
 
     // ---- calls of the Service (see service.h); answers go into the batch
-    void submit(std::vector<Submission> items, Done<std::vector<Submitted>> done);
-    void cancel(TaskId task, std::string reason, Done<TaskInfo> done);
-    void get(TaskId task, bool with_result, Done<TaskInfo> done);
-    void retry(TaskId task, Done<Submitted> done);
-    void list(TaskFilter filter, std::size_t limit, std::string page, Done<TaskPage> done);
-    void explain(TaskId task, Done<Explanation> done);
+    void call(const Caller& caller, Call call) {
+        std::visit([&](auto& asked) { answer(caller, std::move(asked.request), std::move(asked.done)); }, call);
+    }
+    void answer(const Caller& caller, SubmitTasks request, Done<std::vector<Submitted>> done);
+    void answer(const Caller& caller, CancelTask request, Done<TaskInfo> done);
+    void answer(const Caller& caller, RetryTask request, Done<Submitted> done);
+    void answer(const Caller& caller, GetTask request, Done<TaskInfo> done);
+    void answer(const Caller& caller, ListTasks request, Done<TaskPage> done);
+    void answer(const Caller& caller, ExplainTask request, Done<Explanation> done);
+    void answer(const Caller& caller, GetStatus request, Done<StatusInfo> done);
+    void answer(const Caller& caller, ListWorkers request, Done<std::vector<WorkerInfo>> done);
+    void answer(const Caller& caller, ListTypes request, Done<TypesInfo> done);
+    void answer(const Caller& caller, GetType request, Done<predict::TypeStat> done);
+    void answer(const Caller& caller, GetConfig request, Done<core::Config> done);
+    void answer(const Caller& caller, ListOverrides request, Done<std::vector<OverrideInfo>> done);
+    void answer(const Caller& caller, ListDecisions request, Done<std::vector<history::DecisionInfo>> done);
+    void answer(const Caller& caller, ListAudit request, Done<std::vector<history::AuditRow>> done);
+    void answer(const Caller& caller, GetMetrics request, Done<std::string> done);
+    void answer(const Caller& caller, ControlWorker request, Done<WorkerInfo> done);
+    void answer(const Caller& caller, ResetType request, Done<predict::TypeStat> done);
+    void answer(const Caller& caller, ForceEstimate request, Done<predict::TypeStat> done);
+    void answer(const Caller& caller, Configure request, Done<core::Config> done);
+    void answer(const Caller& caller, SetPolicy request, Done<core::Config> done);
+    void answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done);
+    void answer(const Caller& caller, SetOverride request, Done<OverrideInfo> done);
+    void answer(const Caller& caller, ClearOverride request, Done<std::uint64_t> done);
     void watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std::shared_ptr<TaskWatcher> watcher);
     void unwatch(WatchId watch);
     void connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done);
     void report(SessionId session, WorkerReport report);
     void disconnected(SessionId session);
-    void status(Done<StatusInfo> done);
-    void workers(Done<std::vector<WorkerInfo>> done);
-    void control_worker(std::string name, core::WorkerOrder order, std::string author, std::string reason,
-                        Done<WorkerInfo> done);
-    void types(Done<std::vector<predict::TypeStat>> done);
-    void type(std::string name, Done<predict::TypeStat> done);
-    void reset_type(std::string name, std::string author, std::string reason, Done<predict::TypeStat> done);
-    void force_estimate(std::string type, Duration estimate, WallTime expires, std::string author, std::string reason,
-                        Done<predict::TypeStat> done);
-    void configure(std::uint32_t version, std::function<Result<void>(core::Config&)> change, std::string author,
-                   std::string reason, Done<core::Config> done);
-    void config(Done<core::Config> done);
-    void set_override(core::OverrideSet set, WallTime expires, std::string author, std::string reason,
-                      Done<std::uint64_t> done);
-    void clear_override(std::uint64_t number, std::string author, Done<std::uint64_t> done);
-    void overrides(Done<std::vector<OverrideInfo>> done);
-    void metrics(Done<std::string> done);
 
     // ---- state told by the Runner
     void refuse_submissions(std::optional<Error> why) { refusal_ = std::move(why); }
@@ -255,6 +259,8 @@ private:
     void notify(TaskId task);
     void submit_one(Submission& item, Submitted& out);
     void resubmit(std::string kept, TaskId old, Done<Submitted> done);
+    // The configuration becomes `config`, as the next version.
+    Result<core::Config> reconfigure(core::Config config, std::string author, std::string reason);
     void audit(std::string author, std::string action, std::string reason, std::string before, std::string after);
     void say(LogLevel level, std::string event, std::string text) const;
 

@@ -104,7 +104,7 @@ struct World {
         return ask<std::vector<Submitted>>([&](Engine& e, auto done) {
             std::vector<Submission> items;
             items.push_back(std::move(item));
-            e.submit(std::move(items), std::move(done));
+            e.answer({}, SubmitTasks{std::move(items)}, std::move(done));
         });
     }
     TaskId submitted(Submission item) {
@@ -119,7 +119,7 @@ struct World {
         return *id;
     }
     Result<TaskInfo> get(TaskId task) {
-        return ask<TaskInfo>([&](Engine& e, auto done) { e.get(task, true, std::move(done)); });
+        return ask<TaskInfo>([&](Engine& e, auto done) { e.answer({}, GetTask{task, true}, std::move(done)); });
     }
     // A worker of one slot, and a task that was given to it.
     struct Given {
@@ -224,7 +224,8 @@ struct FullDisk : World {
     }
     void ask(const Submission& item, Answer& answer) {
         engine->begin_turn(now);
-        engine->submit({item}, [&answer](Result<std::vector<Submitted>> value) { answer.emplace(std::move(value)); });
+        engine->answer({}, SubmitTasks{{item}},
+                       [&answer](Result<std::vector<Submitted>> value) { answer.emplace(std::move(value)); });
         engine->end_turn();
     }
     std::vector<TaskId> store() {
@@ -386,7 +387,8 @@ TEST_CASE("what the predictor learned survives a restart, from the journal alone
             world.finish(session, link->assigned().back(), {.run = milliseconds(700)});
         }
         const auto stat_of = [&] {
-            return world.ask<predict::TypeStat>([&](Engine& e, auto done) { e.type("resize", std::move(done)); });
+            return world.ask<predict::TypeStat>(
+                [&](Engine& e, auto done) { e.answer({}, GetType{"resize"}, std::move(done)); });
         };
         const auto before = stat_of();
         REQUIRE(before.has_value());
@@ -431,7 +433,8 @@ TEST_CASE("a forced estimate is used, shown with who and why, survives a restart
     World world;
     const auto force = [&](Duration estimate) {
         return world.ask<predict::TypeStat>([&](Engine& e, auto done) {
-            e.force_estimate("resize", estimate, {world.now.wall.us + 60'000'000}, "ann", "slow disk", std::move(done));
+            e.answer({}, ForceEstimate{"resize", estimate, {world.now.wall.us + 60'000'000}, "ann", "slow disk"},
+                     std::move(done));
         });
     };
     CHECK(force(Duration{-1}).error().fault == Fault::invalid);
@@ -448,7 +451,8 @@ TEST_CASE("a forced estimate is used, shown with who and why, survives a restart
     CHECK(answer->front().estimate.p50 == seconds(9));
     CHECK(answer->front().estimate.source == EstimateSource::forced);
     const auto stat_of = [&] {
-        return world.ask<predict::TypeStat>([&](Engine& e, auto done) { e.type("resize", std::move(done)); });
+        return world.ask<predict::TypeStat>(
+            [&](Engine& e, auto done) { e.answer({}, GetType{"resize"}, std::move(done)); });
     };
     CHECK(stat_of()->forced.author == "ann");
     CHECK(stat_of()->forced.reason == "slow disk");
@@ -529,13 +533,15 @@ TEST_CASE("a dead task can be driven again as a new one") {
     world.finish(session, link->assigned()[0], failure);
     CHECK(world.get(task)->state == core::TaskState::dead);
     CHECK(world.get(task)->error == "no such image");
-    const auto again = world.ask<Submitted>([&](Engine& e, auto done) { e.retry(task, std::move(done)); });
+    const auto again =
+        world.ask<Submitted>([&](Engine& e, auto done) { e.answer({}, RetryTask{task}, std::move(done)); });
     REQUIRE(again.has_value());
     CHECK(link->assigned().back().order.task == again->task);
     CHECK(link->assigned().back().body->payload == "pixels");
     CHECK(world.get(again->task)->redrive_of == task);
-    CHECK(world.ask<Submitted>([&](Engine& e, auto done) { e.retry(again->task, std::move(done)); }).error().fault ==
-          Fault::failed_state);
+    CHECK(world.ask<Submitted>([&](Engine& e, auto done) { e.answer({}, RetryTask{again->task}, std::move(done)); })
+              .error()
+              .fault == Fault::failed_state);
 }
 
 TEST_CASE("bad submissions are refused with the field's name and change nothing") {
@@ -602,18 +608,18 @@ TEST_CASE("the Runner answers from its threads, recovers, and stops") {
         std::promise<Result<std::vector<Submitted>>> submitted;
         std::vector<Submission> items;
         items.push_back(a_task());
-        (*runner)->submit(std::move(items), [&](auto answer) { submitted.set_value(std::move(answer)); });
+        (*runner)->ask({}, SubmitTasks{std::move(items)}, [&](auto answer) { submitted.set_value(std::move(answer)); });
         const auto answer = submitted.get_future().get();
         REQUIRE(answer.has_value());
         if (round == 0) task = answer->front().task;
         std::promise<Result<TaskInfo>> got;
-        (*runner)->get(task, false, [&](auto info) { got.set_value(std::move(info)); });
+        (*runner)->ask({}, GetTask{task}, [&](auto info) { got.set_value(std::move(info)); });
         const auto info = got.get_future().get();
         REQUIRE(info.has_value());
         CHECK(info->waiting == core::WaitReason::no_eligible_worker);
         CHECK((*runner)->stop().has_value());
         std::promise<Result<StatusInfo>> refused;
-        (*runner)->status([&](auto status) { refused.set_value(std::move(status)); });
+        (*runner)->ask({}, GetStatus{}, [&](auto status) { refused.set_value(std::move(status)); });
         CHECK(refused.get_future().get().error().fault == Fault::unavailable);
     }
 }

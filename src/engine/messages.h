@@ -129,6 +129,11 @@ struct StatusInfo {
     double decision_p50_us = 0, decision_p99_us = 0, commit_p50_us = 0, commit_p99_us = 0;
 };
 
+struct TypesInfo {
+    std::vector<predict::TypeStat> types;
+    predict::Accuracy accuracy;  // of all types
+};
+
 struct OverrideInfo {
     core::OverrideSet set;  // number filled in
     WallTime expires;       // 0 = never

@@ -34,7 +34,7 @@ struct Page {
 
 }  // namespace
 
-void Engine::metrics(Done<std::string> done) {
+void Engine::answer(const Caller&, GetMetrics, Done<std::string> done) {
     const StatusInfo status = status_now();
     const core::Counters& c = status.counters;
     Page page;

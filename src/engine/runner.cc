@@ -16,6 +16,7 @@
 #include <span>
 #include <thread>
 
+#include "engine/config_text.h"
 #include "engine/engine.h"
 #include "engine/history_writer.h"
 #include "engine/snapshotter.h"
@@ -23,7 +24,7 @@
 namespace nexus::engine {
 namespace {
 
-using Call = std::move_only_function<void(Engine&)>;
+using Work = std::move_only_function<void(Engine&)>;  // for the loop
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kEventsPerBatch = 1024;  // then the committer gets its share while the turn goes on
@@ -69,34 +70,14 @@ public:
     const Recovery& recovery() const override { return recovery_; }
     bool ready(std::string* why_not) const override;
 
-    void submit(std::vector<Submission> items, Done<std::vector<Submitted>> done) override {
-        if (commit_bytes_ > options_.commit_queue_bytes_max)
-            return done(fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
-        call(std::move(done), [items = std::move(items)](Engine& e, auto answer) mutable {
-            e.submit(std::move(items), std::move(answer));
-        });
+    void call(Caller caller, Call call) override {
+        if (std::holds_alternative<Asked<SubmitTasks>>(call) && commit_bytes_ > options_.commit_queue_bytes_max)
+            return refuse(call, {Fault::exhausted, "the store is slower than the submissions; retry later"});
+        auto asked = std::make_shared<std::pair<Caller, Call>>(std::move(caller), std::move(call));
+        if (!post([asked](Engine& engine) { engine.call(asked->first, std::move(asked->second)); }))
+            refuse(asked->second, {Fault::unavailable, "the server has stopped"});
     }
-    void cancel(TaskId task, std::string reason, Done<TaskInfo> done) override {
-        call(std::move(done), [task, reason = std::move(reason)](Engine& e, auto answer) mutable {
-            e.cancel(task, std::move(reason), std::move(answer));
-        });
-    }
-    void retry(TaskId task, Done<Submitted> done) override {
-        call(std::move(done), [task](Engine& e, auto answer) { e.retry(task, std::move(answer)); });
-    }
-    void get(TaskId task, bool with_result, Done<TaskInfo> done) override {
-        call(std::move(done), [=](Engine& e, auto answer) { e.get(task, with_result, std::move(answer)); });
-    }
-    void list(TaskFilter filter, std::size_t limit, std::string page, Done<TaskPage> done) override {
-        call(std::move(done),
-             [filter = std::move(filter), limit, page = std::move(page)](Engine& e, auto answer) mutable {
-                 e.list(std::move(filter), limit, std::move(page), std::move(answer));
-             });
-    }
-    void explain(TaskId task, Done<Explanation> done) override {
-        call(std::move(done), [task](Engine& e, auto answer) { e.explain(task, std::move(answer)); });
-    }
-    WatchId watch(std::vector<TaskId> tasks, TaskFilter filter, TaskWatcher watcher) override {
+    WatchId watch(Caller, std::vector<TaskId> tasks, TaskFilter filter, TaskWatcher watcher) override {
         const WatchId id = ++watches_;
         // Shared by the engine's table and the notices under way; the last notice is the last owner.
         auto shared = std::make_shared<TaskWatcher>(std::move(watcher));
@@ -108,10 +89,12 @@ public:
     void unwatch(WatchId watch) override {
         post([watch](Engine& e) { e.unwatch(watch); });
     }
-    void connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) override {
-        call(std::move(done), [hello = std::move(hello), link = std::move(link)](Engine& e, auto answer) mutable {
-            e.connect(std::move(hello), std::move(link), std::move(answer));
+    void connect(Caller, WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) override {
+        auto shared = std::make_shared<Done<SessionId>>(std::move(done));  // owned by the call, or answered here
+        const bool taken = post([hello = std::move(hello), link = std::move(link), shared](Engine& e) mutable {
+            e.connect(std::move(hello), std::move(link), std::move(*shared));
         });
+        if (!taken) (*shared)(fail(Fault::unavailable, "the server has stopped"));
     }
     void report(SessionId session, WorkerReport report) override {
         const bool alive_only = report.started.empty() && report.progress.empty() && report.finished.empty() &&
@@ -122,94 +105,22 @@ public:
     void disconnected(SessionId session) override {
         post([session](Engine& e) { e.disconnected(session); });
     }
-    void status(Done<StatusInfo> done) override {
-        call(std::move(done), [](Engine& e, auto answer) { e.status(std::move(answer)); });
-    }
-    void workers(Done<std::vector<WorkerInfo>> done) override {
-        call(std::move(done), [](Engine& e, auto answer) { e.workers(std::move(answer)); });
-    }
-    void control_worker(std::string name, core::WorkerOrder order, std::string author, std::string reason,
-                        Done<WorkerInfo> done) override {
-        call(std::move(done),
-             [=](Engine& e, auto answer) { e.control_worker(name, order, author, reason, std::move(answer)); });
-    }
-    void types(Done<std::vector<predict::TypeStat>> done) override {
-        call(std::move(done), [](Engine& e, auto answer) { e.types(std::move(answer)); });
-    }
-    void type(std::string name, Done<predict::TypeStat> done) override {
-        call(std::move(done), [=](Engine& e, auto answer) { e.type(name, std::move(answer)); });
-    }
-    void reset_type(std::string name, std::string author, std::string reason, Done<predict::TypeStat> done) override {
-        call(std::move(done), [=](Engine& e, auto answer) { e.reset_type(name, author, reason, std::move(answer)); });
-    }
-    void force_estimate(std::string type, Duration estimate, WallTime expires, std::string author, std::string reason,
-                        Done<predict::TypeStat> done) override {
-        call(std::move(done), [=](Engine& e, auto answer) {
-            e.force_estimate(type, estimate, expires, author, reason, std::move(answer));
-        });
-    }
-    void configure(std::uint32_t version, std::function<Result<void>(core::Config&)> change, std::string author,
-                   std::string reason, Done<core::Config> done) override {
-        call(std::move(done),
-             [=](Engine& e, auto answer) { e.configure(version, change, author, reason, std::move(answer)); });
-    }
-    void config(Done<core::Config> done) override {
-        call(std::move(done), [](Engine& e, auto answer) { e.config(std::move(answer)); });
-    }
-    void set_override(core::OverrideSet set, WallTime expires, std::string author, std::string reason,
-                      Done<std::uint64_t> done) override {
-        call(std::move(done),
-             [=](Engine& e, auto answer) { e.set_override(set, expires, author, reason, std::move(answer)); });
-    }
-    void clear_override(std::uint64_t number, std::string author, Done<std::uint64_t> done) override {
-        call(std::move(done), [=](Engine& e, auto answer) { e.clear_override(number, author, std::move(answer)); });
-    }
-    void overrides(Done<std::vector<OverrideInfo>> done) override {
-        call(std::move(done), [](Engine& e, auto answer) { e.overrides(std::move(answer)); });
-    }
-    void decisions(history::DecisionQuery query, Done<std::vector<history::DecisionInfo>> done) override {
-        history_->ask([query = std::move(query), done = std::move(done)](history::HistoryStore& history,
-                                                                         store::JournalStore&) mutable {
-            auto rows = history.decisions(query);
-            if (!rows) return done(std::unexpected(std::move(rows).error()));
-            std::vector<history::DecisionInfo> list;
-            for (const history::DecisionRow& row : *rows)
-                if (auto info = history::decision_of(row)) list.push_back(std::move(*info));
-            done(std::move(list));
-        });
-    }
-    void audit(std::size_t limit, std::int64_t before_us, Done<std::vector<history::AuditRow>> done) override {
-        history_->ask(
-            [limit, before_us, done = std::move(done)](history::HistoryStore& history, store::JournalStore&) mutable {
-                done(history.audit(limit, before_us));
-            });
-    }
-    void metrics(Done<std::string> done) override {
-        call(std::move(done), [](Engine& e, auto answer) { e.metrics(std::move(answer)); });
-    }
 
 private:
     // A sign of life may wait for the next turn, at most 200 ms away while workers are connected: a thousand idle
     // workers do not wake the loop a thousand times a second.
     enum class Urgency { now, next_turn };
-    // Puts a call into the inbox; false when the engine has stopped.
-    bool post(Call call, Urgency urgency = Urgency::now) {
+    // Puts work into the inbox; false when the engine has stopped.
+    bool post(Work work, Urgency urgency = Urgency::now) {
         {
             const std::lock_guard lock(inbox_mutex_);
             if (closed_) return false;
-            inbox_.push_back(std::move(call));
+            inbox_.push_back(std::move(work));
             if (urgency == Urgency::next_turn || std::exchange(inbox_urgent_, true)) return true;
         }
         inbox_wake_.notify_one();  // after the lock: the woken thread would only wait for it
         return true;
     }
-    template <class T, class F>
-    void call(Done<T> done, F f) {
-        auto shared = std::make_shared<Done<T>>(std::move(done));  // owned by the call, or answered here
-        const bool taken = post([shared, f = std::move(f)](Engine& engine) mutable { f(engine, std::move(*shared)); });
-        if (!taken) (*shared)(fail(Fault::unavailable, "the server has stopped"));
-    }
-
     Now now() const { return {{base_.us + (steady_ns() - steady_base_ns_) / 1000}, wall_now()}; }
     void loop();
     void hand_over(PendingBatch batch);
@@ -237,7 +148,7 @@ private:
 
     std::mutex inbox_mutex_;  // guards inbox_, inbox_urgent_, closed_
     std::condition_variable inbox_wake_;
-    std::vector<Call> inbox_;
+    std::vector<Work> inbox_;
     bool inbox_urgent_ = false;  // something in it wants its turn now
     bool closed_ = false;
 
@@ -319,7 +230,7 @@ void RunnerThreads::go() {
             .store_bytes_max = options_.history_bytes_max,
             .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); }},
         history_store_, journal_);
-    engine_->post = [this](Call call) { post(std::move(call)); };
+    engine_->post = [this](Work work) { post(std::move(work)); };
     // The engine's clock goes on where the journal ended, by calendar time when that moved forward.
     const WallTime wall = wall_now();
     const std::int64_t away =
@@ -342,15 +253,9 @@ void RunnerThreads::go() {
         recovered_predictor_ = engine_->save_predictor();
     engine_->start(now());
     if (options_.config_wins && !recovery_.fresh) {
-        engine_->configure(
-            0,
-            [config = options_.config](core::Config& c) -> Result<void> {
-                const std::uint32_t version = c.version;
-                c = config;
-                c.version = version;
-                return {};
-            },
-            "server", "configuration given at start", [](Result<core::Config>) {});
+        engine_->answer(server_itself(),
+                        Configure{.toml = config_text(options_.config), .reason = "configuration given at start"},
+                        [](Result<core::Config>) {});
     }
     events_since_snapshot_ = long_replay_ ? 0 : recovery_.events_replayed;
     hand_over(engine_->take_batch());  // from here on long_replay_ is the committer's
@@ -359,7 +264,7 @@ void RunnerThreads::go() {
 }
 
 void RunnerThreads::loop() {
-    std::vector<Call> calls;
+    std::vector<Work> works;
     for (;;) {
         {
             std::unique_lock lock(inbox_mutex_);
@@ -372,20 +277,20 @@ void RunnerThreads::loop() {
                 else
                     inbox_wake_.wait_for(lock, std::chrono::microseconds(next.us - present.at.us));
             }
-            calls.swap(inbox_);
+            works.swap(inbox_);
             inbox_urgent_ = false;
-            if (closed_ && calls.empty()) break;
+            if (closed_ && works.empty()) break;
         }
         engine_->begin_turn(now());
         if (const std::int64_t at = space_retry_at_us_; at != 0 && steady_ns() / 1000 >= at && !stopping_) {
             space_retry_at_us_ = 0;
             engine_->refuse_submissions(std::nullopt);
         }
-        for (Call& call : calls) {
-            call(*engine_);
+        for (Work& work : works) {
+            work(*engine_);
             if (engine_->batch_events() >= kEventsPerBatch) hand_over(engine_->take_batch());
         }
-        calls.clear();
+        works.clear();
         engine_->end_turn();
         if (const std::int64_t ns = last_commit_ns_.exchange(0)) engine_->note_commit(ns);
         engine_->note_history_dropped(history_->dropped());
@@ -424,7 +329,7 @@ void RunnerThreads::hand_over(PendingBatch batch) {
 // Takes everything that waits into one transaction: the slower the disk, the larger the groups.
 void RunnerThreads::commit_loop() {
     std::vector<PendingBatch> batches;
-    const Post to_engine = [this](Call call) { post(std::move(call)); };
+    const Post to_engine = [this](Work work) { post(std::move(work)); };
     for (;;) {
         {
             std::unique_lock lock(commit_mutex_);

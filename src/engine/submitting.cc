@@ -32,10 +32,16 @@ Result<void> admitted(const core::AdmissionAnswer& answer) {
     return {};
 }
 
+// For the audit: who the caller says it is, else where it comes from.
+std::string author_of(const Caller& caller, std::string said) {
+    return said.empty() ? caller.from : said;
+}
+
 }  // namespace
 
-void Engine::submit(std::vector<Submission> items, Done<std::vector<Submitted>> done) {
+void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitted>> done) {
     using Answer = std::vector<Submitted>;
+    std::vector<Submission>& items = request.items;
     if (refusal_) return reply<Answer>(std::move(done), std::unexpected(*refusal_));
     if (items.empty() || items.size() > SubmissionLimits{}.batch_max)
         return reply<Answer>(std::move(done), fail(Fault::invalid, "tasks: must be 1 to 1000"));
@@ -111,11 +117,12 @@ void Engine::submit_one(Submission& item, Submitted& out) {
     notify(id);
 }
 
-void Engine::cancel(TaskId task, std::string reason, Done<TaskInfo> done) {
+void Engine::answer(const Caller& caller, CancelTask request, Done<TaskInfo> done) {
+    const TaskId task = request.task;
     if (!live_.contains(task)) {
         // Ended or never known: the history can tell.
         auto shared = std::make_shared<Done<TaskInfo>>(std::move(done));
-        return get(task, false, [shared](Result<TaskInfo> info) mutable {
+        return answer(caller, GetTask{.task = task}, [shared](Result<TaskInfo> info) mutable {
             if (!info) return (*shared)(std::move(info));
             if (info->state == core::TaskState::cancelled) return (*shared)(std::move(info));  // repeating it is fine
             (*shared)(fail(Fault::failed_state,
@@ -123,8 +130,8 @@ void Engine::cancel(TaskId task, std::string reason, Done<TaskInfo> done) {
         });
     }
     TaskInfo info = info_of(task, false);
-    cancel_reason_ = reason;
-    apply(core::CancelRequested{.task = task, .reason = std::move(reason)});
+    cancel_reason_ = request.reason;
+    apply(core::CancelRequested{.task = task, .reason = std::move(request.reason)});
     if (live_.contains(task)) {
         info = info_of(task, true);
     } else {
@@ -172,7 +179,8 @@ core::AdmissionAnswer Engine::admit(const core::TaskSpec& spec) const {
     return core_.admit(keyless);
 }
 
-void Engine::retry(TaskId task, Done<Submitted> done) {
+void Engine::answer(const Caller&, RetryTask request, Done<Submitted> done) {
+    const TaskId task = request.task;
     if (live_.contains(task))
         return reply<Submitted>(std::move(done),
                                 fail(Fault::failed_state, "task " + to_text(task) + " has not ended yet"));
@@ -213,69 +221,98 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
 
 // ---- operators
 
-void Engine::control_worker(std::string name, core::WorkerOrder order, std::string author, std::string reason,
-                            Done<WorkerInfo> done) {
-    const WorkerNo worker = core_.find_worker(name);
-    if (!worker) return reply<WorkerInfo>(std::move(done), fail(Fault::not_found, "no worker '" + name + "'"));
+void Engine::answer(const Caller& caller, ControlWorker request, Done<WorkerInfo> done) {
+    const WorkerNo worker = core_.find_worker(request.name);
+    if (!worker) return reply<WorkerInfo>(std::move(done), fail(Fault::not_found, "no worker '" + request.name + "'"));
     static constexpr const char* names[] = {"", "cordon", "uncordon", "drain"};
-    audit(std::move(author), std::string(names[static_cast<int>(order)]) + " worker " + name, std::move(reason), "",
-          "");
-    apply(core::WorkerControlled{.name = std::move(name), .order = order});
+    audit(author_of(caller, std::move(request.author)),
+          std::string(names[static_cast<int>(request.order)]) + " worker " + request.name, std::move(request.reason),
+          "", "");
+    apply(core::WorkerControlled{.name = std::move(request.name), .order = request.order});
     reply<WorkerInfo>(std::move(done), info_of(worker));
 }
 
-void Engine::configure(std::uint32_t version, std::function<Result<void>(core::Config&)> change, std::string author,
-                       std::string reason, Done<core::Config> done) {
+void Engine::answer(const Caller& caller, Configure request, Done<core::Config> done) {
     core::Config config = core_.config();
-    if (version != 0 && version != config.version)
+    if (request.version != 0 && request.version != config.version)
         return reply<core::Config>(
             std::move(done), fail(Fault::conflict, "the configuration is at version " + std::to_string(config.version) +
-                                                       ", not " + std::to_string(version) + ": read it again"));
-    const std::string before = config_text(config);
-    if (auto ok = change(config); !ok)
+                                                       ", not " + std::to_string(request.version) + ": read it again"));
+    if (auto ok = apply_config_text(request.toml, config); !ok)
         return reply<core::Config>(std::move(done), std::unexpected(std::move(ok).error()));
-    if (auto ok = check_config(config); !ok)
-        return reply<core::Config>(std::move(done), std::unexpected(std::move(ok).error()));
-    config.version = core_.config().version + 1;
-    audit(std::move(author), "change the configuration", std::move(reason), before, config_text(config));
-    apply(core::ConfigChanged{.config = config});
-    reply<core::Config>(std::move(done), std::move(config));
+    reply<core::Config>(std::move(done), reconfigure(std::move(config), author_of(caller, std::move(request.author)),
+                                                     std::move(request.reason)));
 }
 
-void Engine::config(Done<core::Config> done) {
+void Engine::answer(const Caller& caller, SetPolicy request, Done<core::Config> done) {
+    core::Config config = core_.config();
+    config.policy = request.policy;
+    reply<core::Config>(std::move(done), reconfigure(std::move(config), author_of(caller, std::move(request.author)),
+                                                     std::move(request.reason)));
+}
+
+void Engine::answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done) {
+    if (!is_name(request.queue))
+        return reply<StatusInfo>(std::move(done), fail(Fault::invalid, "queue: must match [A-Za-z0-9._:-]{1,128}"));
+    core::Config config = core_.config();
+    auto& queues = config.queues;
+    auto at = std::ranges::lower_bound(queues, request.queue, {}, &core::QueueLimits::name);
+    if (at == queues.end() || at->name != request.queue) at = queues.insert(at, {.name = request.queue});
+    at->paused = request.paused;
+    if (auto ok =
+            reconfigure(std::move(config), author_of(caller, std::move(request.author)), std::move(request.reason));
+        !ok)
+        return reply<StatusInfo>(std::move(done), std::unexpected(std::move(ok).error()));
+    reply<StatusInfo>(std::move(done), status_now());
+}
+
+Result<core::Config> Engine::reconfigure(core::Config config, std::string author, std::string reason) {
+    if (auto ok = check_config(config); !ok) return std::unexpected(std::move(ok).error());
+    config.version = core_.config().version + 1;
+    audit(std::move(author), "change the configuration", std::move(reason), config_text(core_.config()),
+          config_text(config));
+    apply(core::ConfigChanged{.config = config});
+    return config;
+}
+
+void Engine::answer(const Caller&, GetConfig, Done<core::Config> done) {
     reply<core::Config>(std::move(done), core_.config());
 }
 
-void Engine::set_override(core::OverrideSet set, WallTime expires, std::string author, std::string reason,
-                          Done<std::uint64_t> done) {
+void Engine::answer(const Caller& caller, SetOverride request, Done<OverrideInfo> done) {
+    core::OverrideSet& set = request.set;
     if (set.task && !live_.contains(set.task))
-        return reply<std::uint64_t>(std::move(done),
-                                    fail(Fault::not_found, "task_id: no live task " + to_text(set.task)));
+        return reply<OverrideInfo>(std::move(done),
+                                   fail(Fault::not_found, "task_id: no live task " + to_text(set.task)));
     const bool wants_worker = set.kind == core::OverrideKind::pin || set.kind == core::OverrideKind::exclude;
     if (wants_worker && !core_.find_worker(set.worker))
-        return reply<std::uint64_t>(std::move(done), fail(Fault::not_found, "worker: no worker '" + set.worker + "'"));
+        return reply<OverrideInfo>(std::move(done), fail(Fault::not_found, "worker: no worker '" + set.worker + "'"));
     if (!set.task && set.type.empty())
-        return reply<std::uint64_t>(std::move(done),
-                                    fail(Fault::invalid, "task_id: an override names a task or a type"));
+        return reply<OverrideInfo>(std::move(done),
+                                   fail(Fault::invalid, "task_id: an override names a task or a type"));
     set.number = sequence_ + 1;
-    if (expires.us != 0) set.expires = Instant{expires.us - core_.wall_offset().us};
-    overrides_[set.number] = {.set = set, .expires = expires, .author = author, .reason = reason};
-    audit(std::move(author), "set override " + std::to_string(set.number), std::move(reason), "", "");
-    const std::uint64_t number = set.number;
+    if (request.expires.us != 0) set.expires = Instant{request.expires.us - core_.wall_offset().us};
+    OverrideInfo info{.set = set,
+                      .expires = request.expires,
+                      .author = author_of(caller, std::move(request.author)),
+                      .reason = std::move(request.reason)};
+    overrides_[set.number] = info;
+    audit(info.author, "set override " + std::to_string(set.number), info.reason, "", "");
     // The audit entry is no event; the number stays the position of this one.
     apply(std::move(set));
-    reply<std::uint64_t>(std::move(done), number);
+    reply<OverrideInfo>(std::move(done), std::move(info));
 }
 
-void Engine::clear_override(std::uint64_t number, std::string author, Done<std::uint64_t> done) {
+void Engine::answer(const Caller& caller, ClearOverride request, Done<std::uint64_t> done) {
+    const std::uint64_t number = request.number;
     if (overrides_.erase(number) == 0)
         return reply<std::uint64_t>(std::move(done), fail(Fault::not_found, "no override " + std::to_string(number)));
-    audit(std::move(author), "clear override " + std::to_string(number), "", "", "");
+    audit(author_of(caller, std::move(request.author)), "clear override " + std::to_string(number), "", "", "");
     apply(core::OverrideCleared{.number = number});
     reply<std::uint64_t>(std::move(done), number);
 }
 
-void Engine::overrides(Done<std::vector<OverrideInfo>> done) {
+void Engine::answer(const Caller&, ListOverrides, Done<std::vector<OverrideInfo>> done) {
     std::vector<OverrideInfo> list;
     std::erase_if(overrides_,
                   [&](const auto& entry) { return entry.second.expires.us != 0 && entry.second.expires <= now_.wall; });
@@ -283,28 +320,29 @@ void Engine::overrides(Done<std::vector<OverrideInfo>> done) {
     reply<std::vector<OverrideInfo>>(std::move(done), std::move(list));
 }
 
-void Engine::types(Done<std::vector<predict::TypeStat>> done) {
+void Engine::answer(const Caller&, ListTypes, Done<TypesInfo> done) {
     predictor_.drop_expired(now_.at);
-    reply<std::vector<predict::TypeStat>>(std::move(done), predictor_.types());
+    reply<TypesInfo>(std::move(done), TypesInfo{.types = predictor_.types(), .accuracy = predictor_.accuracy()});
 }
 
-void Engine::type(std::string name, Done<predict::TypeStat> done) {
+void Engine::answer(const Caller&, GetType request, Done<predict::TypeStat> done) {
     predictor_.drop_expired(now_.at);
-    reply<predict::TypeStat>(std::move(done), predictor_.type(name));
+    reply<predict::TypeStat>(std::move(done), predictor_.type(request.type));
 }
 
-void Engine::reset_type(std::string name, std::string author, std::string reason, Done<predict::TypeStat> done) {
-    if (auto ok = predictor_.reset(name); !ok)
+void Engine::answer(const Caller& caller, ResetType request, Done<predict::TypeStat> done) {
+    if (auto ok = predictor_.reset(request.type); !ok)
         return reply<predict::TypeStat>(std::move(done), std::unexpected(std::move(ok).error()));
-    audit(std::move(author), "reset type " + name, std::move(reason), "", "");
+    audit(author_of(caller, std::move(request.author)), "reset type " + request.type, std::move(request.reason), "",
+          "");
     snapshot_soon_ = true;
     predict::TypeStat stat;
-    stat.type = std::move(name);
+    stat.type = std::move(request.type);
     reply<predict::TypeStat>(std::move(done), std::move(stat));
 }
 
-void Engine::force_estimate(std::string type, Duration estimate, WallTime expires, std::string author,
-                            std::string reason, Done<predict::TypeStat> done) {
+void Engine::answer(const Caller& caller, ForceEstimate request, Done<predict::TypeStat> done) {
+    const auto& [type, estimate, expires, author, reason] = request;
     if (!is_name(type))
         return reply<predict::TypeStat>(std::move(done),
                                         fail(Fault::invalid, "type: must match [A-Za-z0-9._:-]{1,128}"));
@@ -313,20 +351,20 @@ void Engine::force_estimate(std::string type, Duration estimate, WallTime expire
     if (reason.size() > kReasonBytesMax || author.size() > kReasonBytesMax)
         return reply<predict::TypeStat>(std::move(done),
                                         fail(Fault::invalid, "reason, author: at most 1024 bytes each"));
+    const std::string named = author_of(caller, author);
     if (auto ok =
             predictor_.force(type, {.estimate = estimate,
                                     .expires = expires.us == 0 ? kNever : Instant{expires.us - core_.wall_offset().us},
                                     .expires_wall = expires,
-                                    .author = author,
+                                    .author = named,
                                     .reason = reason});
         !ok)
         return reply<predict::TypeStat>(std::move(done), std::unexpected(std::move(ok).error()));
     snapshot_soon_ = true;  // what the predictor is told is in no event
-    audit(std::move(author),
-          estimate.us == 0 ? "clear the forced estimate of " + type : "force the estimate of " + type,
-          std::move(reason), "", std::to_string(estimate.us) + " us");
+    audit(named, estimate.us == 0 ? "clear the forced estimate of " + type : "force the estimate of " + type, reason,
+          "", std::to_string(estimate.us) + " us");
     auto stat = predictor_.type(type);
-    reply<predict::TypeStat>(std::move(done), stat ? std::move(*stat) : predict::TypeStat{.type = std::move(type)});
+    reply<predict::TypeStat>(std::move(done), stat ? std::move(*stat) : predict::TypeStat{.type = type});
 }
 
 }  // namespace nexus::engine

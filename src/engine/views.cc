@@ -174,10 +174,11 @@ void Engine::notify(TaskId task) {
     }
 }
 
-void Engine::get(TaskId task, bool with_result, Done<TaskInfo> done) {
+void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
+    const auto [task, with_result] = request;
     if (live_.contains(task)) return reply<TaskInfo>(std::move(done), info_of(task, true));
-    ask_history([task, with_result, done = std::move(done)](history::HistoryStore& history,
-                                                            store::JournalStore& journal) mutable {
+    ask_history([task = request.task, with_result = request.with_result, done = std::move(done)](
+                    history::HistoryStore& history, store::JournalStore& journal) mutable {
         done(ended_task(task, with_result, history, journal));
     });
 }
@@ -211,8 +212,10 @@ bool Engine::matches(const TaskFilter& filter, const Live& live, const core::Tas
 }
 
 // Live tasks by age, then ended ones, newest first.
-void Engine::list(TaskFilter filter, std::size_t limit, std::string page, Done<TaskPage> done) {
-    limit = std::clamp<std::size_t>(limit, 1, 1000);
+void Engine::answer(const Caller&, ListTasks request, Done<TaskPage> done) {
+    const TaskFilter& filter = request.filter;
+    const std::string& page = request.page;
+    const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
     TaskPage out;
     const bool ended_only = !page.empty() && page.front() == 'H';
     if (!page.empty() && !ended_only && (page.front() != 'L' || !parse_id<TaskId>(std::string_view(page).substr(1))))
@@ -274,7 +277,8 @@ void Engine::list(TaskFilter filter, std::size_t limit, std::string page, Done<T
     });
 }
 
-void Engine::explain(TaskId task, Done<Explanation> done) {
+void Engine::answer(const Caller&, ExplainTask request, Done<Explanation> done) {
+    const TaskId task = request.task;
     Explanation out;
     const bool live = live_.contains(task);
     if (live) {
@@ -331,7 +335,7 @@ WorkerInfo Engine::info_of(WorkerNo number) const {
     return info;
 }
 
-void Engine::workers(Done<std::vector<WorkerInfo>> done) {
+void Engine::answer(const Caller&, ListWorkers, Done<std::vector<WorkerInfo>> done) {
     std::vector<WorkerInfo> list;
     for (std::uint32_t n = 0; n < core_.worker_count(); ++n) list.push_back(info_of(WorkerNo{n}));
     std::sort(list.begin(), list.end(), [](const WorkerInfo& a, const WorkerInfo& b) { return a.name < b.name; });
@@ -372,8 +376,26 @@ StatusInfo Engine::status_now() const {
     return info;
 }
 
-void Engine::status(Done<StatusInfo> done) {
+void Engine::answer(const Caller&, GetStatus, Done<StatusInfo> done) {
     reply<StatusInfo>(std::move(done), status_now());
+}
+
+void Engine::answer(const Caller&, ListDecisions request, Done<std::vector<history::DecisionInfo>> done) {
+    ask_history([query = std::move(request.query), done = std::move(done)](history::HistoryStore& history,
+                                                                           store::JournalStore&) mutable {
+        auto rows = history.decisions(query);
+        if (!rows) return done(std::unexpected(std::move(rows).error()));
+        std::vector<history::DecisionInfo> list;
+        for (const history::DecisionRow& row : *rows)
+            if (auto info = history::decision_of(row)) list.push_back(std::move(*info));
+        done(std::move(list));
+    });
+}
+
+void Engine::answer(const Caller&, ListAudit request, Done<std::vector<history::AuditRow>> done) {
+    ask_history([request, done = std::move(done)](history::HistoryStore& history, store::JournalStore&) mutable {
+        done(history.audit(request.limit, request.before_us));
+    });
 }
 
 }  // namespace nexus::engine

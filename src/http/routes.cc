@@ -18,6 +18,11 @@ namespace {
 
 using engine::Service;
 
+// Nothing is proved about a caller yet: all are "anonymous" and may do all.
+Caller caller_of() {
+    return {.name = "anonymous", .tenant = {}, .roles = kAllRoles, .from = "http"};
+}
+
 constexpr std::size_t kLiveTasksMax = 60;
 
 std::string json_of(const google::protobuf::Message& message) {
@@ -120,10 +125,10 @@ void list_tasks(Service& service, const Request& request, Reply reply) {
     if (!filter) return reply(problem_of(filter.error()));
     const auto limit = number_of(request, "limit", 100, 1, 1000);
     if (!limit) return reply(problem_of(limit.error()));
-    service.list(std::move(*filter), *limit, std::string(query_of(request, "cursor")),
-                 answer<engine::TaskPage, v1::ListTasksResponse>(
-                     std::move(reply),
-                     [](const engine::TaskPage& page, v1::ListTasksResponse& out) { api::to_message(page, out); }));
+    service.ask(caller_of(), engine::ListTasks{std::move(*filter), *limit, std::string(query_of(request, "cursor"))},
+                answer<engine::TaskPage, v1::ListTasksResponse>(
+                    std::move(reply),
+                    [](const engine::TaskPage& page, v1::ListTasksResponse& out) { api::to_message(page, out); }));
 }
 
 void submit_task(Service& service, Request request, Reply reply) {
@@ -138,14 +143,15 @@ void submit_task(Service& service, Request request, Reply reply) {
     if (!submission) return reply(problem_of(submission.error()));
     std::vector<engine::Submission> items;
     items.push_back(std::move(*submission));
-    service.submit(std::move(items), [reply = std::move(reply)](Result<std::vector<engine::Submitted>> result) mutable {
-        if (!result) return reply(problem_of(result.error()));
-        v1::SubmitResponse message;
-        api::to_message(result->front(), "", message);
-        Response response = message_response(message, 202);
-        response.headers.emplace_back("Location", "/v1/tasks/" + message.id());
-        reply(std::move(response));
-    });
+    service.ask(caller_of(), engine::SubmitTasks{std::move(items)},
+                [reply = std::move(reply)](Result<std::vector<engine::Submitted>> result) mutable {
+                    if (!result) return reply(problem_of(result.error()));
+                    v1::SubmitResponse message;
+                    api::to_message(result->front(), "", message);
+                    Response response = message_response(message, 202);
+                    response.headers.emplace_back("Location", "/v1/tasks/" + message.id());
+                    reply(std::move(response));
+                });
 }
 
 void on_task(Service& service, const Request& request, std::string_view rest, Reply reply) {
@@ -158,21 +164,25 @@ void on_task(Service& service, const Request& request, std::string_view rest, Re
     const auto task = parse_id<TaskId>(rest);
     if (!task) return reply(problem(404, "NOT_FOUND", "Not found", "no task has that id"));
     if (!post && verb.empty())
-        return service.get(*task, query_of(request, "result") == "true", task_answer(std::move(reply)));
+        return service.ask(caller_of(), engine::GetTask{*task, query_of(request, "result") == "true"},
+                           task_answer(std::move(reply)));
     if (!post && verb == "/explain")
-        return service.explain(*task,
-                               answer<engine::Explanation, v1::Explanation>(
-                                   std::move(reply), [](const engine::Explanation& explanation, v1::Explanation& out) {
-                                       api::to_message(explanation, out);
-                                   }));
-    if (post && verb == ":cancel") return service.cancel(*task, "cancelled over HTTP", task_answer(std::move(reply)));
+        return service.ask(caller_of(), engine::ExplainTask{*task},
+                           answer<engine::Explanation, v1::Explanation>(
+                               std::move(reply), [](const engine::Explanation& explanation, v1::Explanation& out) {
+                                   api::to_message(explanation, out);
+                               }));
+    if (post && verb == ":cancel")
+        return service.ask(caller_of(), engine::CancelTask{*task, "cancelled over HTTP"},
+                           task_answer(std::move(reply)));
     if (post && verb == ":retry")
-        return service.retry(*task, answer<engine::Submitted, v1::SubmitResponse>(
-                                        std::move(reply),
-                                        [](const engine::Submitted& submitted, v1::SubmitResponse& out) {
-                                            api::to_message(submitted, "", out);
-                                        },
-                                        202));
+        return service.ask(caller_of(), engine::RetryTask{*task},
+                           answer<engine::Submitted, v1::SubmitResponse>(
+                               std::move(reply),
+                               [](const engine::Submitted& submitted, v1::SubmitResponse& out) {
+                                   api::to_message(submitted, "", out);
+                               },
+                               202));
     reply(problem(404, "NOT_FOUND", "Not found", "nothing is served at this path with this method"));
 }
 
@@ -188,8 +198,8 @@ void on_worker(Service& service, std::string_view rest, Reply reply) {
         order = core::WorkerOrder::drain;
     else
         return reply(problem(404, "NOT_FOUND", "Not found", "POST /v1/workers/{name}:cordon, :uncordon or :drain"));
-    service.control_worker(
-        std::string(rest.substr(0, colon)), order, "http", "over HTTP",
+    service.ask(
+        caller_of(), engine::ControlWorker{std::string(rest.substr(0, colon)), order, "", "over HTTP"},
         answer<engine::WorkerInfo, v1::Worker>(
             std::move(reply), [](const engine::WorkerInfo& worker, v1::Worker& out) { api::to_message(worker, out); }));
 }
@@ -213,26 +223,27 @@ void list_decisions(Service& service, const Request& request, Reply reply) {
     const auto limit = number_of(request, "limit", 100, 1, 1000);
     if (!limit) return reply(problem_of(limit.error()));
     query.limit = *limit;
-    service.decisions(std::move(query), answer<std::vector<history::DecisionInfo>, v1::ListDecisionsResponse>(
-                                            std::move(reply), [](const std::vector<history::DecisionInfo>& list,
-                                                                 v1::ListDecisionsResponse& out) {
-                                                for (const auto& decision : list)
-                                                    api::to_message(decision, *out.add_decisions());
-                                            }));
+    service.ask(
+        caller_of(), engine::ListDecisions{std::move(query)},
+        answer<std::vector<history::DecisionInfo>, v1::ListDecisionsResponse>(
+            std::move(reply), [](const std::vector<history::DecisionInfo>& list, v1::ListDecisionsResponse& out) {
+                for (const auto& decision : list) api::to_message(decision, *out.add_decisions());
+            }));
 }
 
 void health(Service& service, Reply reply) {
-    service.status([reply = std::move(reply)](Result<engine::StatusInfo> status) mutable {
-        Response response;
-        response.content_type = "text/plain; charset=utf-8";
-        response.status = status ? 200 : 503;
-        response.body = status ? "ok\n" : "not ready: " + status.error().what + "\n";
-        reply(std::move(response));
-    });
+    service.ask(caller_of(), engine::GetStatus{},
+                [reply = std::move(reply)](Result<engine::StatusInfo> status) mutable {
+                    Response response;
+                    response.content_type = "text/plain; charset=utf-8";
+                    response.status = status ? 200 : 503;
+                    response.body = status ? "ok\n" : "not ready: " + status.error().what + "\n";
+                    reply(std::move(response));
+                });
 }
 
 void metrics(Service& service, Reply reply) {
-    service.metrics([reply = std::move(reply)](Result<std::string> text) mutable {
+    service.ask(caller_of(), engine::GetMetrics{}, [reply = std::move(reply)](Result<std::string> text) mutable {
         if (!text) return reply(problem_of(text.error()));
         Response response;
         response.content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -242,14 +253,11 @@ void metrics(Service& service, Reply reply) {
 }
 
 void list_types(Service& service, Reply reply) {
-    service.types([&service, reply = std::move(reply)](Result<std::vector<predict::TypeStat>>&& types) mutable {
-        if (!types) return reply(problem_of(types.error()));
-        service.status(answer<engine::StatusInfo, v1::ListTypesResponse>(
-            std::move(reply),
-            [types = std::move(*types)](const engine::StatusInfo& status, v1::ListTypesResponse& out) {
-                api::to_message(types, status.accuracy, out);
-            }));
-    });
+    service.ask(caller_of(), engine::ListTypes{},
+                answer<engine::TypesInfo, v1::ListTypesResponse>(
+                    std::move(reply), [](const engine::TypesInfo& types, v1::ListTypesResponse& out) {
+                        api::to_message(types.types, types.accuracy, out);
+                    }));
 }
 
 void get(Service& service, Request& request, Reply& reply) {
@@ -263,18 +271,20 @@ void get(Service& service, Request& request, Reply& reply) {
     if (path == "/livez" || path == "/readyz" || path == "/healthz") return health(service, std::move(reply));
     if (path == "/metrics") return metrics(service, std::move(reply));
     if (path == "/v1/status")
-        return service.status(answer<engine::StatusInfo, v1::Status>(std::move(reply), fill_status));
+        return service.ask(caller_of(), engine::GetStatus{},
+                           answer<engine::StatusInfo, v1::Status>(std::move(reply), fill_status));
     if (path == "/v1/workers")
-        return service.workers(
+        return service.ask(
+            caller_of(), engine::ListWorkers{},
             answer<std::vector<engine::WorkerInfo>, v1::ListWorkersResponse>(std::move(reply), fill_workers));
     if (path == "/v1/tasks") return list_tasks(service, request, std::move(reply));
     if (path.starts_with("/v1/tasks/")) return on_task(service, request, path.substr(10), std::move(reply));
     if (path == "/v1/types") return list_types(service, std::move(reply));
     if (path.starts_with("/v1/types/"))
-        return service.type(std::string(path.substr(10)),
-                            answer<predict::TypeStat, v1::TypeStat>(
-                                std::move(reply),
-                                [](const predict::TypeStat& type, v1::TypeStat& out) { api::to_message(type, out); }));
+        return service.ask(caller_of(), engine::GetType{std::string(path.substr(10))},
+                           answer<predict::TypeStat, v1::TypeStat>(
+                               std::move(reply),
+                               [](const predict::TypeStat& type, v1::TypeStat& out) { api::to_message(type, out); }));
     if (path == "/v1/decisions") return list_decisions(service, request, std::move(reply));
     reply(problem(404, "NOT_FOUND", "Not found", "nothing is served at this path"));
 }
@@ -368,34 +378,39 @@ void live_frame(Service& service, std::move_only_function<void(std::string)> don
     };
     auto frame = std::make_shared<Frame>();  // handed from answer to answer; the last one sends it
     frame->done = std::move(done);
-    service.status([&service, frame](Result<engine::StatusInfo> status) {
+    service.ask(caller_of(), engine::GetStatus{}, [&service, frame](Result<engine::StatusInfo> status) {
         if (!status) return frame->done(": not ready\n\n");
         v1::Status status_message;
         fill_status(*status, status_message);
         frame->add("status", status_message);
-        service.workers([&service, frame](Result<std::vector<engine::WorkerInfo>> workers) {
-            if (!workers) return frame->done(std::move(frame->text));
-            v1::ListWorkersResponse list;
-            fill_workers(*workers, list);
-            frame->add("workers", list);
-            // What runs first, then what waits.
-            engine::TaskFilter running;
-            running.states = {core::TaskState::running, core::TaskState::assigned, core::TaskState::paused};
-            service.list(running, kLiveTasksMax, "", [&service, frame](Result<engine::TaskPage> page) {
-                auto tasks = std::make_shared<engine::TaskPage>(page ? std::move(*page) : engine::TaskPage{});
-                engine::TaskFilter waiting;
-                waiting.states = {core::TaskState::waiting};
-                service.list(waiting, kLiveTasksMax, "", [frame, tasks](Result<engine::TaskPage> more) {
-                    if (more)
-                        for (engine::TaskInfo& task : more->tasks)
-                            if (tasks->tasks.size() < kLiveTasksMax) tasks->tasks.push_back(std::move(task));
-                    v1::ListTasksResponse listed;
-                    api::to_message(*tasks, listed);
-                    frame->add("tasks", listed);
-                    frame->done(std::move(frame->text));
-                });
+        service.ask(
+            caller_of(), engine::ListWorkers{}, [&service, frame](Result<std::vector<engine::WorkerInfo>> workers) {
+                if (!workers) return frame->done(std::move(frame->text));
+                v1::ListWorkersResponse list;
+                fill_workers(*workers, list);
+                frame->add("workers", list);
+                // What runs first, then what waits.
+                engine::TaskFilter running;
+                running.states = {core::TaskState::running, core::TaskState::assigned, core::TaskState::paused};
+                service.ask(caller_of(), engine::ListTasks{running, kLiveTasksMax, ""},
+                            [&service, frame](Result<engine::TaskPage> page) {
+                                auto tasks =
+                                    std::make_shared<engine::TaskPage>(page ? std::move(*page) : engine::TaskPage{});
+                                engine::TaskFilter waiting;
+                                waiting.states = {core::TaskState::waiting};
+                                service.ask(caller_of(), engine::ListTasks{waiting, kLiveTasksMax, ""},
+                                            [frame, tasks](Result<engine::TaskPage> more) {
+                                                if (more)
+                                                    for (engine::TaskInfo& task : more->tasks)
+                                                        if (tasks->tasks.size() < kLiveTasksMax)
+                                                            tasks->tasks.push_back(std::move(task));
+                                                v1::ListTasksResponse listed;
+                                                api::to_message(*tasks, listed);
+                                                frame->add("tasks", listed);
+                                                frame->done(std::move(frame->text));
+                                            });
+                            });
             });
-        });
     });
 }
 

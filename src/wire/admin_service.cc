@@ -29,11 +29,6 @@ Result<Number> to_number(const std::string& text, const char* field) {
     return number;
 }
 
-// Who asks, for the audit: the name they give, else where they come from.
-std::string author_of(const std::string& author, const grpc::CallbackServerContext& call) {
-    return author.empty() ? call.peer() : author;
-}
-
 Result<core::WorkerOrder> to_order(v1::WorkerAction action) {
     switch (action) {
         case v1::WORKER_ACTION_CORDON: return core::WorkerOrder::cordon;
@@ -65,31 +60,26 @@ Result<core::OverrideSet> to_override(const v1::Override& from) {
     return set;
 }
 
-void pause_queue(core::Config& config, const std::string& name, bool paused) {
-    auto& queues = config.queues;
-    auto at = std::lower_bound(queues.begin(), queues.end(), name,
-                               [](const core::QueueLimits& queue, const std::string& key) { return queue.name < key; });
-    if (at == queues.end() || at->name != name) at = queues.insert(at, {.name = name});
-    at->paused = paused;
-}
-
 }  // namespace
 
 grpc::ServerUnaryReactor* AdminService::GetStatus(grpc::CallbackServerContext* call, const v1::StatusRequest*,
                                                   v1::Status* response) {
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.status(answer_with<engine::StatusInfo>(
-        reactor, [response](const engine::StatusInfo& status) { api::to_message(status, *response); }));
+    context_.engine.ask(caller_of(*call), engine::GetStatus{},
+                        answer_with<engine::StatusInfo>(reactor, [response](const engine::StatusInfo& status) {
+                            api::to_message(status, *response);
+                        }));
     return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::ListWorkers(grpc::CallbackServerContext* call, const v1::ListWorkersRequest*,
                                                     v1::ListWorkersResponse* response) {
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.workers(answer_with<std::vector<engine::WorkerInfo>>(
-        reactor, [response](const std::vector<engine::WorkerInfo>& workers) {
-            for (const auto& worker : workers) api::to_message(worker, *response->add_workers());
-        }));
+    context_.engine.ask(caller_of(*call), engine::ListWorkers{},
+                        answer_with<std::vector<engine::WorkerInfo>>(
+                            reactor, [response](const std::vector<engine::WorkerInfo>& workers) {
+                                for (const auto& worker : workers) api::to_message(worker, *response->add_workers());
+                            }));
     return reactor;
 }
 
@@ -98,8 +88,8 @@ grpc::ServerUnaryReactor* AdminService::ControlWorker(grpc::CallbackServerContex
     const Result<core::WorkerOrder> order = to_order(request->action());
     if (!order) return refuse(context_, call, order.error());
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.control_worker(
-        request->name(), *order, author_of(request->author(), *call), request->reason(),
+    context_.engine.ask(
+        caller_of(*call), engine::ControlWorker{request->name(), *order, request->author(), request->reason()},
         answer_with<engine::WorkerInfo>(
             reactor, [response](const engine::WorkerInfo& worker) { api::to_message(worker, *response); }));
     return reactor;
@@ -108,32 +98,28 @@ grpc::ServerUnaryReactor* AdminService::ControlWorker(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* AdminService::ListTypes(grpc::CallbackServerContext* call, const v1::ListTypesRequest*,
                                                   v1::ListTypesResponse* response) {
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.types([this, reactor, response](Result<std::vector<predict::TypeStat>>&& types) {
-        if (!types) return reactor->Finish(to_grpc(types.error()));
-        context_.engine.status(answer_with<engine::StatusInfo>(
-            reactor, [response, types = std::move(*types)](const engine::StatusInfo& status) {
-                api::to_message(types, status.accuracy, *response);
-            }));
-    });
+    context_.engine.ask(caller_of(*call), engine::ListTypes{},
+                        answer_with<engine::TypesInfo>(reactor, [response](const engine::TypesInfo& types) {
+                            api::to_message(types.types, types.accuracy, *response);
+                        }));
     return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::GetType(grpc::CallbackServerContext* call, const v1::GetTypeRequest* request,
                                                 v1::TypeStat* response) {
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.type(request->type(),
-                         answer_with<predict::TypeStat>(
-                             reactor, [response](const predict::TypeStat& type) { api::to_message(type, *response); }));
+    context_.engine.ask(caller_of(*call), engine::GetType{request->type()},
+                        answer_with<predict::TypeStat>(
+                            reactor, [response](const predict::TypeStat& type) { api::to_message(type, *response); }));
     return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::ResetType(grpc::CallbackServerContext* call,
                                                   const v1::ResetTypeRequest* request, v1::TypeStat* response) {
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.reset_type(request->type(), author_of(request->author(), *call), request->reason(),
-                               answer_with<predict::TypeStat>(reactor, [response](const predict::TypeStat& type) {
-                                   api::to_message(type, *response);
-                               }));
+    context_.engine.ask(caller_of(*call), engine::ResetType{request->type(), request->author(), request->reason()},
+                        answer_with<predict::TypeStat>(
+                            reactor, [response](const predict::TypeStat& type) { api::to_message(type, *response); }));
     return reactor;
 }
 
@@ -145,31 +131,23 @@ grpc::ServerUnaryReactor* AdminService::OverrideEstimate(grpc::CallbackServerCon
     if (request->expires_unix_us() < 0)
         return refuse(context_, call, {.fault = Fault::invalid, .what = "expires_unix_us: negative"});
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.force_estimate(request->type(), {request->estimate_us()}, {request->expires_unix_us()},
-                                   author_of(request->author(), *call), request->reason(),
-                                   answer_with<predict::TypeStat>(reactor, [response](const predict::TypeStat& type) {
-                                       api::to_message(type, *response);
-                                   }));
+    context_.engine.ask(caller_of(*call),
+                        engine::ForceEstimate{request->type(),
+                                              {request->estimate_us()},
+                                              {request->expires_unix_us()},
+                                              request->author(),
+                                              request->reason()},
+                        answer_with<predict::TypeStat>(
+                            reactor, [response](const predict::TypeStat& type) { api::to_message(type, *response); }));
     return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::GetConfig(grpc::CallbackServerContext* call, const v1::GetConfigRequest*,
                                                   v1::SchedulerConfig* response) {
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.config(answer_with<core::Config>(
-        reactor, [response](const core::Config& config) { api::to_message(config, *response); }));
-    return reactor;
-}
-
-grpc::ServerUnaryReactor* AdminService::configure(grpc::CallbackServerContext* call, std::uint32_t version,
-                                                  std::function<Result<void>(core::Config&)> change,
-                                                  const std::string& author, std::string reason,
-                                                  v1::SchedulerConfig* response) {
-    grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.configure(version, std::move(change), author_of(author, *call), std::move(reason),
-                              answer_with<core::Config>(reactor, [response](const core::Config& config) {
-                                  api::to_message(config, *response);
-                              }));
+    context_.engine.ask(caller_of(*call), engine::GetConfig{},
+                        answer_with<core::Config>(
+                            reactor, [response](const core::Config& config) { api::to_message(config, *response); }));
     return reactor;
 }
 
@@ -179,12 +157,12 @@ grpc::ServerUnaryReactor* AdminService::SetConfig(grpc::CallbackServerContext* c
     if (!version) return refuse(context_, call, version.error());
     if (request->toml().size() > engine::kConfigTextBytesMax)
         return refuse(context_, call, {.fault = Fault::invalid, .what = "toml: too long"});
-    auto change = [toml = request->toml()](core::Config& config) -> Result<void> {
-        const auto named = engine::apply_config_text(toml, config);
-        if (!named) return std::unexpected(named.error());
-        return {};
-    };
-    return configure(call, *version, std::move(change), request->author(), request->reason(), response);
+    grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
+    context_.engine.ask(caller_of(*call),
+                        engine::Configure{*version, request->toml(), request->author(), request->reason()},
+                        answer_with<core::Config>(
+                            reactor, [response](const core::Config& config) { api::to_message(config, *response); }));
+    return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::SetPolicy(grpc::CallbackServerContext* call,
@@ -192,11 +170,11 @@ grpc::ServerUnaryReactor* AdminService::SetPolicy(grpc::CallbackServerContext* c
     core::PolicyKind policy{};
     if (!core::policy_from_name(request->policy(), policy))
         return refuse(context_, call, {.fault = Fault::invalid, .what = "policy: no such policy"});
-    auto change = [policy](core::Config& config) -> Result<void> {
-        config.policy = policy;
-        return {};
-    };
-    return configure(call, 0, std::move(change), request->author(), request->reason(), response);
+    grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
+    context_.engine.ask(caller_of(*call), engine::SetPolicy{policy, request->author(), request->reason()},
+                        answer_with<core::Config>(
+                            reactor, [response](const core::Config& config) { api::to_message(config, *response); }));
+    return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::ControlQueue(grpc::CallbackServerContext* call,
@@ -204,17 +182,10 @@ grpc::ServerUnaryReactor* AdminService::ControlQueue(grpc::CallbackServerContext
     if (request->queue().empty() || request->queue().size() > 128)
         return refuse(context_, call, {.fault = Fault::invalid, .what = "queue: not 1 to 128 bytes"});
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    auto change = [name = request->queue(), paused = request->paused()](core::Config& config) -> Result<void> {
-        pause_queue(config, name, paused);
-        return engine::check_config(config);
-    };
-    context_.engine.configure(
-        0, std::move(change), author_of(request->author(), *call), request->reason(),
-        [this, reactor, response](const Result<core::Config>& config) {
-            if (!config) return reactor->Finish(to_grpc(config.error()));
-            context_.engine.status(answer_with<engine::StatusInfo>(
-                reactor, [response](const engine::StatusInfo& status) { api::to_message(status, *response); }));
-        });
+    context_.engine.ask(
+        caller_of(*call), engine::PauseQueue{request->queue(), request->paused(), request->author(), request->reason()},
+        answer_with<engine::StatusInfo>(
+            reactor, [response](const engine::StatusInfo& status) { api::to_message(status, *response); }));
     return reactor;
 }
 
@@ -224,24 +195,19 @@ grpc::ServerUnaryReactor* AdminService::SetOverride(grpc::CallbackServerContext*
     if (!set) return refuse(context_, call, set.error());
     const v1::Override& asked = request->override();
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    engine::OverrideInfo info{.set = *set,
-                              .expires = {asked.expires_unix_us()},
-                              .author = author_of(asked.author(), *call),
-                              .reason = asked.reason()};
-    auto told = [response, info](std::uint64_t number) mutable {
-        info.set.number = number;
-        api::to_message(info, *response);
-    };
-    context_.engine.set_override(std::move(*set), info.expires, info.author, info.reason,
-                                 answer_with<std::uint64_t>(reactor, std::move(told)));
+    context_.engine.ask(caller_of(*call),
+                        engine::SetOverride{std::move(*set), {asked.expires_unix_us()}, asked.author(), asked.reason()},
+                        answer_with<engine::OverrideInfo>(reactor, [response](const engine::OverrideInfo& info) {
+                            api::to_message(info, *response);
+                        }));
     return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::ClearOverride(grpc::CallbackServerContext* call,
                                                       const v1::ClearOverrideRequest* request, v1::Override* response) {
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.clear_override(
-        request->number(), author_of(request->author(), *call),
+    context_.engine.ask(
+        caller_of(*call), engine::ClearOverride{request->number(), request->author()},
         answer_with<std::uint64_t>(reactor, [response](std::uint64_t number) { response->set_number(number); }));
     return reactor;
 }
@@ -250,10 +216,11 @@ grpc::ServerUnaryReactor* AdminService::ListOverrides(grpc::CallbackServerContex
                                                       const v1::ListOverridesRequest*,
                                                       v1::ListOverridesResponse* response) {
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.overrides(answer_with<std::vector<engine::OverrideInfo>>(
-        reactor, [response](const std::vector<engine::OverrideInfo>& all) {
-            for (const auto& one : all) api::to_message(one, *response->add_overrides());
-        }));
+    context_.engine.ask(caller_of(*call), engine::ListOverrides{},
+                        answer_with<std::vector<engine::OverrideInfo>>(
+                            reactor, [response](const std::vector<engine::OverrideInfo>& all) {
+                                for (const auto& one : all) api::to_message(one, *response->add_overrides());
+                            }));
     return reactor;
 }
 
@@ -275,8 +242,8 @@ grpc::ServerUnaryReactor* AdminService::ListDecisions(grpc::CallbackServerContex
         for (const auto& decision : decisions) api::to_message(decision, *response->add_decisions());
         if (decisions.size() >= limit) response->set_next_page_token(std::to_string(decisions.back().number));
     };
-    context_.engine.decisions(std::move(query),
-                              answer_with<std::vector<history::DecisionInfo>>(reactor, std::move(told)));
+    context_.engine.ask(caller_of(*call), engine::ListDecisions{std::move(query)},
+                        answer_with<std::vector<history::DecisionInfo>>(reactor, std::move(told)));
     return reactor;
 }
 
@@ -292,7 +259,8 @@ grpc::ServerUnaryReactor* AdminService::ListAudit(grpc::CallbackServerContext* c
         for (const auto& row : rows) api::to_message(row, *response->add_entries());
         if (rows.size() >= limit) response->set_next_page_token(std::to_string(rows.back().at.us));
     };
-    context_.engine.audit(*size, *before, answer_with<std::vector<history::AuditRow>>(reactor, std::move(told)));
+    context_.engine.ask(caller_of(*call), engine::ListAudit{*size, *before},
+                        answer_with<std::vector<history::AuditRow>>(reactor, std::move(told)));
     return reactor;
 }
 

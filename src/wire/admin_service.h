@@ -46,11 +46,6 @@ public:
                                         v1::ListAuditResponse* response) override;
 
 private:
-    // Changes the live configuration and answers with it.
-    grpc::ServerUnaryReactor* configure(grpc::CallbackServerContext* call, std::uint32_t version,
-                                        std::function<Result<void>(core::Config&)> change, const std::string& author,
-                                        std::string reason, v1::SchedulerConfig* response);
-
     Context& context_;
 };
 

@@ -17,6 +17,9 @@ namespace nexus::wire {
 // With google.rpc.Status in the details. The text is cut to what fits into a header.
 grpc::Status to_grpc(const Error& error);
 
+// Nothing is proved about a caller yet: all are "anonymous" and may do all.
+Caller caller_of(const grpc::CallbackServerContext& call);
+
 // The client is gone or its deadline has passed: nothing is to be stored for it any more.
 bool given_up(const grpc::CallbackServerContext& call);
 

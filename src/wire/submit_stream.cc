@@ -8,8 +8,8 @@
 
 namespace nexus::wire {
 
-SubmitStream* SubmitStream::begin(Context& context, grpc::CallbackServerContext*) {
-    const auto stream = std::make_shared<SubmitStream>(context);
+SubmitStream* SubmitStream::begin(Context& context, grpc::CallbackServerContext* call) {
+    const auto stream = std::make_shared<SubmitStream>(context, caller_of(*call));
     stream->self_ = stream;
     const bool open = context.streams.add(stream);
     const std::lock_guard lock(stream->mutex_);
@@ -38,9 +38,9 @@ void SubmitStream::OnReadDone(bool ok) {
         slots_.emplace_back();
     }
     if (items) {
-        context_.engine.submit(std::move(*items), [self = shared_from_this(), number](auto result) {
-            self->settle(number, std::move(result));
-        });
+        context_.engine.ask(
+            caller_, engine::SubmitTasks{std::move(*items)},
+            [self = shared_from_this(), number](auto result) { self->settle(number, std::move(result)); });
     } else {
         context_.counters.requests_malformed.fetch_add(1, std::memory_order_relaxed);
         settle(number, std::unexpected(std::move(items).error()));

@@ -26,7 +26,7 @@ class SubmitStream final : public grpc::ServerBidiReactor<v1::SubmitBatchRequest
                            public std::enable_shared_from_this<SubmitStream> {
 public:
     static SubmitStream* begin(Context& context, grpc::CallbackServerContext* call);
-    explicit SubmitStream(Context& context) : context_(context) {}
+    SubmitStream(Context& context, Caller caller) : context_(context), caller_(std::move(caller)) {}
 
     void OnReadDone(bool ok) override;
     void OnWriteDone(bool ok) override;
@@ -46,6 +46,7 @@ private:
     void end(const grpc::Status& status);
 
     Context& context_;
+    const Caller caller_;
     std::shared_ptr<SubmitStream> self_;  // until OnDone
     v1::SubmitBatchRequest in_;           // touched by the read under way only
     v1::SubmitBatchResponse out_;         // touched by the write under way only

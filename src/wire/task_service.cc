@@ -38,8 +38,8 @@ grpc::ServerUnaryReactor* TaskService::Submit(grpc::CallbackServerContext* call,
     std::vector<engine::Submission> items;
     items.push_back(std::move(*item));
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.submit(
-        std::move(items),
+    context_.engine.ask(
+        caller_of(*call), engine::SubmitTasks{std::move(items)},
         answer_with<std::vector<engine::Submitted>>(reactor, [this, response](std::vector<engine::Submitted> done) {
             api::to_message(done.front(), context_.options.durability, *response);
         }));
@@ -55,14 +55,13 @@ grpc::ServerUnaryReactor* TaskService::SubmitBatch(grpc::CallbackServerContext* 
     auto items = api::to_submissions(taken(request), limits.batch_max, limits.payload_bytes_max);
     if (!items) return refuse(context_, call, items.error());
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.submit(std::move(*items),
-                           answer_with<std::vector<engine::Submitted>>(
-                               reactor, [this, response](const std::vector<engine::Submitted>& done) {
-                                   response->mutable_results()->Reserve(static_cast<int>(done.size()));
-                                   for (const auto& submitted : done)
-                                       api::to_message(submitted, context_.options.durability,
-                                                       *response->add_results());
-                               }));
+    context_.engine.ask(caller_of(*call), engine::SubmitTasks{std::move(*items)},
+                        answer_with<std::vector<engine::Submitted>>(
+                            reactor, [this, response](const std::vector<engine::Submitted>& done) {
+                                response->mutable_results()->Reserve(static_cast<int>(done.size()));
+                                for (const auto& submitted : done)
+                                    api::to_message(submitted, context_.options.durability, *response->add_results());
+                            }));
     return reactor;
 }
 
@@ -78,7 +77,7 @@ grpc::ServerUnaryReactor* TaskService::Get(grpc::CallbackServerContext* call, co
     const Result<TaskId> task = api::to_task_id(request->id(), "id");
     if (!task) return refuse(context_, call, task.error());
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.get(*task, request->include_result(),
+    context_.engine.ask(caller_of(*call), engine::GetTask{*task, request->include_result()},
                         answer_with<engine::TaskInfo>(
                             reactor, [response](const engine::TaskInfo& info) { api::to_message(info, *response); }));
     return reactor;
@@ -92,9 +91,9 @@ grpc::ServerUnaryReactor* TaskService::List(grpc::CallbackServerContext* call, c
     const Result<std::size_t> size = api::to_page_size(request->page_size());
     if (!size) return refuse(context_, call, size.error());
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.list(std::move(*filter), *size, request->page_token(),
-                         answer_with<engine::TaskPage>(
-                             reactor, [response](const engine::TaskPage& page) { api::to_message(page, *response); }));
+    context_.engine.ask(caller_of(*call), engine::ListTasks{std::move(*filter), *size, request->page_token()},
+                        answer_with<engine::TaskPage>(
+                            reactor, [response](const engine::TaskPage& page) { api::to_message(page, *response); }));
     return reactor;
 }
 
@@ -111,10 +110,9 @@ grpc::ServerUnaryReactor* TaskService::Cancel(grpc::CallbackServerContext* call,
     const Result<TaskId> task = api::to_task_id(request->id(), "id");
     if (!task) return refuse(context_, call, task.error());
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.cancel(*task, request->reason(),
-                           answer_with<engine::TaskInfo>(reactor, [response](const engine::TaskInfo& info) {
-                               api::to_message(info, *response);
-                           }));
+    context_.engine.ask(caller_of(*call), engine::CancelTask{*task, request->reason()},
+                        answer_with<engine::TaskInfo>(
+                            reactor, [response](const engine::TaskInfo& info) { api::to_message(info, *response); }));
     return reactor;
 }
 
@@ -125,10 +123,10 @@ grpc::ServerUnaryReactor* TaskService::Retry(grpc::CallbackServerContext* call, 
     const Result<TaskId> task = api::to_task_id(request->id(), "id");
     if (!task) return refuse(context_, call, task.error());
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.retry(*task,
-                          answer_with<engine::Submitted>(reactor, [this, response](const engine::Submitted& done) {
-                              api::to_message(done, context_.options.durability, *response);
-                          }));
+    context_.engine.ask(caller_of(*call), engine::RetryTask{*task},
+                        answer_with<engine::Submitted>(reactor, [this, response](const engine::Submitted& done) {
+                            api::to_message(done, context_.options.durability, *response);
+                        }));
     return reactor;
 }
 
@@ -138,9 +136,9 @@ grpc::ServerUnaryReactor* TaskService::Explain(grpc::CallbackServerContext* call
     const Result<TaskId> task = api::to_task_id(request->id(), "id");
     if (!task) return refuse(context_, call, task.error());
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    context_.engine.explain(
-        *task, answer_with<engine::Explanation>(
-                   reactor, [response](const engine::Explanation& why) { api::to_message(why, *response); }));
+    context_.engine.ask(caller_of(*call), engine::ExplainTask{*task},
+                        answer_with<engine::Explanation>(
+                            reactor, [response](const engine::Explanation& why) { api::to_message(why, *response); }));
     return reactor;
 }
 

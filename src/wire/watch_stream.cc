@@ -47,7 +47,7 @@ void WatchStream::start(const v1::WatchTasksRequest& request) {
         return refuse_with({.fault = Fault::unavailable, .what = "the server is stopping"});
     engine::TaskFilter filter{.type = request.type(), .tenant = request.tenant()};
     watch_ = context_.engine.watch(
-        std::move(ids), std::move(filter),
+        caller_of(*call_), std::move(ids), std::move(filter),
         [self = shared_from_this()](WallTime at, const engine::TaskInfo& task) { return self->tell(at, task); });
 }
 

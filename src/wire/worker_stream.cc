@@ -69,7 +69,7 @@ void WorkerStream::greet() {
         greeted_ = true;
         if (closing_) return;
     }
-    context_.engine.connect(std::move(*hello), shared_from_this(),
+    context_.engine.connect(caller_of(*call_), std::move(*hello), shared_from_this(),
                             [self = shared_from_this()](auto session) { self->connected(std::move(session)); });
 }
 

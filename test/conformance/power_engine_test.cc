@@ -84,7 +84,7 @@ void submit(engine::Runner& runner, Journals& journals, Rng& rng) {
     journals.changed.wait(lock, [&] { return journals.unanswered < 8; });
     ++journals.unanswered;
     lock.unlock();
-    runner.submit(std::move(items), [&](Result<std::vector<engine::Submitted>> made) {
+    runner.ask({}, engine::SubmitTasks{std::move(items)}, [&](Result<std::vector<engine::Submitted>> made) {
         const std::lock_guard answered(journals.mutex);
         --journals.unanswered;
         journals.changed.notify_one();

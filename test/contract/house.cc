@@ -1,6 +1,7 @@
 #include "contract/house.h"
 
 #include "engine/body.h"
+#include "engine/config_text.h"
 
 namespace nexus::test {
 
@@ -89,7 +90,7 @@ Result<std::vector<Submitted>> House::submit(Submission item) {
     return ask<std::vector<Submitted>>([&](Engine& e, auto done) {
         std::vector<Submission> items;
         items.push_back(std::move(item));
-        e.submit(std::move(items), std::move(done));
+        e.answer({}, SubmitTasks{std::move(items)}, std::move(done));
     });
 }
 
@@ -100,7 +101,7 @@ TaskId House::submitted(Submission item) {
 }
 
 Result<TaskInfo> House::get(TaskId task) {
-    return ask<TaskInfo>([&](Engine& e, auto done) { e.get(task, true, std::move(done)); });
+    return ask<TaskInfo>([&](Engine& e, auto done) { e.answer({}, GetTask{task, true}, std::move(done)); });
 }
 
 core::TaskState House::state(TaskId task) {
@@ -152,15 +153,10 @@ void House::leave(SessionId session) {
 }
 
 void House::configure(const std::function<void(core::Config&)>& change) {
-    const auto done = ask<core::Config>([&](Engine& e, auto answer) {
-        e.configure(
-            0,
-            [&](core::Config& config) -> Result<void> {
-                change(config);
-                return {};
-            },
-            "test", "", std::move(answer));
-    });
+    core::Config config = engine->core().config();
+    change(config);
+    const auto done = ask<core::Config>(
+        [&](Engine& e, auto answer) { e.answer({}, Configure{.toml = config_text(config)}, std::move(answer)); });
     REQUIRE(done.has_value());
 }
 

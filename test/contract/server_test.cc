@@ -64,7 +64,8 @@ Result<T> ask(F&& f) {
 }
 
 Result<std::vector<Submitted>> submit(Runner& runner, Submission item) {
-    return ask<std::vector<Submitted>>([&](auto done) { runner.submit({std::move(item)}, std::move(done)); });
+    return ask<std::vector<Submitted>>(
+        [&](auto done) { runner.ask({}, SubmitTasks{{std::move(item)}}, std::move(done)); });
 }
 
 SessionId join(Runner& runner, const std::shared_ptr<QuietLink>& link) {
@@ -72,7 +73,7 @@ SessionId join(Runner& runner, const std::shared_ptr<QuietLink>& link) {
     hello.joined.name = "w";
     hello.joined.slots = 1;
     hello.joined.offered = {-1, -1, -1, {}};
-    return ask<SessionId>([&](auto done) { runner.connect(std::move(hello), link, std::move(done)); }).value();
+    return ask<SessionId>([&](auto done) { runner.connect({}, std::move(hello), link, std::move(done)); }).value();
 }
 
 }  // namespace
@@ -222,7 +223,7 @@ TEST_CASE("C24: a server that stops refuses, finishes its commits, sends its wor
         REQUIRE(runner.has_value());
         join(**runner, link);
         std::promise<Result<std::vector<Submitted>>> late;
-        (*runner)->submit({a_task()}, [&](auto value) { late.set_value(std::move(value)); });
+        (*runner)->ask({}, SubmitTasks{{a_task()}}, [&](auto value) { late.set_value(std::move(value)); });
         CHECK((*runner)->stop().has_value());
         const auto answer = late.get_future().get();
         REQUIRE(answer.has_value());

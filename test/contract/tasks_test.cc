@@ -10,7 +10,7 @@ TEST_CASE("C1: a submission is answered only once it is stored, and is there aft
     House house;
     std::optional<Result<std::vector<Submitted>>> answer;
     house.engine->begin_turn(house.now);
-    house.engine->submit({a_task()}, [&](auto value) { answer.emplace(std::move(value)); });
+    house.engine->answer({}, SubmitTasks{{a_task()}}, [&](auto value) { answer.emplace(std::move(value)); });
     house.engine->end_turn();
     CHECK_FALSE(answer.has_value());
     house.commit();
@@ -29,7 +29,7 @@ TEST_CASE("C1: what was never answered may be gone, and is gone wholly") {
     House house;
     bool answered = false;
     house.engine->begin_turn(house.now);
-    house.engine->submit({keyed("k")}, [&](auto) { answered = true; });
+    house.engine->answer({}, SubmitTasks{{keyed("k")}}, [&](const auto&) { answered = true; });
     house.engine->end_turn();
     house.restart();
     CHECK_FALSE(answered);
@@ -57,7 +57,7 @@ TEST_CASE("C2: a definite refusal has stored nothing, of a whole batch neither")
     for (Row& row : rows) {
         const Sequence before = house.engine->last_sequence();
         const auto answer = house.ask<std::vector<Submitted>>(
-            [&](Engine& e, auto done) { e.submit(std::move(row.items), std::move(done)); });
+            [&](Engine& e, auto done) { e.answer({}, SubmitTasks{std::move(row.items)}, std::move(done)); });
         REQUIRE_FALSE(answer.has_value());
         CHECK(answer.error().fault == row.fault);
         CHECK(house.engine->last_sequence() == before);
@@ -140,9 +140,11 @@ TEST_CASE("C6: an end is final, telling it again is accepted, and a retry is a n
     CHECK(link->told.back().answers[0].accepted);
     house.finish(session, assignment, core::AttemptOutcome::succeeded);
     CHECK(house.state(task) == core::TaskState::dead);
-    CHECK(house.ask<TaskInfo>([&](Engine& e, auto done) { e.cancel(task, "", std::move(done)); }).error().fault ==
-          Fault::failed_state);
-    const auto again = house.ask<Submitted>([&](Engine& e, auto done) { e.retry(task, std::move(done)); });
+    CHECK(house.ask<TaskInfo>([&](Engine& e, auto done) { e.answer({}, CancelTask{task}, std::move(done)); })
+              .error()
+              .fault == Fault::failed_state);
+    const auto again =
+        house.ask<Submitted>([&](Engine& e, auto done) { e.answer({}, RetryTask{task}, std::move(done)); });
     REQUIRE(again.has_value());
     CHECK(again->task != task);
     CHECK(house.get(again->task)->redrive_of == task);

@@ -145,7 +145,8 @@ TEST_CASE(
     CHECK(house.state(failing) == core::TaskState::dead);
     CHECK(house.get(failing)->failures == 3);
     CHECK(house.get(failing)->crashes == 0);
-    CHECK(house.ask<Submitted>([&](Engine& e, auto done) { e.retry(failing, std::move(done)); }).has_value());
+    CHECK(house.ask<Submitted>([&](Engine& e, auto done) { e.answer({}, RetryTask{failing}, std::move(done)); })
+              .has_value());
     house.leave(session);
     house.pass(seconds(2));
 
@@ -172,7 +173,7 @@ TEST_CASE("C21: the events behind a decision are stored before its assignment le
     auto link = std::make_shared<RecordingLink>();
     house.join("w", link);
     house.engine->begin_turn(house.now);
-    house.engine->submit({a_task()}, [](auto) {});
+    house.engine->answer({}, SubmitTasks{{a_task()}}, [](auto) {});
     house.engine->end_turn();
     PendingBatch batch = house.engine->take_batch();
     CHECK(batch.decisions.size() == 1);

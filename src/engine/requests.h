@@ -1,0 +1,160 @@
+#pragma once
+// Every call that the engine answers: one struct per request, plain values only, so that it can be carried out here or
+// sent to the engine of another process. `author` and `reason` are what the caller says; who it is comes with the call
+// (base/caller.h).
+//
+// A new request is a struct here, an alternative of Call below, and an Engine::answer of it.
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/caller.h"
+#include "engine/messages.h"
+
+namespace nexus::engine {
+
+template <class T>
+using Done = std::move_only_function<void(Result<T>)>;
+
+// ---- tasks
+
+// All or nothing. Faults: invalid (names the field and item), conflict (idempotency key with another body), not_found
+// (an `after` task), exhausted (admission limits; retry later), unavailable (stopping, or store too slow).
+struct SubmitTasks {
+    std::vector<Submission> items;
+    using Answer = std::vector<Submitted>;
+};
+struct CancelTask {  // not_found | failed_state (it has ended otherwise)
+    TaskId task;
+    std::string reason;
+    using Answer = TaskInfo;
+};
+struct RetryTask {  // re-drive of a task that ended without success
+    TaskId task;
+    using Answer = Submitted;
+};
+struct GetTask {
+    TaskId task;
+    bool with_result = false;
+    using Answer = TaskInfo;
+};
+struct ListTasks {
+    TaskFilter filter;
+    std::size_t limit = 100;
+    std::string page;  // TaskPage::next of the page before
+    using Answer = TaskPage;
+};
+struct ExplainTask {
+    TaskId task;
+    using Answer = Explanation;
+};
+
+// ---- operators: what they see
+
+struct GetStatus {
+    using Answer = StatusInfo;
+};
+struct ListWorkers {
+    using Answer = std::vector<WorkerInfo>;  // by name
+};
+struct ListTypes {
+    using Answer = TypesInfo;
+};
+struct GetType {
+    std::string type;
+    using Answer = predict::TypeStat;
+};
+struct GetConfig {
+    using Answer = core::Config;
+};
+struct ListOverrides {
+    using Answer = std::vector<OverrideInfo>;  // those in force, by number
+};
+struct ListDecisions {
+    history::DecisionQuery query;
+    using Answer = std::vector<history::DecisionInfo>;
+};
+struct ListAudit {
+    std::size_t limit = 100;
+    std::int64_t before_us = 0;  // 0 = from the newest
+    using Answer = std::vector<history::AuditRow>;
+};
+struct GetMetrics {
+    using Answer = std::string;  // Prometheus text
+};
+
+// ---- operators: what they change; each becomes an event and is in the audit
+
+struct ControlWorker {
+    std::string name;
+    core::WorkerOrder order = core::WorkerOrder::cordon;
+    std::string author, reason;
+    using Answer = WorkerInfo;
+};
+struct ResetType {
+    std::string type;
+    std::string author, reason;
+    using Answer = predict::TypeStat;
+};
+struct ForceEstimate {
+    std::string type;
+    Duration estimate;  // 0 = none any more
+    WallTime expires;   // 0 = never
+    std::string author, reason;
+    using Answer = predict::TypeStat;
+};
+// An edit of the live configuration (config_text.h says what a text may hold). conflict when `version` is not the
+// current one (0 = do not care).
+struct Configure {
+    std::uint32_t version = 0;
+    std::string toml;
+    std::string author, reason;
+    using Answer = core::Config;
+};
+struct SetPolicy {
+    core::PolicyKind policy{};
+    std::string author, reason;
+    using Answer = core::Config;
+};
+struct PauseQueue {
+    std::string queue;
+    bool paused = true;  // false: it goes on
+    std::string author, reason;
+    using Answer = StatusInfo;
+};
+struct SetOverride {
+    core::OverrideSet set;  // the engine numbers it
+    WallTime expires;       // 0 = never
+    std::string author, reason;
+    using Answer = OverrideInfo;
+};
+struct ClearOverride {
+    std::uint64_t number = 0;
+    std::string author;
+    using Answer = std::uint64_t;  // its number
+};
+
+// ---- one call
+
+// A request and where its answer goes. `done` runs exactly once.
+template <class Request>
+struct Asked {
+    Request request;
+    Done<typename Request::Answer> done;
+};
+
+template <class... Requests>
+using AnyOf = std::variant<Asked<Requests>...>;
+using Call = AnyOf<SubmitTasks, CancelTask, RetryTask, GetTask, ListTasks, ExplainTask, GetStatus, ListWorkers,
+                   ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit, GetMetrics, ControlWorker,
+                   ResetType, ForceEstimate, Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride>;
+
+// The call is not carried out.
+inline void refuse(Call& call, const Error& error) {
+    std::visit([&](auto& asked) { asked.done(std::unexpected(error)); }, call);
+}
+
+}  // namespace nexus::engine
