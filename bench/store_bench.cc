@@ -52,7 +52,7 @@ struct Load {
     std::uint64_t journal_bytes = 0;
 
     TaskId submit(store::JournalBatch& batch) {
-        const TaskId task = make_task_id(at.us / 1000, rng.next(), rng.next());
+        const TaskId task = make_task_id(at.us / 1000, 0, rng.next());
         core::TaskSubmitted fact{.task = task, .spec = {}, .estimate = {}};
         fact.spec.type = "resize-image";
         fact.spec.payload_bytes = body.size();
@@ -153,7 +153,7 @@ bool run_history(const std::string& path, double seconds) {
         while (spent < seconds) {
             history::HistoryBatch batch;
             for (int i = 0; i < 1000; ++i) {
-                const TaskId task = make_task_id((now += 20) / 1000, rng.next(), rng.next());
+                const TaskId task = make_task_id((now += 20) / 1000, 0, rng.next());
                 const std::string type = "type-" + std::to_string(rng.below(50));
                 const std::string worker = "worker-" + std::to_string(rng.below(1000));
                 if (of == "tasks" || of == "all")

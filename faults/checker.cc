@@ -164,6 +164,8 @@ void Checker::recovered(const core::Scheduler& core, Sequence last) {
     demand(core.digest() == twin_.digest(), "S31",
            "the recovered state differs from the durable one at event " + std::to_string(sequence_));
     core.check_invariants();
+    operators_.recovered(core);
+    if (operators_.in_force() > 0) saw("operators' word in force after a restart");
     for (const Work& work : works_) {
         if (!work.acked) continue;
         const TaskFact& known = tasks_.at(work.acked);
@@ -283,6 +285,9 @@ void Checker::remember_before(const core::Event& event) {
 
 // What the events themselves say, before the core has judged them.
 void Checker::note(const core::Event& event) {
+    const auto* set = std::get_if<core::OverrideSet>(&event.what);
+    const auto named = set == nullptr ? tasks_.end() : tasks_.find(set->task);
+    operators_.follow(sequence_, event, named != tasks_.end() && !named->second.ended);
     if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) {
         demand(!tasks_.contains(submitted->task), "S3", "one task id twice");
         const auto body = body_of_.find(submitted->task);
@@ -505,6 +510,7 @@ void Checker::task_ended(const core::TaskEnded& ended) {
     demand(known.current.empty(), "S5", name(ended.task) + " ended with a current attempt");
     known.ended = true;
     known.state = ended.state;
+    operators_.task_ended(ended.task);
     if (known.fair_by != kNever) fair_work_ = fair_work_ - works_[known.work].run;
     if (known.spec.tenant == fair_tenant_ && ended.state == core::TaskState::succeeded)
         fair_done_ = fair_done_ + works_[known.work].run;

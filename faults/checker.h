@@ -16,8 +16,9 @@
 
 #include "core/scheduler.h"
 #include "engine/messages.h"
-#include "journal/codec.h"
+#include "faults/operators.h"
 #include "faults/violation.h"
+#include "journal/codec.h"
 #include "store/journal_store.h"
 
 namespace nexus::faults {
@@ -100,6 +101,7 @@ public:
     bool late_binding() const { return twin_.config().policy <= core::PolicyKind::fcfs; }
     std::uint64_t digest() const { return digest_; }
     std::uint64_t events() const { return sequence_; }
+    const Operators& operators() const { return operators_; }
     bool thorough() const { return thorough_; }
     void saw(std::string_view what);
     const Seen& seen() const { return seen_; }
@@ -197,6 +199,7 @@ private:
     std::map<AttemptId, std::uint32_t> turns_;        // of their last orders
     Seen seen_;
 
+    Operators operators_;
     std::string fair_tenant_;
     std::uint64_t fair_slots_ = 0;
     Duration fair_work_;  // of this tenant's tasks that wait or run

@@ -87,6 +87,7 @@ struct MustHappen {
 constexpr MustHappen kMustHappen[] = {
     {"a limit is reached", 6000},
     {"attempt after the first", 10000},
+    {"audit lost by the history", 100},
     {"attempt ended while paused", 5},
     {"attempt lost with its worker", 1000},
     {"attempt preempted", 10},
@@ -120,6 +121,7 @@ constexpr MustHappen kMustHappen[] = {
     {"late or double report", 200},
     {"not even the reserve left", 200},
     {"one direction stalled", 100},
+    {"operators' word in force after a restart", 20},
     {"overload", 3},
     {"pause ordered", 50},
     {"pause refused by the worker", 2},
@@ -297,9 +299,9 @@ std::uint64_t check_must_happen(const Sum& sum) {
 int main(int argc, char** argv) {
     Arguments arguments;
     if (!parse(argc, argv, arguments) || arguments.seeds.empty()) {
-        std::fprintf(
-            stderr,
-            "usage: nexus_faults --seeds A..B | --seed N | --file F  [--jobs N] [--verbose] [--story] [--must-happen]\n");
+        std::fprintf(stderr,
+                     "usage: nexus_faults --seeds A..B | --seed N | --file F  [--jobs N] [--verbose] [--story] "
+                     "[--must-happen]\n");
         return 2;
     }
     std::signal(SIGABRT, tell_seed);

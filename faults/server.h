@@ -45,6 +45,8 @@ public:
     void exhaust_disk(bool exhausted) { journal_.exhausted(exhausted); }
     const store::JournalFaultCounts& journal_counts() const { return journal_.counts(); }
     WallTime wall() const;
+    // All that the history has of the audit, newest first.
+    std::vector<history::AuditRow> audit() { return *history_.audit(SIZE_MAX, 0); }
 
 private:
     enum class CrashPoint : std::uint8_t { before_append, during_append, after_append, during_release };

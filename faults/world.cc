@@ -76,6 +76,7 @@ Verdict World::run() {
             }
         }
         checker_.finish();
+        checker_.operators().audited(server_.audit());
         verdict.drained = timeline_.now() - faults_end;
         if (plan_.calm) calm();
     } catch (const Violation& violation) {
@@ -463,7 +464,9 @@ void World::operate() {
     const TaskId task = known_.empty() ? TaskId{} : known_[rng_.below(known_.size())];
     server_.call([=](engine::Engine& engine) {
         const auto nothing = [](Result<engine::WorkerInfo>) {};
-        const auto no_answer = [](Result<engine::OverrideInfo>) {};
+        const auto no_answer = [this](Result<engine::OverrideInfo> set) {
+            if (set) checker_.operators().override_acked(set->set.number);
+        };
         switch (kind) {
             case 0:
                 return engine.answer(kOperator, engine::ControlWorker{worker, core::WorkerOrder::cordon, "sim", ""},
@@ -493,6 +496,13 @@ void World::operate() {
                         {.kind = core::OverrideKind::hold, .task = task, .type = task ? "" : "t0"}, expires, "sim", ""},
                     no_answer);
             case 6:
+                if (detail % 3 == 0 && engine.core().override_count() > 0)
+                    return engine.answer(kOperator,
+                                         engine::ClearOverride{engine.core().overrides().front().number, "sim"},
+                                         [](Result<std::uint64_t>) {});
+                if (detail % 3 == 1)
+                    return engine.answer(kOperator, engine::ResetType{"t1", "sim", "new disk"},
+                                         [](Result<predict::TypeStat>) {});
                 return engine.answer(
                     kOperator,
                     engine::SetOverride{
@@ -502,6 +512,12 @@ void World::operate() {
                         ""},
                     no_answer);
             default:
+                if (detail % 2 == 0)
+                    return engine.answer(
+                        kOperator,
+                        engine::ForceEstimate{"t0", milliseconds(1 + static_cast<std::int64_t>(detail)), expires, "sim",
+                                              ""},
+                        [](Result<predict::TypeStat>) {});
                 return engine.answer(
                     kOperator,
                     engine::SetOverride{

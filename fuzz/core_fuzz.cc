@@ -68,11 +68,12 @@ private:
             case 10:
             case 11:
             case 12: return report();
-            case 13: return CancelRequested{task(), ""};
+            case 13: return CancelRequested{.task = task()};
             case 14: return WorkerLeft{session(), chance_.one_in(4)};
             case 15: return WorkerLost{session(), {now_.us - 3'000'000}};
             case 16: return chance_.one_in(2) ? Fact{WorkerSuspected{session()}} : Fact{WorkerRecovered{session()}};
-            case 17: return WorkerControlled{name("w", 4), static_cast<WorkerOrder>(1 + chance_.below(3))};
+            case 17:
+                return WorkerControlled{.name = name("w", 4), .order = static_cast<WorkerOrder>(1 + chance_.below(3))};
             case 18: return EngineStarted{.seed = chance_.byte(), .wall_offset = seconds(1'000'000)};
             case 19: return config();
             case 20:
@@ -160,7 +161,7 @@ private:
     }
     Fact override_or_learned() {
         const WorkerNo worker{chance_.below(5)};
-        switch (chance_.below(5)) {
+        switch (chance_.below(6)) {
             case 0:
                 return OverrideSet{.number = ++overrides_,
                                    .kind = static_cast<OverrideKind>(1 + chance_.below(4)),
@@ -169,7 +170,11 @@ private:
                                    .worker = name("w", 4),
                                    .boost = seconds(chance_.below(60)),
                                    .expires = now_ + seconds(chance_.below(30))};
-            case 1: return OverrideCleared{chance_.below(static_cast<std::uint32_t>(overrides_ + 2))};
+            case 5:
+                return EstimateForced{.type = name("t", 3),
+                                      .estimate = seconds(chance_.below(3)),
+                                      .expires = now_ + seconds(chance_.below(30))};
+            case 1: return OverrideCleared{.number = chance_.below(static_cast<std::uint32_t>(overrides_ + 2))};
             case 2:
                 return WorkerSpeedLearned{.worker = worker,
                                           .speed_ppm = 1 + 100'000 * chance_.below(64),

@@ -49,10 +49,18 @@ bool parse_uuid(std::string_view text, std::uint64_t& hi, std::uint64_t& lo) {
     return true;
 }
 
-TaskId make_task_id(std::int64_t unix_ms, std::uint64_t random_hi, std::uint64_t random_lo) {
+TaskId make_task_id(std::int64_t unix_ms, std::uint32_t bucket, std::uint64_t random) {
     const auto ms = static_cast<std::uint64_t>(unix_ms) & 0xFFFF'FFFF'FFFFULL;
-    return {.hi = (ms << 16) | 0x7000 | (random_hi & 0x0FFF),
-            .lo = 0x8000'0000'0000'0000ULL | (random_lo & 0x3FFF'FFFF'FFFF'FFFFULL)};
+    return {.hi = (ms << 16) | 0x7000 | (bucket & (kBuckets - 1)),
+            .lo = 0x8000'0000'0000'0000ULL | (random & 0x3FFF'FFFF'FFFF'FFFFULL)};
+}
+
+std::uint32_t bucket_of(TaskId task) {
+    return static_cast<std::uint32_t>(task.hi & (kBuckets - 1));
+}
+
+SessionId make_session_id(std::uint32_t shard, std::uint32_t epoch, std::uint64_t count) {
+    return {(shard & 0xFFFULL) << 52 | (epoch & 0x3F'FFFFULL) << 30 | (count & 0x3FFF'FFFFULL)};
 }
 
 }  // namespace nexus

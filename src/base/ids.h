@@ -31,7 +31,9 @@ struct Number {
     constexpr explicit operator bool() const { return n != 0; }
 };
 
-using SessionId = Number<struct SessionTag>;  // one incarnation of a worker's stream
+// One incarnation of a worker's stream: 12 bits shard, 22 bits epoch, 30 bits count; unique in a cluster, over restarts
+// and when the store lost what it had.
+using SessionId = Number<struct SessionTag>;
 using Sequence = Number<struct SequenceTag>;  // position of an event in the journal; the first is 1
 
 // Index of a worker in the core's table: issued in order of first appearance, never reused for another name.
@@ -56,8 +58,18 @@ std::optional<Id> parse_id(std::string_view text) {
     return id;
 }
 
-// UUIDv7 from a millisecond of Unix time and 74 random bits (`random_hi` gives 12, `random_lo` 62).
-TaskId make_task_id(std::int64_t unix_ms, std::uint64_t random_hi, std::uint64_t random_lo);
+// A shard is a journal; its number stands in sessions and fences. The keys of tasks lie in buckets, and a shard owns
+// buckets: whoever holds a task's id can tell where the task is.
+inline constexpr int kShardBits = 10;
+inline constexpr std::uint32_t kBuckets = 1 << 12;
+
+// UUIDv7 from a millisecond of Unix time, the task's bucket (0 where there is one journal) and 62 random bits.
+TaskId make_task_id(std::int64_t unix_ms, std::uint32_t bucket, std::uint64_t random);
+// Of ids that make_task_id made.
+std::uint32_t bucket_of(TaskId task);
+
+// `epoch` names one start of the shard's owner, `count` a session of that time; what exceeds its bits is cut off.
+SessionId make_session_id(std::uint32_t shard, std::uint32_t epoch, std::uint64_t count);
 
 // For look-up tables only; nothing may ever be ordered by a hash.
 struct IdHash {

@@ -56,7 +56,7 @@ private:
         const std::uint64_t type = rng_.below(options_.types);
         const double z = rng_.unit() + rng_.unit() + rng_.unit() - 1.5;
         const auto p50 = static_cast<std::int64_t>(20'000.0 * static_cast<double>(type + 1) * std::exp(z));
-        core::TaskSubmitted task{.task = make_task_id(now_.us / 1000, rng_.next(), rng_.next()),
+        core::TaskSubmitted task{.task = make_task_id(now_.us / 1000, 0, rng_.next()),
                                  .estimate = {.p50 = {p50},
                                               .p90 = {p50 * 2},
                                               .mean = {p50 + p50 / 4},

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "base/shape.h"
 #include "base/units.h"
 #include "core/heap.h"
 
@@ -84,7 +85,10 @@ class Archive {
 public:
     static constexpr bool kReading = Reading;
     using Stream = std::conditional_t<Reading, Reader, Writer>;
-    explicit Archive(Stream& stream) : stream_(stream) {}
+    // `version`: of the core whose bytes these are.
+    Archive(Stream& stream, std::uint64_t version) : stream_(stream), version_(version) {}
+
+    bool since(std::uint64_t version) const { return version_ >= version; }
 
     template <class... Ts>
     void operator()(Ts&... values) {
@@ -92,6 +96,12 @@ public:
             stream_.varints(words::word_of(values)...);  // one step, not one per number
         else
             (one(values), ...);
+    }
+    // The same, of all members of T but `Elsewhere` of them: a forgotten one does not compile.
+    template <class T, std::size_t Elsewhere = 0, class... Ts>
+    void all(Ts&... values) {
+        static_assert(sizeof...(Ts) + Elsewhere == member_count<T>(), "a field is not saved");
+        (*this)(values...);
     }
     // Words of random bits, of which a varint would take ten bytes.
     template <class... Ts>
@@ -155,6 +165,7 @@ private:
         for (auto& item : v) one(item);
     }
     Stream& stream_;
+    std::uint64_t version_;
 };
 
 }  // namespace nexus::core

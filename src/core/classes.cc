@@ -2,63 +2,13 @@
 
 #include <algorithm>
 
-#include "base/hash.h"
+#include "core/shape.h"
 #include "core/state.h"
 
 namespace nexus::core {
 
 namespace {
 constexpr std::size_t kIdleClassesMax = 1024;
-
-std::uint64_t hash_labels(std::uint64_t h, const Labels& labels) {
-    for (const auto& [name, value] : labels) h = mix(mix(h, hash_bytes(name)), hash_bytes(value));
-    return mix(h, labels.size());
-}
-
-std::uint64_t hash_resources(std::uint64_t h, const Resources& r) {
-    h = mix(mix(mix(h, r.cpu_milli), r.memory_bytes), r.gpu_milli);
-    for (const auto& [name, amount] : r.custom) h = mix(mix(h, hash_bytes(name)), amount);
-    return h;
-}
-
-std::uint64_t class_hash(const TaskSpec& s, bool alone) {
-    std::uint64_t h = mix(hash_bytes(s.type), hash_bytes(s.tenant));
-    h = mix(h, hash_bytes(s.queue));
-    h = mix(h, s.priority | s.idempotent << 8 | s.exclusive << 9 | s.preemptible << 10 | alone << 11);
-    h = mix(mix(h, s.timeout.us), s.ttl.us);
-    h = mix(mix(mix(h, s.retry.attempts_max), s.retry.backoff_first.us), s.retry.backoff_max.us);
-    if (!s.labels_required.empty()) h = hash_labels(mix(h, 1), s.labels_required);
-    if (!s.labels_preferred.empty()) h = hash_labels(mix(h, 2), s.labels_preferred);
-    if (!s.labels_forbidden.empty()) h = hash_labels(mix(h, 3), s.labels_forbidden);
-    if (!s.pinned_worker.empty()) h = mix(h, hash_bytes(s.pinned_worker));
-    return hash_resources(h, s.resources);
-}
-
-bool same_class(const TaskSpec& a, const TaskSpec& b) {
-    return a.type == b.type && a.tenant == b.tenant && a.queue == b.queue && a.priority == b.priority &&
-           a.idempotent == b.idempotent && a.exclusive == b.exclusive && a.preemptible == b.preemptible &&
-           a.timeout == b.timeout && a.ttl == b.ttl && a.retry == b.retry && a.labels_required == b.labels_required &&
-           a.labels_preferred == b.labels_preferred && a.labels_forbidden == b.labels_forbidden &&
-           a.pinned_worker == b.pinned_worker && a.resources == b.resources;
-}
-
-TaskSpec class_part(const TaskSpec& s) {
-    return {.type = s.type,
-            .tenant = s.tenant,
-            .queue = s.queue,
-            .priority = s.priority,
-            .idempotent = s.idempotent,
-            .exclusive = s.exclusive,
-            .preemptible = s.preemptible,
-            .timeout = s.timeout,
-            .ttl = s.ttl,
-            .retry = s.retry,
-            .labels_required = s.labels_required,
-            .labels_preferred = s.labels_preferred,
-            .labels_forbidden = s.labels_forbidden,
-            .pinned_worker = s.pinned_worker,
-            .resources = s.resources};
-}
 
 const std::string* label(const Labels& labels, const std::string& name) {
     const auto found = std::lower_bound(labels.begin(), labels.end(), name,
@@ -71,10 +21,14 @@ bool offer_covers(std::int64_t need, std::int64_t offer) {
 }
 }  // namespace
 
+std::uint64_t Scheduler::State::class_hash(const TaskSpec& spec, bool alone) {
+    return hash_part<kClass>(alone ? 1 : 0, spec);
+}
+
 Index Scheduler::State::class_of(const TaskSpec& spec, bool alone) {
     const std::uint64_t hash = class_hash(spec, alone);
     const Index found = class_table.find(hash, [&](Index i) {
-        return classes[i].hash == hash && classes[i].alone == alone && same_class(classes[i].spec, spec);
+        return classes[i].hash == hash && classes[i].alone == alone && same_part<kClass>(classes[i].spec, spec);
     });
     if (found != kNone) return found;
     if (free_classes.empty()) {
@@ -85,7 +39,7 @@ Index Scheduler::State::class_of(const TaskSpec& spec, bool alone) {
     free_classes.pop_back();
     Class& c = classes[cls];
     c = {};
-    c.spec = class_part(spec);
+    c.spec = part_of<kClass>(spec);
     c.alone = alone;
     c.hash = hash;
     class_table.insert(hash, cls);

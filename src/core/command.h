@@ -53,8 +53,7 @@ struct Decision {
     DecisionReason reason = DecisionReason::arrival;
     bool fallback = false;
     std::uint32_t policy = 0;  // PolicyKind
-    std::uint32_t config_version = 0;
-    std::int64_t key_us = 0;  // the ordering key, in microseconds of virtual arrival time
+    std::int64_t key_us = 0;   // the ordering key, in microseconds of virtual arrival time
     Estimate estimate;
     Duration predicted_run;  // estimate x worker speed x affinity
     std::uint32_t eligible_free = 0;

@@ -18,7 +18,7 @@ struct Mixer {
         words(value.hi, value.lo);
     }
 
-    void operator()(const EngineStarted& e) { words(1, e.seed, e.wall_offset.us); }
+    void operator()(const EngineStarted& e) { words(1, e.seed, e.wall_offset.us, e.epoch, e.shard); }
     void operator()(const WallMoved& e) { words(2, e.wall_offset.us); }
     void operator()(const ConfigChanged& e) { words(3, e.config.version, e.config.policy); }
     void operator()(const TaskSubmitted& e) {
@@ -46,6 +46,9 @@ struct Mixer {
     void operator()(const OverrideCleared& e) { words(20, e.number); }
     void operator()(const TimePassed&) { words(21); }
     void operator()(const AttemptPaused& e) { words(22, e.turn, e.paused, e.run.us), id(e.attempt); }
+
+    void operator()(const EstimateForced& e) { words(23, e.estimate.us, e.expires.us), text(e.type); }
+    void operator()(const TypeReset& e) { words(24), text(e.type); }
 
     void operator()(const AssignAttempt& c) {
         words(32, c.fence, c.worker.n, c.session.n, c.decision.key_us);

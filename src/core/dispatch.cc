@@ -172,6 +172,15 @@ void Scheduler::State::dispatch_all() {
     for (Index w = 0; w < workers.size(); ++w) drain_line(w);
 }
 
+// Unique in a cluster, and growing even when the store lost the last ones: the calendar comes in with the events.
+std::uint64_t Scheduler::State::next_fence() {
+    constexpr std::int64_t kWallMax = (std::int64_t{1} << (63 - kShardBits)) - 1;
+    const auto wall =
+        static_cast<std::uint64_t>(std::clamp<std::int64_t>(saturating_add(now.us, wall_offset.us), 0, kWallMax));
+    fence = std::max((fence >> kShardBits) + 1, wall) << kShardBits | shard;
+    return fence;
+}
+
 void Scheduler::State::start(Index task, Index w, Decision decision, bool speculative) {
     Task& t = tasks[task];
     if (free_runs.empty()) {
@@ -186,7 +195,7 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     const std::uint64_t id_lo = rng.next();
     ++t.attempts;
     runs[r] = {.attempt = {id_hi, id_lo},
-               .fence = ++fence,
+               .fence = next_fence(),
                .assigned = now,
                .predicted = {run_on(t.cls, t.mean.us, w)},
                .ticket = new_ticket(),
@@ -208,7 +217,6 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     charge(w, runs[r].charged);
     update_ready(w);
     decision.policy = static_cast<std::uint32_t>(config.policy);
-    decision.config_version = config.version;
     decision.key_us = t.key;
     decision.estimate = t.estimate();
     decision.predicted_run = runs[r].predicted;

@@ -15,7 +15,8 @@
 
 namespace nexus::core {
 
-// Who is behind an operator's act, and why: it stands in the event, so the audit follows from the journal.
+// Who is behind an operator's act, and why: it stands in the event, so the audit follows from the journal. It decides
+// nothing. The engine bounds its texts.
 struct Act {
     std::string caller;  // who it is, as the transport proved it: Caller::name; empty in journals of format 1 and 2
     std::string author;  // who they say they are
@@ -25,8 +26,10 @@ struct Act {
 
 // A server process took over this journal. Every session of before is gone; workers have reconnect_grace to return.
 struct EngineStarted {
-    std::uint64_t seed = 0;  // feeds attempt ids and jitter from here on
-    Duration wall_offset;    // calendar time = Instant + wall_offset
+    std::uint64_t seed = 0;   // feeds attempt ids and jitter from here on
+    Duration wall_offset;     // calendar time = Instant + wall_offset
+    std::uint32_t epoch = 0;  // grows with each start; part of the ids of its sessions
+    std::uint32_t shard = 0;  // which journal this is, below 1024; part of sessions and fences
 };
 
 // The calendar moved against the engine's clock by more than was worth ignoring.
@@ -34,8 +37,9 @@ struct WallMoved {
     Duration wall_offset;
 };
 
-struct ConfigChanged {
+struct ConfigChanged {  // a queue's pause is one, too
     Config config;
+    Act act;
 };
 
 struct TaskSubmitted {
@@ -52,7 +56,7 @@ struct EstimateRevised {
 
 struct CancelRequested {
     TaskId task;
-    std::string reason;
+    Act act;
 };
 
 struct HeldAttempt {
@@ -99,6 +103,22 @@ enum class WorkerOrder : std::uint8_t { cordon = 1, uncordon, drain };
 struct WorkerControlled {
     std::string name;
     WorkerOrder order = WorkerOrder::cordon;
+    Act act;
+};
+
+// An operator's word on how long the tasks of a type run, against whatever was learned. It replaces the one before it;
+// an estimate of 0 takes it back. The predictor is told of it from the event, live and at replay.
+struct EstimateForced {
+    std::string type;
+    Duration estimate;
+    Instant expires = kNever;
+    Act act;
+    bool operator==(const EstimateForced&) const = default;
+};
+// What was learned of the type is forgotten, by the predictor; the core keeps nothing of it.
+struct TypeReset {
+    std::string type;
+    Act act;
 };
 
 // Learned by the predictor: run times on this worker are the estimate x speed_ppm / 1e6.
@@ -153,17 +173,21 @@ struct OverrideSet {
     std::string worker;  // pin, exclude
     Duration boost;      // boost: credit on the ordering key
     Instant expires = kNever;
+    Act act;
+    bool operator==(const OverrideSet&) const = default;
 };
 struct OverrideCleared {
     std::uint64_t number = 0;
+    Act act;
 };
 
 struct TimePassed {};  // nothing happened but the clock; leases, backoffs and timeouts may fall due
 
-using Fact = std::variant<EngineStarted, WallMoved, ConfigChanged, TaskSubmitted, EstimateRevised, CancelRequested,
-                          WorkerJoined, WorkerCapacityChanged, WorkerSuspected, WorkerRecovered, WorkerLeft, WorkerLost,
-                          WorkerControlled, WorkerSpeedLearned, AffinityLearned, TrustLearned, AttemptStarted,
-                          AttemptFinished, OverrideSet, OverrideCleared, TimePassed, AttemptPaused>;
+using Fact =
+    std::variant<EngineStarted, WallMoved, ConfigChanged, TaskSubmitted, EstimateRevised, CancelRequested, WorkerJoined,
+                 WorkerCapacityChanged, WorkerSuspected, WorkerRecovered, WorkerLeft, WorkerLost, WorkerControlled,
+                 WorkerSpeedLearned, AffinityLearned, TrustLearned, AttemptStarted, AttemptFinished, OverrideSet,
+                 OverrideCleared, TimePassed, AttemptPaused, EstimateForced, TypeReset>;
 
 struct Event {
     Instant at;  // never earlier than the event before it

@@ -11,6 +11,8 @@ namespace nexus::core {
 void Scheduler::State::on(const EngineStarted& fact) {
     rng = Rng(mix(fact.seed, fence));
     wall_offset = fact.wall_offset;
+    epoch = fact.epoch;
+    shard = fact.shard & ((1U << kShardBits) - 1);
     announced = kNever;  // the engine that heard the last WakeAt is gone
     for (Index w = 0; w < workers.size(); ++w) {
         Worker& worker = workers[w];

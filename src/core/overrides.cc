@@ -1,4 +1,5 @@
-// Operators' overrides: pin, hold, boost, exclude; each may expire.
+// What operators say against the scheduler's judgement: overrides (pin, hold, boost, exclude) and forced estimates. Each
+// may expire; all that is in force is kept with who said it and why.
 
 #include <algorithm>
 
@@ -10,19 +11,57 @@ void Scheduler::State::on(const OverrideSet& fact) {
     if (fact.number == 0) return;
     const auto same = [&](const Override& o) { return o.set.number == fact.number; };
     if (std::any_of(overrides.begin(), overrides.end(), same) || fact.expires <= now) return;
-    if (fact.task && find_task(fact.task) == kNone) return;
+    if (overrides.size() >= kOverridesMax) return;
+    const Index task = fact.task ? find_task(fact.task) : kNone;
+    if (fact.task && task == kNone) return;
+    if (task != kNone) ++side_of(task).overrides;
     overrides.push_back({.set = fact, .ticket = new_ticket()});
     if (fact.expires != kNever) set_timer(fact.expires, TimerKind::override_end, 0, overrides.back().ticket);
     apply_override(fact, 1);
 }
 
 void Scheduler::State::on(const OverrideCleared& fact) {
-    const auto found = std::find_if(overrides.begin(), overrides.end(),
-                                    [&](const Override& o) { return o.set.number == fact.number; });
+    clear_override(fact.number);
+}
+
+void Scheduler::State::clear_override(std::uint64_t number) {
+    const auto found =
+        std::find_if(overrides.begin(), overrides.end(), [&](const Override& o) { return o.set.number == number; });
     if (found == overrides.end()) return;
     const OverrideSet set = found->set;
     overrides.erase(found);
+    if (const Index task = set.task ? find_task(set.task) : kNone; task != kNone) --sides[tasks[task].side].overrides;
     apply_override(set, -1);
+}
+
+void Scheduler::State::drop_overrides_of(Index task) {
+    Side& side = sides[tasks[task].side];
+    if (side.plain_class != kNone) release_class(std::exchange(side.plain_class, kNone));
+    if (side.overrides == 0) return;
+    std::erase_if(overrides, [&](const Override& o) {
+        if (o.set.task != ids[task]) return false;
+        if (o.set.expires != kNever) ++timers_stale;
+        return true;
+    });
+    side.overrides = 0;
+}
+
+void Scheduler::State::on(const EstimateForced& fact) {
+    drop_forced(fact.type);
+    if (fact.type.empty() || fact.estimate.us <= 0 || fact.expires <= now || forced.size() >= kForcedMax) return;
+    const auto at = std::lower_bound(forced.begin(), forced.end(), fact.type,
+                                     [](const Forced& f, const std::string& type) { return f.set.type < type; });
+    const std::uint32_t ticket = new_ticket();
+    forced.insert(at, {.set = fact, .ticket = ticket});
+    if (fact.expires != kNever) set_timer(fact.expires, TimerKind::forced_end, 0, ticket);
+}
+
+void Scheduler::State::drop_forced(const std::string& type) {
+    std::erase_if(forced, [&](const Forced& f) {
+        if (f.set.type != type) return false;
+        if (f.set.expires != kNever) ++timers_stale;
+        return true;
+    });
 }
 
 void Scheduler::State::apply_override(const OverrideSet& set, int sign) {

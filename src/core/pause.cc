@@ -184,7 +184,6 @@ Decision Scheduler::State::decision_about(const Run& run, DecisionReason reason)
     const Task& t = tasks[run.task];
     Decision decision{.reason = reason,
                       .policy = static_cast<std::uint32_t>(config.policy),
-                      .config_version = config.version,
                       .key_us = t.key,
                       .estimate = t.estimate(),
                       .predicted_run = run.predicted,

@@ -85,6 +85,7 @@ struct Side {
     Index ordering = kNone, concurrency = kNone, rate = kNone;
     Index plain_class = kNone;  // the class it returns to when its pin is lifted
     std::uint32_t holds = 0;
+    std::uint32_t overrides = 0;  // in force that name it
     std::int64_t boost_us = 0;
     bool vacant = false;
 };
@@ -196,7 +197,6 @@ struct Run {
     std::uint32_t yields = 0;  // how often it gave way to a shorter one
     bool speculative = false;
     bool orphan = false;      // its session is over, its lease not yet
-    bool flagged = false;     // found to be a straggler
     bool company = false;     // others ran beside it when its session was lost: the death points at none in particular
     bool unpausable = false;  // its worker said so
     bool notice = false;      // it was told to stop for `rival`, and is current until its worker confirms
@@ -255,7 +255,7 @@ struct IdempotencyEntry {
     bool vacant = false;
 };
 
-enum class TimerKind : std::uint8_t { task, ttl, timeout, lease, rate, override_end, breaker, straggler };
+enum class TimerKind : std::uint8_t { task, ttl, timeout, lease, rate, override_end, breaker, straggler, forced_end };
 struct Timer {
     std::int64_t at = 0;
     std::uint32_t order = 0;  // ties fire in the order they were set
@@ -271,8 +271,13 @@ struct WallTimer {  // run_at and deadline, by the calendar
     bool operator<(const WallTimer& other) const { return at != other.at ? at < other.at : serial < other.serial; }
 };
 
+// An operator's word that is in force; the ticket is its timer's.
 struct Override {
     OverrideSet set;
+    std::uint32_t ticket = 0;
+};
+struct Forced {
+    EstimateForced set;
     std::uint32_t ticket = 0;
 };
 

@@ -34,6 +34,26 @@ const Counters& Scheduler::counters() const {
     return state_->counters;
 }
 
+std::uint32_t Scheduler::epoch() const {
+    return state_->epoch;
+}
+std::uint32_t Scheduler::shard() const {
+    return state_->shard;
+}
+std::size_t Scheduler::override_count() const {
+    return state_->overrides.size();
+}
+std::vector<OverrideSet> Scheduler::overrides() const {
+    std::vector<OverrideSet> all;
+    for (const Override& o : state_->overrides) all.push_back(o.set);
+    return all;
+}
+std::vector<EstimateForced> Scheduler::forced_estimates() const {
+    std::vector<EstimateForced> all;
+    for (const Forced& f : state_->forced) all.push_back(f.set);
+    return all;
+}
+
 AdmissionAnswer Scheduler::admit(const TaskSpec& spec) const {
     const State& s = *state_;
     if ((spec.idempotency_hi | spec.idempotency_lo) != 0) {

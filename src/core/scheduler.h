@@ -26,12 +26,16 @@ namespace nexus::core {
 
 // Releases whose cores decide differently, or save themselves differently, have different numbers: replay never crosses
 // them silently.
-inline constexpr std::uint32_t kCoreVersion = 7;
-// Snapshots of cores from this one on are read: what a core saves has not changed since, only what it decides.
+inline constexpr std::uint32_t kCoreVersion = 8;
+// Snapshots of cores from this one on are read.
 inline constexpr std::uint32_t kOldestSnapshot = 6;
 constexpr bool reads_snapshot(std::uint64_t core_version) {
     return core_version >= kOldestSnapshot && core_version <= kCoreVersion;
 }
+
+// What operators may have in force; more is ignored by the core, so the engine refuses it before it becomes an event.
+inline constexpr std::size_t kOverridesMax = 4096;
+inline constexpr std::size_t kForcedMax = 1024;
 
 enum class Admission : std::uint8_t {
     accepted,       // journal it
@@ -154,6 +158,13 @@ public:
     WorkerView worker(WorkerNo worker) const;
     WorkerNo find_worker(std::string_view name) const;  // none when unknown
     WorkerNo worker_of(SessionId session) const;        // none when the session is over
+    // What operators have in force, by number and by type: what has expired, been cleared or lost its task is gone.
+    std::vector<OverrideSet> overrides() const;
+    std::size_t override_count() const;
+    std::vector<EstimateForced> forced_estimates() const;
+    // Of the last EngineStarted; 0 before the first.
+    std::uint32_t epoch() const;
+    std::uint32_t shard() const;
     // Live task ids after `after` in id order, at most `limit`.
     std::vector<TaskId> tasks_after(TaskId after, std::size_t limit) const;
     // Those of them that are assigned or running, all: costs what runs, not what waits.

@@ -141,14 +141,14 @@ private:
         return finished;
     }
     Fact rare() {
-        switch (rng_.below(17)) {
-            case 0: return EngineStarted{.seed = rng_.next(), .wall_offset = seconds(1'000'000)};
+        switch (rng_.below(18)) {
+            case 0: return EngineStarted{.seed = rng_.next(), .wall_offset = seconds(1'000'000), .epoch = ++epochs_};
             case 1: return WallMoved{seconds(1'000'000 + rng_.between(-5, 5))};
             case 2:
                 if (rng_.one_in(pausing_ ? 10 : 3)) policy_ = static_cast<PolicyKind>(1 + rng_.below(7));
                 return config();
             case 3: return EstimateRevised{old_task(), estimate()};
-            case 4: return CancelRequested{old_task(), ""};
+            case 4: return CancelRequested{.task = old_task()};
             case 5:
                 return WorkerCapacityChanged{.session = session(),
                                              .slots = static_cast<std::uint32_t>(rng_.below(5)),
@@ -158,7 +158,8 @@ private:
             case 7: return WorkerRecovered{session()};
             case 8: return WorkerLeft{session(), rng_.one_in(2)};
             case 9: return WorkerLost{session(), now_ - seconds(3)};
-            case 10: return WorkerControlled{name("w", 5), static_cast<WorkerOrder>(1 + rng_.below(3))};
+            case 10:
+                return WorkerControlled{.name = name("w", 5), .order = static_cast<WorkerOrder>(1 + rng_.below(3))};
             case 11:
                 return WorkerSpeedLearned{WorkerNo{static_cast<std::uint32_t>(rng_.below(5))},
                                           static_cast<std::uint32_t>(500'000 + rng_.below(4'000'000)), 50'000};
@@ -167,7 +168,11 @@ private:
                                        static_cast<std::uint32_t>(500'000 + rng_.below(1'500'000))};
             case 13: return TrustLearned{static_cast<std::uint32_t>(pausing_ ? 1'000'000 : rng_.below(1'000'001))};
             case 14: return overriding();
-            case 15: return OverrideCleared{1 + rng_.below(overrides_ + 1)};
+            case 16:
+                return EstimateForced{.type = name("t", 3),
+                                      .estimate = seconds(static_cast<std::int64_t>(rng_.below(3))),
+                                      .expires = rng_.one_in(3) ? kNever : now_ + seconds(2)};
+            case 15: return OverrideCleared{.number = 1 + rng_.below(overrides_ + 1)};
             default: return TimePassed{};
         }
     }
@@ -190,6 +195,7 @@ private:
     bool pausing_ = false;
     Instant now_;
     std::uint64_t drawn_ = 0, tasks_ = 0, sessions_ = 0, overrides_ = 0, fence_ = 0;
+    std::uint32_t epochs_ = 0;
     std::vector<Held> held_;
     std::map<TaskId, int> ends_;
 };

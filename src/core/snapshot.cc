@@ -6,104 +6,105 @@
 
 #include "base/hash.h"
 #include "core/archive.h"
+#include "core/shape.h"
 #include "core/state.h"
 
 namespace nexus::core {
 
-template <class A>
-void fields(A& a, Resources& x) {
-    a(x.cpu_milli, x.memory_bytes, x.gpu_milli, x.custom);
+// What has a shape is saved as it lists; an Act was in nothing before core 8.
+template <class A, Shaped T>
+void fields(A& a, T& x) {
+    for_each_member<T>([&](const auto& m) {
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(x.*m.at)>, Act>)
+            if (!a.since(8)) return;
+        a(x.*m.at);
+    });
 }
+// Lists that had an order of their own before core 8.
 template <class A>
-void fields(A& a, RetryPolicy& x) {
-    a(x.attempts_max, x.backoff_first, x.backoff_max);
-}
-template <class A>
-void fields(A& a, TaskSpec& x) {  // the fields that make a class
+void fields_before_8(A& a, TaskSpec& x) {
     a(x.type, x.tenant, x.queue, x.labels_required, x.labels_preferred, x.labels_forbidden, x.pinned_worker, x.retry,
       x.resources);
     a(x.priority, x.idempotent, x.exclusive, x.preemptible, x.timeout, x.ttl);
 }
 template <class A>
-void fields(A& a, QueueLimits& x) {
-    a(x.name, x.paused, x.count_fair, x.running_max);
-}
-template <class A>
-void fields(A& a, TenantLimits& x) {
-    a(x.name, x.share, x.running_max, x.waiting_max);
-}
-template <class A>
-void fields(A& a, TypeLimits& x) {
-    a(x.name, x.running_max);
-}
-template <class A>
-void fields(A& a, Config& x) {
+void fields_before_8(A& a, Config& x) {
     a(x.version, x.policy, x.lease, x.close_grace, x.reconnect_grace, x.attempts_max, x.crashes_max, x.backoff_first,
       x.backoff_max, x.ttl, x.timeout_grace, x.idempotency_window, x.size_weight_permille, x.priority_credit_permille,
       x.overtake_cap_means, x.overtake_max, x.placement, x.breaker, x.breaker_ratio_permille, x.speculation,
       x.speculation_slots_permille, x.preemption, x.preemptions_max, x.pause, x.pause_ratio_permille, x.tasks_max,
       x.idempotency_keys_max, x.fallback_threshold, x.queues, x.tenants, x.types);
 }
+// Of the records each list is whole, or it does not compile.
 template <class A>
 void fields(A& a, Counters& x) {
-    a(x.submitted, x.succeeded, x.dead, x.cancelled, x.expired, x.waiting, x.assigned, x.running, x.paused, x.decisions,
-      x.fallback_decisions, x.stale_reports, x.requeues, x.workers_lost, x.speculations, x.preemptions, x.pauses,
-      x.backlog, x.idle_while_waiting);
+    a.template all<Counters>(x.submitted, x.succeeded, x.dead, x.cancelled, x.expired, x.waiting, x.assigned, x.running,
+                             x.paused, x.decisions, x.fallback_decisions, x.stale_reports, x.requeues, x.workers_lost,
+                             x.speculations, x.preemptions, x.pauses, x.backlog, x.idle_while_waiting);
 }
 template <class A>
 void fields(A& a, Task& x) {
     a(x.serial);
     if (x.serial == 0) return;
-    a(x.key, x.base, x.submitted, x.since, x.p50, x.p90, x.mean, x.told, x.ticket, x.cls, x.run, x.copy, x.side,
-      x.idempotency, x.older, x.newer, x.worker, x.confidence_permille, x.attempts, x.failures, x.crashes, x.rejections,
-      x.preemptions, x.source, x.place, x.keyed, x.told_queued, x.several_workers, x.concurrency_token, x.rate_turn);
+    a.template all<Task, 1>(x.key, x.base, x.submitted, x.since, x.p50, x.p90, x.mean, x.told, x.ticket, x.cls, x.run,
+                            x.copy, x.side, x.idempotency, x.older, x.newer, x.worker, x.confidence_permille,
+                            x.attempts, x.failures, x.crashes, x.rejections, x.preemptions, x.source, x.place, x.keyed,
+                            x.told_queued, x.several_workers, x.concurrency_token, x.rate_turn);
 }
 template <class A>
 void fields(A& a, Side& x) {
     a(x.vacant);
     if (x.vacant) return;
-    a(x.run_at, x.deadline, x.sequence, x.dependencies, x.ordering, x.concurrency, x.rate, x.plain_class, x.holds,
-      x.boost_us);
+    constexpr std::size_t kElsewhere = 3;  // vacant; dependents, after the numbers; overrides, which are counted again
+    a.template all<Side, kElsewhere>(x.run_at, x.deadline, x.sequence, x.dependencies, x.ordering, x.concurrency,
+                                     x.rate, x.plain_class, x.holds, x.boost_us);
     a(x.dependents);
 }
 template <class A>
 void fields(A& a, HeapEntry& x) {
-    a(x.key, x.ticket, x.task);
+    a.template all<HeapEntry>(x.key, x.ticket, x.task);
 }
 template <class A>
 void fields(A& a, Head& x) {
-    a(x.key, x.ticket, x.cls);
+    a.template all<Head>(x.key, x.ticket, x.cls);
 }
 template <class A>
 void fields(A& a, Timer& x) {
-    a(x.at, x.order, x.ticket, x.index, x.kind);
+    a.template all<Timer>(x.at, x.order, x.ticket, x.index, x.kind);
 }
 template <class A>
 void fields(A& a, WallTimer& x) {
-    a(x.at, x.serial, x.task);
+    a.template all<WallTimer>(x.at, x.serial, x.task);
 }
 template <class A>
 void fields(A& a, Class& x) {
     a(x.vacant);
     if (x.vacant) return;
-    a.fixed(x.hash);
-    a(x.spec, x.heap);
-    a(x.alone, x.type, x.tenant, x.queue, x.group, x.references, x.idle_stamp, x.waiting, x.head_at, x.blocked);
+    if (a.since(8)) {
+        for_each_of<kClass, TaskSpec>([&](const auto& m) { a(x.spec.*m.at); });
+    } else {
+        a.fixed(x.hash);
+        fields_before_8(a, x.spec);
+    }
+    a(x.heap);
+    constexpr std::size_t kElsewhere = 4;  // vacant, spec, heap, and the hash, which is computed again
+    a.template all<Class, kElsewhere>(x.alone, x.type, x.tenant, x.queue, x.group, x.references, x.idle_stamp,
+                                      x.waiting, x.head_at, x.blocked);
 }
 template <class A>
 void fields(A& a, Group& x) {
     a(x.vacant);
     if (x.vacant) return;
-    a(x.required, x.forbidden, x.pinned, x.resources, x.needs_resources, x.alone, x.signature, x.classes, x.eligible,
-      x.heads, x.active_at);
+    a.template all<Group, 1>(x.required, x.forbidden, x.pinned, x.resources, x.needs_resources, x.alone, x.signature,
+                             x.classes, x.eligible, x.heads, x.active_at);
 }
 template <class A>
 void fields(A& a, Limit& x) {
-    a(x.running, x.running_max, x.parked);
+    a.template all<Limit>(x.running, x.running_max, x.parked);
 }
 template <class A>
 void fields(A& a, AffinityFactor& x) {
-    a(x.hardware, x.ln_q16, x.factor_ppm);
+    a.template all<AffinityFactor>(x.hardware, x.ln_q16, x.factor_ppm);
 }
 template <class A>
 bool named(A& a, Named& x) {  // whether there is more
@@ -114,41 +115,45 @@ bool named(A& a, Named& x) {  // whether there is more
 template <class A>
 void fields(A& a, TypeRecord& x) {
     if (!named(a, x)) return;
-    a(x.limit, x.signature, x.succeeded, x.failed, x.in_time, x.late, x.boost_us, x.holds, x.copies, x.copies_won,
-      x.affinity, x.excluded);
+    a.template all<TypeRecord, 1>(x.limit, x.signature, x.succeeded, x.failed, x.in_time, x.late, x.boost_us, x.holds,
+                                  x.copies, x.copies_won, x.affinity, x.excluded);
 }
 template <class A>
 void fields(A& a, TenantRecord& x) {
     if (!named(a, x)) return;
-    a(x.limit, x.share, x.waiting_max, x.waiting, x.clock_us, x.epoch);
+    a.template all<TenantRecord, 1>(x.limit, x.share, x.waiting_max, x.waiting, x.clock_us, x.epoch);
 }
 template <class A>
 void fields(A& a, QueueRecord& x) {
     if (!named(a, x)) return;
-    a(x.limit, x.paused, x.count_fair);
+    a.template all<QueueRecord, 1>(x.limit, x.paused, x.count_fair);
 }
 template <class A>
 void fields(A& a, KeyRecord& x) {
     if (!named(a, x)) return;
-    a(x.line, x.parked, x.holders, x.most, x.next, x.timer);
+    a.template all<KeyRecord, 1>(x.line, x.parked, x.holders, x.most, x.next, x.timer);
 }
 template <class A>
 void fields(A& a, Run& x) {
     a(x.ticket);
     if (x.ticket == 0) return;
     a(x.attempt);
-    a(x.fence, x.assigned, x.started, x.ends_at, x.predicted, x.paused_at, x.paused_for, x.charged, x.task, x.cls,
-      x.worker, x.at, x.number, x.turn, x.yields, x.speculative, x.orphan, x.flagged, x.company, x.unpausable,
-      x.notice);
-    a(x.rival);
+    constexpr std::size_t kElsewhere = 6;  // ticket and attempt before these; the last four after them
+    a.template all<Run, kElsewhere>(x.fence, x.assigned, x.started, x.ends_at, x.predicted, x.paused_at, x.paused_for,
+                                    x.charged, x.task, x.cls, x.worker, x.at, x.number, x.turn, x.yields, x.speculative,
+                                    x.orphan);
+    bool unused_before_8 = false;
+    if (!a.since(8)) a(unused_before_8);
+    a(x.company, x.unpausable, x.notice, x.rival);
 }
 template <class A>
 void fields(A& a, Worker& x) {
     a(x.name, x.labels, x.offered, x.used, x.types, x.runs, x.line);
-    a(x.session, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned, x.draining, x.can_pause, x.leaving, x.slots,
-      x.alone, x.paused, x.owes, x.speed_ppm, x.deviation_ppm, x.speed_ln, x.work_us, x.breaker, x.failing, x.late,
-      x.breaker_next, x.failures_in_row, x.doubt, x.lateness, x.succeeded, x.failed, x.bound_work_us, x.bound,
-      x.reserved_task, x.reserved_ticket);
+    a.template all<Worker, 8>(x.session, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned, x.draining,
+                              x.can_pause, x.leaving, x.slots, x.alone, x.paused, x.owes, x.speed_ppm, x.deviation_ppm,
+                              x.speed_ln, x.work_us, x.breaker, x.failing, x.late, x.breaker_next, x.failures_in_row,
+                              x.doubt, x.lateness, x.succeeded, x.failed, x.bound_work_us, x.bound, x.reserved_task,
+                              x.reserved_ticket);
     a(x.reserved_rival);
 }
 template <class A>
@@ -156,15 +161,15 @@ void fields(A& a, IdempotencyEntry& x) {
     a(x.vacant);
     if (x.vacant) return;
     a.fixed(x.hi, x.lo, x.body_hash);
-    a(x.task, x.submitted, x.ended);
-}
-template <class A>
-void fields(A& a, OverrideSet& x) {
-    a(x.number, x.kind, x.task, x.type, x.worker, x.boost, x.expires);
+    a.template all<IdempotencyEntry, 4>(x.task, x.submitted, x.ended);
 }
 template <class A>
 void fields(A& a, Override& x) {
-    a(x.set, x.ticket);
+    a.template all<Override>(x.set, x.ticket);
+}
+template <class A>
+void fields(A& a, Forced& x) {
+    a.template all<Forced>(x.set, x.ticket);
 }
 
 template <class A>
@@ -175,7 +180,11 @@ void Scheduler::State::archive(A& a) {
     for (std::uint64_t& word : random) a.fixed(word);
     rng.set_words(random.data());
     a.fixed(digest);
-    a(config, now, wall_offset, counters, fence, sequence, last_ticket);
+    if (a.since(8))
+        a(config);
+    else
+        fields_before_8(a, config);
+    a(now, wall_offset, counters, fence, sequence, last_ticket);
     a(tasks, ids, free_tasks, sides, free_sides, ttl_oldest, ttl_newest);
     a(idempotency, free_idempotency, ended_keys, ended, ended_next, settled, settled_next);
     a(classes, free_classes, idle_classes, class_stamp, groups, free_groups, active_groups);
@@ -199,6 +208,7 @@ void Scheduler::State::archive(A& a) {
       prediction_failures);
     a(eta_wide_placed, eta_wide_queued);
     ahead.archive(a);
+    if (a.since(8)) a(epoch, shard, forced);
 }
 
 void Scheduler::State::rebuild_tables() {
@@ -217,18 +227,24 @@ void Scheduler::State::rebuild_tables() {
     for (Index i = 0; i < runs.size(); ++i)
         if (runs[i].ticket != 0) run_table.insert(IdHash{}(runs[i].attempt), i);
     for (Index i = 0; i < classes.size(); ++i)
-        if (!classes[i].vacant) class_table.insert(classes[i].hash, i);
+        if (!classes[i].vacant) class_table.insert(classes[i].hash = class_hash(classes[i].spec, classes[i].alone), i);
     for (Index w = 0; w < workers.size(); ++w) {
         worker_names.emplace(workers[w].name, w);
         if (workers[w].connected) sessions.emplace(workers[w].session.n, w);
     }
+    // Of tasks that ended, cores before 8 kept them.
+    std::erase_if(overrides, [this](const Override& o) {
+        const Index task = o.set.task ? find_task(o.set.task) : kNone;
+        if (task != kNone) ++side_of(task).overrides;
+        return o.set.task && task == kNone;
+    });
 }
 
 void Scheduler::save(std::string& out) const {
     const std::size_t first = out.size();
     Writer writer(out);
     writer.varint(kCoreVersion);
-    Archive<false> archive(writer);
+    Archive<false> archive(writer, kCoreVersion);
     state_->archive(archive);
     writer.u32(crc32c(std::string_view(out).substr(first)));
 }
@@ -244,7 +260,7 @@ Result<void> Scheduler::load(std::string_view bytes) {
         return fail(Fault::unsupported, "core snapshot: core version " + std::to_string(version));
     auto loaded = std::make_unique<State>(Config{});
     loaded->signatures.clear();
-    Archive<true> archive(reader);
+    Archive<true> archive(reader, version);
     loaded->archive(archive);
     if (reader.failed() || !reader.at_end())
         return fail(Fault::corrupt, "core snapshot: it does not end where it should");

@@ -30,8 +30,9 @@ struct Scheduler::State {
     std::uint64_t digest = 0x6E65787573ULL;
     Rng rng{1};
     Counters counters;
-    std::uint64_t fence = 0;
-    std::uint64_t sequence = 0;  // of submissions
+    std::uint32_t epoch = 0, shard = 0;  // as EngineStarted told them
+    std::uint64_t fence = 0;             // of the last attempt
+    std::uint64_t sequence = 0;          // of submissions
     std::uint32_t last_ticket = 0;
 
     // Tasks, by index.
@@ -107,7 +108,8 @@ struct Scheduler::State {
     std::size_t timers_stale = 0, wall_timers_stale = 0;
     std::uint32_t timer_order = 0;
     Instant announced = kNever;       // the WakeAt in force
-    std::vector<Override> overrides;  // by number
+    std::vector<Override> overrides;  // by number, at most kOverridesMax
+    std::vector<Forced> forced;       // by type, at most kForcedMax
 
     // Order (docs/scheduling.md).
     std::int64_t mean_us = 0;  // mean estimate
@@ -140,19 +142,30 @@ struct Scheduler::State {
     std::vector<std::pair<Index, std::uint32_t>> newcomers;  // task, ticket: ready since this event
     std::vector<std::pair<TaskId, TaskId>> doomed;           // dependents to cancel, and why
 
+    // The steps. Records are named by index, and an index stays good for as long as its record lives. A reference does
+    // not: these words say what a step may do to one that its caller holds.
+    //
+    //   places      a task may be given to a worker, which makes a run: no Run& survives, a Run by value does
+    //   makes X     it may make a record of X, and move all others: no reference into X survives
+    //   ends        a task may end: its Task and Side are vacant afterwards, and its class may be dropped
+    //   frees X     it may leave a record of X vacant; the others stay where they are
+    //
+    // A step that says none of it moves no record; a const one changes nothing. "Requires" is the caller's to see to:
+    // most of it is checked by MUST or by check(). `deferred` turns every placing into queueing: settle() places.
+
     // scheduler.cc: one event
-    void apply(const Event& event, std::vector<Command>& commands);
-    void settle();
-    void measure_idle(Duration passed);
+    void apply(const Event& event, std::vector<Command>& commands);  // everything below happens inside it
+    void settle();                       // places, makes all, ends. Requires: no step is under way but fire_timers()
+    void measure_idle(Duration passed);  // before the event changes anything
     template <class C>
     void emit(C&& command) {
         out->emplace_back(std::forward<C>(command));
     }
-    std::uint32_t new_ticket();
+    std::uint32_t new_ticket();                // never 0
     void mix_event(const Event& event);        // digest.cc
     void mix_command(const Command& command);  // digest.cc
 
-    // facts.cc: small facts
+    // facts.cc: small facts. Each on(fact) is called by apply() alone, and makes what its fact names
     void on(const EngineStarted&);
     void on(const WallMoved&);
     void on(const ConfigChanged&);
@@ -160,23 +173,23 @@ struct Scheduler::State {
     void on(const AffinityLearned&);
     void on(const TrustLearned&);
     void on(const TimePassed&) {}
-    void apply_limits();
-    void limit_type(TypeRecord& record);
+    void apply_limits();                  // onto all records of types, tenants, queues
+    void limit_type(TypeRecord& record);  // takes its limits from the configuration, by name; the same below
     void limit_tenant(TenantRecord& record);
     void limit_queue(QueueRecord& record);
 
-    // tasks.cc: the life of a task outside an attempt
+    // tasks.cc: the life of a task outside an attempt. `task` is a live one wherever a step takes it
     void on(const TaskSubmitted&);
     void on(const EstimateRevised&);
     void on(const CancelRequested&);
-    Index find_task(TaskId task) const;
+    Index find_task(TaskId task) const;  // kNone: not live
     void prefetch_task(Index task) const;
-    Side& side_of(Index task);
-    void link_dependencies(Index task, const TaskSpec& spec);
-    void advance(Index task);  // through its gates, as far as it gets
-    bool gate_closed(Index task);
-    void enqueue(Index task);
-    void leave_place(Index task);  // out of whatever queue it is in
+    Side& side_of(Index task);                                 // makes sides. Good until the next call
+    void link_dependencies(Index task, const TaskSpec& spec);  // makes sides
+    void advance(Index task);      // through its gates, as far as it gets; places. Requires: it is nowhere
+    bool gate_closed(Index task);  // and parks it there. Requires: it is nowhere
+    void enqueue(Index task);      // into the heap of its class. Requires: it is nowhere, and keyed
+    void leave_place(Index task);  // out of whatever queue it is in. Requires: it is not running
     struct Ending {
         TaskState state = TaskState::succeeded;
         AttemptOutcome outcome = AttemptOutcome::succeeded;
@@ -186,71 +199,74 @@ struct Scheduler::State {
         std::uint64_t result_bytes = 0;
         TaskId cause;
     };
-    void end_task(Index task, const Ending& ending);
-    void stop_task(Index task, TaskState state, RevokeReason reason, TaskId cause);  // cancel or expire, wherever it is
-    void release_dependents(Index task, bool succeeded);
-    void count_waiting(Index task, int change);
+    void end_task(Index task, const Ending& ending);  // ends, frees classes. Requires: no attempt, in no queue
+    // Cancels or expires it, wherever it is; ends, frees runs and classes.
+    void stop_task(Index task, TaskState state, RevokeReason reason, TaskId cause);
+    void release_dependents(Index task, bool succeeded);  // Requires: it has a side
+    void count_waiting(Index task, int change);           // +1 or -1
 
     // memory.cc: idempotency keys, ended tasks, settled attempts
     Index find_key(std::uint64_t hi, std::uint64_t lo) const;
     bool key_expired(const IdempotencyEntry& entry) const;
-    void remember_key(Index task, const TaskSpec& spec);
-    void forget_old_keys();
+    void remember_key(Index task, const TaskSpec& spec);  // makes idempotency; nothing when the spec has no key
+    void forget_old_keys();                               // frees idempotency
     void remember_ended(TaskId task, bool succeeded);
     int ended_state(TaskId task) const;  // -1 unknown, 0 not succeeded, 1 succeeded
     void remember_settled(AttemptId attempt);
     bool was_settled(AttemptId attempt) const;
 
     // classes.cc: classes, groups, heads
+    static std::uint64_t class_hash(const TaskSpec& spec, bool alone);
+    // Found or made: makes classes, groups, types, tenants, queues. `spec` may lie in a class only by value.
     Index class_of(const TaskSpec& spec, bool alone);
-    Index type_named(const std::string& name);  // found or made
+    Index type_named(const std::string& name);  // found or made: makes types
     void retain_class(Index cls);
-    void release_class(Index cls);
-    void move_class(Index task, Index cls);
-    void drop_class(Index cls);
-    Index group_of(const Class& cls);
-    void join_group(Index cls);
-    void quit_group(Index cls);
-    Index signature_of(const TypeRecord& type);
-    void renew_signatures();
+    void release_class(Index cls);               // frees classes. Requires: retained
+    void move_class(Index task, Index cls);      // frees classes. Requires: the task is in no heap
+    void drop_class(Index cls);                  // frees classes, groups. Requires: no references
+    Index group_of(const Class& cls);            // found or made: makes groups
+    void join_group(Index cls);                  // makes groups
+    void quit_group(Index cls);                  // frees groups
+    Index signature_of(const TypeRecord& type);  // found or made: makes signatures
+    void renew_signatures();                     // makes groups: after a set of types or an exclusion came or went
     bool matches(const Group& group, const Worker& worker) const;
-    void renew_eligibility(Index worker);
+    void renew_eligibility(Index worker);  // of it in all groups
     bool eligible(const Group& group, Index worker) const {
         return (group.eligible[worker / 64] >> (worker % 64) & 1) != 0;
     }
-    void update_head(Index cls);
+    void update_head(Index cls);  // after anything that changes the class's first task or whether it is blocked
     void head_rise(Group& group, std::size_t at);
     void head_sink(Group& group, std::size_t at);
     void push_ready(Index task);
-    void pop_ready(Index task);  // by invalidation; also when it is not the head
-    void clean(Class& cls);
+    void pop_ready(Index task);  // by invalidation; also when it is not the head. Requires: it is ready
+    void clean(Class& cls);      // drops stale entries from the top
     bool current(const HeapEntry& entry) const { return tasks[entry.task].ticket == entry.ticket; }
 
     // limits.cc: limits on running work; ordering, concurrency and rate keys
-    Limit* full_limit(const Class& cls);
+    Limit* full_limit(const Class& cls);  // the first of its limits that is full; null: none
     bool park_if_limited(Index cls);
     void unpark(Limit& limit);
-    void count_running(Index cls, int change);
-    void join_keys(Index task, const TaskSpec& spec);
-    void leave_keys(Index task);
-    void give_back_tokens(Index task);
-    bool keys_closed(Index task);  // parks the task when a key forbids it to go on
-    void release_key(Index key);
+    void count_running(Index cls, int change);         // +1 or -1
+    void join_keys(Index task, const TaskSpec& spec);  // makes sides and keys
+    void leave_keys(Index task);                       // frees keys. Requires: it has a side
+    void give_back_tokens(Index task);                 // others may advance; queues only
+    bool keys_closed(Index task);                      // parks the task when a key forbids it to go on
+    void release_key(Index key);                       // the three below let others advance; queues only
     void release_rate(Index key);
     void rate_started(Index task);
-    void park(Index task, Place place);
+    void park(Index task, Place place);  // Requires: it is nowhere
     void park_at(KeyRecord& key, Index task, Place place);
-    void advance_parked(KeyRecord& key);
+    void advance_parked(KeyRecord& key);  // places, unless deferred. Requires: something is parked
 
     // order.cc: the key
     void note_arrival(const Task& task);
-    void set_base(Index task);
+    void set_base(Index task);  // once: then it is keyed
     // Whether predictions order tasks; if not, they tell neither what is long nor who is late.
     bool trusted() const { return trust_ppm >= 500'000; }
     std::int64_t overtake_cap() const;
     std::int64_t overtake_bound() const;
     std::int64_t size_term(Index task) const;
-    void set_key(Index task);
+    void set_key(Index task);  // Requires: keyed, in no heap
     std::int64_t tenant_start(Index task);
     void settle_tenant(Index cls, std::int64_t predicted_us, std::int64_t actual_us);
     Duration virtual_wait() const;
@@ -261,9 +277,9 @@ struct Scheduler::State {
     std::int64_t slowness_ln(Index cls, Index worker) const;  // Q16, speed and affinity
 
     // placement.cc: which worker
-    bool fits(const Group& group, Index worker) const;
+    bool fits(const Group& group, Index worker) const;  // its free resources suffice
     bool room_for(const Resources& need, Index worker) const;
-    Index choose_worker(Index task, Decision& decision);
+    Index choose_worker(Index task, Decision& decision);  // kNone: nobody free may run it
     Candidate score(Index task, Index worker) const;
     void scan_plain(Index task, Decision& decision) const;
     void scan_scored(Index task, Decision& decision) const;
@@ -272,19 +288,21 @@ struct Scheduler::State {
 
     // dispatch.cc: giving work out
     bool late_binding() const { return config.policy <= PolicyKind::fcfs; }
-    void place_or_enqueue(Index task);
-    void fill(Index worker);
-    void dispatch_all();
-    Index next_for(Index worker);  // the task it should take, or none
+    void place_or_enqueue(Index task);  // places. Requires: it is nowhere, through all gates
+    void fill(Index worker);            // places, until it is full or nothing is left for it
+    void dispatch_all();                // places
+    Index next_for(Index worker);       // the task it should take, or none
     Index sufferer(const Group& group, Index worker) const;
     void note_others(Index worker, Index task, Decision& decision) const;
+    // Makes runs. Requires: the worker has a free slot; the task is in no queue, or runs and this is its copy.
     void start(Index task, Index worker, Decision decision, bool speculative);
-    void update_ready(Index worker);
+    std::uint64_t next_fence();
+    void update_ready(Index worker);  // after anything that decides whether it may take a task
     void reserve(Index worker, Index task);
     void check_reservations();
     bool may_take_new(const Worker& worker) const;  // were a slot free
 
-    // pause.cc
+    // pause.cc. `run` is a vacant or living index; `const Run&` a living one
     void on(const AttemptPaused&);
     bool pausing() const { return config.pause && config.policy == PolicyKind::predictive; }
     std::int64_t remaining(const Run& run) const;  // expected microseconds, given how long it ran
@@ -296,10 +314,10 @@ struct Scheduler::State {
     bool short_enough(Index task, const Run& run) const;
     void note_yield(Index run, Index newcomer, Decision& decision);
     Index shorter_than(Index run);
-    Index make_room(Index task, Decision& decision);
-    void place_newcomers();
-    void pause_run(Index run, Index newcomer);
-    void resume_run(Index run);
+    Index make_room(Index task, Decision& decision);  // pauses a run for it: the worker, or kNone
+    void place_newcomers();                           // places
+    void pause_run(Index run, Index newcomer);        // Requires: it is in a slot
+    void resume_run(Index run);                       // the two below: it is paused
     void go_on(Index run);
     Decision decision_about(const Run& run, DecisionReason reason) const;
     void tell_pause(Index run, Index newcomer);
@@ -312,33 +330,35 @@ struct Scheduler::State {
 
     // preempt.cc
     bool may_preempt(const Run& run, Index newcomer) const;
-    void preempt_for(Index newcomer);
+    void preempt_for(Index newcomer);  // Requires: it is ready
     Duration lost_by(const Run& run) const;
     void give_notice(Index run, Duration saved);
-    void notice_ran_out(Index run);
+    void notice_ran_out(Index run);  // frees runs; places
 
     // binding.cc: push policies
-    void bind(Index task);
+    void bind(Index task);  // places. Requires: it is nowhere
     void bind_to(Index task, Index worker);
-    Index pick_push(Index task);
+    Index pick_push(Index task);  // kNone: nobody may run it
     void count_bound(Index task, int change);
     void unbind_line(Index worker);
     void unbind_all();
-    void drain_line(Index worker);
+    void drain_line(Index worker);  // places
 
-    // attempts.cc
+    // attempts.cc. Whoever needs the run after one of these keeps it by value
     void on(const AttemptStarted&);
     void on(const AttemptFinished&);
-    Index find_run(TaskId task, AttemptId attempt) const;
+    Index find_run(TaskId task, AttemptId attempt) const;  // kNone: not a current attempt of this task
     Index find_ghost(SessionId session, AttemptId attempt) const;
+    // Takes it from its task; its slot is still taken. Requires: it has a task.
     void attempt_over(Index run, AttemptOutcome outcome, Duration ran, std::uint64_t memory);
-    void vacate(Index run);  // the slot is free
-    void make_ghost(Index run, RevokeReason reason, Duration grace);
-    void report_taken(Index run, AttemptFinished report);
+    void vacate(Index run);                                           // the slot is free; frees runs, classes
+    void make_ghost(Index run, RevokeReason reason, Duration grace);  // frees runs when nobody can answer
+    void report_taken(Index run, AttemptFinished report);             // frees runs; places, ends
+    // Requires: the attempt is over. Places, ends.
     void after_failure(Index task, Index run, const AttemptFinished& report);
-    void lose_run(Index run, bool crash);
-    void requeue(Index task, Duration delay);
-    void orphan(Index run, Instant until);
+    void lose_run(Index run, bool crash);      // frees runs; makes classes; places, ends
+    void requeue(Index task, Duration delay);  // places, ends. Requires: it has no attempt
+    void orphan(Index run, Instant until);     // as lose_run() when `until` is past
 
     // workers.cc
     void on(const WorkerJoined&);
@@ -348,11 +368,11 @@ struct Scheduler::State {
     void on(const WorkerLeft&);
     void on(const WorkerLost&);
     void on(const WorkerControlled&);
-    Index session_worker(SessionId session) const;
-    Index worker_named(const std::string& name);
-    bool lost_too_often(Index task);
-    void welcome(Index worker, const std::vector<AttemptId>& kept);
-    void end_session(Index worker);
+    Index session_worker(SessionId session) const;                   // kNone: the session is over
+    Index worker_named(const std::string& name);                     // found or made: makes workers
+    bool lost_too_often(Index task);                                 // counts it, too
+    void welcome(Index worker, const std::vector<AttemptId>& kept);  // frees runs; places, ends
+    void end_session(Index worker);                                  // Requires: connected
     void count_capacity(Index worker, int sign);
 
     // balance.cc: utilisation and bands
@@ -376,30 +396,35 @@ struct Scheduler::State {
 
     // stragglers.cc
     void watch_straggler(Index run);
-    void straggler_due(Index run);
+    void straggler_due(Index run);  // a second copy: makes runs
     Duration straggler_limit(const Run& run) const;
 
-    // timers.cc
+    // timers.cc. A timer names its record by index and ticket, so one that outlives the record is known by it
     void set_timer(Instant at, TimerKind kind, Index index, std::uint32_t ticket);
     bool timer_alive(const Timer& timer) const;
-    void fire_timers();
-    void fire(const Timer& timer);
+    void fire_timers();             // places, makes all, ends
+    void fire(const Timer& timer);  // the same. Requires: alive
     void fire_wall(const WallTimer& timer);
     void set_wall_timer(WallTime at, Index task);
     bool wall_timer_alive(const WallTimer& timer) const;
-    void expire_oldest();
-    void announce_wake();
+    void expire_oldest();  // ends
+    void announce_wake();  // last of an event
     void ttl_link(Index task);
     void ttl_unlink(Index task);
 
     // overrides.cc
     void on(const OverrideSet&);
     void on(const OverrideCleared&);
-    void apply_override(const OverrideSet& set, int sign);
-    void pin_task(Index task, const std::string& worker, bool set);
-    void regate(Index task, std::int64_t shift);
+    void on(const EstimateForced&);
+    void on(const TypeReset&) {}                // the predictor's
+    void clear_override(std::uint64_t number);  // as apply_override()
+    void drop_overrides_of(Index task);         // frees classes. Requires: it ends, and has a side
+    void drop_forced(const std::string& type);
+    void apply_override(const OverrideSet& set, int sign);           // makes sides, types, workers, classes; places
+    void pin_task(Index task, const std::string& worker, bool set);  // makes sides, classes; places
+    void regate(Index task, std::int64_t shift);                     // places
 
-    // views.cc, eta.cc
+    // views.cc, eta.cc. Views point into the records: good until the next apply()
     TaskView view(Index task) const;
     WaitingWhy why(Index task) const;
     WaitingWhy why_ready(Index task) const;
@@ -410,11 +435,11 @@ struct Scheduler::State {
     ExplainView explain(Index task) const;
 
     // check.cc, snapshot.cc
-    void check() const;
+    void check() const;  // between events only
     void check_workers() const;
     template <class Archive>
     void archive(Archive& a);
-    void rebuild_tables();
+    void rebuild_tables();  // after loading
 };
 
 }  // namespace nexus::core

@@ -39,7 +39,6 @@ void Scheduler::State::straggler_due(Index r) {
     const Duration early = straggler_limit(run) - Duration{elapsed};  // it was paused meanwhile
     if (run.paused() || (run.paused_for.us > 0 && early.us > 0))
         return set_timer(now + std::max(early, seconds(1)), TimerKind::straggler, r, run.ticket);
-    run.flagged = true;
     set_timer(now + Duration{std::max<std::int64_t>(elapsed / 2, 100'000)}, TimerKind::straggler, r, run.ticket);
     if (!config.speculation || !active_groups.empty() || total_slots <= busy_slots) return;
     if (!trusted()) return;

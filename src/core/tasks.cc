@@ -236,6 +236,7 @@ void Scheduler::State::end_task(Index task, const Ending& ending) {
         if (sides[t.side].deadline.us != 0) ++wall_timers_stale;
         leave_keys(task);
         release_dependents(task, succeeded);
+        drop_overrides_of(task);
         sides[t.side] = {};
         sides[t.side].vacant = true;
         free_sides.push_back(t.side);

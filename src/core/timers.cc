@@ -25,6 +25,8 @@ bool Scheduler::State::timer_alive(const Timer& timer) const {
         case TimerKind::override_end:
             return std::any_of(overrides.begin(), overrides.end(),
                                [&](const Override& o) { return o.ticket == timer.ticket; });
+        case TimerKind::forced_end:
+            return std::any_of(forced.begin(), forced.end(), [&](const Forced& f) { return f.ticket == timer.ticket; });
         case TimerKind::breaker:
             return workers[timer.index].breaker != Breaker::closed && workers[timer.index].breaker_next.us == timer.at;
     }
@@ -103,7 +105,10 @@ void Scheduler::State::fire(const Timer& timer) {
         case TimerKind::rate: return release_rate(timer.index);
         case TimerKind::override_end:
             for (const Override& o : overrides)
-                if (o.ticket == timer.ticket) return on(OverrideCleared{.number = o.set.number});
+                if (o.ticket == timer.ticket) return clear_override(o.set.number);
+            return;
+        case TimerKind::forced_end:
+            std::erase_if(forced, [&](const Forced& f) { return f.ticket == timer.ticket; });
             return;
         case TimerKind::breaker: return breaker_due(timer.index);
         case TimerKind::straggler: return straggler_due(timer.index);

@@ -4,7 +4,8 @@
 
 #include <cmath>
 
-#include "base/bytes.h"
+#include "base/shape_bytes.h"
+#include "core/shape.h"
 
 namespace nexus::engine {
 namespace {
@@ -160,10 +161,20 @@ void seal(Submission& submission) {
     sha256(text, words);
     spec.idempotency_hi = words[0] | 1;  // never "no key"
     spec.idempotency_lo = words[1];
-    text = spec.type + '\0' + spec.queue + '\0' + std::to_string(spec.priority) + '\0';
-    text += encode_body(submission.body);
+    text.clear();
+    Writer writer(text);
+    put_part<kWork>(writer, spec);
+    put_part<kWork>(writer, submission.body);
     sha256(text, words);
     spec.body_hash = words[0];
+}
+
+std::uint64_t body_hash_before_8(const Submission& submission) {
+    const core::TaskSpec& spec = submission.spec;
+    std::uint64_t words[2];
+    sha256(spec.type + '\0' + spec.queue + '\0' + std::to_string(spec.priority) + '\0' + encode_body(submission.body),
+           words);
+    return words[0];
 }
 
 std::string encode_body(const TaskBody& body) {
@@ -171,21 +182,7 @@ std::string encode_body(const TaskBody& body) {
     out.reserve(body.payload.size() + 32);
     Writer writer(out);
     writer.u8(kBodyVersion);
-    writer.text(body.payload);
-    writer.varint(body.metadata.size());
-    for (const auto& [name, value] : body.metadata) {
-        writer.text(name);
-        writer.text(value);
-    }
-    writer.text(body.traceparent);
-    writer.text(body.tracestate);
-    writer.varint(body.features.size());
-    for (const auto& [name, value] : body.features) {
-        writer.text(name);
-        writer.f64(value);
-    }
-    writer.svarint(body.hint.us);
-    writer.text(body.spec);
+    for_each_member<TaskBody>([&](const auto& m) { put(writer, body.*m.at); });
     return out;
 }
 
@@ -193,21 +190,9 @@ Result<TaskBody> decode_body(std::string_view bytes) {
     Reader reader(bytes);
     TaskBody body;
     if (reader.u8() != kBodyVersion) return fail(Fault::unsupported, "task body: unknown version");
-    body.payload = reader.text();
-    for (std::uint64_t n = reader.count(2); n > 0 && !reader.failed(); --n) {
-        std::string name(reader.text());
-        std::string value(reader.text());
-        body.metadata.emplace_back(std::move(name), std::move(value));
-    }
-    body.traceparent = reader.text();
-    body.tracestate = reader.text();
-    for (std::uint64_t n = reader.count(9); n > 0 && !reader.failed(); --n) {
-        std::string name(reader.text());
-        const double value = reader.f64();
-        body.features.emplace_back(std::move(name), value);
-    }
-    body.hint.us = reader.svarint();
-    body.spec = reader.text();
+    for_each_member<TaskBody>([&](const auto& m) {
+        if (!reader.failed()) get(reader, body.*m.at);
+    });
     if (reader.failed() || !reader.at_end())
         return fail(Fault::corrupt, "task body: malformed at byte " + std::to_string(reader.position()));
     return body;

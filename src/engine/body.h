@@ -5,7 +5,23 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "base/shape.h"
 #include "engine/messages.h"
+
+namespace nexus {
+
+// In the order of the stored bytes; each says whether it is part of the work that an idempotency key stands for.
+template <>
+struct Shape<engine::TaskBody> {
+    using T = engine::TaskBody;
+    static constexpr auto members =
+        std::tuple{NEXUS_PART(payload, kWork),      NEXUS_PART(metadata, kWork),   NEXUS_PART(traceparent, kNoPart),
+                   NEXUS_PART(tracestate, kNoPart), NEXUS_PART(features, kNoPart), NEXUS_PART(hint, kNoPart),
+                   NEXUS_PART(spec, kNoPart)};
+};
+static_assert(kListsAllMembers<engine::TaskBody>);
+
+}  // namespace nexus
 
 namespace nexus::engine {
 
@@ -28,8 +44,10 @@ Result<void> check_submission(const Submission& submission, WallTime wall, const
 Result<void> check_hello(const WorkerHello& hello);
 
 // Fills payload_bytes, the idempotency hashes and the body hash of the spec (SHA-256, so that nobody can aim at another
-// tenant's keys).
+// tenant's keys). The body hash is over the work: what makes this another task, and nothing else.
 void seal(Submission& submission);
+// The body hash that releases up to 0.1 stored: keys of then are still known for a day after an upgrade.
+std::uint64_t body_hash_before_8(const Submission& submission);
 
 std::string encode_body(const TaskBody& body);
 Result<TaskBody> decode_body(std::string_view bytes);

@@ -10,8 +10,9 @@ namespace nexus::engine {
 namespace {
 
 constexpr Duration kSessionCheck = milliseconds(200);
-constexpr Duration kWallJump = seconds(2);  // C11: larger ones are logged and told to the core
-constexpr Duration kStall = seconds(1);     // a turn this late says nothing about workers
+constexpr Duration kWallJump = seconds(2);   // C11: larger ones are logged and told to the core
+constexpr std::size_t kAuditRewritten = 64;  // rows that may stand before those that are looked for
+constexpr Duration kStall = seconds(1);      // a turn this late says nothing about workers
 
 std::unique_ptr<predict::Model> champion(const EngineOptions& options) {
     if (options.make_champion) return options.make_champion();
@@ -47,6 +48,11 @@ Result<void> Engine::restore(const journal::Snapshot& snapshot) {
         if (auto ok = predictor_.load(snapshot.predictor); !ok)
             say(LogLevel::warning, "predictor_lost",
                 "the predictor of the snapshot cannot be read, it starts anew: " + ok.error().what);
+    // The core knows what is forced; the predictor's bytes may be of another moment. Cores before 8 did not: what the
+    // predictor knows is told to the core as events, at the start.
+    forced_before_ = predictor_.take_forced();
+    if (snapshot.core_version >= 8) forced_before_.clear();
+    for (const core::EstimateForced& forced : core_.forced_estimates()) force(forced);
     sequence_ = snapshot.at.n;
     writer_ = journal::BatchWriter(Sequence{sequence_ + 1}, snapshot.chain, core::kCoreVersion);
     for (const TaskId id : core_.tasks_after(TaskId{}, SIZE_MAX)) {
@@ -67,6 +73,8 @@ Result<void> Engine::restore(const journal::Snapshot& snapshot) {
     for (const auto& [id, bytes] : section->payload_bytes)
         if (Live* live = live_.find(id)) live->payload_bytes = static_cast<std::uint32_t>(bytes);
     abandoned_ = std::move(section->abandoned);
+    audit_ = std::move(section->audit);
+    for (const history::AuditRow& row : audit_.unconfirmed()) batch_.history.audit.push_back(row);
     return {};
 }
 
@@ -96,9 +104,11 @@ Result<void> Engine::replay(std::string_view bytes, Sequence skip_event) {
         commands_.clear();
         if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) note_submitted(*submitted);
         if (const auto* cancel = std::get_if<core::CancelRequested>(&event.what))
-            if (cancel->reason == kAbandoned) abandoned_.insert(cancel->task);
+            if (cancel->act.reason == kAbandoned) abandoned_.insert(cancel->task);
+        heed(event);
         core_.apply(event, commands_);
         for (core::Command& command : commands_) carry_out(command);
+        cancel_reason_.clear();
     }
     replaying_ = false;
     if (!skipped && !skip_event && core_.digest() != batch->digest)
@@ -108,16 +118,28 @@ Result<void> Engine::replay(std::string_view bytes, Sequence skip_event) {
     return {};
 }
 
-void Engine::start(Now now) {
+void Engine::start(Now now, std::uint32_t epoch) {
     begin_turn(now);
     started_ = true;
     started_wall_ = now.wall;
     const bool fresh = sequence_ == 0;
-    apply(core::EngineStarted{.seed = rng_.next(), .wall_offset = {now.wall.us - now.at.us}});
+    apply(core::EngineStarted{.seed = rng_.next(),
+                              .wall_offset = {now.wall.us - now.at.us},
+                              .epoch = std::max(epoch, core_.epoch() + 1),
+                              .shard = options_.shard});
     // The configuration is part of the journal from its first moment: a replay must not depend on what a later start
     // says.
-    if (fresh && options_.config != core::Config{}) apply(core::ConfigChanged{.config = options_.config});
+    if (fresh && options_.config != core::Config{})
+        apply(
+            core::ConfigChanged{.config = options_.config,
+                                .act = {.caller = "server", .author = "", .reason = "the configuration of the start"}});
+    for (auto& [type, forced] : std::exchange(forced_before_, {}))
+        apply(core::EstimateForced{.type = type,
+                                   .estimate = forced.estimate,
+                                   .expires = forced.expires,
+                                   .act = {.caller = "server", .author = forced.author, .reason = forced.reason}});
     for (const TaskId task : std::exchange(bodiless_, {})) abandon_task(task);
+    if (!audit_.unconfirmed().empty()) confirm_audit();
     recall_end_ = live_.slots();
     for (std::size_t slot = 0; slot < recall_end_; ++slot)
         if (Live* live = live_.find(live_.task_at(slot))) live->unread = true;
@@ -182,9 +204,11 @@ void Engine::apply(core::Fact fact) {
     commands_.clear();
     const bool timed = options_.nanoseconds && (++applied_ & 7) == 0;
     const std::int64_t begin = timed ? options_.nanoseconds() : 0;
+    heed(event);
     core_.apply(event, commands_);
     if (timed) decide_ns_.add(options_.nanoseconds() - begin);
     for (core::Command& command : commands_) carry_out(command);
+    cancel_reason_.clear();
 }
 
 // ---------------------------------------------------------------------------------------------------------- commands
@@ -436,20 +460,6 @@ void Engine::say(LogLevel level, std::string event, std::string text) const {
     if (options_.log && !replaying_) options_.log(level, std::move(event), std::move(text));
 }
 
-void Engine::audit(std::string author, std::string action, std::string reason, std::string before, std::string after) {
-    history::AuditRow row{.at = now_.wall,
-                          .author = std::move(author),
-                          .action = std::move(action),
-                          .reason = std::move(reason),
-                          .before = std::move(before),
-                          .after = std::move(after)};
-    audit_hash_ = sha256_hex(audit_hash_ + '\n' + std::to_string(row.at.us) + '\n' + row.author + '\n' + row.action +
-                             '\n' + row.reason + '\n' + row.before + '\n' + row.after);
-    row.hash = audit_hash_;
-    say(LogLevel::info, "audit", row.author + ": " + row.action + (row.reason.empty() ? "" : " (" + row.reason + ")"));
-    batch_.history.audit.push_back(std::move(row));
-}
-
 std::uint32_t Engine::name_number(std::string_view name) {
     const auto found = name_numbers_.find(std::string(name));
     if (found != name_numbers_.end()) return found->second;
@@ -464,9 +474,46 @@ WallTime Engine::wall_of(Instant at) const {
 }
 
 TaskId Engine::new_task_id() {
-    const std::uint64_t high = rng_.next();
-    const std::uint64_t low = rng_.next();
-    return make_task_id(now_.wall.us / 1000, high, low);
+    return make_task_id(now_.wall.us / 1000, 0, rng_.next());
+}
+
+// What an event means to the engine itself, told to it before the core: the same when it happens and at a replay.
+// What operators say of types is in events, so it is durable before it is acknowledged.
+void Engine::heed(const core::Event& event) {
+    if (const history::AuditRow* row = audit_.follow(Sequence{sequence_}, event, core_)) {
+        const std::string& who = row->author.empty() ? row->caller : row->author;
+        say(LogLevel::info, "audit", who + ": " + row->action + (row->reason.empty() ? "" : " (" + row->reason + ")"));
+        batch_.history.audit.push_back(*row);
+        if (!replaying_) confirm_audit();
+    }
+    if (const auto* cancel = std::get_if<core::CancelRequested>(&event.what)) {
+        cancel_reason_ = cancel->act.reason;
+    } else if (const auto* forced = std::get_if<core::EstimateForced>(&event.what)) {
+        force(*forced);
+    } else if (const auto* reset = std::get_if<core::TypeReset>(&event.what)) {
+        (void)predictor_.reset(reset->type);  // unknown to a predictor that started anew: nothing to forget
+    }
+}
+
+// Refused is what the core does not keep either: the engine asked before it made the event.
+void Engine::force(const core::EstimateForced& forced) {
+    (void)predictor_.force(forced.type, {.estimate = forced.estimate,
+                                         .expires = forced.expires,
+                                         .expires_wall = wall_of(forced.expires),
+                                         .author = forced.act.author.empty() ? forced.act.caller : forced.act.author,
+                                         .reason = forced.act.reason});
+}
+
+// Asks the history for the rows that it was given; what it lost is given to it again.
+void Engine::confirm_audit() {
+    const std::size_t newest = audit_.unconfirmed().size() + kAuditRewritten;
+    ask_history([this, newest](history::HistoryStore& history, store::JournalStore&) {
+        auto rows = history.audit(newest, 0);
+        if (!rows) return;  // asked again with the next act
+        post([rows = std::move(*rows)](Engine& engine) {
+            for (auto& row : engine.audit_.confirm(rows)) engine.batch_.history.audit.push_back(std::move(row));
+        });
+    });
 }
 
 std::string Engine::save_predictor() const {
@@ -483,7 +530,7 @@ journal::Snapshot Engine::save() const {
                                .core_version = core::kCoreVersion,
                                .predictor = save_predictor()};
     core_.save(snapshot.core);
-    EngineSection section{.abandoned = abandoned_};
+    EngineSection section{.payload_bytes = {}, .abandoned = abandoned_, .audit = audit_};
     for (std::size_t slot = 0; slot < live_.slots(); ++slot)
         if (const Live* live = live_.find(live_.task_at(slot)); live != nullptr && live->payload_bytes > 0)
             section.payload_bytes[live_.task_at(slot)] = live->payload_bytes;

@@ -79,6 +79,7 @@ struct EngineOptions {
     Duration heartbeat = seconds(1);
     Duration suspect_after = seconds(2);
     Duration lost_after = seconds(3);
+    std::uint32_t shard = 0;                                                 // which journal this is
     std::uint64_t seed = 1;                                                  // of ids and of the core's jitter
     std::function<std::int64_t()> nanoseconds;                               // for measuring only; may be empty
     std::function<void(LogLevel, std::string event, std::string text)> log;  // may be empty
@@ -97,8 +98,9 @@ public:
     Result<void> replay(std::string_view batch_bytes, Sequence skip_event);
     // Looks for tasks that an earlier process stored without a body and could not abandon any more: start() does.
     void find_bodiless(store::JournalStore& store);
-    // The journal goes on from here: the first event of this process.
-    void start(Now now);
+    // The journal goes on from here: the first event of this process. `epoch`: of the claim on the journal, where it has
+    // one; it grows with each start in any case.
+    void start(Now now, std::uint32_t epoch = 0);
     Instant last_instant() const { return core_.now(); }
     Sequence last_sequence() const { return Sequence{sequence_}; }
     std::uint64_t live_tasks() const { return live_.size(); }
@@ -111,7 +113,8 @@ public:
     Instant next_turn() const;
     bool has_batch() const {
         return !writer_.empty() || !batch_.replies.empty() || !batch_.submits.empty() || !batch_.questions.empty() ||
-               !batch_.notices.empty() || !batch_.orders.empty() || !batch_.recall.empty();
+               !batch_.notices.empty() || !batch_.history.audit.empty() || !batch_.orders.empty() ||
+               !batch_.recall.empty();
     }
     std::uint64_t batch_events() const { return writer_.count(); }
     PendingBatch take_batch();
@@ -166,7 +169,10 @@ public:
     void remember(const std::vector<TaskId>& asked, std::vector<Recalled> found);
     void note_commit(std::int64_t ns) { commit_ns_.add(ns); }
     void note_history_dropped(std::uint64_t total) { history_dropped_ = total; }
-    void set_audit_hash(std::string hash) { audit_hash_ = std::move(hash); }
+    // So far the history has confirmed the audit.
+    Sequence audited() const {
+        return Sequence{audit_.unconfirmed().empty() ? sequence_ : audit_.unconfirmed().front().number - 1};
+    }
     std::string save_predictor() const;
     // The state as restore() takes it. Between two batches only, e.g. before start().
     journal::Snapshot save() const;
@@ -246,7 +252,9 @@ private:
     void on(core::TaskRequeued& requeued);
     void on(core::WakeAt& wake);
 
-    core::AdmissionAnswer admit(const core::TaskSpec& spec) const;
+    core::AdmissionAnswer admit(const Submission& item) const;
+    Result<void> check_override(const core::OverrideSet& set) const;
+    Result<void> check_forced(const core::EstimateForced& forced) const;
     void ask_history(HistoryQuestion question) { batch_.questions.push_back(std::move(question)); }
     void note_submitted(const core::TaskSubmitted& fact);
     void learn(const core::AttemptEnded& ended, const Live& live);
@@ -260,8 +268,11 @@ private:
     void submit_one(Submission& item, Submitted& out);
     void resubmit(std::string kept, TaskId old, Done<Submitted> done);
     // The configuration becomes `config`, as the next version.
-    Result<core::Config> reconfigure(core::Config config, std::string author, std::string reason);
-    void audit(std::string author, std::string action, std::string reason, std::string before, std::string after);
+    Result<core::Config> reconfigure(core::Config config, core::Act act);
+    void heed(const core::Event& event);
+    void force(const core::EstimateForced& forced);
+    void confirm_audit();
+    Result<void> may_act(const core::Act& act) const;
     void say(LogLevel level, std::string event, std::string text) const;
 
     template <class T>
@@ -275,6 +286,7 @@ private:
     WallTime wall_of(Instant at) const;
     TaskInfo info_of(TaskId task, bool with_why) const;
     WorkerInfo info_of(WorkerNo worker) const;
+    OverrideInfo info_of(core::OverrideSet set) const;
     bool matches(const TaskFilter& filter, const Live& live, const core::TaskView& view) const;
     StatusInfo status_now() const;
     TaskId new_task_id();
@@ -299,16 +311,17 @@ private:
     std::map<SessionId, Session> sessions_;
     std::map<WatchId, Watch> watches_;
     std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
-    std::map<std::uint64_t, OverrideInfo> overrides_;
 
     // Of the call being carried out.
     std::shared_ptr<const TaskBody> current_body_;
     TaskId current_task_;
     AttemptReport* current_report_ = nullptr;
-    std::string cancel_reason_;
+    std::string cancel_reason_;  // of the event being carried out
 
-    std::unordered_set<TaskId, IdHash> abandoned_;  // their keys are free
-    std::vector<TaskId> bodiless_;                  // found at recovery, to be abandoned by start()
+    std::unordered_set<TaskId, IdHash> abandoned_;                          // their keys are free
+    std::vector<std::pair<std::string, predict::Override>> forced_before_;  // told by the snapshot of an older core
+    std::uint64_t sessions_made_ = 0;
+    std::vector<TaskId> bodiless_;  // found at recovery, to be abandoned by start()
 
     std::optional<Error> refusal_;
     Instant wake_ = kNever;
@@ -320,7 +333,7 @@ private:
     bool recalling_ = false;        // some are being read
     std::size_t revised_slot_ = 0;  // how far revise_waiting() came in live_
     double told_trust_ = 1;
-    std::string audit_hash_;
+    Audit audit_;
     Latency decide_ns_, commit_ns_, wait_ns_;
     std::uint64_t applied_ = 0;
     std::uint64_t history_dropped_ = 0;

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "core/command.h"
 #include "core/event.h"
+#include "engine/audit.h"
 
 namespace nexus::engine {
 
@@ -23,8 +24,10 @@ struct EngineSection {
 
     std::unordered_map<TaskId, std::uint64_t, IdHash> payload_bytes;  // of live tasks that have a payload: for learning
     std::unordered_set<TaskId, IdHash> abandoned;                     // tasks whose idempotency keys are free
+    Audit audit;
 
-    void follow(const core::Event& event);
+    // Before the core applies it.
+    void follow(Sequence number, const core::Event& event, const core::Scheduler& before);
     void follow(const core::Command& command);
     // In order of ids, so that equal states give equal bytes.
     std::string encode() const;

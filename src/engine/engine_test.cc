@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <future>
 #include <mutex>
@@ -47,6 +48,7 @@ WorkerHello a_worker(std::string name, std::uint32_t slots = 1) {
 struct World {
     store::MemoryJournal journal;
     history::MemoryHistory history;
+    bool history_lost = false;  // what it is given from now on
     std::unique_ptr<Engine> engine;
     Now now{Instant{1'000'000}, WallTime{1'800'000'000'000'000}};
 
@@ -77,7 +79,7 @@ struct World {
             release(batch, journal, engine->post);
             for (history::DecisionNote& note : batch.decisions)
                 batch.history.decisions.push_back(row_of(std::move(note)));
-            REQUIRE(history.write(batch.history).has_value());
+            if (!history_lost) REQUIRE(history.write(batch.history).has_value());
             for (HistoryQuestion& question : batch.questions) question(history, journal);
         }
     }
@@ -117,6 +119,14 @@ struct World {
             [&](Engine& e, auto done) { e.connect(std::move(hello), std::move(link), std::move(done)); });
         REQUIRE(id.has_value());
         return *id;
+    }
+    // One call, by an operator.
+    template <class Request>
+    auto call(Request request) {
+        return ask<typename Request::Answer>([&](Engine& e, auto done) {
+            e.answer({.name = "ops", .tenant = {}, .roles = kAllRoles, .from = "here"}, std::move(request),
+                     std::move(done));
+        });
     }
     Result<TaskInfo> get(TaskId task) {
         return ask<TaskInfo>([&](Engine& e, auto done) { e.answer({}, GetTask{task, true}, std::move(done)); });
@@ -349,9 +359,11 @@ TEST_CASE("a snapshot and the journal after it give the same state as the journa
     Engine twin{EngineOptions{}};
     auto stored = world.journal.get_snapshot();
     auto snapshot = *journal::decode_snapshot((*stored)->bytes);
-    snapshot.core_version = core::kOldestSnapshot - 1;
-    CHECK(twin.restore(snapshot).error().fault == Fault::unsupported);
-    snapshot.core_version = core::kOldestSnapshot;
+    for (const std::uint32_t other : {core::kOldestSnapshot - 1, core::kCoreVersion + 1}) {
+        snapshot.core_version = other;
+        CHECK(twin.restore(snapshot).error().fault == Fault::unsupported);
+    }
+    snapshot.core_version = core::kCoreVersion;
     REQUIRE(twin.restore(snapshot).has_value());
     REQUIRE(world.journal.read(twin.last_sequence(), [&](Sequence, std::string_view b) { return twin.replay(b, {}); })
                 .has_value());
@@ -441,8 +453,6 @@ TEST_CASE("a forced estimate is used, shown with who and why, survives a restart
     const auto forced = force(seconds(9));
     REQUIRE(forced.has_value());
     CHECK(forced->forced.estimate == seconds(9));
-    CHECK(world.engine->take_snapshot_wish());
-    CHECK_FALSE(world.engine->take_snapshot_wish());
     REQUIRE(make_snapshot(world.journal, world.engine->save_predictor(), world.engine->last_sequence()).has_value());
     world.engine.reset();
     world.open();
@@ -465,6 +475,202 @@ TEST_CASE("a forced estimate is used, shown with who and why, survives a restart
     world.pass(seconds(61));
     CHECK(world.submit(a_task())->front().estimate.source != EstimateSource::forced);
     CHECK_FALSE(stat_of().has_value());  // nothing was learned of it
+}
+
+TEST_CASE("a forced estimate and a reset are durable when they are acknowledged: a killed server knows them again") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    for (int i = 0; i < 12; ++i) {
+        world.submitted(a_task());
+        world.pass(milliseconds(700));
+        world.finish(session, link->assigned().back(), {.run = milliseconds(700)});
+    }
+    REQUIRE(make_snapshot(world.journal, world.engine->save_predictor(), world.engine->last_sequence()).has_value());
+    REQUIRE(world.call(ForceEstimate{"encode", seconds(9), {}, "ann", "new codec"}).has_value());
+    REQUIRE(world.call(ResetType{"resize", "ann", "new disk"}).has_value());
+    CHECK(world.call(ResetType{"nothing", "ann", ""}).error().fault == Fault::not_found);
+    CHECK(world.call(ForceEstimate{"encode", seconds(9), {1}, "ann", ""}).error().fault == Fault::invalid);
+    for (int restart = 0; restart < 2; ++restart) {
+        CAPTURE(restart);
+        world.engine.reset();  // no snapshot since, no farewell
+        world.open();
+        const auto forced = world.call(GetType{"encode"});
+        REQUIRE(forced.has_value());
+        CHECK(forced->forced.estimate == seconds(9));
+        CHECK(forced->forced.author == "ann");
+        CHECK(world.submit(a_task("encode"))->front().estimate.source == EstimateSource::forced);
+        const auto forgotten = world.call(GetType{"resize"});
+        CHECK((!forgotten.has_value() || forgotten->samples == 0));
+    }
+    // Taken back is durable, too.
+    REQUIRE(world.call(ForceEstimate{"encode", {}, {}, "ann", ""}).has_value());
+    world.engine.reset();
+    world.open();
+    CHECK(world.submit(a_task("encode"))->front().estimate.source != EstimateSource::forced);
+    CHECK(world.engine->core().forced_estimates().empty());
+}
+
+namespace {
+
+// Newest first; the chain must hold from the first row on.
+std::vector<history::AuditRow> audit_of(World& world) {
+    auto rows = *world.history.audit(100'000, 0);
+    for (std::size_t i = 0; i < rows.size(); ++i)
+        CHECK(rows[i].hash == chain_hash(i + 1 < rows.size() ? rows[i + 1].hash : "", rows[i]));
+    return rows;
+}
+Result<WorkerInfo> cordon(World& world, std::string reason) {
+    return world.call(ControlWorker{"w1", core::WorkerOrder::cordon, "ann", std::move(reason)});
+}
+
+}  // namespace
+
+TEST_CASE("the audit follows from the journal: neither a crash nor a history that lost it loses an entry") {
+    for (const bool snapshot : {false, true}) {
+        CAPTURE(snapshot);
+        World world;
+        world.connect(a_worker("w1"), std::make_shared<RecordingLink>());
+        REQUIRE(cordon(world, "first").has_value());
+        CHECK(audit_of(world).size() == 1);
+        CHECK(world.engine->audited() == world.engine->last_sequence());
+        world.history_lost = true;
+        REQUIRE(world.call(PauseQueue{"slow", true, "ann", "too much"}).has_value());
+        REQUIRE(cordon(world, "second").has_value());
+        CHECK(audit_of(world).size() == 1);
+        CHECK(world.engine->audited() < world.engine->last_sequence());
+        if (snapshot)
+            REQUIRE(make_snapshot(world.journal, world.engine->save_predictor(), world.engine->last_sequence(),
+                                  world.engine->audited())
+                        .has_value());
+        REQUIRE(cordon(world, "third").has_value());
+        world.history_lost = false;
+        world.engine.reset();
+        for (int restart = 0; restart < 2; ++restart) {
+            CAPTURE(restart);
+            world.open();
+            const auto rows = audit_of(world);
+            REQUIRE(rows.size() == 4);
+            CHECK(rows[0].reason == "third");
+            CHECK(rows[1].reason == "second");
+            CHECK(rows[1].action == "cordon worker w1");
+            CHECK(rows[1].author == "ann");
+            CHECK(rows[1].caller == "ops at here");
+            CHECK(rows[2].action == "pause queue slow");
+            CHECK(rows[2].before.empty());
+            CHECK(rows[2].after.find("paused = true") != std::string::npos);
+            CHECK(rows[3].reason == "first");
+            CHECK(world.engine->audited() == world.engine->last_sequence());
+            world.engine.reset();
+        }
+        world.open();
+    }
+}
+
+TEST_CASE("what the history lost of the audit is written again with the next act") {
+    World world;
+    world.connect(a_worker("w1"), std::make_shared<RecordingLink>());
+    world.history_lost = true;
+    REQUIRE(cordon(world, "lost").has_value());
+    world.history_lost = false;
+    REQUIRE(world.call(PauseQueue{"slow", true, "ann", ""}).has_value());
+    REQUIRE(world.call(PauseQueue{"slow", false, "ann", ""}).has_value());
+    const auto rows = *world.history.audit(10, 0);
+    REQUIRE(rows.size() == 3);
+    CHECK(std::ranges::count(rows, "lost", &history::AuditRow::reason) == 1);
+    CHECK(std::ranges::count(rows, "resume queue slow", &history::AuditRow::action) == 1);
+}
+
+TEST_CASE("what cannot be audited is not done") {
+    World world;
+    world.connect(a_worker("w1"), std::make_shared<RecordingLink>());
+    world.history_lost = true;
+    for (std::size_t n = 0; n < Audit::kUnconfirmedMax; ++n) REQUIRE(cordon(world, "again").has_value());
+    CHECK(cordon(world, "too much").error().fault == Fault::exhausted);
+    const TaskId task = world.submitted(a_task());
+    CHECK(world.call(CancelTask{task, ""}).has_value());
+    world.history_lost = false;
+    world.engine.reset();
+    world.open();
+    CHECK(audit_of(world).size() == Audit::kUnconfirmedMax);
+    CHECK(cordon(world, "once more").has_value());
+    CHECK(cordon(world, std::string(1025, 'x')).error().fault == Fault::invalid);
+}
+
+TEST_CASE("overrides in force are listed and cleared after a restart, from the journal alone and from a snapshot") {
+    for (const bool snapshot : {false, true}) {
+        CAPTURE(snapshot);
+        World world;
+        world.connect(a_worker("w1"), std::make_shared<RecordingLink>());
+        const TaskId running = world.submitted(a_task());
+        const TaskId waiting = world.submitted(a_task());
+        const auto set = [&](core::OverrideSet what, WallTime expires) {
+            return world.call(SetOverride{std::move(what), expires, "ann", "look first"});
+        };
+        const auto list = [&] { return *world.call(ListOverrides{}); };
+        const auto clear = [&](std::uint64_t number) { return world.call(ClearOverride{number, "ann"}); };
+        const WallTime soon{world.now.wall.us + 5'000'000};
+        const auto hold = set({.kind = core::OverrideKind::hold, .task = waiting}, {});
+        REQUIRE(hold.has_value());
+        REQUIRE(set({.kind = core::OverrideKind::boost, .task = running, .boost = seconds(9)}, {}).has_value());
+        REQUIRE(set({.kind = core::OverrideKind::boost, .type = "resize", .boost = seconds(1)}, soon).has_value());
+        CHECK(set({.kind = core::OverrideKind::hold, .type = "a b"}, {}).error().fault == Fault::invalid);
+        CHECK(set({.kind = core::OverrideKind::hold, .type = "resize"}, {1}).error().fault == Fault::invalid);
+        if (snapshot)
+            REQUIRE(make_snapshot(world.journal, world.engine->save_predictor(), world.engine->last_sequence())
+                        .has_value());
+        world.engine.reset();
+        world.open();
+        REQUIRE(list().size() == 3);
+        CHECK(list()[0].set.number == hold->set.number);
+        CHECK(list()[0].set.task == waiting);
+        CHECK(list()[0].author == "ann");
+        CHECK(list()[0].reason == "look first");
+        CHECK(list()[2].expires == soon);
+        CHECK(world.get(waiting)->waiting == core::WaitReason::held);
+        world.pass(seconds(5));
+        CHECK(list().size() == 2);  // one expired
+        REQUIRE(world.call(CancelTask{running, ""}).has_value());
+        CHECK(list().size() == 1);  // one has no task any more
+        REQUIRE(clear(hold->set.number).has_value());
+        CHECK(list().empty());
+        CHECK(clear(hold->set.number).error().fault == Fault::not_found);
+        CHECK(world.get(waiting)->waiting != core::WaitReason::held);
+    }
+}
+
+TEST_CASE("sessions and fences never repeat, whatever is restarted or lost") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId first = world.connect(a_worker("w1"), link);
+    world.submitted(a_task());
+    const std::uint64_t fence = link->assigned()[0].order.fence;
+    CHECK((fence >> kShardBits) >= static_cast<std::uint64_t>(world.now.wall.us));
+    world.engine.reset();
+    world.open();
+    auto again = std::make_shared<RecordingLink>();
+    const SessionId second = world.connect(a_worker("w2"), again);
+    CHECK(second != first);
+    world.submitted(a_task());
+    CHECK(again->assigned()[0].order.fence > fence);
+    // A store that lost everything, another shard, a claim that counts on: never the same again.
+    for (const std::uint32_t shard : {0U, 7U}) {
+        World other;
+        other.engine = std::make_unique<Engine>(EngineOptions{.shard = shard});
+        other.engine->start(other.now, 9);
+        auto theirs = std::make_shared<RecordingLink>();
+        SessionId id;
+        other.engine->begin_turn(other.now);
+        other.engine->connect(a_worker("w1"), theirs, [&](Result<SessionId> answer) { id = *answer; });
+        other.engine->end_turn();
+        PendingBatch batch = other.engine->take_batch();
+        release(batch, other.journal, {});
+        CHECK(id != first);
+        CHECK(id != second);
+        CHECK((id.n >> 52) == shard);
+        CHECK(((id.n >> 30) & 0x3FFFFF) == 9);
+        CHECK(other.engine->core().shard() == shard);
+    }
 }
 
 TEST_CASE("C12: a silent worker is suspected, then lost, and its task runs elsewhere") {

@@ -166,6 +166,7 @@ private:
     bool snapshot_wanted_ = false;
     bool snapshot_end_ = false;
     std::string snapshot_predictor_;
+    std::atomic<std::uint64_t> audited_ = 0;        // so far the history has the audit
     bool long_replay_ = false;                      // of the committer: a snapshot is still to be ordered for it
     std::optional<journal::Snapshot> recovered_;    // the state as replayed, guarded by snapshot_mutex_
     std::string recovered_predictor_;               // of the committer: for a snapshot without it
@@ -216,7 +217,6 @@ Result<void> RunnerThreads::recover() {
     if (recovery_.fresh && !options_.nexus_snapshot.empty())
         if (auto ok = engine_->load_nexus_snapshot(options_.nexus_snapshot); !ok)
             return std::unexpected(std::move(ok).error().during("the old Nexus snapshot"));
-    if (auto last = history_store_.audit(1, 0); last && !last->empty()) engine_->set_audit_hash(last->front().hash);
     malloc_trim(0);  // what reading and replaying needed goes back to the system
     recovery_.took = {(steady_ns() - begin) / 1000};
     return {};
@@ -298,6 +298,7 @@ void RunnerThreads::loop() {
         const bool wished = engine_->take_snapshot_wish();
         if (wished || events_since_snapshot_ >= snapshot_due() || bytes_since_snapshot_ >= options_.snapshot_bytes) {
             events_since_snapshot_ = bytes_since_snapshot_ = 0;
+            audited_ = engine_->audited().n;
             order_snapshot(engine_->save_predictor());
         }
     }
@@ -416,8 +417,9 @@ void RunnerThreads::snapshot_loop() {
         const Sequence upto{released_};
         history_->flush();  // everything released so far has been given to it
         const std::int64_t begin = steady_ns();
-        const auto made = recovered && recovered->at <= upto ? store_snapshot(journal_, *recovered)
-                                                             : make_snapshot(journal_, predictor, upto);
+        const auto made = recovered && recovered->at <= upto
+                              ? store_snapshot(journal_, *recovered)
+                              : make_snapshot(journal_, predictor, upto, Sequence{audited_});
         if (made && made->bytes > 0) snapshot_size_ = made->bytes;
         recovered.reset();
         malloc_trim(0);  // a second core was in memory
@@ -457,6 +459,7 @@ Result<void> RunnerThreads::stop(Duration) {
     {
         const std::lock_guard lock(snapshot_mutex_);
         snapshot_predictor_ = engine_->save_predictor();
+        audited_ = engine_->audited().n;
         snapshot_wanted_ = true;
         snapshot_end_ = true;
         snapshot_wake_.notify_one();

@@ -35,8 +35,9 @@ void Engine::check_sessions() {
 void Engine::connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) {
     if (auto ok = check_hello(hello); !ok)
         return reply<SessionId>(std::move(done), std::unexpected(std::move(ok).error()));
-    // The journal position of the joining: unique over restarts.
-    const SessionId id{sequence_ + 1};
+    SessionId id;
+    do id = make_session_id(core_.shard(), core_.epoch(), ++sessions_made_);
+    while (sessions_.contains(id));  // after 2^30 of them the count begins anew
     Session& session = sessions_[id];
     session.link = std::move(link);
     session.name = hello.joined.name;

@@ -35,8 +35,9 @@ Result<void> Follower::load(std::string_view bytes) {
 Result<void> Follower::replay(std::string_view bytes) {
     auto batch = journal::decode_batch(bytes, snapshot.chain);
     if (!batch) return std::unexpected(std::move(batch).error());
+    std::uint64_t number = batch->first.n;
     for (const core::Event& event : batch->events) {
-        section.follow(event);
+        section.follow(Sequence{number++}, event, core);
         commands.clear();
         core.apply(event, commands);
         for (const core::Command& command : commands) section.follow(command);
@@ -51,7 +52,8 @@ Result<void> Follower::replay(std::string_view bytes) {
 
 }  // namespace
 
-Result<SnapshotMade> make_snapshot(store::JournalStore& store, const std::string& predictor, Sequence upto) {
+Result<SnapshotMade> make_snapshot(store::JournalStore& store, const std::string& predictor, Sequence upto,
+                                   Sequence audited) {
     Follower follower;
     auto stored = store.get_snapshot();
     if (!stored) return std::unexpected(std::move(stored).error().during("snapshot"));
@@ -74,6 +76,7 @@ Result<SnapshotMade> make_snapshot(store::JournalStore& store, const std::string
     snapshot.core.clear();
     follower.core.save(snapshot.core);
     snapshot.predictor = predictor;
+    follower.section.audit.confirm(audited);
     snapshot.engine = follower.section.encode();
     return store_snapshot(store, snapshot);
 }

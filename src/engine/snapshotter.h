@@ -18,8 +18,10 @@ struct SnapshotMade {
 
 // Stores a snapshot of the journal up to and including the batch that ends at or before `upto`, with the predictor's
 // bytes, and trims what it covers. What ended up to there must have reached the history: a replay cannot fill it in any
-// more. Faults: those of the store; corrupt when a digest differs.
-Result<SnapshotMade> make_snapshot(store::JournalStore& store, const std::string& predictor, Sequence upto);
+// more. `audited`: so far the history has the audit; what comes later is kept in the snapshot. Faults: those of the
+// store; corrupt when a digest differs.
+Result<SnapshotMade> make_snapshot(store::JournalStore& store, const std::string& predictor, Sequence upto,
+                                   Sequence audited = {});
 
 // Stores a snapshot that is complete, and trims what it covers; the same must hold of the history.
 Result<SnapshotMade> store_snapshot(store::JournalStore& store, const journal::Snapshot& snapshot);

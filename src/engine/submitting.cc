@@ -9,7 +9,16 @@
 namespace nexus::engine {
 namespace {
 
-constexpr std::size_t kReasonBytesMax = 1024;
+constexpr std::size_t kActBytesMax = 1024;  // of each text of an act
+constexpr Duration kBoostMax = hours(24 * 3650);
+
+Result<void> check_act(const core::Act& act) {
+    for (const auto& [field, text] : {std::pair{"author", &act.author}, std::pair{"reason", &act.reason}})
+        if (text->size() > kActBytesMax)
+            return fail(Fault::invalid,
+                        std::string(field) + ": longer than " + std::to_string(kActBytesMax) + " bytes");
+    return {};
+}
 
 Error at_item(Error error, std::size_t item, std::size_t items) {
     return items == 1 ? error : Error{error.fault, "tasks[" + std::to_string(item) + "]." + error.what};
@@ -32,9 +41,10 @@ Result<void> admitted(const core::AdmissionAnswer& answer) {
     return {};
 }
 
-// For the audit: who the caller says it is, else where it comes from.
-std::string author_of(const Caller& caller, std::string said) {
-    return said.empty() ? caller.from : said;
+core::Act act_of(const Caller& caller, std::string author, std::string reason) {
+    std::string who = caller.name;
+    if (!caller.from.empty() && caller.from != who) who += (who.empty() ? "" : " at ") + caller.from;
+    return {.caller = std::move(who), .author = std::move(author), .reason = std::move(reason)};
 }
 
 }  // namespace
@@ -52,7 +62,7 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
         if (auto ok = check_submission(item, now_.wall); !ok)
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
         seal(item);
-        if (auto ok = admitted(admit(item.spec)); !ok)
+        if (auto ok = admitted(admit(item)); !ok)
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
         if (item.idempotency_key.empty()) continue;
         const auto [same, fresh] = keys.emplace(item.spec.tenant + '\n' + item.idempotency_key, item.spec.body_hash);
@@ -72,7 +82,7 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
 }
 
 void Engine::submit_one(Submission& item, Submitted& out) {
-    if (const core::AdmissionAnswer again = admit(item.spec); again.admission == core::Admission::duplicate) {
+    if (const core::AdmissionAnswer again = admit(item); again.admission == core::Admission::duplicate) {
         out.task = again.existing;
         out.duplicate = true;
         if (const auto view = core_.task(again.existing)) out.estimate = view->estimate;
@@ -129,17 +139,17 @@ void Engine::answer(const Caller& caller, CancelTask request, Done<TaskInfo> don
                            "task " + to_text(info->task) + " has already ended: " + core::name_of(info->state)));
         });
     }
+    core::Act act = act_of(caller, "", std::move(request.reason));
+    if (auto ok = check_act(act); !ok) return reply<TaskInfo>(std::move(done), std::unexpected(std::move(ok).error()));
     TaskInfo info = info_of(task, false);
-    cancel_reason_ = request.reason;
-    apply(core::CancelRequested{.task = task, .reason = std::move(request.reason)});
+    info.error = act.reason.empty() ? "cancelled" : "cancelled: " + act.reason;
+    apply(core::CancelRequested{.task = task, .act = std::move(act)});
     if (live_.contains(task)) {
         info = info_of(task, true);
     } else {
         info.state = core::TaskState::cancelled;
         info.finished = now_.wall;
-        info.error = cancel_reason_.empty() ? "cancelled" : "cancelled: " + cancel_reason_;
     }
-    cancel_reason_.clear();
     reply<TaskInfo>(std::move(done), std::move(info));
 }
 
@@ -147,9 +157,7 @@ void Engine::answer(const Caller& caller, CancelTask request, Done<TaskInfo> don
 void Engine::abandon_task(TaskId task) {
     if (abandoned_.size() >= EngineSection::kAbandonedMax) abandoned_.clear();
     abandoned_.insert(task);
-    cancel_reason_ = kAbandoned;
-    apply(core::CancelRequested{.task = task, .reason = kAbandoned});
-    cancel_reason_.clear();
+    apply(core::CancelRequested{.task = task, .act = {.caller = "server", .author = "", .reason = kAbandoned}});
 }
 
 void Engine::find_bodiless(store::JournalStore& store) {
@@ -168,9 +176,16 @@ void Engine::fail_unreadable(TaskId task, AttemptId attempt) {
     current_report_ = nullptr;
 }
 
-// An abandoned task's key does not stand in the way of the submission that asks again.
-core::AdmissionAnswer Engine::admit(const core::TaskSpec& spec) const {
+// A key that an older release stored is compared by that release's hash. An abandoned task's key does not stand in the
+// way of the submission that asks again.
+core::AdmissionAnswer Engine::admit(const Submission& item) const {
+    const core::TaskSpec& spec = item.spec;
     core::AdmissionAnswer answer = core_.admit(spec);
+    if (answer.admission == core::Admission::key_conflict) {
+        core::TaskSpec as_before = spec;
+        as_before.body_hash = body_hash_before_8(item);
+        if (const auto again = core_.admit(as_before); again.admission == core::Admission::duplicate) answer = again;
+    }
     const bool taken =
         answer.admission == core::Admission::duplicate || answer.admission == core::Admission::key_conflict;
     if (!taken || !abandoned_.contains(answer.existing) || live_.contains(answer.existing)) return answer;
@@ -221,14 +236,19 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
 
 // ---- operators
 
+// What cannot be audited is not done.
+Result<void> Engine::may_act(const core::Act& act) const {
+    if (audit_.full())
+        return fail(Fault::exhausted, "the audit is full: the history does not take its entries; retry later");
+    return check_act(act);
+}
+
 void Engine::answer(const Caller& caller, ControlWorker request, Done<WorkerInfo> done) {
+    core::Act act = act_of(caller, std::move(request.author), std::move(request.reason));
+    if (auto ok = may_act(act); !ok) return reply<WorkerInfo>(std::move(done), std::unexpected(std::move(ok).error()));
     const WorkerNo worker = core_.find_worker(request.name);
     if (!worker) return reply<WorkerInfo>(std::move(done), fail(Fault::not_found, "no worker '" + request.name + "'"));
-    static constexpr const char* names[] = {"", "cordon", "uncordon", "drain"};
-    audit(author_of(caller, std::move(request.author)),
-          std::string(names[static_cast<int>(request.order)]) + " worker " + request.name, std::move(request.reason),
-          "", "");
-    apply(core::WorkerControlled{.name = std::move(request.name), .order = request.order});
+    apply(core::WorkerControlled{.name = std::move(request.name), .order = request.order, .act = std::move(act)});
     reply<WorkerInfo>(std::move(done), info_of(worker));
 }
 
@@ -240,15 +260,15 @@ void Engine::answer(const Caller& caller, Configure request, Done<core::Config> 
                                                        ", not " + std::to_string(request.version) + ": read it again"));
     if (auto ok = apply_config_text(request.toml, config); !ok)
         return reply<core::Config>(std::move(done), std::unexpected(std::move(ok).error()));
-    reply<core::Config>(std::move(done), reconfigure(std::move(config), author_of(caller, std::move(request.author)),
-                                                     std::move(request.reason)));
+    reply<core::Config>(std::move(done), reconfigure(std::move(config), act_of(caller, std::move(request.author),
+                                                                               std::move(request.reason))));
 }
 
 void Engine::answer(const Caller& caller, SetPolicy request, Done<core::Config> done) {
     core::Config config = core_.config();
     config.policy = request.policy;
-    reply<core::Config>(std::move(done), reconfigure(std::move(config), author_of(caller, std::move(request.author)),
-                                                     std::move(request.reason)));
+    reply<core::Config>(std::move(done), reconfigure(std::move(config), act_of(caller, std::move(request.author),
+                                                                               std::move(request.reason))));
 }
 
 void Engine::answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done) {
@@ -259,19 +279,17 @@ void Engine::answer(const Caller& caller, PauseQueue request, Done<StatusInfo> d
     auto at = std::ranges::lower_bound(queues, request.queue, {}, &core::QueueLimits::name);
     if (at == queues.end() || at->name != request.queue) at = queues.insert(at, {.name = request.queue});
     at->paused = request.paused;
-    if (auto ok =
-            reconfigure(std::move(config), author_of(caller, std::move(request.author)), std::move(request.reason));
+    if (auto ok = reconfigure(std::move(config), act_of(caller, std::move(request.author), std::move(request.reason)));
         !ok)
         return reply<StatusInfo>(std::move(done), std::unexpected(std::move(ok).error()));
     reply<StatusInfo>(std::move(done), status_now());
 }
 
-Result<core::Config> Engine::reconfigure(core::Config config, std::string author, std::string reason) {
+Result<core::Config> Engine::reconfigure(core::Config config, core::Act act) {
+    if (auto ok = may_act(act); !ok) return std::unexpected(std::move(ok).error());
     if (auto ok = check_config(config); !ok) return std::unexpected(std::move(ok).error());
     config.version = core_.config().version + 1;
-    audit(std::move(author), "change the configuration", std::move(reason), config_text(core_.config()),
-          config_text(config));
-    apply(core::ConfigChanged{.config = config});
+    apply(core::ConfigChanged{.config = config, .act = std::move(act)});
     return config;
 }
 
@@ -279,44 +297,61 @@ void Engine::answer(const Caller&, GetConfig, Done<core::Config> done) {
     reply<core::Config>(std::move(done), core_.config());
 }
 
+OverrideInfo Engine::info_of(core::OverrideSet set) const {
+    OverrideInfo info{.set = {},
+                      .expires = wall_of(set.expires),
+                      .author = set.act.author.empty() ? set.act.caller : set.act.author,
+                      .reason = set.act.reason};
+    info.set = std::move(set);
+    return info;
+}
+
 void Engine::answer(const Caller& caller, SetOverride request, Done<OverrideInfo> done) {
     core::OverrideSet& set = request.set;
-    if (set.task && !live_.contains(set.task))
-        return reply<OverrideInfo>(std::move(done),
-                                   fail(Fault::not_found, "task_id: no live task " + to_text(set.task)));
-    const bool wants_worker = set.kind == core::OverrideKind::pin || set.kind == core::OverrideKind::exclude;
-    if (wants_worker && !core_.find_worker(set.worker))
-        return reply<OverrideInfo>(std::move(done), fail(Fault::not_found, "worker: no worker '" + set.worker + "'"));
-    if (!set.task && set.type.empty())
-        return reply<OverrideInfo>(std::move(done),
-                                   fail(Fault::invalid, "task_id: an override names a task or a type"));
-    set.number = sequence_ + 1;
+    set.act = act_of(caller, std::move(request.author), std::move(request.reason));
     if (request.expires.us != 0) set.expires = Instant{request.expires.us - core_.wall_offset().us};
-    OverrideInfo info{.set = set,
-                      .expires = request.expires,
-                      .author = author_of(caller, std::move(request.author)),
-                      .reason = std::move(request.reason)};
-    overrides_[set.number] = info;
-    audit(info.author, "set override " + std::to_string(set.number), info.reason, "", "");
-    // The audit entry is no event; the number stays the position of this one.
+    if (auto ok = check_override(set); !ok)
+        return reply<OverrideInfo>(std::move(done), std::unexpected(std::move(ok).error()));
+    set.number = sequence_ + 1;  // the position of its event
+    OverrideInfo info = info_of(set);
     apply(std::move(set));
     reply<OverrideInfo>(std::move(done), std::move(info));
 }
 
+Result<void> Engine::check_override(const core::OverrideSet& set) const {
+    if (auto ok = may_act(set.act); !ok) return ok;
+    if (!set.task && set.type.empty()) return fail(Fault::invalid, "task_id: an override names a task or a type");
+    if (!set.type.empty() && !is_name(set.type)) return fail(Fault::invalid, "type: must match [A-Za-z0-9._:-]{1,128}");
+    if (set.boost > kBoostMax || set.boost < Duration{-kBoostMax.us})
+        return fail(Fault::invalid, "boost_us: at most 10 years");
+    if (set.expires <= now_.at) return fail(Fault::invalid, "expires_unix_us: lies in the past");
+    if (set.task && !live_.contains(set.task))
+        return fail(Fault::not_found, "task_id: no live task " + to_text(set.task));
+    const bool wants_worker = set.kind == core::OverrideKind::pin || set.kind == core::OverrideKind::exclude;
+    if (wants_worker && !core_.find_worker(set.worker))
+        return fail(Fault::not_found, "worker: no worker '" + set.worker + "'");
+    if (core_.override_count() >= core::kOverridesMax)
+        return fail(Fault::exhausted,
+                    std::to_string(core::kOverridesMax) + " overrides are in force; clear some first");
+    return {};
+}
+
 void Engine::answer(const Caller& caller, ClearOverride request, Done<std::uint64_t> done) {
-    const std::uint64_t number = request.number;
-    if (overrides_.erase(number) == 0)
-        return reply<std::uint64_t>(std::move(done), fail(Fault::not_found, "no override " + std::to_string(number)));
-    audit(author_of(caller, std::move(request.author)), "clear override " + std::to_string(number), "", "", "");
-    apply(core::OverrideCleared{.number = number});
-    reply<std::uint64_t>(std::move(done), number);
+    using Answer = std::uint64_t;
+    core::Act act = act_of(caller, std::move(request.author), "");
+    if (auto ok = may_act(act); !ok) return reply<Answer>(std::move(done), std::unexpected(std::move(ok).error()));
+    const Answer number = request.number;
+    const auto in_force = core_.overrides();
+    if (std::ranges::find(in_force, number, &core::OverrideSet::number) == in_force.end())
+        return reply<Answer>(std::move(done), fail(Fault::not_found, "no override " + std::to_string(number)));
+    apply(core::OverrideCleared{.number = number, .act = std::move(act)});
+    reply<Answer>(std::move(done), number);
 }
 
 void Engine::answer(const Caller&, ListOverrides, Done<std::vector<OverrideInfo>> done) {
     std::vector<OverrideInfo> list;
-    std::erase_if(overrides_,
-                  [&](const auto& entry) { return entry.second.expires.us != 0 && entry.second.expires <= now_.wall; });
-    for (const auto& [number, info] : overrides_) list.push_back(info);
+    for (core::OverrideSet& set : core_.overrides())
+        if (set.expires > now_.at) list.push_back(info_of(std::move(set)));  // else its timer comes at this turn's end
     reply<std::vector<OverrideInfo>>(std::move(done), std::move(list));
 }
 
@@ -331,40 +366,42 @@ void Engine::answer(const Caller&, GetType request, Done<predict::TypeStat> done
 }
 
 void Engine::answer(const Caller& caller, ResetType request, Done<predict::TypeStat> done) {
-    if (auto ok = predictor_.reset(request.type); !ok)
-        return reply<predict::TypeStat>(std::move(done), std::unexpected(std::move(ok).error()));
-    audit(author_of(caller, std::move(request.author)), "reset type " + request.type, std::move(request.reason), "",
-          "");
-    snapshot_soon_ = true;
-    predict::TypeStat stat;
+    using Answer = predict::TypeStat;
+    core::Act act = act_of(caller, std::move(request.author), std::move(request.reason));
+    if (auto ok = may_act(act); !ok) return reply<Answer>(std::move(done), std::unexpected(std::move(ok).error()));
+    if (!predictor_.observed(request.type))
+        return reply<Answer>(std::move(done), fail(Fault::not_found, "type '" + request.type + "' was never observed"));
+    apply(core::TypeReset{.type = request.type, .act = std::move(act)});
+    Answer stat;
     stat.type = std::move(request.type);
-    reply<predict::TypeStat>(std::move(done), std::move(stat));
+    reply<Answer>(std::move(done), std::move(stat));
 }
 
 void Engine::answer(const Caller& caller, ForceEstimate request, Done<predict::TypeStat> done) {
-    const auto& [type, estimate, expires, author, reason] = request;
-    if (!is_name(type))
-        return reply<predict::TypeStat>(std::move(done),
-                                        fail(Fault::invalid, "type: must match [A-Za-z0-9._:-]{1,128}"));
-    if (estimate.us < 0)
-        return reply<predict::TypeStat>(std::move(done), fail(Fault::invalid, "estimate_us: must not be negative"));
-    if (reason.size() > kReasonBytesMax || author.size() > kReasonBytesMax)
-        return reply<predict::TypeStat>(std::move(done),
-                                        fail(Fault::invalid, "reason, author: at most 1024 bytes each"));
-    const std::string named = author_of(caller, author);
-    if (auto ok =
-            predictor_.force(type, {.estimate = estimate,
-                                    .expires = expires.us == 0 ? kNever : Instant{expires.us - core_.wall_offset().us},
-                                    .expires_wall = expires,
-                                    .author = named,
-                                    .reason = reason});
-        !ok)
-        return reply<predict::TypeStat>(std::move(done), std::unexpected(std::move(ok).error()));
-    snapshot_soon_ = true;  // what the predictor is told is in no event
-    audit(named, estimate.us == 0 ? "clear the forced estimate of " + type : "force the estimate of " + type, reason,
-          "", std::to_string(estimate.us) + " us");
-    auto stat = predictor_.type(type);
-    reply<predict::TypeStat>(std::move(done), stat ? std::move(*stat) : predict::TypeStat{.type = type});
+    using Answer = predict::TypeStat;
+    core::EstimateForced forced{.type = request.type,
+                                .estimate = request.estimate,
+                                .act = act_of(caller, std::move(request.author), std::move(request.reason))};
+    if (request.expires.us != 0) forced.expires = Instant{request.expires.us - core_.wall_offset().us};
+    if (auto ok = check_forced(forced); !ok)
+        return reply<Answer>(std::move(done), std::unexpected(std::move(ok).error()));
+    apply(std::move(forced));
+    auto stat = predictor_.type(request.type);
+    reply<Answer>(std::move(done), stat ? std::move(*stat) : Answer{.type = std::move(request.type)});
+}
+
+Result<void> Engine::check_forced(const core::EstimateForced& forced) const {
+    if (auto ok = may_act(forced.act); !ok) return ok;
+    if (!is_name(forced.type)) return fail(Fault::invalid, "type: must match [A-Za-z0-9._:-]{1,128}");
+    if (forced.estimate.us < 0) return fail(Fault::invalid, "estimate_us: must not be negative");
+    if (forced.estimate.us > 0 && forced.expires <= now_.at)
+        return fail(Fault::invalid, "expires_unix_us: lies in the past");
+    const auto in_force = core_.forced_estimates();
+    const bool known =
+        std::ranges::any_of(in_force, [&](const core::EstimateForced& one) { return one.type == forced.type; });
+    if (!known && forced.estimate.us > 0 && in_force.size() >= core::kForcedMax)
+        return fail(Fault::exhausted, std::to_string(core::kForcedMax) + " estimates are forced; take some back first");
+    return {};
 }
 
 }  // namespace nexus::engine

@@ -55,8 +55,11 @@ struct DecisionRow {
 };
 
 struct AuditRow {
+    std::uint64_t number = 0;  // of its event in the journal; 0 before core 8
     WallTime at;
-    std::string author, action, reason, before, after;
+    std::string caller;  // who it was, as the server proved it
+    std::string author;  // who they said they were
+    std::string action, reason, before, after;
     std::string hash;  // of this row and the one before
 };
 

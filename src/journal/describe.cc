@@ -1,8 +1,8 @@
 // Events as JSON text for people: exports, the inspector, test failures.
 #include <type_traits>
 
+#include "core/shape.h"
 #include "journal/codec.h"
-#include "journal/shape.h"
 
 namespace nexus::journal {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/rng.h"
 #include "core/event.h"
-#include "journal/shape.h"
+#include "core/shape.h"
 
 namespace nexus::journal {
 

@@ -254,6 +254,10 @@ Result<TypeStat> Predictor::type(std::string_view type) const {
     return stat;
 }
 
+bool Predictor::observed(std::string_view type) const {
+    return state_->types.peek(hash_bytes(type)) != nullptr;
+}
+
 Result<void> Predictor::reset(std::string_view type) {
     TypeRecord* record = state_->types.find(hash_bytes(type));
     if (record == nullptr) return fail(Fault::not_found, "type '" + std::string(type) + "' was never observed");
@@ -274,6 +278,12 @@ Result<void> Predictor::force(std::string_view type, Override forced) {
     forced.estimate = std::min(forced.estimate, kRunMax);
     all.emplace(type, std::move(forced));
     return {};
+}
+
+std::vector<std::pair<std::string, Override>> Predictor::take_forced() {
+    std::vector<std::pair<std::string, Override>> all(state_->forced.begin(), state_->forced.end());
+    state_->forced.clear();
+    return all;
 }
 
 void Predictor::drop_expired(Instant now) {

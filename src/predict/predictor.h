@@ -163,9 +163,12 @@ public:
 
     std::vector<TypeStat> types() const;  // sorted by name, at most the kept types
     Result<TypeStat> type(std::string_view type) const;
+    bool observed(std::string_view type) const;
     Result<void> reset(std::string_view type);
     // An estimate of 0 clears. Fault exhausted: 1024 types are forced already.
     Result<void> force(std::string_view type, Override forced);
+    // All that are forced; none is afterwards.
+    std::vector<std::pair<std::string, Override>> take_forced();
     // Overrides whose time is over are gone from what type() and types() tell; estimate() never uses them.
     void drop_expired(Instant now);
     Accuracy accuracy() const;

@@ -158,7 +158,7 @@ private:
         if (verb == "wall") return WallMoved{{span_us(arg(0))}};
         if (verb == "submit") return submission();
         if (verb == "revise") return EstimateRevised{task(arg(0)), estimate()};
-        if (verb == "cancel") return CancelRequested{task(arg(0)), ""};
+        if (verb == "cancel") return CancelRequested{.task = task(arg(0))};
         if (verb == "config") return configuration();
         if (verb == "join") return joining();
         if (verb == "capacity")
@@ -168,15 +168,15 @@ private:
         if (verb == "recover") return WorkerRecovered{session(arg(0))};
         if (verb == "leave") return WorkerLeft{session(arg(0)), flag("planned")};
         if (verb == "lose") return WorkerLost{session(arg(0)), {span("contact")}};
-        if (verb == "cordon") return WorkerControlled{arg(0), WorkerOrder::cordon};
-        if (verb == "uncordon") return WorkerControlled{arg(0), WorkerOrder::uncordon};
-        if (verb == "drain") return WorkerControlled{arg(0), WorkerOrder::drain};
+        if (verb == "cordon") return WorkerControlled{.name = arg(0), .order = WorkerOrder::cordon};
+        if (verb == "uncordon") return WorkerControlled{.name = arg(0), .order = WorkerOrder::uncordon};
+        if (verb == "drain") return WorkerControlled{.name = arg(0), .order = WorkerOrder::drain};
         if (verb == "speed")
             return WorkerSpeedLearned{scheduler_.find_worker(arg(0)), number("percent", 100) * 10'000, 10'000};
         if (verb == "affinity") return AffinityLearned{arg(0), arg(1), number("percent", 100) * 10'000};
         if (verb == "trust") return TrustLearned{number("percent", 100) * 10'000};
         if (verb == "override") return overriding();
-        if (verb == "clear") return OverrideCleared{std::stoull(arg(0))};
+        if (verb == "clear") return OverrideCleared{.number = std::stoull(arg(0))};
         const auto [id, attempt_id] = attempt(arg(0));
         const SessionId from = session(option("from", worker_of_[arg(0)]));
         if (verb == "paused" || verb == "running")
@@ -249,7 +249,7 @@ private:
                                .running_max = number("running", 0),
                                .waiting_max = number("waiting", 0)}};
         if (options_.contains("type")) config.types = {{.name = option("type"), .running_max = number("running", 0)}};
-        return ConfigChanged{config};
+        return ConfigChanged{.config = config};
     }
 
     Fact joining() {

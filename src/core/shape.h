@@ -1,76 +1,27 @@
 #pragma once
-// The shape of everything that is stored inside an event: which members each struct has, in the order of their bits in
-// the presence bitmap (docs/journal.md). One list serves writing, reading and describing, so the three cannot disagree.
-// Private to the journal room.
-//
-// A struct that gains a field fails to compile here until the field is listed. Listing a field means a new format
-// version: append it at the end of its list, never insert or reorder.
+// The shapes of everything that a task, the configuration and an event are made of, in the order of their bits in the
+// presence bitmap (docs/journal.md), with the kinds of facts. Listing a field means a new format version. Of a task's
+// spec each field says what it is part of (base/shape.h): its class, the work that an idempotency key stands for, both or
+// neither.
 
-#include <cstddef>
-#include <cstdint>
 #include <tuple>
-#include <utility>
+#include <variant>
 
+#include "base/shape.h"
 #include "core/event.h"
 
-namespace nexus::journal {
-
-// How the bytes of a member look when the default of its type (varint) would be wasteful: hashes and seeds use all 64
-// bits.
-enum class Form : std::uint8_t { natural, fixed64 };
-
-template <class Struct, class Type>
-struct Member {
-    const char* name;
-    Type Struct::* at;
-    Form form = Form::natural;
-};
-template <class Struct, class Type>
-Member(const char*, Type Struct::*) -> Member<Struct, Type>;
-template <class Struct, class Type>
-Member(const char*, Type Struct::*, Form) -> Member<Struct, Type>;
-
-// Counts the members of an aggregate by trying how many initialisers it takes.
-struct Anything {
-    template <class T>
-    operator T() const;
-};
-template <class T, class... Args>
-consteval std::size_t member_count() {
-    if constexpr (requires { T{Args{}..., Anything{}}; })
-        return member_count<T, Args..., Anything>();
-    else
-        return sizeof...(Args);
-}
-
-template <class T>
-struct Shape;  // has `members`; facts also have `kind` and `name`
-template <class T>
-concept Shaped = requires { Shape<T>::members; };
-
-// A member that went away: its bit stays taken. It is never written; what an older release wrote is read and dropped.
-template <class Type>
-struct Retired {
-    const char* name;
-    using Was = Type;
-};
-template <class Member>
-concept Living = requires(Member m) { m.at; };
-
-#define NEXUS_MEMBER(field) \
-    Member {                \
-        #field, &T::field   \
-    }
-#define NEXUS_FIXED64(field)             \
-    Member {                             \
-        #field, &T::field, Form::fixed64 \
-    }
+namespace nexus {
 
 template <>
 struct Shape<Estimate> {
     using T = Estimate;
     static constexpr auto members = std::tuple{NEXUS_MEMBER(p50), NEXUS_MEMBER(p90), NEXUS_MEMBER(mean),
                                                NEXUS_MEMBER(confidence_permille), NEXUS_MEMBER(source)};
+};
+template <>
+struct Shape<core::Act> {
+    using T = core::Act;
+    static constexpr auto members = std::tuple{NEXUS_MEMBER(caller), NEXUS_MEMBER(author), NEXUS_MEMBER(reason)};
 };
 template <>
 struct Shape<core::Resources> {
@@ -88,34 +39,34 @@ struct Shape<core::RetryPolicy> {
 template <>
 struct Shape<core::TaskSpec> {
     using T = core::TaskSpec;
-    static constexpr auto members = std::tuple{NEXUS_MEMBER(type),
-                                               NEXUS_MEMBER(payload_bytes),
+    static constexpr auto members = std::tuple{NEXUS_PART(type, kClass | kWork),
+                                               NEXUS_PART(payload_bytes, kNoPart),
                                                NEXUS_FIXED64(body_hash),
                                                NEXUS_FIXED64(idempotency_hi),
                                                NEXUS_FIXED64(idempotency_lo),
-                                               NEXUS_MEMBER(tenant),
-                                               NEXUS_MEMBER(queue),
-                                               NEXUS_MEMBER(priority),
-                                               NEXUS_MEMBER(idempotent),
-                                               NEXUS_MEMBER(exclusive),
-                                               NEXUS_MEMBER(preemptible),
-                                               NEXUS_MEMBER(run_at),
-                                               NEXUS_MEMBER(deadline),
-                                               NEXUS_MEMBER(timeout),
-                                               NEXUS_MEMBER(ttl),
-                                               NEXUS_MEMBER(retry),
-                                               NEXUS_MEMBER(labels_required),
-                                               NEXUS_MEMBER(labels_preferred),
-                                               NEXUS_MEMBER(labels_forbidden),
-                                               NEXUS_MEMBER(pinned_worker),
-                                               NEXUS_MEMBER(resources),
-                                               NEXUS_MEMBER(after),
-                                               NEXUS_MEMBER(concurrency_key),
-                                               NEXUS_MEMBER(concurrency_max),
-                                               NEXUS_MEMBER(ordering_key),
-                                               NEXUS_MEMBER(rate_key),
-                                               NEXUS_MEMBER(rate_per_1000s),
-                                               NEXUS_MEMBER(redrive_of)};
+                                               NEXUS_PART(tenant, kClass | kWork),
+                                               NEXUS_PART(queue, kClass | kWork),
+                                               NEXUS_PART(priority, kClass | kWork),
+                                               NEXUS_PART(idempotent, kClass | kWork),
+                                               NEXUS_PART(exclusive, kClass | kWork),
+                                               NEXUS_PART(preemptible, kClass | kWork),
+                                               NEXUS_PART(run_at, kWork),
+                                               NEXUS_PART(deadline, kWork),
+                                               NEXUS_PART(timeout, kClass | kWork),
+                                               NEXUS_PART(ttl, kClass | kWork),
+                                               NEXUS_PART(retry, kClass | kWork),
+                                               NEXUS_PART(labels_required, kClass | kWork),
+                                               NEXUS_PART(labels_preferred, kClass | kWork),
+                                               NEXUS_PART(labels_forbidden, kClass | kWork),
+                                               NEXUS_PART(pinned_worker, kClass | kWork),
+                                               NEXUS_PART(resources, kClass | kWork),
+                                               NEXUS_PART(after, kWork),
+                                               NEXUS_PART(concurrency_key, kWork),
+                                               NEXUS_PART(concurrency_max, kWork),
+                                               NEXUS_PART(ordering_key, kWork),
+                                               NEXUS_PART(rate_key, kWork),
+                                               NEXUS_PART(rate_per_1000s, kWork),
+                                               NEXUS_PART(redrive_of, kNoPart)};
 };
 template <>
 struct Shape<core::HeldAttempt> {
@@ -186,12 +137,14 @@ struct Shape<core::Config> {
         static constexpr auto members = std::tuple{__VA_ARGS__}; \
     }
 
-NEXUS_FACT(EngineStarted, 1, NEXUS_FIXED64(seed), NEXUS_MEMBER(wall_offset));
+NEXUS_FACT(EngineStarted, 1, NEXUS_FIXED64(seed), NEXUS_MEMBER(wall_offset), NEXUS_MEMBER(epoch), NEXUS_MEMBER(shard));
 NEXUS_FACT(WallMoved, 2, NEXUS_MEMBER(wall_offset));
-NEXUS_FACT(ConfigChanged, 3, NEXUS_MEMBER(config));
+NEXUS_FACT(ConfigChanged, 3, NEXUS_MEMBER(config), NEXUS_MEMBER(act));
 NEXUS_FACT(TaskSubmitted, 4, NEXUS_MEMBER(task), NEXUS_MEMBER(spec), NEXUS_MEMBER(estimate));
 NEXUS_FACT(EstimateRevised, 5, NEXUS_MEMBER(task), NEXUS_MEMBER(estimate));
-NEXUS_FACT(CancelRequested, 6, NEXUS_MEMBER(task), NEXUS_MEMBER(reason));
+NEXUS_FACT(CancelRequested, 6, NEXUS_MEMBER(task),
+           (Moved<T, std::string>{"reason", [](T& cancel) -> std::string& { return cancel.act.reason; }}),
+           NEXUS_MEMBER(act));
 NEXUS_FACT(WorkerJoined, 7, NEXUS_MEMBER(name), NEXUS_MEMBER(session), NEXUS_MEMBER(labels), NEXUS_MEMBER(slots),
            NEXUS_MEMBER(offered), NEXUS_MEMBER(types), NEXUS_MEMBER(held), NEXUS_MEMBER(can_pause));
 NEXUS_FACT(WorkerCapacityChanged, 8, NEXUS_MEMBER(session), NEXUS_MEMBER(slots), NEXUS_MEMBER(offered),
@@ -200,7 +153,7 @@ NEXUS_FACT(WorkerSuspected, 9, NEXUS_MEMBER(session));
 NEXUS_FACT(WorkerRecovered, 10, NEXUS_MEMBER(session));
 NEXUS_FACT(WorkerLeft, 11, NEXUS_MEMBER(session), NEXUS_MEMBER(planned));
 NEXUS_FACT(WorkerLost, 12, NEXUS_MEMBER(session), NEXUS_MEMBER(last_contact));
-NEXUS_FACT(WorkerControlled, 13, NEXUS_MEMBER(name), NEXUS_MEMBER(order));
+NEXUS_FACT(WorkerControlled, 13, NEXUS_MEMBER(name), NEXUS_MEMBER(order), NEXUS_MEMBER(act));
 NEXUS_FACT(WorkerSpeedLearned, 14, NEXUS_MEMBER(worker), NEXUS_MEMBER(speed_ppm), NEXUS_MEMBER(deviation_ppm));
 NEXUS_FACT(AffinityLearned, 15, NEXUS_MEMBER(type), NEXUS_MEMBER(hardware), NEXUS_MEMBER(factor_ppm));
 NEXUS_FACT(TrustLearned, 16, NEXUS_MEMBER(trust_ppm));
@@ -208,8 +161,8 @@ NEXUS_FACT(AttemptStarted, 17, NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_
 NEXUS_FACT(AttemptFinished, 18, NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(session), NEXUS_MEMBER(run),
            NEXUS_MEMBER(outcome), NEXUS_MEMBER(retryable), NEXUS_MEMBER(result_bytes), NEXUS_MEMBER(peak_memory_bytes));
 NEXUS_FACT(OverrideSet, 19, NEXUS_MEMBER(number), NEXUS_MEMBER(kind), NEXUS_MEMBER(task), NEXUS_MEMBER(type),
-           NEXUS_MEMBER(worker), NEXUS_MEMBER(boost), NEXUS_MEMBER(expires));
-NEXUS_FACT(OverrideCleared, 20, NEXUS_MEMBER(number));
+           NEXUS_MEMBER(worker), NEXUS_MEMBER(boost), NEXUS_MEMBER(expires), NEXUS_MEMBER(act));
+NEXUS_FACT(OverrideCleared, 20, NEXUS_MEMBER(number), NEXUS_MEMBER(act));
 template <>
 struct Shape<core::TimePassed> {
     static constexpr std::uint64_t kind = 21;
@@ -219,22 +172,16 @@ struct Shape<core::TimePassed> {
 
 NEXUS_FACT(AttemptPaused, 22, NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(session), NEXUS_MEMBER(turn),
            NEXUS_MEMBER(paused), NEXUS_MEMBER(run));
+NEXUS_FACT(EstimateForced, 23, NEXUS_MEMBER(type), NEXUS_MEMBER(estimate), NEXUS_MEMBER(expires), NEXUS_MEMBER(act));
+NEXUS_FACT(TypeReset, 24, NEXUS_MEMBER(type), NEXUS_MEMBER(act));
 
 #undef NEXUS_FACT
-#undef NEXUS_FIXED64
-#undef NEXUS_MEMBER
 
-inline constexpr std::uint64_t kKindLast = 22;
-
-template <class Members>
-inline constexpr std::size_t kLiving = 0;
-template <class... Members>
-inline constexpr std::size_t kLiving<const std::tuple<Members...>> = (std::size_t{0} + ... + (Living<Members> ? 1 : 0));
+inline constexpr std::uint64_t kKindLast = 24;
 
 // Every member of every shape is listed, and the kinds of the variant are exactly 1 .. kKindLast.
-template <class T>
-inline constexpr bool kListsAllMembers = kLiving<decltype(Shape<T>::members)> == member_count<T>();
 static_assert(kListsAllMembers<Estimate>);
+static_assert(kListsAllMembers<core::Act>);
 static_assert(kListsAllMembers<core::Resources>);
 static_assert(kListsAllMembers<core::RetryPolicy>);
 static_assert(kListsAllMembers<core::TaskSpec>);
@@ -253,19 +200,6 @@ struct FactList<std::variant<Facts...>> {
 };
 static_assert(FactList<core::Fact>::complete, "a fact has a field that is not stored");
 static_assert(FactList<core::Fact>::kinds_seen == (std::uint64_t{1} << (kKindLast + 1)) - 2, "kinds are 1..last");
-
-// Calls f(member) for each member of T, in the order of the bitmap, retired ones included.
-template <class T, class F>
-constexpr void for_each_bit(F&& f) {
-    std::apply([&](const auto&... member) { (f(member), ...); }, Shape<T>::members);
-}
-// The same without those.
-template <class T, class F>
-constexpr void for_each_member(F&& f) {
-    for_each_bit<T>([&](const auto& member) {
-        if constexpr (Living<decltype(member)>) f(member);
-    });
-}
 
 // Is this a value that this release knows? The compiler's switch warning finds a value added elsewhere and not here.
 constexpr bool known(EstimateSource v) {
@@ -286,56 +220,61 @@ constexpr bool known(EstimateSource v) {
     }
     return false;
 }
-constexpr bool known(core::PolicyKind v) {
+
+}  // namespace nexus
+
+namespace nexus::core {
+
+constexpr bool known(PolicyKind v) {
     switch (v) {
-        case core::PolicyKind::predictive:
-        case core::PolicyKind::fcfs:
-        case core::PolicyKind::least_loaded:
-        case core::PolicyKind::power_of_two:
-        case core::PolicyKind::random:
-        case core::PolicyKind::round_robin:
-        case core::PolicyKind::nexus_ema:
-        case core::PolicyKind::least_work: return true;
+        case PolicyKind::predictive:
+        case PolicyKind::fcfs:
+        case PolicyKind::least_loaded:
+        case PolicyKind::power_of_two:
+        case PolicyKind::random:
+        case PolicyKind::round_robin:
+        case PolicyKind::nexus_ema:
+        case PolicyKind::least_work: return true;
     }
     return false;
 }
-constexpr bool known(core::Placement v) {
+constexpr bool known(Placement v) {
     switch (v) {
-        case core::Placement::balanced:
-        case core::Placement::fastest: return true;
+        case Placement::balanced:
+        case Placement::fastest: return true;
     }
     return false;
 }
-constexpr bool known(core::WorkerOrder v) {
+constexpr bool known(WorkerOrder v) {
     switch (v) {
-        case core::WorkerOrder::cordon:
-        case core::WorkerOrder::uncordon:
-        case core::WorkerOrder::drain: return true;
+        case WorkerOrder::cordon:
+        case WorkerOrder::uncordon:
+        case WorkerOrder::drain: return true;
     }
     return false;
 }
-constexpr bool known(core::OverrideKind v) {
+constexpr bool known(OverrideKind v) {
     switch (v) {
-        case core::OverrideKind::pin:
-        case core::OverrideKind::hold:
-        case core::OverrideKind::boost:
-        case core::OverrideKind::exclude: return true;
+        case OverrideKind::pin:
+        case OverrideKind::hold:
+        case OverrideKind::boost:
+        case OverrideKind::exclude: return true;
     }
     return false;
 }
-constexpr bool known(core::AttemptOutcome v) {
+constexpr bool known(AttemptOutcome v) {
     switch (v) {
-        case core::AttemptOutcome::succeeded:
-        case core::AttemptOutcome::failed:
-        case core::AttemptOutcome::timed_out:
-        case core::AttemptOutcome::cancelled:
-        case core::AttemptOutcome::out_of_memory:
-        case core::AttemptOutcome::rejected:
-        case core::AttemptOutcome::worker_lost:
-        case core::AttemptOutcome::preempted:
-        case core::AttemptOutcome::superseded: return true;
+        case AttemptOutcome::succeeded:
+        case AttemptOutcome::failed:
+        case AttemptOutcome::timed_out:
+        case AttemptOutcome::cancelled:
+        case AttemptOutcome::out_of_memory:
+        case AttemptOutcome::rejected:
+        case AttemptOutcome::worker_lost:
+        case AttemptOutcome::preempted:
+        case AttemptOutcome::superseded: return true;
     }
     return false;
 }
 
-}  // namespace nexus::journal
+}  // namespace nexus::core
