@@ -126,8 +126,8 @@ TEST_CASE("T6, C1: what a running engine acknowledged survives power cuts at any
             auto journal = opened(directory.file("data"), disk);
             auto runner = started(*journal, history);
             for (const TaskId task : journals.acknowledged) {
-                const auto info =
-                    answer_of<engine::TaskInfo>([&](auto done) { runner->get(task, false, std::move(done)); });
+                const auto info = answer_of<engine::TaskInfo>(
+                    [&](auto done) { runner->ask({}, engine::GetTask{task}, std::move(done)); });
                 REQUIRE(info.has_value());
                 const bool live = info->state < core::TaskState::succeeded;
                 if (journals.finished.contains(task)) CHECK(info->state == core::TaskState::succeeded);
@@ -141,7 +141,7 @@ TEST_CASE("T6, C1: what a running engine acknowledged survives power cuts at any
             hello.joined.slots = 16;
             hello.joined.offered = {-1, -1, -1, {}};
             if (const auto session = answer_of<SessionId>(
-                    [&](auto done) { runner->connect(std::move(hello), worker, std::move(done)); }))
+                    [&](auto done) { runner->connect({}, std::move(hello), worker, std::move(done)); }))
                 worker->set_session(*session);
             while (!disk.off()) submit(*runner, journals, rng);
             ++cuts;

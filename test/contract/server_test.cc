@@ -113,7 +113,7 @@ TEST_CASE("C17: a full disk refuses submissions, takes completions, and is left 
     WorkerReport report;
     report.finished.push_back({.task = task, .attempt = attempt, .run = milliseconds(1)});
     (*runner)->report(session, std::move(report));
-    CHECK(ask<TaskInfo>([&](auto done) { (*runner)->get(task, false, std::move(done)); })->state ==
+    CHECK(ask<TaskInfo>([&](auto done) { (*runner)->ask({}, GetTask{task, false}, std::move(done)); })->state ==
           core::TaskState::succeeded);
     CHECK_FALSE((*runner)->ready());
     journal.full = false;
@@ -237,7 +237,7 @@ TEST_CASE("C24: a server that stops refuses, finishes its commits, sends its wor
     REQUIRE(runner.has_value());
     CHECK((*runner)->recovery().tasks_live == 1);
     CHECK((*runner)->recovery().events_replayed == 0);  // it left a snapshot
-    CHECK(ask<TaskInfo>([&](auto done) { (*runner)->get(task, false, std::move(done)); }).has_value());
+    CHECK(ask<TaskInfo>([&](auto done) { (*runner)->ask({}, GetTask{task, false}, std::move(done)); }).has_value());
 }
 
 TEST_CASE("C25: formats newer than ours are refused, not guessed, and so are events of another core") {
