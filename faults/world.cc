@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/config_text.h"
+#include "config/toml.h"
 
 namespace nexus::faults {
 namespace {
@@ -238,7 +238,7 @@ void World::heal() {
                               [](Result<engine::WorkerInfo>) {});
             core::Config config = engine.core().config();
             for (core::QueueLimits& queue : config.queues) queue.paused = false;
-            engine.answer(kOperator, engine::Configure{0, engine::config_text(config), "sim", "heal"},
+            engine.answer(kOperator, engine::Configure{0, config::to_toml(config), "sim", "heal"},
                           [](Result<core::Config>) {});
         });
     });
@@ -486,7 +486,7 @@ void World::operate() {
                 config.policy = kAll[detail % 4];
                 config.queues = {
                     {.name = "q1", .paused = detail % 3 == 0, .running_max = static_cast<std::uint32_t>(detail % 5)}};
-                return engine.answer(kOperator, engine::Configure{0, engine::config_text(config), "sim", ""},
+                return engine.answer(kOperator, engine::Configure{0, config::to_toml(config), "sim", ""},
                                      [](Result<core::Config>) {});
             }
             case 5:

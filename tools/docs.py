@@ -20,6 +20,10 @@ if nexus:
     if len(verbs) < 5:
         sys.exit("docs: could not read the verbs from `nexus --help`")
 problems = []
+if nexus:
+    settings = subprocess.run([nexus, "config", "keys", "--markdown"], text=True, capture_output=True, check=True).stdout
+    if not (root / "docs/settings.md").read_text().endswith("\n\n" + settings):
+        problems.append("docs/settings.md: differs from `nexus config keys --markdown`: replace its tables by that output")
 for name in files:
     page = (root / name).read_text()
     folder = (root / name).parent

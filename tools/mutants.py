@@ -20,7 +20,7 @@ CATCHERS = [
     ("stories", "story_test", ["test/scenarios"], 60),
     ("unit.journal", "journal_test", [], 60),
     ("sdk.rules", "sdk_rules_test", [], 60),
-    ("unit.engine", "engine_test", ["--source-file-exclude=*config_text_test*"], 120),  # toml++ asserts without NDEBUG
+    ("unit.engine", "engine_test", [], 120),
     ("contract", "contract_test", [], 120),
     ("unit.core", "core_test", [], 120),
     ("unit.predict", "predict_test", [], 120),

@@ -13,19 +13,20 @@ ROOMS = {
     "predict": ("estimates of run time; learns; deterministic", ["base"]),
     "journal": ("byte format of events, batches, snapshots", ["base", "core"]),
     "sqlite": ("a thin owner of SQLite's handles", ["base"]),
+    "config": ("the one table of settings: parse, check, print, diff", ["base", "core"]),
     "store": ("the journal port and its adapters: memory, sqlite", ["base", "journal", "sqlite"]),
     "history": ("the history port and its adapters: memory, sqlite; decisions as records", ["base", "core", "sqlite"]),
     "engine": ("the one loop: stamp, estimate, apply, journal, release",
-               ["base", "core", "predict", "journal", "store", "history"]),
-    "api": ("proto to engine values and back; the table of errors", ["base", "core", "predict", "history", "engine"]),
-    "wire": ("gRPC services and the acceptor", ["base", "core", "history", "engine", "api"]),
+               ["base", "core", "predict", "journal", "store", "history", "config"]),
+    "api": ("proto to engine values and back; the table of errors", ["base", "core", "predict", "history", "engine", "config"]),
+    "wire": ("gRPC services and the acceptor", ["base", "core", "history", "engine", "api", "config"]),
     "http": ("REST, event stream, page, metrics", ["base", "core", "history", "engine", "api"]),
     "worker": ("the verb `nexus worker`: exec handler on the SDK", ["base"]),
     "cli": ("the verbs that talk to a server", ["base"]),
     "evaluate": ("the verb `nexus evaluate`: predictors on traces", ["base", "predict"]),
     "simulate": ("the verb `nexus simulate`: policies on simulated fleets", ["base", "core", "predict", "evaluate"]),
     "bench": ("the verbs `nexus bench …`", ["base", "core"]),
-    "main": ("main, serve, dev, configuration: names the concrete adapters", None),  # None: every room
+    "main": ("main, serve, dev: names the concrete adapters", None),  # None: every room
 }
 # Rooms that see the ports of store and history, never an adapter.
 ONLY_PORTS = {"engine", "api", "wire", "http"}

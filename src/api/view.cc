@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-#include "engine/config_text.h"
+#include "config/toml.h"
 
 namespace nexus::api {
 namespace {
@@ -272,7 +272,7 @@ void to_message(const engine::StatusInfo& status, v1::Status& out) {
 
 void to_message(const core::Config& config, v1::SchedulerConfig& out) {
     out.set_etag(std::to_string(config.version));
-    out.set_toml(engine::config_text(config));
+    out.set_toml(config::to_toml(config));
 }
 
 void to_message(const engine::OverrideInfo& info, v1::Override& out) {

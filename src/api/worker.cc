@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api/submit.h"
+#include "base/name.h"
 
 namespace nexus::api {
 namespace {
@@ -117,7 +118,7 @@ Result<engine::WorkerHello> to_hello(v1::Hello& from, const WorkerLimits& limits
     if (from.slots() < 1 || from.slots() > 4096) return refuse("hello.slots", "not in 1..4096");
     if (static_cast<std::size_t>(from.held_size()) > limits.held_max) return refuse("hello.held", "too many");
     if (from.version().size() > 128) return refuse("hello.version", "longer than 128 bytes");
-    if (from.hostname().size() > 255) return refuse("hello.hostname", "longer than 255 bytes");
+    if (from.hostname().size() > kHostNameBytesMax) return refuse("hello.hostname", "longer than 255 bytes");
     Result<core::Resources> offered = to_offer(from.resources(), from.has_resources(), "hello");
     if (!offered) return std::unexpected(std::move(offered).error());
     engine::WorkerHello hello{.joined = {.name = std::move(*from.mutable_worker()),

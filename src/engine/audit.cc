@@ -4,8 +4,8 @@
 #include <set>
 
 #include "base/shape_bytes.h"
+#include "config/toml.h"
 #include "engine/body.h"
-#include "engine/config_text.h"
 
 namespace nexus {
 
@@ -26,32 +26,6 @@ namespace {
 std::size_t bytes_of(const history::AuditRow& row) {
     return sizeof row + row.caller.size() + row.author.size() + row.action.size() + row.reason.size() +
            row.before.size() + row.after.size() + row.hash.size();
-}
-
-// What can differ in a configuration's text: a line, or a whole block of a list, which begins with [[.
-std::vector<std::string> units_of(const std::string& text) {
-    std::vector<std::string> units;
-    bool in_block = false;
-    for (std::size_t at = 0; at < text.size();) {
-        const std::size_t end = std::min(text.find('\n', at), text.size() - 1);
-        const std::string line = text.substr(at, end + 1 - at);
-        at = end + 1;
-        if (line.starts_with("[")) in_block = line.starts_with("[[");
-        if (line == "\n" || (line.starts_with("[") && !in_block)) continue;
-        if (in_block && !line.starts_with("["))
-            units.back() += line;
-        else
-            units.push_back(line);
-    }
-    return units;
-}
-
-std::string without(const std::vector<std::string>& units, const std::vector<std::string>& others) {
-    const std::set<std::string> known(others.begin(), others.end());
-    std::string text;
-    for (const std::string& unit : units)
-        if (!known.contains(unit)) text += unit;
-    return text;
 }
 
 std::string text_of(const core::OverrideSet& set) {
@@ -96,10 +70,10 @@ struct Teller {
         const core::QueueLimits* queue = only_pause(before.config(), e.config);
         row.action = queue == nullptr ? "change the configuration"
                                       : (queue->paused ? "pause queue " : "resume queue ") + queue->name;
-        const auto was = units_of(config_text(before.config()));
-        const auto is = units_of(config_text(e.config));
-        row.before = without(was, is);
-        row.after = without(is, was);
+        for (const config::Change& change : config::diff(before.config(), e.config)) {
+            if (!change.before.empty()) row.before += change.key + " = " + change.before + "\n";
+            if (!change.after.empty()) row.after += change.key + " = " + change.after + "\n";
+        }
     }
     void operator()(const core::WorkerControlled& e) {
         static constexpr const char* orders[] = {"", "cordon", "uncordon", "drain"};

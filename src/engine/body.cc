@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "base/bytes.h"
+#include "base/name.h"
 #include "base/shape_bytes.h"
 #include "core/shape.h"
 
@@ -22,7 +24,7 @@ std::unexpected<Error> invalid(std::string_view field, std::string_view why) {
 
 Result<void> check_name(std::string_view field, std::string_view value, bool may_be_empty = false) {
     if (value.empty() && may_be_empty) return {};
-    if (!is_name(value)) return invalid(field, "must match [A-Za-z0-9._:-]{1,128}");
+    if (!is_name(value)) return invalid(field, kNameRule);
     return {};
 }
 
@@ -31,7 +33,7 @@ Result<void> check_labels(std::string_view field, const core::Labels& labels, st
     for (std::size_t i = 0; i < labels.size(); ++i) {
         if (auto ok = check_name(field, labels[i].first); !ok) return ok;
         if (labels[i].second.size() > 256) return invalid(field, "a value is longer than 256 bytes");
-        if (i > 0 && labels[i - 1].first >= labels[i].first) return invalid(field, "a label stands there twice");
+        if (i > 0 && labels[i - 1].first >= labels[i].first) return invalid(field, "duplicate label");
     }
     return {};
 }
@@ -84,16 +86,6 @@ void sha256(std::string_view bytes, std::uint64_t (&words)[2]) {
 
 }  // namespace
 
-bool is_name(std::string_view text) {
-    if (text.empty() || text.size() > 128) return false;
-    for (const char c : text) {
-        const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                          c == '_' || c == ':' || c == '-';
-        if (!fine) return false;
-    }
-    return true;
-}
-
 Result<void> check_submission(const Submission& submission, WallTime wall, const SubmissionLimits& limits) {
     const core::TaskSpec& spec = submission.spec;
     const TaskBody& body = submission.body;
@@ -145,7 +137,7 @@ Result<void> check_hello(const WorkerHello& hello) {
     for (const auto& type : joined.types)
         if (auto ok = check_name("types", type); !ok) return ok;
     if (hello.version.size() > 128) return invalid("version", "longer than 128 bytes");
-    if (hello.hostname.size() > 256) return invalid("hostname", "longer than 256 bytes");
+    if (hello.hostname.size() > kHostNameBytesMax) return invalid("hostname", "longer than 255 bytes");
     return {};
 }
 

@@ -36,9 +36,6 @@ struct SubmissionLimits {
     std::size_t batch_max = 1000;
 };
 
-// A name of a type, tenant, queue, worker or label: [A-Za-z0-9._:-]{1,128}.
-bool is_name(std::string_view text);
-
 // Fault invalid, naming the field, when anything is out of range. `wall` decides whether a deadline is past.
 Result<void> check_submission(const Submission& submission, WallTime wall, const SubmissionLimits& limits = {});
 Result<void> check_hello(const WorkerHello& hello);

@@ -106,7 +106,7 @@ struct ForceEstimate {
     std::string author, reason;
     using Answer = predict::TypeStat;
 };
-// An edit of the live configuration (config_text.h says what a text may hold). conflict when `version` is not the
+// An edit of the live configuration (config/toml.h says what a text may hold). conflict when `version` is not the
 // current one (0 = do not care).
 struct Configure {
     std::uint32_t version = 0;

@@ -16,7 +16,7 @@
 #include <span>
 #include <thread>
 
-#include "engine/config_text.h"
+#include "config/toml.h"
 #include "engine/engine.h"
 #include "engine/history_writer.h"
 #include "engine/snapshotter.h"
@@ -254,7 +254,7 @@ void RunnerThreads::go() {
     engine_->start(now());
     if (options_.config_wins && !recovery_.fresh) {
         engine_->answer(server_itself(),
-                        Configure{.toml = config_text(options_.config), .reason = "configuration given at start"},
+                        Configure{.toml = config::to_toml(options_.config), .reason = "configuration given at start"},
                         [](Result<core::Config>) {});
     }
     events_since_snapshot_ = long_replay_ ? 0 : recovery_.events_replayed;

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "base/name.h"
+#include "config/toml.h"
 #include "engine/body.h"
-#include "engine/config_text.h"
 #include "engine/engine.h"
 
 namespace nexus::engine {
@@ -258,7 +259,7 @@ void Engine::answer(const Caller& caller, Configure request, Done<core::Config> 
         return reply<core::Config>(
             std::move(done), fail(Fault::conflict, "the configuration is at version " + std::to_string(config.version) +
                                                        ", not " + std::to_string(request.version) + ": read it again"));
-    if (auto ok = apply_config_text(request.toml, config); !ok)
+    if (auto ok = config::apply(request.toml, config); !ok)
         return reply<core::Config>(std::move(done), std::unexpected(std::move(ok).error()));
     reply<core::Config>(std::move(done), reconfigure(std::move(config), act_of(caller, std::move(request.author),
                                                                                std::move(request.reason))));
@@ -273,7 +274,7 @@ void Engine::answer(const Caller& caller, SetPolicy request, Done<core::Config> 
 
 void Engine::answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done) {
     if (!is_name(request.queue))
-        return reply<StatusInfo>(std::move(done), fail(Fault::invalid, "queue: must match [A-Za-z0-9._:-]{1,128}"));
+        return reply<StatusInfo>(std::move(done), fail(Fault::invalid, "queue: " + std::string(kNameRule)));
     core::Config config = core_.config();
     auto& queues = config.queues;
     auto at = std::ranges::lower_bound(queues, request.queue, {}, &core::QueueLimits::name);
@@ -287,7 +288,7 @@ void Engine::answer(const Caller& caller, PauseQueue request, Done<StatusInfo> d
 
 Result<core::Config> Engine::reconfigure(core::Config config, core::Act act) {
     if (auto ok = may_act(act); !ok) return std::unexpected(std::move(ok).error());
-    if (auto ok = check_config(config); !ok) return std::unexpected(std::move(ok).error());
+    if (auto ok = config::check(config); !ok) return std::unexpected(std::move(ok).error());
     config.version = core_.config().version + 1;
     apply(core::ConfigChanged{.config = config, .act = std::move(act)});
     return config;
@@ -321,7 +322,8 @@ void Engine::answer(const Caller& caller, SetOverride request, Done<OverrideInfo
 Result<void> Engine::check_override(const core::OverrideSet& set) const {
     if (auto ok = may_act(set.act); !ok) return ok;
     if (!set.task && set.type.empty()) return fail(Fault::invalid, "task_id: an override names a task or a type");
-    if (!set.type.empty() && !is_name(set.type)) return fail(Fault::invalid, "type: must match [A-Za-z0-9._:-]{1,128}");
+    for (const auto& [field, name] : {std::pair{"type: ", &set.type}, std::pair{"worker: ", &set.worker}})
+        if (!name->empty() && !is_name(*name)) return fail(Fault::invalid, field + std::string(kNameRule));
     if (set.boost > kBoostMax || set.boost < Duration{-kBoostMax.us})
         return fail(Fault::invalid, "boost_us: at most 10 years");
     if (set.expires <= now_.at) return fail(Fault::invalid, "expires_unix_us: lies in the past");
@@ -392,7 +394,7 @@ void Engine::answer(const Caller& caller, ForceEstimate request, Done<predict::T
 
 Result<void> Engine::check_forced(const core::EstimateForced& forced) const {
     if (auto ok = may_act(forced.act); !ok) return ok;
-    if (!is_name(forced.type)) return fail(Fault::invalid, "type: must match [A-Za-z0-9._:-]{1,128}");
+    if (!is_name(forced.type)) return fail(Fault::invalid, "type: " + std::string(kNameRule));
     if (forced.estimate.us < 0) return fail(Fault::invalid, "estimate_us: must not be negative");
     if (forced.estimate.us > 0 && forced.expires <= now_.at)
         return fail(Fault::invalid, "expires_unix_us: lies in the past");

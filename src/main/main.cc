@@ -10,6 +10,7 @@
 
 #include "cli/command.h"
 #include "cli/failure.h"
+#include "main/configuration.h"
 #include "main/dev.h"
 #include "main/journal_verbs.h"
 #include "main/serve.h"
@@ -43,6 +44,7 @@ int run(int argc, char** argv) {
     nexus::cli::add_command(root, exit_code);
     nexus::dev::add_command(root, exit_code);
     nexus::serve::add_command(root, exit_code);
+    nexus::serve::add_config_verbs(root, exit_code);
     nexus::journal_verbs::add_command(root, exit_code);
 #if defined(NEXUS_HAS_EVALUATE)
     nexus::evaluate::add_command(root, exit_code);

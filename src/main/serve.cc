@@ -15,12 +15,11 @@
 #include "cli/output.h"
 #include "cli/shell.h"
 #include "cli/text.h"
-#include "engine/config_text.h"
 #include "engine/runner.h"
 #include "history/sqlite/sqlite_history.h"
 #include "http/server.h"
+#include "main/configuration.h"
 #include "main/log.h"
-#include "main/settings.h"
 #include "store/sqlite/sqlite_journal.h"
 #include "wire/server.h"
 
@@ -32,47 +31,20 @@ using cli::failure;
 using engine::LogLevel;
 
 struct Flags {
-    std::string config, listen, http, data, durability, nexus_snapshot;
-    std::vector<std::string> set;
+    StartFlags start;
+    std::string nexus_snapshot;
     bool config_wins = false;
     bool no_reflection = false;
 };
 
-std::unexpected<cli::Failure> failed(const Error& error, std::string_view doing, std::string next = {}) {
-    return failure(exit_code_of(error.fault), doing.empty() ? error.what : fmt::format("{}: {}", doing, error.what),
-                   std::move(next));
-}
-
-Answer<Settings> settings_of(const Flags& flags) {
-    Settings settings;
-    Result<void> done;
-    if (!flags.config.empty()) done = apply_file(flags.config, settings);
-    if (!done) return failed(done.error(), "configuration");
-    std::size_t count = 0;
-    while (environ[count] != nullptr) ++count;
-    done = apply_environment(std::span<const char* const>(environ, count), settings);
-    const auto flag = [&](const std::string& key, const std::string& value) {
-        if (done && !value.empty()) done = set_value(key, value, "flag", settings);
-    };
-    flag("server.listen", flags.listen);
-    flag("server.http", flags.http);
-    flag("server.data", flags.data);
-    flag("server.durability", flags.durability);
-    for (const std::string& text : flags.set) {
-        const std::size_t equals = text.find('=');
-        if (equals == std::string::npos)
-            return failure(cli::kExitUsage, "--set " + cli::safe_text(text, 80) + ": expected key=value");
-        flag(text.substr(0, equals), text.substr(equals + 1));
-    }
-    if (done) done = check(settings);
-    if (!done) return failed(done.error(), "configuration", "see `nexus config show`");
-    return settings;
-}
-
-bool names_scheduler(const Settings& settings) {
-    for (const auto& [key, origin] : settings.origins)
+bool names_scheduler(const config::Start& start) {
+    for (const auto& [key, origin] : start.origins)
         if (!key.starts_with("server.")) return true;
     return false;
+}
+
+store::Durability level_of(const config::Server& settings) {
+    return settings.durability == "disk" ? store::Durability::disk : store::Durability::process;
 }
 
 // Everything that runs, in the order it is made; destroyed the other way round.
@@ -84,9 +56,9 @@ struct Running {
     std::unique_ptr<http::Server> http;
 };
 
-Answer<void> open_stores(const Settings& settings, Log& log, Running& running) {
+Answer<void> open_stores(const config::Server& settings, Log& log, Running& running) {
     auto journal = store::SqliteJournal::open(
-        {.directory = settings.data, .level = settings.durability, .reserve_bytes = settings.reserve_bytes});
+        {.directory = settings.data, .level = level_of(settings), .reserve_bytes = settings.reserve_bytes});
     if (!journal)
         return failed(
             journal.error(), "open " + settings.data,
@@ -104,9 +76,10 @@ Answer<void> open_stores(const Settings& settings, Log& log, Running& running) {
     return {};
 }
 
-Answer<void> start_engine(const Settings& settings, const Flags& flags, Log& log, Running& running) {
+Answer<void> start_engine(const config::Start& start, const Flags& flags, Log& log, Running& running) {
+    const config::Server& settings = start.values.server;
     engine::Options options;
-    options.config = settings.scheduler;
+    options.config = start.values.scheduler;
     options.config_wins = flags.config_wins;
     options.model = settings.model;
     options.history_retention = settings.history_retention;
@@ -125,7 +98,7 @@ Answer<void> start_engine(const Settings& settings, const Flags& flags, Log& log
     auto runner = engine::Runner::start(std::move(options), *running.journal, *running.history);
     if (!runner) return failed(runner.error(), "recover " + settings.data);
     running.runner = std::move(*runner);
-    if (names_scheduler(settings) && !running.runner->recovery().fresh && !flags.config_wins)
+    if (names_scheduler(start) && !running.runner->recovery().fresh && !flags.config_wins)
         log.write(LogLevel::info, "config_of_journal",
                   "the journal's own scheduler configuration is in force; --config-wins replaces it");
     return {};
@@ -135,11 +108,10 @@ std::string with_port(const std::string& address, std::uint16_t port) {
     return address.substr(0, address.rfind(':') + 1) + std::to_string(port);
 }
 
-Answer<void> open_ports(const Settings& settings, const Flags& flags, Running& running) {
-    auto wire = wire::Server::start({.address = settings.listen,
-                                     .durability = store::name_of(settings.durability),
-                                     .reflection = !flags.no_reflection},
-                                    *running.runner);
+Answer<void> open_ports(const config::Server& settings, const Flags& flags, Running& running) {
+    auto wire = wire::Server::start(
+        {.address = settings.listen, .durability = settings.durability, .reflection = !flags.no_reflection},
+        *running.runner);
     if (!wire)
         return failed(wire.error(), "listen on " + settings.listen,
                       "is another server running there? choose another with --listen, or :0 for any free port");
@@ -152,7 +124,7 @@ Answer<void> open_ports(const Settings& settings, const Flags& flags, Running& r
     return {};
 }
 
-void say_ready(const Settings& settings, const Running& running, Log& log) {
+void say_ready(const config::Server& settings, const Running& running, Log& log) {
     const engine::Recovery& recovery = running.runner->recovery();
     std::string line = "nexus: ready on " + with_port(settings.listen, running.wire->port());
     if (running.http) line += ", http://" + with_port(settings.http, running.http->port());
@@ -179,16 +151,17 @@ int stop(Running& running, int signal, Log& log) {
 }
 
 Answer<int> serve(const Flags& flags) {
-    const auto settings = settings_of(flags);
-    if (!settings) return std::unexpected(settings.error());
+    const auto start = read_start(flags.start);
+    if (!start) return std::unexpected(start.error());
+    const config::Server& settings = start->values.server;
     Log log;
     cli::Interrupt interrupt;
     Running running;
-    Answer<void> done = open_stores(*settings, log, running);
-    if (done) done = start_engine(*settings, flags, log, running);
-    if (done) done = open_ports(*settings, flags, running);
+    Answer<void> done = open_stores(settings, log, running);
+    if (done) done = start_engine(*start, flags, log, running);
+    if (done) done = open_ports(settings, flags, running);
     if (!done) return std::unexpected(std::move(done).error());
-    say_ready(*settings, running, log);
+    say_ready(settings, running, log);
     std::string why;
     bool was_ready = true;
     while (!interrupt.wait(milliseconds(500))) {
@@ -200,50 +173,6 @@ Answer<int> serve(const Flags& flags) {
                   ready ? "ready again" : "not ready: " + why);
     }
     return stop(running, interrupt.signal(), log);
-}
-
-int finish(const Answer<int>& done) {
-    return done ? *done : cli::report(done.error());
-}
-
-void add_setting_flags(CLI::App& verb, Flags& flags) {
-    verb.add_option("-c,--config", flags.config, "TOML file; the environment and flags win over it");
-    verb.add_option("--listen", flags.listen, "gRPC address (default 127.0.0.1:7070; port 0 = any free one)");
-    verb.add_option("--http", flags.http, "Address of the page and REST (default 127.0.0.1:7080), or off");
-    verb.add_option("--data", flags.data, "Directory of the embedded store (default ./nexus-data)");
-    verb.add_option("--durability", flags.durability, "disk (default) or process");
-    verb.add_option("--set", flags.set, "Any key of the configuration, e.g. scheduler.lease=3s");
-}
-
-void add_config_verbs(CLI::App& config, int& exit_code) {
-    const auto path = std::make_shared<std::string>();
-    CLI::App* validate = config.add_subcommand("validate", "Check a configuration file without starting anything");
-    validate->footer("Examples:\n  nexus config validate nexus.toml");
-    validate->add_option("file", *path, "The file")->required();
-    validate->callback([path, &exit_code] {
-        exit_code = finish([&]() -> Answer<int> {
-            Settings settings;
-            auto done = apply_file(*path, settings);
-            if (done) done = check(settings);
-            if (!done) return failed(done.error(), "");
-            cli::put(fmt::format("{}: fine, {} keys\n", *path, settings.origins.size()));
-            return cli::kExitOk;
-        }());
-    });
-    const auto flags = std::make_shared<Flags>();
-    CLI::App* show = config.add_subcommand("show", "The configuration a server would start with");
-    show->footer("Examples:\n  nexus config show > nexus.toml\n  nexus config show --effective --config nexus.toml");
-    const auto effective = std::make_shared<bool>(false);
-    show->add_flag("--effective", *effective, "With where each value came from");
-    add_setting_flags(*show, *flags);
-    show->callback([flags, effective, &exit_code] {
-        exit_code = finish([&]() -> Answer<int> {
-            const auto settings = settings_of(*flags);
-            if (!settings) return std::unexpected(settings.error());
-            cli::put(settings_text(*settings, *effective));
-            return cli::kExitOk;
-        }());
-    });
 }
 
 }  // namespace
@@ -269,15 +198,16 @@ void add_command(CLI::App& root, int& exit_code) {
         "  nexus serve\n"
         "  nexus serve --config nexus.toml --data /var/lib/nexus\n"
         "  nexus serve --listen 127.0.0.1:0 --http off --set scheduler.lease=3s");
-    add_setting_flags(*verb, *flags);
+    add_start_flags(*verb, flags->start);
     verb->add_flag("--config-wins", flags->config_wins,
                    "The scheduler's configuration given here replaces the one in the journal");
     verb->add_option("--nexus-snapshot", flags->nexus_snapshot,
                      "What the old Nexus learned (JSON of its key scheduler:predictions), for a new store");
     verb->add_flag("--no-reflection", flags->no_reflection, "Without gRPC reflection");
-    verb->callback([flags, &exit_code] { exit_code = finish(serve(*flags)); });
-    const auto nouns = root.get_subcommands([](const CLI::App* app) { return app->get_name() == "config"; });
-    add_config_verbs(nouns.empty() ? *cli::add_noun(root, "config", "The configuration") : *nouns.front(), exit_code);
+    verb->callback([flags, &exit_code] {
+        const auto done = serve(*flags);
+        exit_code = done ? *done : cli::report(done.error());
+    });
 }
 
 }  // namespace nexus::serve

@@ -11,7 +11,7 @@ inline constexpr int kExitStoreFailed = 74;  // EX_IOERR: the store failed, noth
 
 // What a verb that works on the stores itself ends with.
 int exit_code_of(Fault fault);
-// Adds serve, and `config validate` and `config show` to the noun config. Their callbacks set `exit_code`.
+// Adds the verb; its callback sets `exit_code`.
 void add_command(CLI::App& root, int& exit_code);
 
 }  // namespace nexus::serve

@@ -8,7 +8,8 @@
 
 #include "api/submit.h"
 #include "api/view.h"
-#include "engine/config_text.h"
+#include "base/name.h"
+#include "config/toml.h"
 #include "wire/answer.h"
 
 namespace nexus::wire {
@@ -155,7 +156,7 @@ grpc::ServerUnaryReactor* AdminService::SetConfig(grpc::CallbackServerContext* c
                                                   const v1::SetConfigRequest* request, v1::SchedulerConfig* response) {
     const auto version = to_number<std::uint32_t>(request->etag(), "etag");
     if (!version) return refuse(context_, call, version.error());
-    if (request->toml().size() > engine::kConfigTextBytesMax)
+    if (request->toml().size() > config::kTextBytesMax)
         return refuse(context_, call, {.fault = Fault::invalid, .what = "toml: too long"});
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
     context_.engine.ask(caller_of(*call),
@@ -179,8 +180,8 @@ grpc::ServerUnaryReactor* AdminService::SetPolicy(grpc::CallbackServerContext* c
 
 grpc::ServerUnaryReactor* AdminService::ControlQueue(grpc::CallbackServerContext* call,
                                                      const v1::ControlQueueRequest* request, v1::Status* response) {
-    if (request->queue().empty() || request->queue().size() > 128)
-        return refuse(context_, call, {.fault = Fault::invalid, .what = "queue: not 1 to 128 bytes"});
+    if (!is_name(request->queue()))
+        return refuse(context_, call, {.fault = Fault::invalid, .what = "queue: " + std::string(kNameRule)});
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
     context_.engine.ask(
         caller_of(*call), engine::PauseQueue{request->queue(), request->paused(), request->author(), request->reason()},

@@ -1,7 +1,7 @@
 #include "contract/house.h"
 
+#include "config/toml.h"
 #include "engine/body.h"
-#include "engine/config_text.h"
 
 namespace nexus::test {
 
@@ -156,7 +156,7 @@ void House::configure(const std::function<void(core::Config&)>& change) {
     core::Config config = engine->core().config();
     change(config);
     const auto done = ask<core::Config>(
-        [&](Engine& e, auto answer) { e.answer({}, Configure{.toml = config_text(config)}, std::move(answer)); });
+        [&](Engine& e, auto answer) { e.answer({}, Configure{.toml = config::to_toml(config)}, std::move(answer)); });
     REQUIRE(done.has_value());
 }
 

@@ -1,0 +1,477 @@
+#include "config/setting.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <utility>
+
+#include "base/quantity.h"
+#include "base/spelling.h"
+
+namespace nexus::config {
+namespace {
+
+using core::Config;
+
+constexpr std::int64_t kDay = hours(24).us;
+constexpr std::int64_t kYear = 365 * kDay;
+constexpr Duration kHeartbeat = seconds(1);  // of the worker protocol (contract C12)
+constexpr std::size_t kTextBytesMax = 4096;  // of one text value
+
+constexpr std::array kSettings{
+    Setting{.name = "server.listen",
+            .kind = Kind::text,
+            .meaning = "Address of the gRPC server, loopback only; port 0 = any free port",
+            .member = &Server::listen,
+            .has_flag = true},
+    Setting{.name = "server.http",
+            .kind = Kind::text,
+            .meaning = "Address of the page and the REST API, loopback only; off = neither",
+            .member = &Server::http,
+            .has_flag = true},
+    Setting{.name = "server.data",
+            .kind = Kind::text,
+            .meaning = "Directory of the embedded store",
+            .member = &Server::data,
+            .has_flag = true},
+    Setting{.name = "server.durability",
+            .kind = Kind::choice,
+            .meaning = "What an acknowledged change survives: disk = a power cut, process = the end of the process",
+            .member = &Server::durability,
+            .choices = "disk process",
+            .has_flag = true},
+    Setting{.name = "server.model",
+            .kind = Kind::text,
+            .meaning = "The model that predicts run times",
+            .member = &Server::model},
+    Setting{.name = "server.history_retention",
+            .kind = Kind::duration,
+            .meaning = "How long finished tasks are kept",
+            .member = &Server::history_retention,
+            .min = minutes(1).us,
+            .max = kDurationTextMax.us},
+    Setting{.name = "server.history_size_max",
+            .kind = Kind::size,
+            .meaning = "Size of the history on disk; 0B = no limit",
+            .member = &Server::history_bytes_max},
+    Setting{.name = "server.disk_reserve",
+            .kind = Kind::size,
+            .meaning = "Space set aside so that finished work can be stored on a full disk; 0B = none",
+            .member = &Server::reserve_bytes},
+    Setting{.name = "scheduler.policy",
+            .kind = Kind::choice,
+            .meaning = "How tasks are ordered and placed",
+            .member = &Config::policy},
+    Setting{.name = "scheduler.lease",
+            .kind = Kind::duration,
+            .meaning = "Time from a worker's last contact until its attempts may be given to others",
+            .member = &Config::lease,
+            .min = 2 * kHeartbeat.us,
+            .max = kDay},
+    Setting{.name = "scheduler.close_grace",
+            .kind = Kind::duration,
+            .meaning = "After a connection closes without a goodbye, until the worker is lost; at most the lease",
+            .member = &Config::close_grace,
+            .max = kDay},
+    Setting{.name = "scheduler.reconnect_grace",
+            .kind = Kind::duration,
+            .meaning = "For workers to return after the server started; at most the lease",
+            .member = &Config::reconnect_grace,
+            .max = kDay},
+    Setting{.name = "scheduler.attempts_max",
+            .meaning = "Failed attempts before a task is dead",
+            .member = &Config::attempts_max,
+            .min = 1,
+            .max = 1000},
+    Setting{.name = "scheduler.crashes_max",
+            .meaning = "Workers lost while they ran a task before it is dead",
+            .member = &Config::crashes_max,
+            .min = 1,
+            .max = 1000},
+    Setting{.name = "scheduler.backoff_first",
+            .kind = Kind::duration,
+            .meaning = "Backoff before the second attempt; it doubles, with full jitter",
+            .member = &Config::backoff_first,
+            .max = kDay},
+    Setting{.name = "scheduler.backoff_max",
+            .kind = Kind::duration,
+            .meaning = "Longest backoff",
+            .member = &Config::backoff_max,
+            .max = 30 * kDay},
+    Setting{.name = "scheduler.ttl",
+            .kind = Kind::duration,
+            .meaning = "A task that has not finished by then expires",
+            .member = &Config::ttl,
+            .min = seconds(1).us,
+            .max = 10 * kYear},
+    Setting{.name = "scheduler.timeout_grace",
+            .kind = Kind::duration,
+            .meaning = "How far past an attempt's timeout the server ends it itself",
+            .member = &Config::timeout_grace,
+            .max = kDay},
+    Setting{.name = "scheduler.idempotency_window",
+            .kind = Kind::duration,
+            .meaning = "How long an idempotency key is remembered after its task ended",
+            .member = &Config::idempotency_window,
+            .min = hours(1).us,
+            .max = kYear},
+    Setting{
+        .name = "scheduler.size_weight_permille",
+        .meaning =
+            "Weight of a task's size in the order: 250 protects the tail in overload, 4000 is nearly shortest first",
+        .member = &Config::size_weight_permille,
+        .max = 100'000},
+    Setting{.name = "scheduler.priority_credit_permille",
+            .meaning = "Head start per priority level, in permille of the mean run time",
+            .member = &Config::priority_credit_permille,
+            .max = 100'000'000},
+    Setting{.name = "scheduler.overtake_cap_means",
+            .meaning = "Mean run times: tau is at most, and the bound on being overtaken at least, this many",
+            .member = &Config::overtake_cap_means,
+            .min = 1,
+            .max = 1'000'000},
+    Setting{.name = "scheduler.overtake_max",
+            .kind = Kind::duration,
+            .meaning = "Bound on being overtaken by lower or equal priority, where overtake_cap_means gives less",
+            .member = &Config::overtake_max,
+            .max = kDay},
+    Setting{.name = "scheduler.placement",
+            .kind = Kind::choice,
+            .meaning = "Which free worker gets a task: one that keeps the fleet evenly used, or the fastest",
+            .member = &Config::placement,
+            .choices = "balanced fastest"},
+    Setting{.name = "scheduler.breaker",
+            .kind = Kind::flag,
+            .meaning = "Circuit breaker of each worker",
+            .member = &Config::breaker},
+    Setting{.name = "scheduler.breaker_ratio_permille",
+            .meaning = "How many times slower than its peers a worker is when its breaker opens, in permille",
+            .member = &Config::breaker_ratio_permille,
+            .min = 1001,
+            .max = 1'000'000},
+    Setting{.name = "scheduler.speculation",
+            .kind = Kind::flag,
+            .meaning = "Second copies of idempotent stragglers",
+            .member = &Config::speculation},
+    Setting{.name = "scheduler.speculation_slots_permille",
+            .meaning = "Share of all slots that such copies may use",
+            .member = &Config::speculation_slots_permille,
+            .max = 1000},
+    Setting{.name = "scheduler.preemption",
+            .kind = Kind::flag,
+            .meaning = "Stop preemptible tasks for tasks of higher priority",
+            .member = &Config::preemption},
+    Setting{.name = "scheduler.preemptions_max",
+            .meaning = "How often one task may be stopped so",
+            .member = &Config::preemptions_max,
+            .max = 1000},
+    Setting{.name = "scheduler.pause",
+            .kind = Kind::flag,
+            .meaning = "Let short tasks pause long ones, on workers that can",
+            .member = &Config::pause},
+    Setting{.name = "scheduler.pause_ratio_permille",
+            .meaning = "A paused task still has to run for this many times the short task's estimate, in permille",
+            .member = &Config::pause_ratio_permille,
+            .min = 1000,
+            .max = 100'000'000},
+    Setting{.name = "scheduler.tasks_max",
+            .meaning = "Live tasks; more are refused",
+            .member = &Config::tasks_max,
+            .min = 1,
+            .max = 100'000'000},
+    Setting{.name = "scheduler.idempotency_keys_max",
+            .meaning = "Remembered idempotency keys of ended tasks",
+            .member = &Config::idempotency_keys_max,
+            .max = 100'000'000},
+    Setting{.name = "scheduler.fallback_threshold",
+            .meaning = "Failed predictions in a row before tasks are placed round-robin",
+            .member = &Config::fallback_threshold,
+            .min = 1,
+            .max = 1'000'000},
+};
+
+using Queue = core::QueueLimits;
+using Tenant = core::TenantLimits;
+using Type = core::TypeLimits;
+constexpr std::array kQueueFields{
+    ListField<Queue>{.name = "paused", .member = &Queue::paused, .meaning = "Start no more tasks of this queue"},
+    ListField<Queue>{.name = "count_fair",
+                     .member = &Queue::count_fair,
+                     .meaning = "Share between tenants by number of tasks instead of predicted work"},
+    ListField<Queue>{.name = "running_max", .member = &Queue::running_max, .meaning = "Running tasks; 0 = no limit"}};
+constexpr std::array kTenantFields{
+    // Shares beyond a million would let one tenant's clock stand still in integer arithmetic.
+    ListField<Tenant>{
+        .name = "share", .member = &Tenant::share, .meaning = "Weight in fair sharing", .min = 1, .max = 1'000'000},
+    ListField<Tenant>{.name = "running_max", .member = &Tenant::running_max, .meaning = "Running tasks; 0 = no limit"},
+    ListField<Tenant>{.name = "waiting_max", .member = &Tenant::waiting_max, .meaning = "Waiting tasks; 0 = no limit"}};
+constexpr std::array kTypeFields{
+    ListField<Type>{.name = "running_max", .member = &Type::running_max, .meaning = "Running tasks; 0 = no limit"}};
+constexpr List<Queue> kQueues{.name = "queues", .member = &Config::queues, .fields = kQueueFields};
+constexpr List<Tenant> kTenants{.name = "tenants", .member = &Config::tenants, .fields = kTenantFields};
+constexpr List<Type> kTypes{.name = "types", .member = &Config::types, .fields = kTypeFields};
+
+std::unexpected<Error> invalid(std::string what) {
+    return fail(Fault::invalid, std::move(what));
+}
+
+std::vector<std::string_view> choices_of(const Setting& setting) {
+    std::vector<std::string_view> words;
+    if (std::holds_alternative<core::PolicyKind Config::*>(setting.member)) {
+        for (const core::PolicyKind kind : core::kPolicies) words.emplace_back(core::name_of(kind));
+        return words;
+    }
+    std::string_view rest = setting.choices;
+    while (!rest.empty()) {
+        const std::size_t end = std::min(rest.find(' '), rest.size());
+        words.push_back(rest.substr(0, end));
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    return words;
+}
+
+std::string joined(std::span<const std::string_view> words) {
+    std::string text;
+    for (std::size_t i = 0; i < words.size(); ++i)
+        text.append(i == 0 ? "" : i + 1 == words.size() ? " or " : ", ").append(words[i]);
+    return text;
+}
+
+Result<std::int64_t> whole_number(Written value, std::int64_t min, std::int64_t max) {
+    std::int64_t number = 0;
+    const char* const end = value.text.data() + value.text.size();
+    const auto [stopped, fault] = std::from_chars(value.text.data(), end, number);
+    if (value.quoted || fault != std::errc{} || stopped != end || value.text.empty())
+        return invalid("expected a whole number");
+    if (number < min || number > max)
+        return invalid(std::to_string(number) + " is out of range: " + std::to_string(min) + " to " +
+                       std::to_string(max));
+    return number;
+}
+
+Result<void> read_flag(Written value, bool& field) {
+    if (value.quoted || (value.text != "true" && value.text != "false")) return invalid("expected true or false");
+    field = value.text == "true";
+    return {};
+}
+
+// The choice that was written, underscores taken for dashes: environment variables have none.
+Result<std::string_view> read_choice(const Setting& setting, Written value) {
+    if (!value.quoted && !value.either) return invalid("expected text in quotes");
+    const std::vector<std::string_view> known = choices_of(setting);
+    std::string name(value.text);
+    std::ranges::replace(name, '_', '-');
+    if (const auto found = std::ranges::find(known, name); found != known.end()) return *found;
+    return invalid("\"" + std::string(value.text.substr(0, 64)) + "\": expected " + joined(known) +
+                   did_you_mean(name, known));
+}
+
+// One overload per type of a member. They write `field` last, so that a refusal changes nothing.
+Result<void> read(const Setting& setting, Written value, std::string& field) {
+    if (setting.kind == Kind::choice) {
+        const Result<std::string_view> choice = read_choice(setting, value);
+        if (!choice) return std::unexpected(choice.error());
+        field = *choice;
+        return {};
+    }
+    if (!value.quoted && !value.either) return invalid("expected text in quotes");
+    if (value.text.empty() || value.text.size() > kTextBytesMax)
+        return invalid("must be 1 to " + std::to_string(kTextBytesMax) + " bytes");
+    field = value.text;
+    return {};
+}
+
+Result<void> read(const Setting& setting, Written value, Duration& field) {
+    if (!value.quoted && !value.either) return invalid("expected a duration with a unit in quotes, e.g. \"5s\"");
+    const Result<Duration> duration = parse_duration(value.text);
+    if (!duration) return std::unexpected(duration.error());
+    if (duration->us < setting.min || duration->us > setting.max)
+        return invalid(duration_text(*duration) + " is out of range: " + range_text(setting));
+    field = *duration;
+    return {};
+}
+
+Result<void> read(const Setting& setting, Written value, std::uint32_t& field) {
+    const auto number = whole_number(value, setting.min, std::min<std::int64_t>(setting.max, UINT32_MAX));
+    if (!number) return std::unexpected(number.error());
+    field = static_cast<std::uint32_t>(*number);
+    return {};
+}
+
+Result<void> read(const Setting& setting, Written value, std::uint64_t& field) {
+    if (setting.kind == Kind::size) {
+        if (!value.quoted && !value.either) return invalid("expected a size with a unit in quotes, e.g. \"64MiB\"");
+        const Result<std::uint64_t> size = parse_size(value.text);
+        if (!size) return std::unexpected(size.error());
+        field = *size;
+        return {};
+    }
+    const Result<std::int64_t> number = whole_number(value, setting.min, setting.max);
+    if (!number) return std::unexpected(number.error());
+    field = static_cast<std::uint64_t>(*number);
+    return {};
+}
+
+Result<void> read(const Setting&, Written value, bool& field) {
+    return read_flag(value, field);
+}
+
+Result<void> read(const Setting& setting, Written value, core::PolicyKind& field) {
+    const Result<std::string_view> choice = read_choice(setting, value);
+    if (!choice) return std::unexpected(choice.error());
+    core::policy_from_name(*choice, field);
+    return {};
+}
+
+Result<void> read(const Setting& setting, Written value, core::Placement& field) {
+    const Result<std::string_view> choice = read_choice(setting, value);
+    if (!choice) return std::unexpected(choice.error());
+    field = *choice == "fastest" ? core::Placement::fastest : core::Placement::balanced;
+    return {};
+}
+
+std::string text_of(const Setting&, const std::string& field) {
+    return quoted(field);
+}
+std::string text_of(const Setting&, Duration field) {
+    return quoted(duration_text(field));
+}
+std::string text_of(const Setting&, std::uint32_t field) {
+    return std::to_string(field);
+}
+std::string text_of(const Setting& setting, std::uint64_t field) {
+    return setting.kind == Kind::size ? quoted(size_text(field)) : std::to_string(field);
+}
+std::string text_of(const Setting&, bool field) {
+    return field ? "true" : "false";
+}
+std::string text_of(const Setting&, core::PolicyKind field) {
+    return quoted(core::name_of(field));
+}
+std::string text_of(const Setting&, core::Placement field) {
+    return quoted(field == core::Placement::fastest ? "fastest" : "balanced");
+}
+
+// `values` is Values or const Values.
+template <class T>
+auto& member_of(auto& values, T Server::* member) {
+    return values.server.*member;
+}
+template <class T>
+auto& member_of(auto& values, T Config::* member) {
+    return values.scheduler.*member;
+}
+
+template <class Entry>
+void list_markdown(const List<Entry>& list, std::string& out) {
+    out.append("\n`[[").append(list.name).append("]]`, each with a `name` and:\n\n");
+    out += "| key | kind | default | range | meaning |\n|---|---|---|---|---|\n";
+    for (const ListField<Entry>& field : list.fields) {
+        const bool flag = std::holds_alternative<bool Entry::*>(field.member);
+        out.append("| `").append(field.name).append("` | ").append(kind_text(flag ? Kind::flag : Kind::number));
+        out.append(" | `").append(value_text(field, Entry{})).append("` | ");
+        if (!flag && (field.min > 0 || field.max < UINT32_MAX))
+            out.append(std::to_string(field.min)).append(" to ").append(std::to_string(field.max)).append(" ");
+        out.append("| ").append(field.meaning).append(" |\n");
+    }
+}
+
+}  // namespace
+
+std::span<const Setting> settings() {
+    return kSettings;
+}
+
+const Setting* find_setting(std::string_view name) {
+    const auto found = std::ranges::find(kSettings, name, &Setting::name);
+    return found == kSettings.end() ? nullptr : &*found;
+}
+
+std::string environment_name(const Setting& setting) {
+    std::string name = "NEXUS_" + std::string(setting.name);
+    std::ranges::transform(name, name.begin(),
+                           [](unsigned char c) { return c == '.' ? '_' : static_cast<char>(std::toupper(c)); });
+    return name;
+}
+
+std::string_view kind_text(Kind kind) {
+    static constexpr std::string_view names[] = {"text", "choice", "duration", "size", "number", "true or false"};
+    return names[static_cast<std::size_t>(kind)];
+}
+
+std::string range_text(const Setting& setting) {
+    if (setting.kind == Kind::choice) return joined(choices_of(setting));
+    if (setting.kind == Kind::duration) return duration_text({setting.min}) + " to " + duration_text({setting.max});
+    if (setting.kind == Kind::number) return std::to_string(setting.min) + " to " + std::to_string(setting.max);
+    return {};
+}
+
+Result<void> set(const Setting& setting, Written value, Values& values) {
+    return std::visit([&](auto member) { return read(setting, value, member_of(values, member)); }, setting.member);
+}
+
+std::string value_text(const Setting& setting, const Values& values) {
+    return std::visit([&](auto member) { return text_of(setting, member_of(values, member)); }, setting.member);
+}
+
+std::string quoted(std::string_view text) {
+    constexpr std::string_view hex = "0123456789ABCDEF";
+    std::string out = "\"";
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\') {
+            out.append({'\\', c});
+        } else if (byte < 0x20 || byte == 0x7F) {
+            out.append("\\u00").append({hex[byte >> 4], hex[byte & 15]});
+        } else {
+            out.push_back(c);
+        }
+    }
+    return out + "\"";
+}
+
+const List<Queue>& queue_list() {
+    return kQueues;
+}
+const List<Tenant>& tenant_list() {
+    return kTenants;
+}
+const List<Type>& type_list() {
+    return kTypes;
+}
+
+template <class Entry>
+Result<void> set(const ListField<Entry>& field, Written value, Entry& entry) {
+    if (const auto* flag = std::get_if<bool Entry::*>(&field.member)) return read_flag(value, entry.**flag);
+    const Result<std::int64_t> number = whole_number(value, field.min, field.max);
+    if (!number) return std::unexpected(number.error());
+    entry.*std::get<std::uint32_t Entry::*>(field.member) = static_cast<std::uint32_t>(*number);
+    return {};
+}
+template Result<void> set(const ListField<Queue>&, Written, Queue&);
+template Result<void> set(const ListField<Tenant>&, Written, Tenant&);
+template Result<void> set(const ListField<Type>&, Written, Type&);
+
+std::string settings_markdown() {
+    const Values defaults;
+    std::string out;
+    std::string_view section;
+    for (const Setting& setting : kSettings) {
+        if (setting.section() != section) {
+            section = setting.section();
+            out.append(out.empty() ? "" : "\n").append("`[").append(section).append("]`, ");
+            out.append(setting.live() ? "live" : "read at start").append(":\n\n");
+            out += "| key | kind | default | range | meaning |\n|---|---|---|---|---|\n";
+        }
+        std::string value = value_text(setting, defaults);
+        std::erase(value, '"');
+        out.append("| `").append(setting.key()).append("` | ").append(kind_text(setting.kind));
+        out.append(" | `").append(value).append("` | ").append(range_text(setting));
+        out.append(range_text(setting).empty() ? "| " : " | ").append(setting.meaning).append(" |\n");
+    }
+    for_each_list([&](const auto& list) { list_markdown(list, out); });
+    return out;
+}
+
+}  // namespace nexus::config

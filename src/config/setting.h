@@ -1,0 +1,121 @@
+#pragma once
+// The table of settings. One row holds everything there is to know of a setting; the file, the environment, flags, the
+// API, `nexus config` and docs/settings.md are made from it, so that a key has one name, one meaning and one range.
+//
+//   server.*              read when the server starts
+//   scheduler.*           live: `nexus config set` changes them while it runs
+//   queues, tenants, types  lists of limits by name, live as well
+//
+// To add a setting, add a member to Server or core::Config and one row to setting.cc. No threads, clock or files.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "core/config.h"
+
+namespace nexus::config {
+
+struct Server {
+    std::string listen = "127.0.0.1:7070";
+    std::string http = "127.0.0.1:7080";
+    std::string data = "./nexus-data";
+    std::string durability = "disk";
+    std::string model = "mixture";
+    Duration history_retention = hours(24 * 30);
+    std::uint64_t history_bytes_max = 0;
+    std::uint64_t reserve_bytes = 64ULL << 20;
+    bool operator==(const Server&) const = default;
+};
+
+struct Values {
+    Server server;
+    core::Config scheduler;
+    bool operator==(const Values&) const = default;
+};
+
+enum class Kind : std::uint8_t { text, choice, duration, size, number, flag };
+
+struct Setting {
+    using Member =
+        std::variant<std::string Server::*, Duration Server::*, std::uint64_t Server::*, Duration core::Config::*,
+                     std::uint32_t core::Config::*, std::uint64_t core::Config::*, bool core::Config::*,
+                     core::PolicyKind core::Config::*, core::Placement core::Config::*>;
+    std::string_view name;  // "scheduler.lease"
+    Kind kind = Kind::number;
+    std::string_view meaning;  // one sentence
+    Member member;
+    // Of durations (in microseconds), numbers and sizes. The bounds keep sums far from overflow where no meaning sets them.
+    std::int64_t min = 0;
+    std::int64_t max = INT64_MAX;
+    std::string_view choices{};  // of a choice, separated by blanks
+    bool has_flag = false;       // `nexus serve` has a flag of this name
+
+    bool live() const { return name.starts_with("scheduler."); }
+    std::string_view section() const { return name.substr(0, name.find('.')); }
+    std::string_view key() const { return name.substr(name.find('.') + 1); }
+};
+
+// All of them, in the order of the manual.
+std::span<const Setting> settings();
+// Null when there is none of that name.
+const Setting* find_setting(std::string_view name);
+
+std::string environment_name(const Setting& setting);  // NEXUS_SCHEDULER_LEASE
+std::string range_text(const Setting& setting);        // "2s to 1d", "balanced or fastest"; empty: anything of its kind
+std::string_view kind_text(Kind kind);                 // "duration"
+
+// A value as it was written: in quotes, or a bare word (number, true, false).
+struct Written {
+    std::string_view text;
+    bool quoted = false;
+    bool either = false;  // from the environment or a flag, where quotes say nothing
+};
+// Fault invalid says what was expected; `values` is unchanged then. The caller names the setting.
+Result<void> set(const Setting& setting, Written value, Values& values);
+// As TOML: quoted where TOML wants quotes, with escapes.
+std::string value_text(const Setting& setting, const Values& values);
+std::string quoted(std::string_view text);
+
+// One field of an entry of [[queues]], [[tenants]] or [[types]].
+template <class Entry>
+struct ListField {
+    std::string_view name;
+    std::variant<std::uint32_t Entry::*, bool Entry::*> member;
+    std::string_view meaning;
+    std::int64_t min = 0;
+    std::int64_t max = UINT32_MAX;
+};
+template <class Entry>
+struct List {
+    std::string_view name;  // "queues"
+    std::vector<Entry> core::Config::* member;
+    std::span<const ListField<Entry>> fields;
+};
+const List<core::QueueLimits>& queue_list();
+const List<core::TenantLimits>& tenant_list();
+const List<core::TypeLimits>& type_list();
+// Calls `act` with each of the three.
+template <class Act>
+void for_each_list(Act act) {
+    act(queue_list());
+    act(tenant_list());
+    act(type_list());
+}
+template <class Entry>
+Result<void> set(const ListField<Entry>& field, Written value, Entry& entry);
+template <class Entry>
+std::string value_text(const ListField<Entry>& field, const Entry& entry) {
+    if (const auto* flag = std::get_if<bool Entry::*>(&field.member)) return entry.**flag ? "true" : "false";
+    return std::to_string(entry.*std::get<std::uint32_t Entry::*>(field.member));
+}
+
+// The whole table as docs/settings.md shows it.
+std::string settings_markdown();
+
+}  // namespace nexus::config

@@ -1,0 +1,102 @@
+#include "config/sources.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <utility>
+
+#include "config/toml.h"
+
+namespace nexus::config {
+namespace {
+
+constexpr std::size_t kOriginColumn = 44;
+
+// host:port -> port; -1 when it is none.
+int port_of(std::string_view address) {
+    const std::size_t colon = address.rfind(':');
+    if (colon == std::string_view::npos || colon == 0) return -1;
+    const std::string_view digits = address.substr(colon + 1);
+    int port = -1;
+    const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    return fault == std::errc{} && end == digits.data() + digits.size() && port >= 0 && port <= 65'535 ? port : -1;
+}
+
+Result<void> check_address(std::string_view key, const std::string& address) {
+    if (port_of(address) < 0)
+        return fail(Fault::invalid,
+                    std::string(key) + ": \"" + address + "\" is not host:port with a port of 0 to 65535");
+    const std::string host = address.substr(0, address.rfind(':'));
+    if (host == "localhost" || host == "[::1]" || host.starts_with("127.")) return {};
+    return fail(Fault::denied, std::string(key) + ": " + address +
+                                   " is not a loopback address. There is no authentication yet, so anyone who reached "
+                                   "it could run programs on the workers; reach it from elsewhere through an SSH "
+                                   "tunnel (ssh -L 7070:127.0.0.1:7070 host)");
+}
+
+}  // namespace
+
+Result<void> take_text(std::string_view toml, const std::string& origin, Start& start) {
+    const auto named = apply(toml, start.values);
+    if (!named) return std::unexpected(named.error());
+    for (const std::string& key : *named) start.origins[key] = origin;
+    return {};
+}
+
+Result<void> take_value(std::string_view name, std::string_view value, const std::string& origin, Start& start) {
+    if (auto done = apply_value(name, value, start.values); !done) return done;
+    start.origins[std::string(name)] = origin;
+    return {};
+}
+
+Result<void> take_environment(std::span<const char* const> environment, Start& start) {
+    for (const std::string_view entry : environment) {
+        const std::size_t equals = entry.find('=');
+        const bool ours = entry.starts_with("NEXUS_SERVER_") || entry.starts_with("NEXUS_SCHEDULER_");
+        if (!ours || equals == std::string_view::npos) continue;
+        const std::string variable(entry.substr(0, equals));
+        std::string name = variable.substr(std::string_view("NEXUS_").size());
+        std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        name[name.find('_')] = '.';
+        auto done = take_value(name, entry.substr(equals + 1), "environment " + variable, start);
+        if (!done) return std::unexpected(std::move(done).error().during("environment variable " + variable));
+    }
+    return {};
+}
+
+Result<void> check(const Start& start) {
+    const Server& server = start.values.server;
+    if (auto done = check_address("server.listen", server.listen); !done) return done;
+    if (server.http != "off") {
+        if (auto done = check_address("server.http", server.http); !done) return done;
+        if (port_of(server.listen) != 0 && port_of(server.listen) == port_of(server.http))
+            return fail(Fault::invalid, "server.listen and server.http have the same port");
+    }
+    return check(start.values.scheduler);
+}
+
+std::string to_toml(const Start& start, bool with_origins) {
+    std::string out;
+    std::string_view section;
+    for (const Setting& setting : settings()) {
+        if (setting.section() != section) {
+            section = setting.section();
+            out.append(out.empty() ? "[" : "\n[").append(section).append("]\n");
+        }
+        std::string line = std::string(setting.key()) + " = " + value_text(setting, start.values);
+        if (with_origins) {
+            const auto origin = start.origins.find(std::string(setting.name));
+            if (line.size() < kOriginColumn) line.resize(kOriginColumn, ' ');
+            std::string from = origin == start.origins.end() ? "default" : origin->second;
+            // A path may hold anything; a comment ends at its line.
+            std::ranges::replace_if(from, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
+            line += "  # " + from;
+        }
+        out += line + "\n";
+    }
+    const std::string live = to_toml(start.values.scheduler);
+    const std::size_t lists = live.find("\n[[");
+    return lists == std::string::npos ? out : out + live.substr(lists);
+}
+
+}  // namespace nexus::config

@@ -1,0 +1,35 @@
+#pragma once
+// The configuration a server starts with: a file, then the environment, then flags; the later one wins, and every value
+// knows where it came from. A file is read by whoever calls: this room sees text only.
+//
+// In the environment a setting is NEXUS_SERVER_LISTEN, NEXUS_SCHEDULER_LEASE; a flag is --set scheduler.lease=3s, or the
+// flag of its own that `nexus serve` has. After an error nothing is changed.
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "config/setting.h"
+
+namespace nexus::config {
+
+struct Start {
+    Values values;
+    // key -> "file x.toml", "environment NEXUS_...", "flag"; absent: the default.
+    std::map<std::string, std::string> origins;
+};
+
+// `origin` says where the text or value comes from.
+Result<void> take_text(std::string_view toml, const std::string& origin, Start& start);
+Result<void> take_value(std::string_view name, std::string_view value, const std::string& origin, Start& start);
+// `environment` is a list of NAME=value. Names that begin with NEXUS_SERVER_ or NEXUS_SCHEDULER_ are ours.
+Result<void> take_environment(std::span<const char* const> environment, Start& start);
+
+// What no single key can show: addresses are loopback, ports differ, and check() of the live part.
+Result<void> check(const Start& start);
+// All of it as TOML; with origins each value has a comment that says where it came from.
+std::string to_toml(const Start& start, bool with_origins);
+
+}  // namespace nexus::config
