@@ -21,11 +21,12 @@ ROOMS = {
     "api": ("proto to engine values and back; the table of errors", ["base", "core", "predict", "history", "engine", "config"]),
     "wire": ("gRPC services and the acceptor", ["base", "core", "history", "engine", "api", "config"]),
     "http": ("REST, event stream, page, metrics", ["base", "core", "history", "engine", "api"]),
-    "worker": ("the verb `nexus worker`: exec handler on the SDK", ["base"]),
+    "process": ("child processes: started, followed, guarded", ["base"]),
+    "worker": ("the verb `nexus worker`: exec handler on the SDK", ["base", "process"]),
     "cli": ("the verbs that talk to a server", ["base"]),
     "evaluate": ("the verb `nexus evaluate`: predictors on traces", ["base", "predict"]),
     "simulate": ("the verb `nexus simulate`: policies on simulated fleets", ["base", "core", "predict", "evaluate"]),
-    "bench": ("the verbs `nexus bench …`", ["base", "core"]),
+    "bench": ("the verbs `nexus bench …`", ["base", "core", "process"]),
     "main": ("main, serve, dev: names the concrete adapters", None),  # None: every room
 }
 # Rooms that see the ports of store and history, never an adapter.

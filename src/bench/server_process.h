@@ -1,13 +1,12 @@
 #pragma once
 // `nexus serve` as a child process on a free port, with its data in a directory of its own.
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 
 #include "base/result.h"
+#include "process/child.h"
 
 namespace nexus::bench {
 
@@ -30,22 +29,17 @@ public:
     // `http` is the address of its page, or "off".
     static Result<std::unique_ptr<ServerProcess>> start(const std::string& data, const std::string& durability,
                                                         const std::string& http = "off");
-    ~ServerProcess();  // kill -9, if it still runs
-    ServerProcess(const ServerProcess&) = delete;
-    ServerProcess& operator=(const ServerProcess&) = delete;
-
     const std::string& address() const { return address_; }
     const std::string& http_address() const { return http_address_; }  // empty when off
-    void kill_now();
+    void kill_now() { child_.reap({}); }                               // SIGKILL, as its end does
     std::uint64_t rss_bytes() const;
     double cpu_s() const;
 
 private:
-    ServerProcess(pid_t pid, int output) : pid_(pid), output_(output) {}
-    Result<void> wait_ready();
+    ServerProcess(process::Child child, std::string address, std::string http_address)
+        : child_(std::move(child)), address_(std::move(address)), http_address_(std::move(http_address)) {}
 
-    pid_t pid_;
-    int output_;
+    process::Child child_;
     std::string address_, http_address_;
 };
 

@@ -358,12 +358,10 @@ Answer<int> Dev::run() {
 }
 
 int dev(Flags flags) {
-    std::error_code fault;
-    const std::string self = fs::read_symlink("/proc/self/exe", fault).string();
-    if (fault)
-        return cli::report({.exit_code = cli::kExitFailure,
-                            .what = "cannot find the path of this program: " + fault.message(),
-                            .next = {}});
+    const std::string self = process::own_program();
+    if (self.empty())
+        return cli::report(
+            {.exit_code = cli::kExitFailure, .what = "cannot find the path of this program", .next = {}});
     flags.data = fs::absolute(flags.data).lexically_normal().string();
     cli::Interrupt interrupt;
     Dev run(flags, self, interrupt);

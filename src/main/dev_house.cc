@@ -46,7 +46,8 @@ Result<void> House::start_server() {
     const bool first = grpc_.empty();
     const std::string listen = !first ? grpc_ : is_free(options_.listen) ? options_.listen : any_port(options_.listen);
     const std::string http = !first ? page_ : is_free(options_.http) ? options_.http : any_port(options_.http);
-    auto child = Child::start({options_.self, "serve", "--listen", listen, "--http", http, "--data", options_.data},
+    auto child =
+        process::Child::start({options_.self, "serve", "--listen", listen, "--http", http, "--data", options_.data},
                               options_.data + "/server.log", true);
     if (!child) return std::unexpected(std::move(child).error());
     const auto line = child->read_line(kReadyMax);
@@ -61,10 +62,11 @@ Result<void> House::start_server() {
     return {};
 }
 
-Result<Child> House::start_worker(std::size_t index) const {
+Result<process::Child> House::start_worker(std::size_t index) const {
     const std::string name = "dev-" + std::to_string(index + 1);
-    return Child::start({options_.self, "worker", "--server", grpc_, "--name", name, "--slots", "1", "--allow", "exec"},
-                        options_.data + "/" + name + ".log", false);
+    return process::Child::start(
+        {options_.self, "worker", "--server", grpc_, "--name", name, "--slots", "1", "--allow", "exec"},
+        options_.data + "/" + name + ".log", false);
 }
 
 Result<void> House::start() {
@@ -95,8 +97,8 @@ Result<bool> House::look_after() {
 }
 
 void House::stop() {
-    for (const Child& worker : workers_) worker.terminate();
-    for (Child& worker : workers_) worker.reap(kDrainMax);
+    for (const process::Child& worker : workers_) worker.terminate();
+    for (process::Child& worker : workers_) worker.reap(kDrainMax);
     workers_.clear();
     if (!server_) return;
     server_->terminate();

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "main/child.h"
+#include "process/child.h"
 
 namespace nexus::dev {
 
@@ -37,12 +37,12 @@ public:
 
 private:
     Result<void> start_server();
-    Result<Child> start_worker(std::size_t index) const;
+    Result<process::Child> start_worker(std::size_t index) const;
 
     HouseOptions options_;
     std::function<void(const std::string&)> note_;
-    std::optional<Child> server_;
-    std::vector<Child> workers_;
+    std::optional<process::Child> server_;
+    std::vector<process::Child> workers_;
     std::string grpc_, page_, ready_line_;
 };
 

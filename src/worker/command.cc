@@ -10,9 +10,9 @@
 
 #include "base/quantity.h"
 #include "nexus/worker.h"
+#include "process/guard.h"
 #include "worker/digest.h"
 #include "worker/exec_handler.h"
-#include "worker/guard.h"
 
 namespace nexus::worker {
 namespace {

@@ -5,10 +5,13 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "worker/child.h"
+#include "process/run.h"
 
 namespace nexus::worker {
 namespace {
+
+using process::ChildEnd;
+using process::ChildSpec;
 
 // Escapes can make text six times as long: what is kept of the streams is halved until the whole fits into a result.
 constexpr std::size_t kResultBytesMax = 250 * 1024;
@@ -58,6 +61,12 @@ Outcome refusal_of(const Error& error) {
     return error.fault == Fault::exhausted ? Outcome::rejected(error.what) : Outcome::fatal(error.what);
 }
 
+// Another worker may have what this one lacks.
+Error here(Error error) {
+    if (error.fault == Fault::not_found || error.fault == Fault::denied) error.what += " on this worker";
+    return error;
+}
+
 }  // namespace
 
 Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions& options, ChildStop& stop,
@@ -80,7 +89,7 @@ Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions
                          .output_bytes_max = options.output_bytes_max,
                          .stop_grace = options.stop_grace};
     const Result<ChildEnd> end = run_child(spec, stop, guard);
-    if (!end) return refusal_of(end.error());
+    if (!end) return refusal_of(here(end.error()));
     return outcome_of(*request, *end)
         .with_result(result_of(*end, options.output_bytes_max))
         .with_peak_memory(end->peak_memory_bytes);

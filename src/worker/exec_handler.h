@@ -9,12 +9,11 @@
 //   exit code 0        success
 //   64 to 78 but 75    failed for good: by sysexits.h a retry cannot help (75 is "temporary failure")
 //   any other          failed, tried again while the task has attempts left
-//   a signal           failed, tried again; SIGKILL that nobody here sent is told as a lack of memory
+//   a signal           failed, tried again; a SIGKILL that nobody here sent is reported as a lack of memory
 //   could not start    failed for good, with the reason; for lack of processes or descriptors: rejected
 //   not for us         another `handler`, or none and no request in the payload: rejected, for another worker to take
 //   asked to stop      SIGTERM to the process group, SIGKILL after the grace; at once when fenced. Cancelled, unless
-//   the
-//                      program still ended with 0
+//                      the program still ended with 0
 
 #include <chrono>
 #include <string>
@@ -24,10 +23,15 @@
 #include "nexus/worker.h"
 #include "worker/exec_request.h"
 
-namespace nexus::worker {
-
+namespace nexus::process {
 class ChildStop;
 class Guard;
+}  // namespace nexus::process
+
+namespace nexus::worker {
+
+using process::ChildStop;
+using process::Guard;
 
 struct ExecOptions {
     std::chrono::milliseconds stop_grace = std::chrono::seconds(2);

@@ -14,9 +14,9 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "worker/child.h"
+#include "process/guard.h"
+#include "process/run.h"
 #include "worker/exec_handler.h"
-#include "worker/guard.h"
 
 using namespace nexus;
 using namespace nexus::worker;
@@ -114,7 +114,7 @@ TEST_CASE("how an end is judged") {
         {"no such name", request({"no-such-program-anywhere"}), Kind::failed, false,
          "no-such-program-anywhere: no program of this name in the worker's PATH"},
         {"not executable", request({"/etc/passwd"}), Kind::failed, false,
-         "/etc/passwd: this worker has no permission to use it"},
+         "/etc/passwd: no permission to use it on this worker"},
         {"no such directory", request({"/bin/true"}, {{"cwd", "/no/such/dir"}}), Kind::failed, false,
          "directory /no/such/dir: not found on this worker"},
         {"arguments too long", request({"/bin/true", std::string(3'000'000, 'x')}), Kind::failed, false,

@@ -1,4 +1,4 @@
-#include "worker/guard.h"
+#include "process/guard.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 #include <cstring>
 #include <set>
 
-namespace nexus::worker {
+namespace nexus::process {
 namespace {
 
 // The guard's whole life. A positive number is a group to watch, a negative one a group to forget.
@@ -60,4 +60,4 @@ void Guard::forget(pid_t group) {
     watch(-group);
 }
 
-}  // namespace nexus::worker
+}  // namespace nexus::process

@@ -1,10 +1,9 @@
-#include "worker/child.h"
+#include "process/run.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,128 +16,19 @@
 #include <utility>
 
 #include "base/must.h"
-#include "worker/guard.h"
+#include "process/descriptor.h"
+#include "process/guard.h"
+#include "process/start.h"
 
-namespace nexus::worker {
+namespace nexus::process {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 constexpr std::uint64_t kAsked = 1;
 constexpr std::uint64_t kKill = 1U << 20;  // far above any number of kAsked that could gather
 
-class Descriptor {
-public:
-    explicit Descriptor(int fd = -1) : fd_(fd) {}
-    Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    Descriptor& operator=(Descriptor&& other) noexcept {
-        std::swap(fd_, other.fd_);
-        return *this;
-    }
-    ~Descriptor() { close(); }
-    void close() {
-        if (fd_ >= 0) ::close(fd_);
-        fd_ = -1;
-    }
-    int get() const { return fd_; }
-    bool open() const { return fd_ >= 0; }
-
-private:
-    int fd_;
-};
-
-struct Pipe {
-    Descriptor read, write;
-};
-
-std::optional<Pipe> make_pipe() {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) return std::nullopt;
-    return Pipe{Descriptor(ends[0]), Descriptor(ends[1])};
-}
-
 void set_nonblocking(int fd) {
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
-
-std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
-    std::vector<char*> pointers;
-    for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
-    pointers.push_back(nullptr);
-    return pointers;
-}
-
-enum class Stage : int { none, directory, program };
-
-// Everything the child needs between vfork and exec, laid out beforehand: it shares our memory and may only make system
-// calls.
-struct Launch {
-    const char* program;
-    char* const* argv;
-    char* const* environment;
-    const char* directory;  // null = ours
-    int input, output, error;
-    pid_t parent;
-    // Written by the child when it fails.
-    volatile Stage failed_at = Stage::none;
-    volatile int fault = 0;
-};
-
-[[noreturn]] void fail_in_child(Launch& launch, Stage stage) {
-    launch.fault = errno;
-    launch.failed_at = stage;
-    _exit(127);
-}
-
-[[noreturn]] void become(Launch& launch) {
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != launch.parent) _exit(127);  // the parent died before it could be noticed
-    for (int number = 1; number < NSIG; ++number) {
-        struct sigaction action{};
-        action.sa_handler = SIG_DFL;
-        sigaction(number, &action, nullptr);  // fails for those that cannot be changed
-    }
-    dup2(launch.input, STDIN_FILENO);
-    dup2(launch.output, STDOUT_FILENO);
-    dup2(launch.error, STDERR_FILENO);
-    syscall(SYS_close_range, 3U, ~0U, 0U);  // whatever some library opened without O_CLOEXEC
-    if (launch.directory != nullptr && chdir(launch.directory) != 0) fail_in_child(launch, Stage::directory);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
-    execve(launch.program, launch.argv, launch.environment);
-    fail_in_child(launch, Stage::program);
-}
-
-// The pid, or -1 with errno when no process could be made. A failure of the child itself stands in `launch`.
-pid_t start(Launch& launch) {
-    // No signal handler of ours may run in the child: it would do so in our memory.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const pid_t pid = vfork();
-    if (pid == 0) become(launch);
-    const int fault = errno;
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    errno = fault;
-    return pid;
-}
-
-std::unexpected<Error> explain(const ChildSpec& spec, const Launch& launch) {
-    const std::string what = launch.failed_at == Stage::directory ? "directory " + spec.directory : spec.program;
-    switch (launch.fault) {
-        case ENOENT:
-        case ENOTDIR: return fail(Fault::not_found, what + ": not found on this worker");
-        case EACCES:
-        case EPERM: return fail(Fault::denied, what + ": this worker has no permission to use it");
-        case ENOEXEC: return fail(Fault::invalid, what + ": is no program (a script needs a #! line)");
-        case E2BIG: return fail(Fault::invalid, what + ": the arguments and environment are too long");
-        case ENOMEM:
-        case EMFILE:
-        case ENFILE: return fail(Fault::exhausted, what + ": " + std::strerror(launch.fault));
-        default: return fail(Fault::invalid, what + ": " + std::strerror(launch.fault));
-    }
 }
 
 // Reads what is there, at most a mebibyte (sixteen times what a pipe holds), so that a child which never stops writing
@@ -296,26 +186,18 @@ Result<ChildEnd> run_child(const ChildSpec& spec, ChildStop& stop, Guard* guard)
     Descriptor nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
     if (!out || !err || !nothing.open()) return no_descriptors();
 
-    const std::vector<char*> argv = pointers_to(spec.argv);
-    const std::vector<char*> environment = pointers_to(spec.environment);
-    Launch launch{.program = spec.program.c_str(),
-                  .argv = argv.data(),
-                  .environment = environment.data(),
-                  .directory = spec.directory.empty() ? nullptr : spec.directory.c_str(),
-                  .input = in ? in->read.get() : nothing.get(),
-                  .output = out->write.get(),
-                  .error = err->write.get(),
-                  .parent = getpid()};
     rusage own{};
     getrusage(RUSAGE_SELF, &own);
     const std::int64_t own_peak_kib = own.ru_maxrss;
-    const pid_t pid = start(launch);
-    if (pid < 0) return fail(Fault::exhausted, std::string("no process: ") + std::strerror(errno));
-    if (launch.failed_at != Stage::none) {
-        while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
-        return explain(spec, launch);
-    }
-    setpgid(pid, pid);  // also from here, so that the group exists whoever runs first
+    const Result<pid_t> started = start({.program = spec.program,
+                                         .argv = spec.argv,
+                                         .environment = spec.environment,
+                                         .directory = spec.directory,
+                                         .input = in ? in->read.get() : nothing.get(),
+                                         .output = out->write.get(),
+                                         .error = err->write.get()});
+    if (!started) return std::unexpected(started.error());
+    const pid_t pid = *started;
     if (guard != nullptr) guard->watch(pid);
     Descriptor process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
     if (!process.open()) {
@@ -336,4 +218,4 @@ Result<ChildEnd> run_child(const ChildSpec& spec, ChildStop& stop, Guard* guard)
     return end;
 }
 
-}  // namespace nexus::worker
+}  // namespace nexus::process

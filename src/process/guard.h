@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-namespace nexus::worker {
+namespace nexus::process {
 
 class Guard {
 public:
@@ -24,4 +24,4 @@ private:
     pid_t process_ = -1;
 };
 
-}  // namespace nexus::worker
+}  // namespace nexus::process

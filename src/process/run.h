@@ -4,7 +4,7 @@
 //
 //   Group      the child leads a process group of its own. Stopping it, or its own end, takes the whole group: no task
 //              leaves processes behind, unless they left the group on purpose (setsid)
-//   Orphans    the child dies with this process (PR_SET_PDEATHSIG); its group dies with it when a Guard was told
+//   Orphans    the child dies with this process (PR_SET_PDEATHSIG); its group does too where a Guard watches it
 //   Output     both streams are always read to their end, kept up to output_bytes_max each, and counted beyond
 //   Threads    run_child() blocks its caller; ChildStop may be used from any thread. Children of several threads do not
 //              know of each other: no descriptor leaks from one to another
@@ -18,12 +18,12 @@
 
 #include "base/result.h"
 
-namespace nexus::worker {
+namespace nexus::process {
 
 class Guard;
 
-// Ends a running child from outside, or has it stand still. It may be told before the child starts: then the child ends
-// at once, or stands still from its start.
+// Ends a running child from outside, or stops and continues it. It may be used before the child starts: then the child
+// ends at once, or is stopped from its start.
 class ChildStop {
 public:
     ChildStop();
@@ -79,4 +79,4 @@ struct ChildEnd {
 // descriptor to be had), invalid (an argument list too long, a file that is no program). Then nothing ran.
 Result<ChildEnd> run_child(const ChildSpec& spec, ChildStop& stop, Guard* guard);
 
-}  // namespace nexus::worker
+}  // namespace nexus::process

@@ -1,6 +1,7 @@
 #pragma once
-// One child process of `nexus dev`: in a process group of its own, so that Ctrl-C reaches it through us only, and
-// killed by the kernel when the thread that started it ends. Never left as a zombie: the destructor kills and reaps.
+// One child process that runs beside us: a server, a worker. Never left as a zombie: the destructor kills and reaps it.
+// start.h says what it inherits and that it dies with the thread that started it; Ctrl-C reaches it through us only.
+// Not thread-safe.
 
 #include <sys/types.h>
 
@@ -10,8 +11,9 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "process/descriptor.h"
 
-namespace nexus::dev {
+namespace nexus::process {
 
 class Child {
 public:
@@ -32,9 +34,12 @@ public:
     pid_t pid() const { return pid_; }
 
 private:
-    Child(pid_t pid, int stdout_fd) : pid_(pid), stdout_fd_(stdout_fd) {}
+    Child(pid_t pid, Descriptor output) : pid_(pid), output_(std::move(output)) {}
     pid_t pid_ = -1;  // -1: none or reaped
-    int stdout_fd_ = -1;
+    Descriptor output_;
 };
 
-}  // namespace nexus::dev
+// The path of this very program; empty when the kernel does not tell.
+std::string own_program();
+
+}  // namespace nexus::process
