@@ -11,8 +11,10 @@
 
 #include "base/hash.h"
 #include "cli/submit.h"
+#include "cli/submit_stream.h"
 #include "cli/task_view.h"
 #include "cli/text.h"
+#include "nexus/client.h"
 
 namespace nexus::cli {
 namespace {

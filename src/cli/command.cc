@@ -11,7 +11,10 @@ void add_command(CLI::App& root, int& exit_code) {
     add_task_verbs(root, exit_code);
     add_worker_verbs(root, exit_code);
     add_type_verbs(root, exit_code);
-    add_operator_verbs(root, exit_code);
+    add_queue_verbs(root, exit_code);
+    add_config_verbs(root, exit_code);
+    add_override_verbs(root, exit_code);
+    add_record_verbs(root, exit_code);
     add_completion(root, exit_code);
 }
 

@@ -1,40 +1,29 @@
 #pragma once
 // The server as the command line sees it: one method per call of nexus.v1, with a deadline, a Failure that names the
-// server, what was asked and the next step, and Ctrl-C that cancels the call in flight. The only place here that knows
-// gRPC.
+// server, what was asked and the next step, and Ctrl-C that cancels the call in flight. The connection and the reading
+// of failures are the SDK's; its Client is not used, because verbs print whole messages and are not tried again.
 //
-// Threads: one call at a time per Session, except that a SubmitStream may send and receive on two threads.
+// Threads: one call at a time per Session.
 
 #include <functional>
 #include <memory>
 #include <string>
 
-#include "base/units.h"
+#include "cli/connection.h"
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "nexus/v1/nexus.pb.h"
+
+namespace grpc {
+class ClientContext;
+class Status;
+}  // namespace grpc
 
 namespace nexus::cli {
 
 namespace pb = ::nexus::v1;
 
-inline constexpr std::string_view kServerDefault = "127.0.0.1:7070";
-
-struct Connection {
-    std::string server = std::string(kServerDefault);  // host:port
-    Duration timeout = seconds(10);                    // of one call
-};
-
-// Batches go out and answers come back in the same order, on one stream.
-class SubmitStream {
-public:
-    virtual ~SubmitStream() = default;
-    virtual bool send(const pb::SubmitBatchRequest& batch) = 0;  // false: the stream is over, see finish()
-    virtual void send_done() = 0;
-    virtual bool receive(pb::SubmitBatchResponse& answers) = 0;  // false: the stream is over, see finish()
-    virtual Answer<void> finish() = 0;                           // once, after receive() gave false
-    virtual void cancel() = 0;                                   // from any thread
-};
+class SubmitStream;
 
 class Session {
 public:
@@ -78,14 +67,13 @@ public:
 private:
     struct Channel;
     template <class Stub, class Request, class Response>
-    Answer<Response> call(std::string doing, Stub& stub, auto method, const Request& request);
+    Answer<Response> call(std::string doing,
+                          grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                          const Request& request);
 
     Connection connection_;
     Interrupt& interrupt_;
     std::unique_ptr<Channel> channel_;
 };
-
-// host:port with a port of 1..65535, or a usage failure that says what is wrong.
-Answer<void> check_address(std::string_view server);
 
 }  // namespace nexus::cli

@@ -11,12 +11,11 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <random>
 
-#include "base/ids.h"
 #include "base/quantity.h"
 #include "cli/shell.h"
 #include "cli/text.h"
+#include "nexus/client.h"
 
 namespace nexus::cli {
 namespace {
@@ -234,14 +233,6 @@ Answer<std::int64_t> parse_moment(std::string_view text, std::int64_t now_unix_u
         return failure(kExitUsage, fmt::format("\"{}\" is not a time", safe_text(text, 40)),
                        "e.g. 2026-03-01T12:00:00Z, or +10m from now");
     return static_cast<std::int64_t>(timegm(&parts)) * 1'000'000;
-}
-
-std::string random_key() {
-    std::random_device entropy;
-    const auto draw = [&entropy] { return static_cast<std::uint64_t>(entropy()) << 32 | entropy(); };
-    const std::uint64_t hi = (draw() & ~0xF000ULL) | 0x4000ULL;
-    const std::uint64_t lo = (draw() & ~(3ULL << 62)) | 2ULL << 62;
-    return uuid_text(hi, lo);
 }
 
 Answer<std::string> read_whole(const std::string& path, std::size_t bytes_max) {

@@ -45,9 +45,6 @@ Answer<pb::TaskSpec> spec_from_json(std::string_view line);
 // "2026-03-01T12:00:00Z" in UTC, or "+10m" from now.
 Answer<std::int64_t> parse_moment(std::string_view text, std::int64_t now_unix_us);
 
-// A random UUID (version 4).
-std::string random_key();
-
 // The whole file, "-" = standard input. Refused: directories, more than `bytes_max`.
 Answer<std::string> read_whole(const std::string& path, std::size_t bytes_max);
 

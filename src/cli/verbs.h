@@ -8,8 +8,11 @@ namespace nexus::cli {
 void add_task_verbs(CLI::App& root, int& exit_code);
 void add_worker_verbs(CLI::App& root, int& exit_code);
 void add_type_verbs(CLI::App& root, int& exit_code);
-void add_status_verbs(CLI::App& root, int& exit_code);    // status
-void add_operator_verbs(CLI::App& root, int& exit_code);  // queue, policy, config, override, decision, audit
+void add_status_verbs(CLI::App& root, int& exit_code);  // status
+void add_queue_verbs(CLI::App& root, int& exit_code);
+void add_config_verbs(CLI::App& root, int& exit_code);  // policy, config get and set
+void add_override_verbs(CLI::App& root, int& exit_code);
+void add_record_verbs(CLI::App& root, int& exit_code);  // decision, audit
 void add_top(CLI::App& root, int& exit_code);
 void add_doctor(CLI::App& root, int& exit_code);
 void add_completion(CLI::App& root, int& exit_code);

@@ -2,11 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
-#include <cstdio>
+#include <algorithm>
 #include <filesystem>
-#include <mutex>
-#include <thread>
 
 #include "cli/interrupt.h"
 #include "cli/output.h"
@@ -14,9 +11,13 @@
 #include "cli/shell.h"
 #include "cli/task_spec.h"
 #include "cli/text.h"
+#include "main/dev_follower.h"
 #include "main/dev_house.h"
+#include "main/dev_screen.h"
 #include "main/job.h"
 #include "main/job_progress.h"
+#include "main/job_summary.h"
+#include "nexus/client.h"
 #include "store/sqlite/data_directory.h"
 
 namespace nexus::dev {
@@ -29,7 +30,6 @@ using cli::failure;
 
 constexpr std::size_t kBatch = 500;
 constexpr Duration kTick = milliseconds(200);
-constexpr std::int64_t kPlainLineUs = seconds(2).us;  // one line every so often when not on a terminal
 
 struct Flags {
     std::string folder = ".";
@@ -44,82 +44,6 @@ std::unexpected<cli::Failure> failed(const Error& error, std::string next = {}) 
         error.fault == Fault::invalid || error.fault == Fault::not_found ? cli::kExitUsage : cli::kExitFailure,
         error.what, std::move(next));
 }
-
-// The screen: notes scroll by, one line below them is written over.
-class Screen {
-public:
-    explicit Screen(cli::Terminal terminal) : terminal_(terminal) {}
-    void note(const std::string& text) {
-        clear();
-        cli::put(text + "\n");
-    }
-    void show(const std::string& line) {
-        const std::int64_t now = cli::now_unix_us();
-        if (!terminal_.out_is_tty) {
-            if (now - shown_us_ < kPlainLineUs) return;
-            cli::put(line + "\n");
-        } else {
-            cli::put("\r\x1b[K" + cli::safe_text(line, terminal_.columns - 1));
-            dirty_ = true;
-        }
-        shown_us_ = now;
-    }
-    void clear() {
-        if (dirty_) cli::put("\r\x1b[K");
-        dirty_ = false;
-    }
-    const cli::Terminal& terminal() const { return terminal_; }
-
-private:
-    cli::Terminal terminal_;
-    std::int64_t shown_us_ = 0;
-    bool dirty_ = false;
-};
-
-// Follows the tasks of our tenant on a thread of its own; comes back by itself when the server does.
-class Follower {
-public:
-    Follower(std::string server, cli::Interrupt& interrupt)
-        : session_({.server = std::move(server)}, interrupt), interrupt_(interrupt) {
-        thread_ = std::thread([this] { follow(); });
-    }
-    // The stream ends with the server; call it after the server has stopped or is about to.
-    ~Follower() {
-        over_ = true;
-        thread_.join();
-    }
-    Follower(const Follower&) = delete;
-    Follower& operator=(const Follower&) = delete;
-
-    std::vector<pb::Task> take() {
-        const std::lock_guard lock(mutex_);
-        return std::exchange(changed_, {});
-    }
-    // True once after each time the stream broke: what changed meanwhile must be asked for.
-    bool missed() { return missed_.exchange(false); }
-
-private:
-    void follow() {
-        pb::WatchTasksRequest request;
-        request.set_tenant(kJobTenant);
-        while (!over_) {
-            const auto done = session_.watch_tasks(request, [this](const pb::TaskEvent& event) {
-                const std::lock_guard lock(mutex_);
-                changed_.push_back(event.task());
-                return !over_.load();
-            });
-            missed_ = true;
-            if (interrupt_.wait(milliseconds(200))) return;
-        }
-    }
-
-    cli::Session session_;
-    cli::Interrupt& interrupt_;
-    std::atomic<bool> over_ = false, missed_ = false;
-    std::mutex mutex_;  // guards changed_
-    std::vector<pb::Task> changed_;
-    std::thread thread_;
-};
 
 class Dev {
 public:
@@ -141,7 +65,6 @@ private:
     Answer<void> stay();
     bool look_at_open_tasks();
     void show_progress();
-    void put_summary();
     std::int64_t drain_us();
 
     const Flags& flags_;
@@ -181,7 +104,7 @@ Answer<void> Dev::choose_job() {
     if (!files) return failed(files.error());
     if (files->empty())
         return failure(cli::kExitUsage, fmt::format("there are no files below {}", folder.string()), "nexus dev DIR");
-    job_ = {.id = cli::random_key(), .folder = folder.string(), .finished = false, .files = std::move(*files)};
+    job_ = {.id = random_key(), .folder = folder.string(), .finished = false, .files = std::move(*files)};
     auto written = write_job(manifest_of(flags_), job_);
     if (!written) return failed(written.error());
     return {};
@@ -269,40 +192,6 @@ Answer<bool> Dev::work_off() {
     return true;
 }
 
-void Dev::put_summary() {
-    screen_.clear();
-    const std::int64_t wall = std::max<std::int64_t>(end_us_ - begin_us_, 1);
-    const Accuracy first = progress_.part(0, 0.25), last = progress_.part(0.75, 1);
-    std::string text = fmt::format(
-        "\n{} of {} tasks succeeded in {} ({:.1f}/s){}\n", cli::count_text(progress_.succeeded()),
-        cli::count_text(progress_.total()), cli::span_text(wall),
-        static_cast<double>(progress_.ended() - ended_before_) / (static_cast<double>(wall) / 1e6),
-        ended_before_ > 0
-            ? fmt::format("; {} of them before this run, none of those again", cli::count_text(ended_before_))
-            : "");
-    cli::Table times({"", ">P50", ">P90", ">P99"});
-    const auto row = [&](const char* name, auto percentile) {
-        times.add(
-            {name, cli::span_text(percentile(0.5)), cli::span_text(percentile(0.9)), cli::span_text(percentile(0.99))});
-    };
-    row("waited", [&](double share) { return progress_.wait_percentile(share); });
-    row("ran", [&](double share) { return progress_.run_percentile(share); });
-    text += "\n" + times.text(screen_.terminal().colour);
-    cli::Table workers({"WORKER", ">TASKS", ">BUSY", ""});
-    for (const auto& [name, use] : progress_.workers()) {
-        const double share = static_cast<double>(use.busy_us) / static_cast<double>(wall);
-        workers.add({name, cli::count_text(use.tasks), cli::percent_text(share),
-                     cli::bar_text(share, 20, screen_.terminal().unicode)});
-    }
-    if (!workers.empty()) text += "\n" + workers.text(screen_.terminal().colour);
-    cli::Table accuracy({"PREDICTIONS", ">WITHIN 25 %", ">MEDIAN ERROR"});
-    accuracy.add(
-        {"first quarter of the job", cli::percent_text(first.within_25), cli::percent_text(first.error_median)});
-    accuracy.add({"last quarter of the job", cli::percent_text(last.within_25), cli::percent_text(last.error_median)});
-    if (first.tasks > 0) text += "\n" + accuracy.text(screen_.terminal().colour);
-    cli::put(text);
-}
-
 Answer<void> Dev::stay() {
     const std::string to = house_.server() == cli::kServerDefault ? "" : " --server " + house_.server();
     cli::put(fmt::format(
@@ -343,7 +232,9 @@ Answer<int> Dev::run() {
     if (going && *going) going = work_off();
     Answer<void> stayed;
     if (going && *going) {
-        put_summary();
+        screen_.clear();
+        const std::int64_t wall_us = std::max<std::int64_t>(end_us_ - begin_us_, 1);
+        cli::put(summary_text(progress_, ended_before_, wall_us, screen_.terminal()));
         if (!flags_.no_stay) stayed = stay();
     }
     screen_.clear();

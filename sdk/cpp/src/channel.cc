@@ -31,6 +31,8 @@ grpc::ChannelArguments arguments() {
     args.SetInt(GRPC_ARG_ENABLE_CHANNELZ, 0);
     args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
     args.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
+    // A proxy of the environment is for the web; a server next door is not behind it.
+    args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     // Equal channels would otherwise share one connection, and a second worker of a process its fate.
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     // The backoff is ours (backoff.h); gRPC's own must not stretch it. The minimum is also gRPC's connect timeout.

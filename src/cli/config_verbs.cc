@@ -1,0 +1,163 @@
+// config get, config set and policy: the live configuration.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/operator.h"
+#include "cli/task_spec.h"
+#include "cli/text.h"
+#include "cli/verbs.h"
+
+namespace nexus::cli {
+namespace {
+
+// The value of `key` in a [scheduler] table as config_text writes it; empty when it is not there.
+std::string value_in(std::string_view toml, std::string_view key) {
+    const std::string line = std::string("\n").append(key).append(" = ");
+    const std::size_t found = toml.find(line);
+    if (found == std::string_view::npos) return {};
+    const std::size_t begin = found + line.size();
+    std::string value(toml.substr(begin, toml.find('\n', begin) - begin));
+    if (value.size() >= 2 && value.front() == '"') value = value.substr(1, value.size() - 2);
+    return value;
+}
+
+std::string_view without_section(std::string_view key) {
+    constexpr std::string_view section = "scheduler.";
+    return key.starts_with(section) ? key.substr(section.size()) : key;
+}
+
+Answer<int> put_config(const Shell& shell, const Answer<pb::SchedulerConfig>& config, const std::string& key) {
+    if (!config) return std::unexpected(config.error());
+    if (shell.wants_json()) {
+        shell.put_json(*config);
+        return kExitOk;
+    }
+    if (key.empty()) {
+        put(fmt::format("# version {}\n{}", config->etag(), config->toml()));
+        return kExitOk;
+    }
+    const std::string value = value_in(config->toml(), without_section(key));
+    if (value.empty())
+        return failure(kExitNotFound, fmt::format("no configuration key is called {}", safe_text(key, 60)),
+                       "see `nexus config get` for all of them");
+    put(value + "\n");
+    return kExitOk;
+}
+
+struct ConfigFlags {
+    std::vector<std::string> pairs;
+    std::string key, file, etag;
+    Blame blame;
+};
+
+// "lease=3s" as a line of TOML: bare when it is a number or a truth value, else text.
+Answer<std::string> toml_line(const std::string& pair) {
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string::npos || equals == 0)
+        return failure(kExitUsage, fmt::format("config set \"{}\": expected key=value", safe_text(pair, 80)),
+                       "e.g. nexus config set lease=3s");
+    const std::string key(without_section(std::string_view(pair).substr(0, equals)));
+    const std::string value = pair.substr(equals + 1);
+    const bool bare_key = !key.empty() && std::ranges::all_of(key, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    });
+    if (!bare_key) return failure(kExitUsage, fmt::format("config set: \"{}\" is not a key", safe_text(key, 60)));
+    const bool digits = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
+    if (digits || value == "true" || value == "false") return fmt::format("{} = {}\n", key, value);
+    std::string text;
+    for (const char c : value) {
+        if (static_cast<unsigned char>(c) < 0x20)
+            return failure(kExitUsage, "config set: a value has no control characters");
+        if (c == '"' || c == '\\') text.push_back('\\');
+        text.push_back(c);
+    }
+    return fmt::format("{} = \"{}\"\n", key, text);
+}
+
+Answer<int> set_config(Shell& shell, const ConfigFlags& flags) {
+    if (flags.pairs.empty() == flags.file.empty())
+        return failure(kExitUsage, "config set: say key=value, or --file", "e.g. nexus config set lease=3s");
+    pb::SetConfigRequest request;
+    if (!flags.file.empty()) {
+        auto text = read_whole(flags.file, kLineBytesMax);
+        if (!text) return std::unexpected(std::move(text).error());
+        request.set_toml(std::move(*text));
+    } else {
+        std::string toml = "[scheduler]\n";
+        for (const std::string& pair : flags.pairs) {
+            const auto line = toml_line(pair);
+            if (!line) return std::unexpected(line.error());
+            toml += *line;
+        }
+        request.set_toml(std::move(toml));
+    }
+    request.set_etag(flags.etag);
+    request.set_author(flags.blame.author);
+    request.set_reason(flags.blame.reason);
+    const auto answer = shell.session.set_config(request);
+    if (!answer) return std::unexpected(answer.error());
+    if (shell.wants_json())
+        shell.put_json(*answer);
+    else
+        put(fmt::format("version {} is in force\n", answer->etag()));
+    return kExitOk;
+}
+
+void add_config(CLI::App& config, int& exit_code) {
+    const auto get = std::make_shared<ConfigFlags>();
+    CLI::App* verb =
+        add_verb(config,
+                 {.name = "get",
+                  .help = "The live configuration of the running server, as TOML",
+                  .examples = "  nexus config get\n  nexus config get lease\n  nexus config get -o json"},
+                 exit_code, [get](Shell& shell) { return put_config(shell, shell.session.get_config(), get->key); });
+    verb->add_option("key", get->key, "Only this key");
+    const auto set = std::make_shared<ConfigFlags>();
+    verb = add_verb(config,
+                    {.name = "set",
+                     .help = "Change the live configuration; what is not named stays as it is",
+                     .examples = "  nexus config set lease=3s pause=true --reason 'faster workers'\n"
+                                 "  nexus config set --file limits.toml --etag 7"},
+                    exit_code, [set](Shell& shell) { return set_config(shell, *set); });
+    verb->add_option("pairs", set->pairs, "key=value, the keys of [scheduler]");
+    verb->add_option("-f,--file", set->file, "TOML with what changes: [scheduler], [[queues]], [[tenants]], [[types]]");
+    verb->add_option("--etag", set->etag, "Only when this is still the version in force (see config get)");
+    add_blame(*verb, set->blame);
+}
+
+void add_policy(CLI::App& root, int& exit_code) {
+    CLI::App* policy = add_noun(root, "policy", "How tasks are ordered and placed");
+    add_verb(*policy, {.name = "get", .help = "The policy in force", .examples = "  nexus policy get"}, exit_code,
+             [](Shell& shell) { return put_config(shell, shell.session.get_config(), "policy"); });
+    const auto name = std::make_shared<std::string>();
+    const auto blame = std::make_shared<Blame>();
+    CLI::App* verb =
+        add_verb(*policy,
+                 {.name = "set",
+                  .help = "Change the policy at once",
+                  .examples = "  nexus policy set predictive\n  nexus policy set round-robin --reason 'comparing'"},
+                 exit_code, [name, blame](Shell& shell) -> Answer<int> {
+                     pb::SetPolicyRequest request;
+                     std::string text = *name;
+                     std::ranges::replace(text, '-', '_');
+                     request.set_policy(text);
+                     request.set_author(blame->author);
+                     request.set_reason(blame->reason);
+                     return put_config(shell, shell.session.set_policy(request), "policy");
+                 });
+    verb->add_option("policy", *name,
+                     "predictive, fcfs, least-loaded, power-of-two, random, round-robin, nexus-ema or least-work")
+        ->required();
+    add_blame(*verb, *blame);
+}
+
+}  // namespace
+
+void add_config_verbs(CLI::App& root, int& exit_code) {
+    add_policy(root, exit_code);
+    const auto nouns = root.get_subcommands([](const CLI::App* app) { return app->get_name() == "config"; });
+    add_config(nouns.empty() ? *add_noun(root, "config", "The configuration") : *nouns.front(), exit_code);
+}
+
+}  // namespace nexus::cli

@@ -1,0 +1,109 @@
+// decision and audit: the record of what the scheduler and its operators did.
+#include <fmt/format.h>
+
+#include "cli/operator.h"
+#include "cli/task_view.h"
+#include "cli/text.h"
+#include "cli/verbs.h"
+
+namespace nexus::cli {
+namespace {
+
+struct RecordFlags {
+    std::string task, worker, page;
+    std::uint32_t limit = 50;
+    std::uint64_t number = 0;
+};
+
+Answer<int> list_decisions(Shell& shell, const RecordFlags& flags) {
+    pb::ListDecisionsRequest request;
+    request.set_task_id(flags.task);
+    request.set_worker(flags.worker);
+    request.set_page_size(flags.limit);
+    request.set_page_token(flags.page);
+    const auto all = shell.session.list_decisions(request);
+    if (!all) return std::unexpected(all.error());
+    const auto done = put_items(
+        shell, *all, all->decisions(),
+        Table({">NUMBER", "AT (UTC)", "TASK", "WORKER", "ROUND-ROBIN", ">PREDICTED", ">WAITING", "POLICY", "REASON"}),
+        "no decisions yet", [](const pb::Decision& decision) { return std::to_string(decision.number()); },
+        [](Table& table, const pb::Decision& decision) {
+            table.add({std::to_string(decision.number()), calendar_text(decision.at_unix_us()), decision.task_id(),
+                       safe_text(decision.worker(), 40), safe_text(decision.baseline_worker(), 40),
+                       span_text(decision.estimate().p50_us()), count_text(decision.waiting()),
+                       decision.policy() + (decision.fallback() ? " (fallback)" : ""),
+                       safe_text(decision.reason(), 80)});
+        });
+    if (!all->next_page_token().empty() && !shell.wants_json()) shell.say("more with --page " + all->next_page_token());
+    return done;
+}
+
+// The page token of decisions is a number: the first one older than it is the one looked for.
+Answer<int> get_decision(Shell& shell, std::uint64_t number) {
+    pb::ListDecisionsRequest request;
+    request.set_page_size(1);
+    request.set_page_token(std::to_string(number + 1));
+    const auto page = shell.session.list_decisions(request);
+    if (!page) return std::unexpected(page.error());
+    if (page->decisions().empty() || page->decisions(0).number() != number)
+        return failure(kExitNotFound, fmt::format("no decision has the number {}", number),
+                       "see `nexus decision list`");
+    shell.wants_json() ? shell.put_json(page->decisions(0))
+                       : put(decision_page(page->decisions(0), shell.terminal.colour));
+    return kExitOk;
+}
+
+void add_decision(CLI::App& root, int& exit_code) {
+    CLI::App* noun = add_noun(root, "decision", "Which task went to which worker, and why");
+    const auto flags = std::make_shared<RecordFlags>();
+    CLI::App* list =
+        add_watched_verb(*noun,
+                         {.name = "list",
+                          .help = "Decisions, newest first",
+                          .examples = "  nexus decision list\n  nexus decision list --worker w1 --limit 1000 -o jsonl"},
+                         exit_code, [flags](Shell& shell) { return list_decisions(shell, *flags); });
+    list->add_option("--task", flags->task, "Only of this task");
+    list->add_option("--worker", flags->worker, "Only to this worker");
+    list->add_option("--limit", flags->limit, "At most this many (default 50)")->check(CLI::Range(1, 1000));
+    list->add_option("--page", flags->page, "Where an earlier list ended");
+    CLI::App* get = add_verb(
+        *noun, {.name = "get", .help = "One decision with all its candidates", .examples = "  nexus decision get 1024"},
+        exit_code, [flags](Shell& shell) { return get_decision(shell, flags->number); });
+    get->add_option("number", flags->number, "Its number, see `nexus decision list`")->required();
+}
+
+void add_audit(CLI::App& root, int& exit_code) {
+    CLI::App* noun = add_noun(root, "audit", "Who changed what, and why");
+    const auto flags = std::make_shared<RecordFlags>();
+    CLI::App* list = add_verb(
+        *noun,
+        {.name = "list",
+         .help = "Changes by operators, newest first",
+         .examples = "  nexus audit list\n  nexus audit list -o jsonl"},
+        exit_code, [flags](Shell& shell) -> Answer<int> {
+            pb::ListAuditRequest request;
+            request.set_page_size(flags->limit);
+            request.set_page_token(flags->page);
+            const auto all = shell.session.list_audit(request);
+            if (!all) return std::unexpected(all.error());
+            return put_items(
+                shell, *all, all->entries(), Table({"AT (UTC)", "AUTHOR", "ACTION", "REASON", "BEFORE", "AFTER"}),
+                "nothing was changed yet", [](const pb::AuditEntry& entry) { return entry.hash(); },
+                [](Table& table, const pb::AuditEntry& entry) {
+                    table.add({calendar_text(entry.at_unix_us()), safe_text(entry.author(), 30),
+                               safe_text(entry.action(), 60), safe_text(entry.reason(), 60),
+                               safe_text(entry.before(), 60), safe_text(entry.after(), 60)});
+                });
+        });
+    list->add_option("--limit", flags->limit, "At most this many (default 50)")->check(CLI::Range(1, 1000));
+    list->add_option("--page", flags->page, "Where an earlier list ended");
+}
+
+}  // namespace
+
+void add_record_verbs(CLI::App& root, int& exit_code) {
+    add_decision(root, exit_code);
+    add_audit(root, exit_code);
+}
+
+}  // namespace nexus::cli
