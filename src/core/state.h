@@ -424,7 +424,7 @@ struct Scheduler::State {
     void pin_task(Index task, const std::string& worker, bool set);  // makes sides, classes; places
     void regate(Index task, std::int64_t shift);                     // places
 
-    // views.cc, eta.cc. Views point into the records: good until the next apply()
+    // views.cc. Views point into the records: good until the next apply()
     TaskView view(Index task) const;
     WaitingWhy why(Index task) const;
     WaitingWhy why_ready(Index task) const;

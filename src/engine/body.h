@@ -25,7 +25,7 @@ static_assert(kListsAllMembers<engine::TaskBody>);
 
 namespace nexus::engine {
 
-// Limits of one submission (contract section 7, defaults).
+// Limits of one submission (contract C16).
 struct SubmissionLimits {
     std::size_t payload_bytes_max = 256 << 10;
     std::size_t metadata_bytes_max = 16 << 10;

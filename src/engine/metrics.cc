@@ -1,4 +1,4 @@
-// Prometheus text: the nexus_* families (docs/operate.md) and the names of the old Nexus that existing dashboards read.
+// Prometheus text: the nexus_* families, and the names of the old Nexus that existing dashboards read.
 
 #include <fmt/format.h>
 

@@ -2,8 +2,7 @@
 // Plays a trace against a predictor the way a live system would meet it: never learning a run before it ended.
 //
 //   dispatch   the rows go first in, first out, through W = max(8, ceil(mean load / 0.7)) equal workers; each is
-//   predicted when it
-//              gets its worker and learned when it completes
+//              predicted when it gets its worker and learned when it completes
 //   submit     each row is predicted when it arrives, starts at once, and is learned when it completes
 //
 // Where a completion and a dispatch fall on the same microsecond, the completion comes first. The predictor is told of

@@ -4,12 +4,10 @@
 //   type_mode     mode of the type's last 50 runs
 //   user_mode     fast mode of the last 20 runs of (type, tenant)
 //   scaled_mode   mode of the type's last 128 runs, weighted by likeness (tenant, resources, worker, payload), their
-//   durations
-//                 carried over to this payload by the type's learned slope
+//                 durations carried over to this payload by the type's learned slope
 //   near_mode     the same among runs of nearly the same payload: serves types whose growth is no straight line
 //   joined_mode   mode of the tenant's last 128 runs of whatever type, weighted by likeness; serves types just met. Of
-//   a
-//                 type that grows with its payload, joined with all of the type's runs
+//                 a type that grows with its payload, joined with all of the type's runs
 //   worker_mode   mode of the last 50 runs of (type, worker)
 //   hint          what the submitter says
 //   prefix        mode of types with a similar name; asked only while the type is new

@@ -2,9 +2,8 @@
 // Carries out what WorkerState decides: one stream, one loop, a pool of handler threads.
 //
 //   Loop     run()'s own thread owns the state, the stream and the table of attempts. Everything else (gRPC's
-//   callbacks,
-//            handlers, stop) posts a closure into its inbox. A round drains the inbox, then writes once: whatever
-//            gathered meanwhile travels in one message
+//            callbacks, handlers, stop) posts a closure into its inbox. A round drains the inbox, then writes once:
+//            whatever gathered meanwhile travels in one message
 //   Threads  post() and stop() from anywhere; all else on the loop
 
 #include <atomic>

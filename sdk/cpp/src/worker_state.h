@@ -7,8 +7,7 @@
 //             never goes backwards. Jitter comes from the seed
 //   Total     every call is legal in every state; a late, repeated or unknown one changes nothing
 //   Bounded   holds at most 2 x slots unfinished attempts, those that stand paused by order of the server, and one
-//   report
-//             for each attempt that ended unacknowledged
+//             report for each attempt that ended unacknowledged
 //   One owner not thread-safe; the runtime's loop (or a simulation) is the only caller
 //
 // After each call, or several: carry out take_actions() in order; write take_outbound() once the last write has ended

@@ -180,12 +180,12 @@ TEST_CASE("definite refusals come back at once, typed") {
 
 TEST_CASE("a full server is asked again after the time it named") {
     Rig rig;
-    rig.side.script = {{refusal(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue_full", 2000), false}};
+    rig.side.script = {{refusal(grpc::StatusCode::RESOURCE_EXHAUSTED, "EXHAUSTED", 2000), false}};
     CHECK(rig.client.submit({.type = "t"}).has_value());
     CHECK_EQ(rig.side.keys.size(), 2);
     // Not when its time is longer than ours.
     Client hasty(rig.server.target(), {.call_timeout = std::chrono::milliseconds(500)});
-    rig.side.script = {{refusal(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue_full", 900'000), false}};
+    rig.side.script = {{refusal(grpc::StatusCode::RESOURCE_EXHAUSTED, "EXHAUSTED", 900'000), false}};
     const auto made = hasty.submit({.type = "t"});
     REQUIRE_FALSE(made);
     CHECK_EQ(made.error().kind, FailureKind::exhausted);

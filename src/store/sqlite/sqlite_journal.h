@@ -3,16 +3,14 @@
 // and recovery are in docs/journal.md.
 //
 //   One writer   one connection does all writes and all checkpoints (SQLite before 3.51.3 can corrupt a database when
-//   two
-//                connections write and checkpoint at once); readers never checkpoint
+//                two connections write and checkpoint at once); readers never checkpoint
 //   Durability   level disk: synced before append() returns (synchronous=FULL); level process: survives the end of the
 //                process, not of the machine (NORMAL)
 //   Bodies       in segments (sqlite/segments.h): a bounded cache in memory, the rest read when asked for. Drops are
-//   part
-//                of their batch, so a crash never brings a dropped body back
+//                part of their batch, so a crash never brings a dropped body back
 //   Full disk    no_space, nothing stored. Batches without new bodies may use a reserve of disk space, given back to
-//   the
-//                file system when the disk is full and taken again when it is not; until then new bodies are refused
+//                the file system when the disk is full and taken again when it is not; until then new bodies are
+//                refused
 //   Fail-stop    after any other failed write or sync every method answers failed: the process must end (C17)
 
 #include <atomic>

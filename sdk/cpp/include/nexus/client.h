@@ -11,8 +11,8 @@
 //              exponential backoff and full jitter until Options::call_timeout. Definite refusals are returned at once,
 //              except a full server (`exhausted`), which is tried again after the time the server asked for
 //   Once       submit always sends an idempotency key, kept over its retries: a lost answer cannot make a second task
-//   Threads    all calls may be made from any thread at the same time. Calls block; callbacks run on the caller's
-//   thread Includes   no gRPC and no protobuf header
+//   Threads    all calls may be made from any thread at the same time. Calls block; callbacks run on the caller's thread
+//   Includes   no gRPC and no protobuf header
 
 #include <chrono>
 #include <cstdint>
@@ -47,14 +47,14 @@ std::string_view name_of(FailureKind kind);
 
 struct Failure {
     FailureKind kind = FailureKind::unknown;
-    std::string reason{};   // the server's stable word for it, e.g. "queue_full"; may be empty
+    std::string reason{};   // the server's stable word for it, e.g. "EXHAUSTED"; may be empty
     std::string message{};  // a sentence for people
     std::optional<Micros> retry_after{};
     std::string idempotency_key{};  // of a failed submit: the key that was sent
 
     // True when the same call may succeed later without any change.
     bool retryable() const { return kind == FailureKind::unknown || kind == FailureKind::exhausted; }
-    std::string text() const;  // "exhausted (queue_full): ..."
+    std::string text() const;  // "exhausted (EXHAUSTED): ..."
 };
 
 template <class T>

@@ -15,8 +15,7 @@
 //   Self-fence   without an acknowledged heartbeat for lease - 1 s the worker starts and reports nothing, and cancels
 //                `exclusive` attempts, since the server may give them away when the lease ends
 //   Threads      handlers run on `slots` threads of the worker's own, several at once; an exception that leaves a
-//   handler
-//                is a failure of the task. A handler that ignores cancellation keeps its slot until it returns
+//                handler is a failure of the task. A handler that ignores cancellation keeps its slot until it returns
 //   Includes     no gRPC and no protobuf header
 
 #include <chrono>
