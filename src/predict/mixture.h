@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "predict/experts.h"
 #include "predict/key_table.h"
 #include "predict/predictor.h"
 #include "predict/size_driver.h"
@@ -37,35 +38,6 @@ struct MixtureLimits {
     std::size_t said_max = 32'768;    // answers kept until their runs end; one that is lost counts as the newest one
 };
 
-enum Expert : std::size_t {
-    type_mode,
-    user_mode,
-    scaled_mode,
-    joined_mode,
-    near_mode,
-    worker_mode,
-    by_hint,
-    by_prefix,
-    expert_count
-};
-using ExpertValues = std::array<float, expert_count>;  // ln(microseconds); NaN = this expert has nothing to say
-inline constexpr ExpertValues kNobody = [] {
-    ExpertValues values{};
-    values.fill(std::numeric_limits<float>::quiet_NaN());
-    return values;
-}();
-
-// Recency-weighted record of each expert.
-struct ExpertScore {
-    std::array<float, expert_count> hits{};
-    std::array<float, expert_count> errors{};  // |ln(estimate / actual)|, clipped
-    std::array<float, expert_count> count{};
-
-    void add(const ExpertValues& made, float actual, float decay);
-    void save(Writer& out) const;
-    void load(Reader& in);
-};
-
 class Mixture final : public Model {
 public:
     explicit Mixture(const MixtureLimits& limits = {});
@@ -80,6 +52,8 @@ public:
     Result<void> load(std::string_view bytes) override;
 
 private:
+    static constexpr std::uint64_t kNewRuns = 3;  // a type with fewer runs is new
+
     struct Query {
         std::uint64_t type = 0;
         std::uint64_t cell = 0;   // type and tenant

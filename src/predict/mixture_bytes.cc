@@ -10,30 +10,7 @@ namespace {
 
 constexpr std::uint64_t kVersion = 2;
 
-void put_values(Writer& out, const ExpertValues& values) {
-    for (const float v : values) put_float(out, v);
-}
-
-ExpertValues get_values(Reader& in) {
-    ExpertValues values;
-    for (float& v : values) v = get_float_or_nan(in);
-    return values;
-}
-
 }  // namespace
-
-void ExpertScore::save(Writer& out) const {
-    for (const auto* part : {&hits, &errors, &count})
-        for (const float v : *part) put_float(out, v);
-}
-
-void ExpertScore::load(Reader& in) {
-    for (auto* part : {&hits, &errors, &count})
-        for (float& v : *part) {
-            v = get_float(in);
-            if (v < 0) in.set_failed();
-        }
-}
 
 void Mixture::TypeState::save(Writer& out) const {
     out.varint(seen);
