@@ -16,6 +16,7 @@ using process::ChildSpec;
 // Escapes can make text six times as long: what is kept of the streams is halved until the whole fits into a result.
 constexpr std::size_t kResultBytesMax = 250 * 1024;
 constexpr int kTemporaryFailure = 75;
+constexpr int kKilledInside = 128 + SIGKILL;  // a shell's word for a command that was killed
 
 std::string result_of(const ChildEnd& end, std::size_t output_bytes_max) {
     for (std::size_t most = output_bytes_max;; most /= 2) {
@@ -41,18 +42,26 @@ std::string last_line(std::string_view text) {
     return std::string(newline == std::string_view::npos ? text : text.substr(newline + 1)).substr(0, 500);
 }
 
-Outcome outcome_of(const ExecRequest& request, const ChildEnd& end) {
+// What the kernel's count of kills for memory says of a run that was killed.
+enum class Count { silent, same, risen };
+
+Outcome outcome_of(const ExecRequest& request, const ChildEnd& end, Count kills) {
     if (end.stopped && end.exit_code != 0) return Outcome::cancelled();  // why, the runtime knows and tells
     const std::string said = last_line(end.err.kept);
     const std::string tail = said.empty() ? "" : ": " + said;
     if (end.signal != 0) {
         const std::string by = request.argv.front() + " was ended by signal " + std::to_string(end.signal) + " (" +
                                strsignal(end.signal) + ")";
-        if (end.signal == SIGKILL) return Outcome::out_of_memory(by + ", most likely for lack of memory" + tail);
+        if (end.signal == SIGKILL && kills == Count::risen)
+            return Outcome::out_of_memory(by + " for lack of memory" + tail);
+        if (end.signal == SIGKILL && kills == Count::silent)
+            return Outcome::out_of_memory(by + ", most likely for lack of memory" + tail);
         return Outcome::failure(by + tail);
     }
     if (end.exit_code == 0) return Outcome::success();
     const std::string ended = request.argv.front() + " ended with exit code " + std::to_string(end.exit_code) + tail;
+    if (end.exit_code == kKilledInside && kills == Count::risen)
+        return Outcome::out_of_memory(ended + " while the kernel killed for lack of memory");
     const bool hopeless = end.exit_code >= 64 && end.exit_code <= 78 && end.exit_code != kTemporaryFailure;
     return hopeless ? Outcome::fatal(ended) : Outcome::failure(ended);
 }
@@ -88,9 +97,12 @@ Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions
                          .input = std::move(request->input),
                          .output_bytes_max = options.output_bytes_max,
                          .stop_grace = options.stop_grace};
+    const std::optional<std::uint64_t> before = options.oom_kills();
     const Result<ChildEnd> end = run_child(spec, stop, guard);
     if (!end) return refusal_of(here(end.error()));
-    return outcome_of(*request, *end)
+    const std::optional<std::uint64_t> after = options.oom_kills();
+    const Count kills = !before || !after ? Count::silent : *after > *before ? Count::risen : Count::same;
+    return outcome_of(*request, *end, kills)
         .with_result(result_of(*end, options.output_bytes_max))
         .with_peak_memory(end->peak_memory_bytes);
 }

@@ -9,19 +9,26 @@
 //   exit code 0        success
 //   64 to 78 but 75    failed for good: by sysexits.h a retry cannot help (75 is "temporary failure")
 //   any other          failed, tried again while the task has attempts left
-//   a signal           failed, tried again; a SIGKILL that nobody here sent is reported as a lack of memory
+//   a signal           failed, tried again
+//   killed for memory  the same, and the next attempt asks for more: SIGKILL (or exit code 137, as shells tell of one)
+//                      while the kernel counted such a kill in this control group; where it does not count them, any
+//                      SIGKILL that nobody here sent
 //   could not start    failed for good, with the reason; for lack of processes or descriptors: rejected
 //   not for us         another `handler`, or none and no request in the payload: rejected, for another worker to take
 //   asked to stop      SIGTERM to the process group, SIGKILL after the grace; at once when fenced. Cancelled, unless
 //                      the program still ended with 0
 
 #include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "nexus/worker.h"
 #include "worker/exec_request.h"
+#include "worker/oom.h"
 
 namespace nexus::process {
 class ChildStop;
@@ -35,7 +42,8 @@ using process::Guard;
 
 struct ExecOptions {
     std::chrono::milliseconds stop_grace = std::chrono::seconds(2);
-    std::size_t output_bytes_max = 64 * 1024;  // of each stream
+    std::size_t output_bytes_max = 64 * 1024;                                     // of each stream
+    std::function<std::optional<std::uint64_t>()> oom_kills = worker::oom_kills;  // asked before and after each run
 };
 
 // The part of a task that matters here.

@@ -49,7 +49,7 @@ std::string shell(const std::string& script) {
 }
 
 Outcome run(const std::string& payload, const ExecRules& rules = kAnything, std::string_view handler = "exec",
-            ExecOptions options = {}) {
+            ExecOptions options = {.oom_kills = [] { return std::nullopt; }}) {
     ChildStop stop;
     return run_exec({.payload = payload, .handler = handler, .variables = {"NEXUS_ATTEMPT=2"}}, rules, options, stop,
                     nullptr);
@@ -87,6 +87,64 @@ TEST_CASE("output, exit code and usage come back as JSON") {
     CHECK_EQ(Json::parse(greedy.result())["stdout"], "60000000\n");
     CHECK_GT(greedy.peak_memory_bytes(), 60'000'000);
     CHECK_EQ(Json::parse(greedy.result())["max_rss_bytes"], greedy.peak_memory_bytes());
+}
+
+TEST_CASE("a kill is for memory when the kernel counted one, and when it does not count") {
+    using Count = std::optional<std::uint64_t>;
+    struct Row {
+        const char* name;
+        std::string payload;
+        Count before, after;
+        Outcome::Kind kind;
+        const char* error;
+    };
+    using Kind = Outcome::Kind;
+    const Row rows[] = {
+        {"counted", shell("kill -KILL $$"), 3, 4, Kind::out_of_memory,
+         "/bin/sh was ended by signal 9 (Killed) for lack of memory"},
+        {"not counted", shell("kill -KILL $$"), 3, 3, Kind::failed, "/bin/sh was ended by signal 9 (Killed)"},
+        {"no count",
+         shell("kill -KILL $$"),
+         {},
+         {},
+         Kind::out_of_memory,
+         "/bin/sh was ended by signal 9 (Killed), most likely for lack of memory"},
+        {"another signal while one was counted", shell("kill -SEGV $$"), 3, 4, Kind::failed,
+         "/bin/sh was ended by signal 11 (Segmentation fault)"},
+        {"a command of the shell", shell("exit 137"), 3, 4, Kind::out_of_memory,
+         "/bin/sh ended with exit code 137 while the kernel killed for lack of memory"},
+        {"the same, not counted", shell("exit 137"), 3, 3, Kind::failed, "/bin/sh ended with exit code 137"},
+        {"the same, no count", shell("exit 137"), {}, {}, Kind::failed, "/bin/sh ended with exit code 137"},
+        {"a success while another was killed", shell("exit 0"), 3, 4, Kind::succeeded, ""},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        int asked = 0;
+        const Outcome outcome =
+            run(row.payload, kAnything, "exec", {.oom_kills = [&] { return asked++ == 0 ? row.before : row.after; }});
+        CHECK_EQ(outcome.kind(), row.kind);
+        CHECK_EQ(outcome.error(), row.error);
+        CHECK_EQ(asked, 2);
+    }
+}
+
+TEST_CASE("the kernel's count of kills is read from either kind of control group") {
+    const Scratch scratch;
+    const auto write = [&](const std::string& name, const std::string& text) {
+        std::filesystem::create_directories(std::filesystem::path(scratch.path + name).parent_path());
+        std::ofstream(scratch.path + name) << text;
+    };
+    const auto kills = [&] { return oom_kills_below(scratch.path + "/groups", scratch.path + "/fs"); };
+    CHECK_EQ(kills(), std::nullopt);
+    write("/groups", "0::/jobs/one\n");
+    CHECK_EQ(kills(), std::nullopt);
+    write("/fs/jobs/one/memory.events", "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\n");
+    CHECK_EQ(kills(), 2);
+    write("/groups", "4:cpu:/x\n3:memory:/jobs/two\n0::/\n");
+    write("/fs/memory/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n");
+    CHECK_EQ(kills(), 5);
+    write("/fs/memory/jobs/two/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 7\n");
+    CHECK_EQ(kills(), 7);
 }
 
 TEST_CASE("how an end is judged") {
