@@ -11,13 +11,14 @@ ROOMS = {
     "base": ("units, ids, Result, MUST, bytes, hashes", []),
     "core": ("the scheduler: events in, commands out; pure", ["base"]),
     "predict": ("estimates of run time; learns; deterministic", ["base"]),
+    "learn": ("the learning loop around a core: when to estimate, what to publish; pure", ["base", "core", "predict"]),
     "journal": ("byte format of events, batches, snapshots", ["base", "core"]),
     "sqlite": ("a thin owner of SQLite's handles", ["base"]),
     "config": ("the one table of settings: parse, check, print, diff", ["base", "core"]),
     "store": ("the journal port and its adapters: memory, sqlite", ["base", "journal", "sqlite"]),
     "history": ("the history port and its adapters: memory, sqlite; decisions as records", ["base", "core", "sqlite"]),
     "engine": ("the one loop: stamp, estimate, apply, journal, release",
-               ["base", "core", "predict", "journal", "store", "history", "config"]),
+               ["base", "core", "predict", "learn", "journal", "store", "history", "config"]),
     "api": ("proto to engine values and back; the table of errors", ["base", "core", "predict", "history", "engine", "config"]),
     "wire": ("gRPC services and the acceptor", ["base", "core", "history", "engine", "api", "config"]),
     "http": ("REST, event stream, page, metrics", ["base", "core", "history", "engine", "api"]),
@@ -25,7 +26,7 @@ ROOMS = {
     "worker": ("the verb `nexus worker`: exec handler on the SDK", ["base", "process"]),
     "cli": ("the verbs that talk to a server", ["base"]),
     "evaluate": ("the verb `nexus evaluate`: predictors on traces", ["base", "predict"]),
-    "simulate": ("the verb `nexus simulate`: policies on simulated fleets", ["base", "core", "predict", "evaluate"]),
+    "simulate": ("the verb `nexus simulate`: policies on simulated fleets", ["base", "core", "predict", "learn", "evaluate"]),
     "bench": ("the verbs `nexus bench …`", ["base", "core", "process"]),
     "main": ("main, serve, dev: names the concrete adapters", None),  # None: every room
 }
@@ -35,7 +36,7 @@ ONLY_PORTS = {"engine", "api", "wire", "http"}
 IMPURE = re.compile(
     r"#include <(chrono|random|thread|mutex|atomic|condition_variable|future|fstream|iostream|filesystem|ctime|cstdio|"
     r"unistd\.h|time\.h|sys/.*)>|std::(chrono|rand|thread|mutex|getenv)\b|\b(getenv|clock_gettime|gettimeofday)\(")
-PURE = {"core", "predict", "journal"}
+PURE = {"core", "predict", "learn", "journal"}
 
 
 def table():

@@ -9,7 +9,6 @@
 namespace nexus::engine {
 namespace {
 
-constexpr Duration kSessionCheck = milliseconds(200);
 constexpr Duration kWallJump = seconds(2);   // C11: larger ones are logged and told to the core
 constexpr std::size_t kAuditRewritten = 64;  // rows that may stand before those that are looked for
 constexpr Duration kStall = seconds(1);      // a turn this late says nothing about workers
@@ -25,10 +24,10 @@ std::unique_ptr<predict::Model> champion(const EngineOptions& options) {
 
 Engine::Engine(EngineOptions options)
     : options_(std::move(options)),
-      predictor_(champion(options_)),
+      learner_(champion(options_)),
       rng_(options_.seed),
       writer_(Sequence{1}, 0, core::kCoreVersion) {
-    predictor_.set_stopwatch(options_.stopwatch);
+    learner_.predictor().set_stopwatch(options_.stopwatch);
 }
 
 Engine::~Engine() = default;
@@ -45,12 +44,12 @@ Result<void> Engine::restore(const journal::Snapshot& snapshot) {
     if (core_.digest() != snapshot.digest)
         return fail(Fault::corrupt, "snapshot: the core's digest differs from the recorded one");
     if (!snapshot.predictor.empty())
-        if (auto ok = predictor_.load(snapshot.predictor); !ok)
+        if (auto ok = learner_.predictor().load(snapshot.predictor); !ok)
             say(LogLevel::warning, "predictor_lost",
                 "the predictor of the snapshot cannot be read, it starts anew: " + ok.error().what);
     // The core knows what is forced; the predictor's bytes may be of another moment. Cores before 8 did not: what the
     // predictor knows is told to the core as events, at the start.
-    forced_before_ = predictor_.take_forced();
+    forced_before_ = learner_.predictor().take_forced();
     if (snapshot.core_version >= 8) forced_before_.clear();
     for (const core::EstimateForced& forced : core_.forced_estimates()) force(forced);
     sequence_ = snapshot.at.n;
@@ -140,8 +139,8 @@ void Engine::start(Now now, std::uint32_t epoch) {
                                    .act = {.caller = "server", .author = forced.author, .reason = forced.reason}});
     for (const TaskId task : std::exchange(bodiless_, {})) abandon_task(task);
     if (!audit_.unconfirmed().empty()) confirm_audit();
-    recall_end_ = live_.slots();
-    for (std::size_t slot = 0; slot < recall_end_; ++slot)
+    learner_.restarted(*this);
+    for (std::size_t slot = 0; slot < live_.slots(); ++slot)
         if (Live* live = live_.find(live_.task_at(slot))) live->unread = true;
     end_turn();
 }
@@ -168,20 +167,16 @@ void Engine::end_turn() {
         wake_ = kNever;
         apply(core::TimePassed{});
     }
-    recall_some();
+    if (batch_.recall.empty()) batch_.recall = learner_.recall(*this);
     if (now_.at < next_check_) return;
-    next_check_ = now_.at + kSessionCheck;
+    next_check_ = now_.at + learn::kBeat;
     check_sessions();
-    check_overdue();
-    if (learned_) {
-        learned_ = false;
-        publish_learned();
-        revise_waiting();
-    }
+    learner_.look(core_, *this, now_.at);
+    while (auto fact = learner_.next_fact(core_, *this, now_.at)) apply(std::move(*fact));
 }
 
 Instant Engine::next_turn() const {
-    const bool watching = !sessions_.empty() || !due_.empty() || learned_;
+    const bool watching = !sessions_.empty() || learner_.wanted_at() != kNever;
     return watching ? std::min(wake_, std::max(next_check_, now_.at)) : wake_;
 }
 
@@ -237,20 +232,17 @@ void Engine::on(core::AssignAttempt& order) {
     Live* const found = live_.find(order.task);
     MUST(found != nullptr);
     Live& live = *found;
-    const core::WorkerView worker = core_.worker(order.worker);
-    live.overdue = false;
     if (!live.dispatched) live.dispatched = std::make_unique<Estimate>();
-    *live.dispatched = order.decision.estimate;
-    if (!order.decision.fallback && !live.unread)
-        *live.dispatched = predictor_.estimate(features_of(live, worker.name, hardware_of(worker)), now_.at);
+    *live.dispatched = learner_.dispatched(order, core_, *this, now_.at);
     if (replaying_) return;
+    const std::string_view worker = core_.worker(order.worker).name;
     if (live.rare) live.rare->progress = 0;
     history::DecisionNote note{.number = sequence_,
                                .at = now_.wall,
                                .task = order.task,
                                .decision = order.decision,
                                .type = names_[live.type],
-                               .worker = std::string(worker.name)};
+                               .worker = std::string(worker)};
     if (order.decision.baseline) note.baseline = core_.worker(order.decision.baseline).name;
     for (int i = 1; i < order.decision.candidates_count && i < 3; ++i)
         note.others[i - 1] = core_.worker(order.decision.candidates[i].worker).name;
@@ -314,8 +306,8 @@ void Engine::on(core::AttemptEnded& ended) {
     Live* const found = live_.find(ended.task);
     if (found == nullptr) return;
     Live& live = *found;
-    learn(ended, live);
     const Estimate predicted = live.predicted();
+    learner_.ended(ended, core_, *this, predicted, now_.at);
     const std::string_view worker = core_.worker(ended.worker).name;
     const bool reported = current_report_ != nullptr && current_report_->attempt == ended.attempt;
     AttemptInfo info{.number = ended.number,
@@ -367,7 +359,7 @@ void Engine::on(core::TaskEnded& ended) {
         error = ended.cause ? "cancelled: task " + to_text(ended.cause) + ", which it comes after, did not succeed"
                             : (cancel_reason_.empty() ? "cancelled" : "cancelled: " + cancel_reason_);
     if (ended.state == core::TaskState::expired) error = "expired: its deadline or time to live passed";
-    if (good && live.eta_p90_us != 0) predictor_.note_eta(now_.wall.us <= live.eta_p90_us);
+    if (good && live.eta_p90_us != 0) learner_.finished(now_.wall.us <= live.eta_p90_us);
     batch_.history.tasks.push_back(
         {.task = ended.task,
          .type = names_[live.type],
@@ -491,17 +483,18 @@ void Engine::heed(const core::Event& event) {
     } else if (const auto* forced = std::get_if<core::EstimateForced>(&event.what)) {
         force(*forced);
     } else if (const auto* reset = std::get_if<core::TypeReset>(&event.what)) {
-        (void)predictor_.reset(reset->type);  // unknown to a predictor that started anew: nothing to forget
+        (void)learner_.predictor().reset(reset->type);  // unknown to a predictor that started anew: nothing to forget
     }
 }
 
 // Refused is what the core does not keep either: the engine asked before it made the event.
 void Engine::force(const core::EstimateForced& forced) {
-    (void)predictor_.force(forced.type, {.estimate = forced.estimate,
-                                         .expires = forced.expires,
-                                         .expires_wall = wall_of(forced.expires),
-                                         .author = forced.act.author.empty() ? forced.act.caller : forced.act.author,
-                                         .reason = forced.act.reason});
+    (void)learner_.predictor().force(forced.type,
+                                     {.estimate = forced.estimate,
+                                      .expires = forced.expires,
+                                      .expires_wall = wall_of(forced.expires),
+                                      .author = forced.act.author.empty() ? forced.act.caller : forced.act.author,
+                                      .reason = forced.act.reason});
 }
 
 // Asks the history for the rows that it was given; what it lost is given to it again.
@@ -518,7 +511,7 @@ void Engine::confirm_audit() {
 
 std::string Engine::save_predictor() const {
     std::string bytes;
-    predictor_.save(bytes);
+    learner_.predictor().save(bytes);
     return bytes;
 }
 

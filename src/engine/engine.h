@@ -14,7 +14,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <queue>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -29,6 +28,7 @@
 #include "engine/service.h"
 #include "engine/task_table.h"
 #include "journal/codec.h"
+#include "learn/learner.h"
 #include "predict/predictor.h"
 #include "store/journal_store.h"
 
@@ -87,10 +87,10 @@ struct EngineOptions {
     std::function<std::unique_ptr<predict::Model>()> make_champion;  // empty: predict::make_model(model)
 };
 
-class Engine {
+class Engine : private learn::Tasks {
 public:
     explicit Engine(EngineOptions options);
-    ~Engine();
+    ~Engine() override;
 
     // ---- recovery, before the first turn
     Result<void> restore(const journal::Snapshot& snapshot);
@@ -180,7 +180,7 @@ public:
     bool take_snapshot_wish() { return std::exchange(snapshot_soon_, false); }
     Result<void> load_nexus_snapshot(std::string_view json) {
         snapshot_soon_ = true;
-        return predictor_.load_nexus_snapshot(json);
+        return learner_.predictor().load_nexus_snapshot(json);
     }
     const core::Scheduler& core() const { return core_; }
 
@@ -193,7 +193,6 @@ private:
         std::uint32_t type = 0, tenant = 0, queue = 0;  // in names_
         std::uint32_t payload_bytes = 0;
         std::uint8_t priority = 0;
-        bool overdue = false;                         // its current attempt passed its P90
         bool unread = false;                          // its hint and features are in the store only, since the start
         std::int64_t submitted_us = 0;                // wall
         std::int64_t p50_us = 0, p90_us = 0;          // estimate told at submission
@@ -231,12 +230,11 @@ private:
         TaskFilter filter;
         std::shared_ptr<TaskWatcher> watcher;
     };
-    struct Due {  // a running attempt reaches its P90
-        Instant at;
-        TaskId task;
-        AttemptId attempt;
-        bool operator>(const Due& other) const { return at > other.at; }
-    };
+
+    // The live tasks as the learner sees them.
+    std::optional<Known> known(TaskId task) const override;
+    std::size_t slot_count() const override { return live_.slots(); }
+    TaskId in_slot(std::size_t slot) const override { return live_.task_at(slot); }
 
     // The one way into the core: journals, applies, carries out.
     void apply(core::Fact fact);
@@ -257,13 +255,7 @@ private:
     Result<void> check_forced(const core::EstimateForced& forced) const;
     void ask_history(HistoryQuestion question) { batch_.questions.push_back(std::move(question)); }
     void note_submitted(const core::TaskSubmitted& fact);
-    void learn(const core::AttemptEnded& ended, const Live& live);
-    void publish_learned();
-    void revise_waiting();
-    void revise(TaskId task);
-    void recall_some();
     void check_sessions();
-    void check_overdue();
     void notify(TaskId task);
     void submit_one(Submission& item, Submitted& out);
     void resubmit(std::string kept, TaskId old, Done<Submitted> done);
@@ -281,8 +273,6 @@ private:
     static PendingBatch::Reply reply_of(Done<T> done, Result<T> value);
     WorkerOrders& orders_for(SessionId session);
     std::uint32_t name_number(std::string_view name);
-    predict::Features features_of(const Live& live, std::string_view worker, std::string_view hardware) const;
-    static std::string_view hardware_of(const core::WorkerView& worker);  // its label hw; empty when it has none
     WallTime wall_of(Instant at) const;
     TaskInfo info_of(TaskId task, bool with_why) const;
     WorkerInfo info_of(WorkerNo worker) const;
@@ -293,7 +283,7 @@ private:
 
     EngineOptions options_;
     core::Scheduler core_;
-    predict::Predictor predictor_;
+    learn::Learner learner_;
     Rng rng_;
     journal::BatchWriter writer_;
     std::uint64_t sequence_ = 0;
@@ -310,7 +300,6 @@ private:
     std::unordered_map<std::string, std::uint32_t> name_numbers_;
     std::map<SessionId, Session> sessions_;
     std::map<WatchId, Watch> watches_;
-    std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
 
     // Of the call being carried out.
     std::shared_ptr<const TaskBody> current_body_;
@@ -326,13 +315,7 @@ private:
     std::optional<Error> refusal_;
     Instant wake_ = kNever;
     Instant next_check_;
-    bool learned_ = false;
     bool snapshot_soon_ = false;
-    std::size_t recall_slot_ = 0;   // in live_: from here on there may be tasks to recall…
-    std::size_t recall_end_ = 0;    // …and not from here on
-    bool recalling_ = false;        // some are being read
-    std::size_t revised_slot_ = 0;  // how far revise_waiting() came in live_
-    double told_trust_ = 1;
     Audit audit_;
     Latency decide_ns_, commit_ns_, wait_ns_;
     std::uint64_t applied_ = 0;

@@ -65,7 +65,7 @@ void Engine::answer(const Caller&, GetMetrics, Done<std::string> done) {
                 "Share of recent runs that ended within their predicted P90.", status.accuracy.p90_coverage);
     page.single("nexus_eta_interval_coverage_ratio", "gauge",
                 "Share of recent tasks that finished by the P90 told at submission.", status.accuracy.eta_p90_coverage);
-    const predict::ModelFailures failures = predictor_.failures();
+    const predict::ModelFailures failures = learner_.predictor().failures();
     page.family("nexus_model_failures_total", "counter", "Answers of the model that could not be used.");
     page.value("nexus_model_failures_total", failures.errors, "{kind=\"error\"}");
     page.value("nexus_model_failures_total", failures.exceptions, "{kind=\"exception\"}");

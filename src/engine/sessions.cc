@@ -80,8 +80,7 @@ void Engine::report(SessionId id, WorkerReport report) {
         apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id});
         Live* const live = live_.find(task);
         if (live == nullptr) continue;
-        if (const Estimate predicted = live->predicted(); predicted.source != EstimateSource::none)
-            due_.push({now_.at + predicted.p90, task, attempt});
+        learner_.started(task, attempt, live->predicted(), core_, now_.at);
         notify(task);
     }
     for (core::AttemptPaused& paused : report.paused) {

@@ -91,17 +91,18 @@ void Engine::submit_one(Submission& item, Submitted& out) {
     }
     core::TaskSubmitted fact{.task = new_task_id()};
     const TaskId id = out.task = fact.task;
-    const predict::Features features{.type = item.spec.type,
-                                     .tenant = item.spec.tenant,
-                                     .queue = item.spec.queue,
-                                     .payload_bytes = item.spec.payload_bytes,
-                                     .hint = item.body.hint,
-                                     .cpu_milli = item.spec.resources.cpu_milli,
-                                     .memory_bytes = item.spec.resources.memory_bytes,
-                                     .gpu_milli = item.spec.resources.gpu_milli,
-                                     .hour = static_cast<std::uint8_t>((now_.wall.us / 3'600'000'000) % 24),
-                                     .numbers = item.body.features.empty() ? nullptr : &item.body.features};
-    fact.estimate = predictor_.estimate(features, now_.at);
+    const core::Resources& asked = item.spec.resources;
+    fact.estimate = learner_.submitted(id,
+                                       {.type = item.spec.type,
+                                        .tenant = item.spec.tenant,
+                                        .queue = item.spec.queue,
+                                        .payload_bytes = item.spec.payload_bytes,
+                                        .hint = item.body.hint,
+                                        .cpu_milli = asked.cpu_milli,
+                                        .memory_bytes = asked.memory_bytes,
+                                        .gpu_milli = asked.gpu_milli,
+                                        .numbers = item.body.features.empty() ? nullptr : &item.body.features},
+                                       now_.at);
     fact.spec = std::move(item.spec);
     note_submitted(fact);
     Live& live = live_[id];
@@ -358,20 +359,21 @@ void Engine::answer(const Caller&, ListOverrides, Done<std::vector<OverrideInfo>
 }
 
 void Engine::answer(const Caller&, ListTypes, Done<TypesInfo> done) {
-    predictor_.drop_expired(now_.at);
-    reply<TypesInfo>(std::move(done), TypesInfo{.types = predictor_.types(), .accuracy = predictor_.accuracy()});
+    learner_.predictor().drop_expired(now_.at);
+    reply<TypesInfo>(std::move(done),
+                     TypesInfo{.types = learner_.predictor().types(), .accuracy = learner_.predictor().accuracy()});
 }
 
 void Engine::answer(const Caller&, GetType request, Done<predict::TypeStat> done) {
-    predictor_.drop_expired(now_.at);
-    reply<predict::TypeStat>(std::move(done), predictor_.type(request.type));
+    learner_.predictor().drop_expired(now_.at);
+    reply<predict::TypeStat>(std::move(done), learner_.predictor().type(request.type));
 }
 
 void Engine::answer(const Caller& caller, ResetType request, Done<predict::TypeStat> done) {
     using Answer = predict::TypeStat;
     core::Act act = act_of(caller, std::move(request.author), std::move(request.reason));
     if (auto ok = may_act(act); !ok) return reply<Answer>(std::move(done), std::unexpected(std::move(ok).error()));
-    if (!predictor_.observed(request.type))
+    if (!learner_.predictor().observed(request.type))
         return reply<Answer>(std::move(done), fail(Fault::not_found, "type '" + request.type + "' was never observed"));
     apply(core::TypeReset{.type = request.type, .act = std::move(act)});
     Answer stat;
@@ -388,7 +390,7 @@ void Engine::answer(const Caller& caller, ForceEstimate request, Done<predict::T
     if (auto ok = check_forced(forced); !ok)
         return reply<Answer>(std::move(done), std::unexpected(std::move(ok).error()));
     apply(std::move(forced));
-    auto stat = predictor_.type(request.type);
+    auto stat = learner_.predictor().type(request.type);
     reply<Answer>(std::move(done), stat ? std::move(*stat) : Answer{.type = std::move(request.type)});
 }
 

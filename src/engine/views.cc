@@ -348,9 +348,9 @@ StatusInfo Engine::status_now() const {
                     .durability = options_.durability,
                     .digest = fmt::format("{:016x}", core_.digest()),
                     .uptime = now_.wall - started_wall_,
-                    .fallback = predictor_.failures_in_a_row() >= core_.config().fallback_threshold,
+                    .fallback = learner_.predictor().failures_in_a_row() >= core_.config().fallback_threshold,
                     .counters = core_.counters(),
-                    .accuracy = predictor_.accuracy(),
+                    .accuracy = learner_.predictor().accuracy(),
                     .now = now_.wall,
                     .journal_position = sequence_,
                     .history_dropped = history_dropped_};

@@ -10,7 +10,7 @@
 
 namespace nexus::simulate {
 
-enum class Happening : std::uint8_t { run_ends, overdue, trouble_starts, trouble_ends };
+enum class Happening : std::uint8_t { run_ends, trouble_starts, trouble_ends };
 
 struct Planned {
     Instant at;

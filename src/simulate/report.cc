@@ -156,4 +156,50 @@ std::string line_chart(const std::string& title, const std::string& y_title, con
     return out + "</svg>\n";
 }
 
+std::string response_plot(const std::string& swept, const std::vector<Metrics>& results) {
+    std::vector<std::string> labels;
+    std::vector<Series> series;
+    if (swept.empty()) {
+        labels = {"mean", "p50", "p95", "p99", "p99.9"};
+        for (const Metrics& one : results)
+            series.push_back({one.name,
+                              {one.mean_response_s, one.p50_response_s, one.p95_response_s, one.p99_response_s,
+                               one.p999_response_s}});
+        return line_chart("Response time by policy", "seconds, logarithmic", labels, series, true);
+    }
+    series = {{"mean", {}}, {"p99", {}}, {"p99.9", {}}, {"p99 slowdown", {}}, {"max wait", {}}};
+    for (const Metrics& one : results) {
+        labels.push_back(one.name.substr(one.name.find('=') + 1));
+        labels.back().pop_back();
+        series[0].y.push_back(one.mean_response_s / results[0].mean_response_s);
+        series[1].y.push_back(one.p99_response_s / results[0].p99_response_s);
+        series[2].y.push_back(one.p999_response_s / results[0].p999_response_s);
+        series[3].y.push_back(one.p99_slowdown / results[0].p99_slowdown);
+        series[4].y.push_back(one.max_wait_s / std::max(1e-9, results[0].max_wait_s));
+    }
+    return line_chart("Effect of " + swept, "relative to the first value", labels, series, false);
+}
+
+std::string seeds_table(const std::vector<std::vector<Metrics>>& by_seed, std::uint64_t first) {
+    const std::size_t width = name_width(by_seed.front());
+    std::string out = fmt::format(
+        "\nabove: medians over seeds {} to {}, factors as geometric means; below: least to greatest\n"
+        "{:<{}}{:>22}{:>22}{:>22}\n",
+        first, first + by_seed.size() - 1, "policy", width, "mean_s", "p99_s", "p99_slow");
+    for (std::size_t n = 0; n < by_seed.front().size(); ++n) {
+        const auto range = [&](double Metrics::* value) {
+            double low = by_seed.front()[n].*value, high = low;
+            for (const std::vector<Metrics>& world : by_seed) {
+                low = std::min(low, world[n].*value);
+                high = std::max(high, world[n].*value);
+            }
+            return fmt::format("{:.3f} .. {:.3f}", low, high);
+        };
+        out +=
+            fmt::format("{:<{}}{:>22}{:>22}{:>22}\n", by_seed.front()[n].name, width, range(&Metrics::mean_response_s),
+                        range(&Metrics::p99_response_s), range(&Metrics::p99_slowdown));
+    }
+    return out;
+}
+
 }  // namespace nexus::simulate

@@ -27,4 +27,9 @@ struct Series {
 std::string line_chart(const std::string& title, const std::string& y_title, const std::vector<std::string>& labels,
                        const std::vector<Series>& series, bool logarithmic);
 
+// Response times by policy; of a sweep over the parameter `swept`, relative to its first value.
+std::string response_plot(const std::string& swept, const std::vector<Metrics>& results);
+// How far the worlds of several seeds, `first` and up, lie apart.
+std::string seeds_table(const std::vector<std::vector<Metrics>>& by_seed, std::uint64_t first);
+
 }  // namespace nexus::simulate

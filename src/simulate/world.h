@@ -38,6 +38,11 @@ struct Workload {
     Instant last_arrival() const { return tasks.empty() ? Instant{} : tasks.back().arrival; }
 };
 
+// The value of the label hw of such workers.
+inline std::string hardware_name(std::uint32_t hardware) {
+    return "hw" + std::to_string(hardware + 1);
+}
+
 struct SimWorker {
     std::string name;
     std::uint32_t slots = 1;

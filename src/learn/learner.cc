@@ -1,0 +1,176 @@
+#include "learn/learner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <utility>
+
+namespace nexus::learn {
+namespace {
+
+constexpr double kTrustStep = 0.02;  // a smaller move is not worth an event
+
+bool moved(Duration before, Duration after) {
+    return std::llabs(after.us - before.us) * 10 > std::max<std::int64_t>(before.us, 1);
+}
+
+std::string_view hardware_of(const core::WorkerView& worker) {
+    if (worker.labels == nullptr) return {};
+    for (const auto& [name, value] : *worker.labels)
+        if (name == "hw") return value;
+    return {};
+}
+
+predict::Features placed(predict::Features features, const core::WorkerView& worker) {
+    features.worker = worker.name;
+    features.hardware = hardware_of(worker);
+    features.provisional = false;
+    return features;
+}
+
+predict::RunEnd end_of(core::AttemptOutcome outcome) {
+    switch (outcome) {
+        case core::AttemptOutcome::succeeded: return predict::RunEnd::succeeded;
+        case core::AttemptOutcome::failed: return predict::RunEnd::failed;
+        default: return predict::RunEnd::censored;
+    }
+}
+
+}  // namespace
+
+Learner::Learner(std::unique_ptr<predict::Model> champion) : predictor_(std::move(champion)) {}
+
+Estimate Learner::submitted(TaskId task, predict::Features features, Instant now) {
+    features.provisional = true;
+    return told(task, predictor_.estimate(features, now), now);
+}
+
+Estimate Learner::dispatched(const core::AssignAttempt& order, const core::Scheduler& core, const Tasks& tasks,
+                             Instant now) {
+    if (order.decision.fallback) return order.decision.estimate;
+    const auto known = tasks.known(order.task);
+    if (!known || !known->complete) return order.decision.estimate;
+    return told(order.task, predictor_.estimate(placed(known->features, core.worker(order.worker)), now), now);
+}
+
+void Learner::started(TaskId task, AttemptId attempt, const Estimate& predicted, const core::Scheduler& core,
+                      Instant now) {
+    if (predicted.source == EstimateSource::none) return;
+    const auto view = core.task(task);
+    if (!view || (view->attempt == attempt && view->started_at != now)) return;
+    due_.push({now + predicted.p90, task, attempt, predicted.p90});
+}
+
+void Learner::ended(const core::AttemptEnded& ended, const core::Scheduler& core, const Tasks& tasks,
+                    const Estimate& predicted, Instant now) {
+    if (ended.started_at == kNever || ended.outcome == core::AttemptOutcome::rejected) return;
+    const auto known = tasks.known(ended.task);
+    if (!known) return;
+    predict::Observation seen{.features = placed(known->features, core.worker(ended.worker)),
+                              .end = end_of(ended.outcome),
+                              .run = ended.run.us >= 0 ? ended.run : ended.ran,
+                              .peak_memory_bytes = ended.peak_memory_bytes,
+                              .predicted = predicted,
+                              .at = now};
+    seen.run.us = std::max<std::int64_t>(seen.run.us, 1);
+    seen.features.attempt = ended.number;
+    predictor_.learn(seen);
+    learned_ = true;
+}
+
+void Learner::look(const core::Scheduler& core, const Tasks& tasks, Instant now) {
+    count_overdue(core, tasks, now);
+    if (!std::exchange(learned_, false)) return;
+    round_ = {.learned = take_learned(core), .part = Round::Part::learned};
+}
+
+Instant Learner::wanted_at() const {
+    if (learned_) return {};
+    return due_.empty() ? kNever : due_.top().at;
+}
+
+// A running attempt that passed its P90 is counted at once: waiting for its end would bias the tracker.
+void Learner::count_overdue(const core::Scheduler& core, const Tasks& tasks, Instant now) {
+    while (!due_.empty() && due_.top().at <= now) {
+        Due due = due_.top();
+        due_.pop();
+        const auto view = core.task(due.task);
+        if (!view || view->attempt != due.attempt) continue;
+        if (const Duration left = due.p90 - view->ran(now); left.us > 0) {  // it stood still meanwhile
+            due.at = now + std::max(left, seconds(1));
+            due_.push(due);
+            continue;
+        }
+        if (const auto known = tasks.known(due.task))
+            predictor_.overdue(placed(known->features, core.worker(view->worker)), view->estimate);
+    }
+}
+
+std::vector<core::Fact> Learner::take_learned(const core::Scheduler& core) {
+    std::vector<core::Fact> facts;
+    for (const predict::SpeedChange& change : predictor_.take_speed_changes())
+        if (const WorkerNo worker = core.find_worker(change.worker))
+            facts.emplace_back(core::WorkerSpeedLearned{
+                .worker = worker, .speed_ppm = change.speed_ppm, .deviation_ppm = change.deviation_ppm});
+    for (predict::AffinityChange& change : predictor_.take_affinity_changes())
+        facts.emplace_back(core::AffinityLearned{
+            .type = std::move(change.type), .hardware = std::move(change.hardware), .factor_ppm = change.factor_ppm});
+    const double trust = predictor_.trust();
+    if (std::abs(trust - told_trust_) > kTrustStep) {
+        told_trust_ = trust;
+        facts.emplace_back(
+            core::TrustLearned{.trust_ppm = static_cast<std::uint32_t>(std::clamp(trust, 0.0, 1.0) * 1e6)});
+    }
+    return facts;
+}
+
+std::optional<core::Fact> Learner::next_fact(const core::Scheduler& core, const Tasks& tasks, Instant now) {
+    if (round_.part == Round::Part::learned) {
+        if (round_.at < round_.learned.size()) return std::move(round_.learned[round_.at++]);
+        round_.part = Round::Part::next;
+        round_.at = 0;
+        round_.next = core.next_waiting(kNext);
+    }
+    if (round_.part == Round::Part::next) {
+        while (round_.at < round_.next.size())
+            if (auto fact = revised(round_.next[round_.at++], core, tasks, now)) return fact;
+        round_.part = Round::Part::turn;
+        round_.turn = std::min(kTurn, tasks.slot_count());
+    }
+    for (; round_.turn > 0;) {
+        --round_.turn;
+        if (turned_ >= tasks.slot_count()) turned_ = 0;
+        const TaskId task = tasks.in_slot(turned_++);
+        if (!task) continue;
+        if (auto fact = revised(task, core, tasks, now)) return fact;
+    }
+    round_.part = Round::Part::over;
+    return std::nullopt;
+}
+
+std::optional<core::Fact> Learner::revised(TaskId task, const core::Scheduler& core, const Tasks& tasks, Instant now) {
+    const auto view = core.task(task);
+    if (!view || view->state != core::TaskState::waiting) return std::nullopt;
+    const auto known = tasks.known(task);
+    if (!known || !known->complete) return std::nullopt;
+    const Estimate estimate = told(task, predictor_.estimate(known->features, now), now);
+    if (estimate.source == EstimateSource::none) return std::nullopt;
+    if (!moved(view->estimate.p50, estimate.p50) && !moved(view->estimate.mean, estimate.mean)) return std::nullopt;
+    return core::EstimateRevised{.task = task, .estimate = estimate};
+}
+
+// Hints and named numbers are stored with the bodies, in no event. They are read back a few at a time, so that neither
+// the start nor the loop waits for the disk.
+std::vector<TaskId> Learner::recall(const Tasks& tasks) {
+    std::vector<TaskId> wanted;
+    if (recalling_) return wanted;
+    for (; recall_at_ < recall_end_ && wanted.size() < kRecallMax; ++recall_at_) {
+        const TaskId task = tasks.in_slot(recall_at_);
+        if (!task) continue;
+        if (const auto known = tasks.known(task); known && !known->complete) wanted.push_back(task);
+    }
+    recalling_ = !wanted.empty();
+    return wanted;
+}
+
+}  // namespace nexus::learn
