@@ -2,6 +2,8 @@
 // way its slot becomes free through vacate().
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 #include "core/backoff.h"
 #include "core/state.h"
@@ -11,6 +13,14 @@ namespace nexus::core {
 namespace {
 constexpr std::uint32_t kCrashFactorAlone =
     2;  // a task seen to crash one worker only is given this many times the tries
+constexpr std::int64_t kMemoryMax = std::int64_t{1} << 60;
+
+// Rounded up to three significant bits, so that tasks that grew alike share a class.
+std::int64_t memory_step(std::int64_t bytes) {
+    const auto value = static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 1));
+    const int low = std::max(static_cast<int>(std::bit_width(value)) - 3, 0);
+    return static_cast<std::int64_t>((value + (1ULL << low) - 1) >> low << low);
+}
 }  // namespace
 
 Index Scheduler::State::find_run(TaskId id, AttemptId attempt) const {
@@ -110,8 +120,34 @@ void Scheduler::State::after_failure(Index task, Index r, const AttemptFinished&
     t.failures = static_cast<std::uint16_t>(std::min(t.failures + 1, 65'535));
     const std::uint32_t tries = spec.retry.attempts_max != 0 ? spec.retry.attempts_max : config.attempts_max;
     if (t.run != kNone) return;  // a second copy goes on
-    if (report.retryable && t.failures < tries) return requeue(task, backoff_delay(first, most, t.failures, rng));
+    if (report.retryable && t.failures < tries) {
+        if (report.outcome == AttemptOutcome::out_of_memory) grow_memory(task, report.peak_memory_bytes);
+        return requeue(task, backoff_delay(first, most, t.failures, rng));
+    }
     end_task(task, {.state = TaskState::dead, .outcome = report.outcome, .run = report.run, .worker = worker});
+}
+
+// An attempt was killed for its memory: the next asks for half more than it had, as far as a worker offers so much.
+// For no more than before when nobody knows what it had, or nobody offers more. REQUIRES: no attempt of the task runs.
+// May invalidate references to classes.
+void Scheduler::State::grow_memory(Index task, std::uint64_t peak_bytes) {
+    const auto most_known = static_cast<std::uint64_t>(kMemoryMax);
+    const auto peak = static_cast<std::int64_t>(std::min(peak_bytes, most_known));
+    TaskSpec spec = classes[tasks[task].cls].spec;
+    std::int64_t& asked = spec.resources.memory_bytes;
+    const std::int64_t had = std::clamp(std::max(asked, peak), std::int64_t{0}, kMemoryMax);
+    const std::int64_t most = most_memory(groups[classes[tasks[task].cls].group]);
+    const std::int64_t wanted = std::min(memory_step(had + had / 2), most);
+    if (had == 0 || wanted <= asked) return;
+    asked = wanted;
+    move_class(task, class_of(spec, classes[tasks[task].cls].alone));
+    const Index side = tasks[task].side;
+    if (side == kNone || sides[side].plain_class == kNone) return;
+    TaskSpec plain = classes[sides[side].plain_class].spec;  // when its pin ends
+    plain.resources.memory_bytes = wanted;
+    const Index grown = class_of(plain, classes[sides[side].plain_class].alone);
+    retain_class(grown);
+    release_class(std::exchange(sides[side].plain_class, grown));
 }
 
 // Ends the attempt's hold on its task; its slot is still taken until vacate() or make_ghost().

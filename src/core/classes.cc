@@ -176,6 +176,20 @@ void Scheduler::State::renew_signatures() {
 }
 
 bool Scheduler::State::matches(const Group& group, const Worker& worker) const {
+    return offer_covers(group.resources.memory_bytes, worker.offered.memory_bytes) && matches_otherwise(group, worker);
+}
+
+std::int64_t Scheduler::State::most_memory(const Group& group) const {
+    std::int64_t most = 0;
+    for (const Worker& worker : workers) {
+        if (!worker.connected || !matches_otherwise(group, worker)) continue;
+        if (worker.offered.memory_bytes < 0) return INT64_MAX;
+        most = std::max(most, worker.offered.memory_bytes);
+    }
+    return most;
+}
+
+bool Scheduler::State::matches_otherwise(const Group& group, const Worker& worker) const {
     if (worker.name.empty()) return false;
     if (!group.pinned.empty() && group.pinned != worker.name) return false;
     const Signature& signature = signatures[group.signature];
@@ -194,7 +208,6 @@ bool Scheduler::State::matches(const Group& group, const Worker& worker) const {
     }
     const Resources& need = group.resources;
     if (!offer_covers(need.cpu_milli, worker.offered.cpu_milli)) return false;
-    if (!offer_covers(need.memory_bytes, worker.offered.memory_bytes)) return false;
     if (!offer_covers(need.gpu_milli, worker.offered.gpu_milli)) return false;
     for (const auto& [name, amount] : need.custom) {
         const auto offer = std::find_if(worker.offered.custom.begin(), worker.offered.custom.end(),

@@ -115,6 +115,7 @@ private:
         if (rng_.one_in(2)) joined.labels.emplace_back("zone", name("z", 2));
         joined.offered = {
             .cpu_milli = rng_.one_in(2) ? -1 : 2000, .memory_bytes = -1, .gpu_milli = -1, .custom = {{"licence", 1}}};
+        if (joined.slots > 2) joined.offered.memory_bytes = 4000;
         if (rng_.one_in(4)) joined.types = {"t0", "t1"};
         joined.can_pause = pausing_ || rng_.one_in(2);
         for (int n = 0; n < 3 && !held_.empty(); ++n) {
@@ -138,6 +139,7 @@ private:
         if (rng_.one_in(3)) finished.outcome = static_cast<AttemptOutcome>(1 + rng_.below(8));
         finished.retryable = !rng_.one_in(6);
         finished.run = {static_cast<std::int64_t>(rng_.below(700'000)) - 1};
+        finished.peak_memory_bytes = held.attempt.lo % 3000;
         return finished;
     }
     Fact rare() {

@@ -231,6 +231,8 @@ struct Scheduler::State {
     void renew_signatures();                     // makes groups: after a set of types or an exclusion came or went
     bool matches(const Group& group, const Worker& worker) const;
     void renew_eligibility(Index worker);  // of it in all groups
+    bool matches_otherwise(const Group& group, const Worker& worker) const;  // whatever memory it asks for
+    std::int64_t most_memory(const Group& group) const;  // that a connected worker offers which may run it otherwise
     bool eligible(const Group& group, Index worker) const {
         return (group.eligible[worker / 64] >> (worker % 64) & 1) != 0;
     }
@@ -359,6 +361,7 @@ struct Scheduler::State {
     void lose_run(Index run, bool crash);      // frees runs; makes classes; places, ends
     void requeue(Index task, Duration delay);  // places, ends. Requires: it has no attempt
     void orphan(Index run, Instant until);     // as lose_run() when `until` is past
+    void grow_memory(Index task, std::uint64_t peak_bytes);
 
     // workers.cc
     void on(const WorkerJoined&);

@@ -425,7 +425,21 @@ void Engine::on(core::TaskEnded& ended) {
 }
 
 void Engine::on(core::TaskRequeued& requeued) {
+    tell_memory(requeued.task);
     if (!replaying_) notify(requeued.task);
+}
+
+// Of a task whose last attempt was killed for memory: what the next one asks for, which is the core's decision.
+void Engine::tell_memory(TaskId task) {
+    Live* const live = live_.find(task);
+    if (live == nullptr || !live->rare || live->rare->ended.empty()) return;
+    AttemptInfo& last = live->rare->ended.back();
+    const std::int64_t asks = core_.task(task)->spec->resources.memory_bytes;
+    if (last.outcome != core::name_of(core::AttemptOutcome::out_of_memory) || asks == 0) return;
+    live->rare->error += "; the next attempt asks for " + std::to_string(asks) + " bytes of memory";
+    last.error = live->rare->error;
+    if (!batch_.history.attempts.empty() && batch_.history.attempts.back().attempt == last.attempt)
+        batch_.history.attempts.back().error = last.error;
 }
 
 void Engine::on(core::WakeAt& wake) {

@@ -249,6 +249,7 @@ private:
     void on(core::TaskEnded& ended);
     void on(core::TaskRequeued& requeued);
     void on(core::WakeAt& wake);
+    void tell_memory(TaskId task);
 
     core::AdmissionAnswer admit(const Submission& item) const;
     Result<void> check_override(const core::OverrideSet& set) const;

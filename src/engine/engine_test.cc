@@ -193,6 +193,39 @@ TEST_CASE("a run that never stood still tells its start, and after its end what 
     CHECK_EQ(world.get(task)->estimate.source, EstimateSource::fallback);
 }
 
+TEST_CASE("a kill for memory is learned, the next attempt asks for more, and its error says so") {
+    World world;
+    const auto join = [&](const std::string& name, std::int64_t memory) {
+        auto link = std::make_shared<RecordingLink>();
+        WorkerHello hello = a_worker(name);
+        hello.joined.offered.memory_bytes = memory;
+        return std::pair{world.connect(std::move(hello), link), link};
+    };
+    const auto [session, small] = join("small", 1 << 20);
+    Submission item = a_task();
+    item.spec.resources.memory_bytes = 1 << 19;
+    const TaskId task = world.submitted(std::move(item));
+    REQUIRE_EQ(small->assigned().size(), 1);
+    const auto [other, big] = join("big", 1 << 24);
+    AttemptReport killed;
+    killed.outcome = core::AttemptOutcome::out_of_memory;
+    killed.error = "killed";
+    killed.peak_memory_bytes = 1 << 20;
+    world.finish(session, small->assigned()[0], killed);
+    const auto stat = world.ask<predict::TypeStat>([](Engine& e, auto done) { e.type("resize", std::move(done)); });
+    REQUIRE(stat.has_value());
+    CHECK_EQ(static_cast<double>(stat->memory_p95_bytes), doctest::Approx(1.5 * (1 << 20)).epsilon(0.01));
+    const char* const said = "killed; the next attempt asks for 1572864 bytes of memory";
+    REQUIRE_EQ(world.get(task)->attempts.size(), 1);
+    CHECK_EQ(world.get(task)->attempts[0].error, said);
+    world.pass(seconds(10));
+    CHECK_EQ(small->assigned().size(), 1);
+    REQUIRE_EQ(big->assigned().size(), 1);
+    // A crash does not make the core forget.
+    world.open();
+    CHECK_EQ(world.engine->core().task(task)->spec->resources.memory_bytes, 1572864);
+}
+
 TEST_CASE("C5: a report repeated or stale changes nothing") {
     World world;
     const auto [link, session, task, first] = world.given_a_task();

@@ -74,6 +74,7 @@ void Learner::ended(const core::AttemptEnded& ended, const core::Scheduler& core
                               .at = now};
     seen.run.us = std::max<std::int64_t>(seen.run.us, 1);
     seen.features.attempt = ended.number;
+    seen.out_of_memory = ended.outcome == core::AttemptOutcome::out_of_memory;
     predictor_.learn(seen);
     learned_ = true;
 }

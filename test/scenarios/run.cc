@@ -186,7 +186,8 @@ private:
                                  .attempt = attempt_id,
                                  .session = from,
                                  .retryable = !flag("final"),
-                                 .run = {span("run", "1s")}};
+                                 .run = {span("run", "1s")},
+                                 .peak_memory_bytes = number("peak", 0)};
         for (unsigned n = 1; n <= 9; ++n)
             if (verb == name_of(static_cast<AttemptOutcome>(n))) finished.outcome = static_cast<AttemptOutcome>(n);
         if (verb != name_of(finished.outcome)) throw std::invalid_argument("unknown verb: " + verb);
@@ -318,8 +319,10 @@ private:
         return text + (c.cause ? " because of " + names_[c.cause] : "");
     }
     std::string say(const TaskRequeued& c) {
+        const std::int64_t memory = scheduler_.task(c.task) ? scheduler_.task(c.task)->spec->resources.memory_bytes : 0;
         return "requeue " + names_[c.task] +
-               (c.reason == WaitReason::retry_backoff ? " not before " + span_text(c.not_before.us) : "");
+               (c.reason == WaitReason::retry_backoff ? " not before " + span_text(c.not_before.us) : "") +
+               (memory > 0 ? " memory=" + std::to_string(memory) : "");
     }
     std::string say(const WakeAt& c) const { return "wake at " + span_text(c.at.us); }
 

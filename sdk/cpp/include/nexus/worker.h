@@ -46,7 +46,8 @@ public:
     static Outcome fatal(std::string error) { return {Kind::failed, {}, std::move(error), false}; }
     // The handler stopped because it was asked to.
     static Outcome cancelled(std::string note = {}) { return {Kind::cancelled, {}, std::move(note), true}; }
-    // Counts as a failure; the server gives the next attempt more memory.
+    // Counts as a failure. The next attempt asks for half more memory than this one asked for or used (with_peak_memory),
+    // whichever is more, up to what a connected worker offers; for none when neither is known.
     static Outcome out_of_memory(std::string error) { return {Kind::out_of_memory, {}, std::move(error), true}; }
     // Nothing was done: another worker should have it.
     static Outcome rejected(std::string error) { return {Kind::rejected, {}, std::move(error), true}; }
