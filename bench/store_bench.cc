@@ -179,8 +179,6 @@ bool run_history(const std::string& path, double seconds) {
                     batch.attempts.push_back({.task = task,
                                               .attempt = {rng.next(), rng.next()},
                                               .number = 1,
-                                              .type = type,
-                                              .tenant = "default",
                                               .worker = worker,
                                               .outcome = 1,
                                               .assigned = {now - 6'000},
@@ -190,17 +188,14 @@ bool run_history(const std::string& path, double seconds) {
                                               .predicted_p50 = {5'100},
                                               .predicted_p90 = {9'000},
                                               .source = "type-mode",
-                                              .payload_bytes = 100,
                                               .peak_memory_bytes = 1 << 20,
                                               .error = {}});
                 if (of == "decisions" || of == "all")
-                    batch.decisions.push_back({.number = static_cast<std::uint64_t>(now),
+                    batch.decisions.push_back({.place = {.at = {now}, .number = static_cast<std::uint64_t>(now)},
                                                .task = task,
-                                               .at = {now},
                                                .type = type,
                                                .worker = worker,
                                                .policy = "predictive",
-                                               .predicted = {5'100},
                                                .record = std::string(400, 'r')});
             }
             const Clock::time_point before = Clock::now();

@@ -4,6 +4,7 @@
 
 #include "engine/snapshotter.h"
 #include "faults/moody_model.h"
+#include "history/whole_history.h"
 
 namespace nexus::faults {
 namespace {
@@ -209,7 +210,7 @@ void Server::stored(std::vector<engine::PendingBatch> group) {
 void Server::write_history(engine::PendingBatch& batch) {
     if (checker_.thorough())
         for (history::DecisionNote& note : batch.decisions) {
-            batch.history.decisions.push_back(history::row_of(std::move(note)));
+            batch.history.decisions.push_back(history::row_of(note));
             checker_.decision_told(batch.history.decisions.back().record);
         }
     if (!healed_ && !batch.history.audit.empty() && batch.journal.first.n % 3 == 0) {
@@ -227,8 +228,10 @@ void Server::snapshot() {
 }
 
 void Server::ask(engine::HistoryQuestion question) {
-    later(microseconds(rng_.between(10, 2000)),
-          [this, question = std::move(question)]() mutable { question(history_, journal_); });
+    later(microseconds(rng_.between(10, 2000)), [this, question = std::move(question)]() mutable {
+        history::WholeHistory whole(history_, {});
+        engine::answer(std::move(question), whole, journal_);
+    });
 }
 
 void Server::stop() {

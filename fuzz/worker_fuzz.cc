@@ -13,6 +13,7 @@
 #include "engine/body.h"
 #include "engine/engine.h"
 #include "history/memory/memory_history.h"
+#include "history/whole_history.h"
 #include "store/memory/memory_journal.h"
 
 using namespace nexus;
@@ -103,7 +104,9 @@ private:
             for (const history::TaskRow& row : batch.history.tasks)
                 insist(outcomes_.emplace(row.task, row.state).second);
             engine::release(batch, journal_, engine_.post);
-            for (engine::HistoryQuestion& question : batch.questions) question(history_, journal_);
+            history::WholeHistory whole(history_, {});
+            for (engine::HistoryQuestion& question : batch.questions)
+                engine::answer(std::move(question), whole, journal_);
         }
     }
     void pass(Duration span) {

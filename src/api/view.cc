@@ -126,9 +126,9 @@ void to_message(const engine::TaskPage& page, v1::ListTasksResponse& out) {
 }
 
 void to_message(const history::DecisionInfo& decision, v1::Decision& out) {
-    out.set_number(decision.number);
+    out.set_number(decision.place.number);
     if (decision.task) out.set_task_id(to_text(decision.task));
-    out.set_at_unix_us(decision.at.us);
+    out.set_at_unix_us(decision.place.at.us);
     out.set_policy(decision.policy);
     out.set_model(decision.model);
     out.set_worker(decision.worker);
@@ -154,6 +154,16 @@ void to_message(const history::DecisionInfo& decision, v1::Decision& out) {
         to.set_task_id(to_text(other.task));
         to.set_behind_us(other.behind_us);
     }
+}
+
+void to_message(const engine::DecisionPage& page, v1::ListDecisionsResponse& out) {
+    for (const auto& decision : page.decisions) to_message(decision, *out.add_decisions());
+    out.set_next_page_token(page.next);
+}
+
+void to_message(const engine::AuditPage& page, v1::ListAuditResponse& out) {
+    for (const auto& row : page.entries) to_message(row, *out.add_entries());
+    out.set_next_page_token(page.next);
 }
 
 void to_message(const engine::Explanation& explanation, v1::Explanation& out) {
@@ -288,7 +298,8 @@ void to_message(const engine::OverrideInfo& info, v1::Override& out) {
 }
 
 void to_message(const history::AuditRow& row, v1::AuditEntry& out) {
-    out.set_at_unix_us(row.at.us);
+    out.set_at_unix_us(row.place.at.us);
+    out.set_caller(row.caller);
     out.set_author(row.author);
     out.set_action(row.action);
     out.set_reason(row.reason);

@@ -29,5 +29,7 @@ void to_message(const engine::StatusInfo& status, v1::Status& out);  // rss_byte
 void to_message(const core::Config& config, v1::SchedulerConfig& out);
 void to_message(const engine::OverrideInfo& info, v1::Override& out);
 void to_message(const history::AuditRow& row, v1::AuditEntry& out);
+void to_message(const engine::DecisionPage& page, v1::ListDecisionsResponse& out);
+void to_message(const engine::AuditPage& page, v1::ListAuditResponse& out);
 
 }  // namespace nexus::api

@@ -38,18 +38,18 @@ Answer<int> list_decisions(Shell& shell, const RecordFlags& flags) {
     return done;
 }
 
-// The page token of decisions is a number: the first one older than it is the one looked for.
+// One event may cause several decisions: all of them are shown.
 Answer<int> get_decision(Shell& shell, std::uint64_t number) {
     pb::ListDecisionsRequest request;
-    request.set_page_size(1);
-    request.set_page_token(std::to_string(number + 1));
+    request.set_page_size(1000);
+    request.set_number(number);
     const auto page = shell.session.list_decisions(request);
     if (!page) return std::unexpected(page.error());
-    if (page->decisions().empty() || page->decisions(0).number() != number)
+    if (page->decisions().empty())
         return failure(kExitNotFound, fmt::format("no decision has the number {}", number),
                        "see `nexus decision list`");
-    shell.wants_json() ? shell.put_json(page->decisions(0))
-                       : put(decision_page(page->decisions(0), shell.terminal.colour));
+    for (const pb::Decision& decision : page->decisions())
+        shell.wants_json() ? shell.put_json(decision) : put(decision_page(decision, shell.terminal.colour));
     return kExitOk;
 }
 

@@ -10,11 +10,18 @@
 namespace nexus {
 
 template <>
+struct Shape<history::EventPlace> {
+    using T = history::EventPlace;
+    static constexpr auto members =
+        std::tuple{NEXUS_MEMBER(at), NEXUS_MEMBER(shard), NEXUS_MEMBER(number), NEXUS_MEMBER(part)};
+};
+static_assert(kListsAllMembers<history::EventPlace>);
+template <>
 struct Shape<history::AuditRow> {
     using T = history::AuditRow;
-    static constexpr auto members = std::tuple{NEXUS_MEMBER(number), NEXUS_MEMBER(at),     NEXUS_MEMBER(caller),
-                                               NEXUS_MEMBER(author), NEXUS_MEMBER(action), NEXUS_MEMBER(reason),
-                                               NEXUS_MEMBER(before), NEXUS_MEMBER(after),  NEXUS_MEMBER(hash)};
+    static constexpr auto members =
+        std::tuple{NEXUS_MEMBER(place),  NEXUS_MEMBER(caller), NEXUS_MEMBER(author), NEXUS_MEMBER(action),
+                   NEXUS_MEMBER(reason), NEXUS_MEMBER(before), NEXUS_MEMBER(after),  NEXUS_MEMBER(hash)};
 };
 static_assert(kListsAllMembers<history::AuditRow>);
 
@@ -101,8 +108,8 @@ struct Teller {
 
 std::string chain_hash(const std::string& before, const history::AuditRow& row) {
     std::string text = before;
-    for (const std::string& part : {std::to_string(row.number), std::to_string(row.at.us), row.caller, row.author,
-                                    row.action, row.reason, row.before, row.after})
+    for (const std::string& part : {std::to_string(row.place.number), std::to_string(row.place.at.us), row.caller,
+                                    row.author, row.action, row.reason, row.before, row.after})
         text += '\n' + std::to_string(part.size()) + ' ' + part;
     return sha256_hex(text);
 }
@@ -111,7 +118,9 @@ const history::AuditRow* Audit::follow(Sequence number, const core::Event& event
     return std::visit(
         [&]<class Fact>(const Fact& fact) -> const history::AuditRow* {
             if constexpr (Audited<Fact>) {
-                history::AuditRow row{.number = number.n, .at = {event.at.us + before.wall_offset().us}};
+                history::AuditRow row{.place = {.at = {event.at.us + before.wall_offset().us},
+                                                .shard = before.shard(),
+                                                .number = number.n}};
                 Teller{before, row}(fact);
                 row.caller = fact.act.caller;
                 row.author = fact.act.author;
@@ -131,18 +140,18 @@ std::deque<history::AuditRow> Audit::confirm(std::span<const history::AuditRow> 
     for (const history::AuditRow& row : found) hashes.insert(row.hash);
     std::erase_if(rows_, [&](const history::AuditRow& row) {
         if (!hashes.contains(row.hash)) return false;
-        newest = std::max(newest, row.number);
+        newest = std::max(newest, row.place.number);
         bytes_ -= bytes_of(row);
         return true;
     });
     std::deque<history::AuditRow> missing;
     for (const history::AuditRow& row : rows_)
-        if (row.number < newest) missing.push_back(row);
+        if (row.place.number < newest) missing.push_back(row);
     return missing;
 }
 
 void Audit::confirm(Sequence upto) {
-    while (!rows_.empty() && rows_.front().number <= upto.n) {
+    while (!rows_.empty() && rows_.front().place.number <= upto.n) {
         bytes_ -= bytes_of(rows_.front());
         rows_.pop_front();
     }

@@ -190,6 +190,25 @@ Result<TaskBody> decode_body(std::string_view bytes) {
     return body;
 }
 
+namespace {
+constexpr std::string_view kResultMark{"\0nxr", 4}, kBodyMark{"\0nxb", 4};
+}
+
+std::string marked(LeftBehind::What what, std::string_view bytes) {
+    std::string stored;
+    const std::string_view mark = what == LeftBehind::What::result ? kResultMark : kBodyMark;
+    stored.reserve(mark.size() + bytes.size());
+    stored += mark;
+    stored += bytes;
+    return stored;
+}
+
+LeftBehind left_behind(std::string_view stored) {
+    if (stored.starts_with(kResultMark)) return {LeftBehind::What::result, stored.substr(kResultMark.size())};
+    if (stored.starts_with(kBodyMark)) return {LeftBehind::What::body, stored.substr(kBodyMark.size())};
+    return {LeftBehind::What::unmarked, stored};
+}
+
 std::string sha256_hex(std::string_view bytes) {
     static constexpr char kDigits[] = "0123456789abcdef";
     unsigned char digest[SHA256_DIGEST_LENGTH];

@@ -49,6 +49,16 @@ std::uint64_t body_hash_before_8(const Submission& submission);
 std::string encode_body(const TaskBody& body);
 Result<TaskBody> decode_body(std::string_view bytes);
 
+// What the store keeps of an ended task: the result of a success, or the body, for a re-drive. Each is marked, so that a
+// re-drive rests on what is kept alone. The release before marked nothing.
+struct LeftBehind {
+    enum class What : std::uint8_t { unmarked, result, body };
+    What what = What::unmarked;
+    std::string_view bytes;  // without the mark
+};
+std::string marked(LeftBehind::What what, std::string_view bytes);
+LeftBehind left_behind(std::string_view stored);
+
 // Hex SHA-256; the link of the audit chain.
 std::string sha256_hex(std::string_view bytes);
 

@@ -66,6 +66,7 @@ Result<void> Engine::restore(const journal::Snapshot& snapshot) {
         live.p90_us = view->estimate.p90.us;
         if (view->state != core::TaskState::waiting) live.dispatched = std::make_unique<Estimate>(view->estimate);
         if (view->spec->resources != core::Resources{}) live.more().resources = view->spec->resources;
+        join_line(id, live);
     }
     auto section = decode_engine_section(snapshot.engine);
     if (!section) return std::unexpected(std::move(section).error().during("snapshot"));
@@ -100,6 +101,7 @@ Result<void> Engine::replay(std::string_view bytes, Sequence skip_event) {
             continue;
         }
         now_ = {event.at, {event.at.us + core_.wall_offset().us}};
+        part_ = 0;
         commands_.clear();
         if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) note_submitted(*submitted);
         if (const auto* cancel = std::get_if<core::CancelRequested>(&event.what))
@@ -110,6 +112,7 @@ Result<void> Engine::replay(std::string_view bytes, Sequence skip_event) {
         cancel_reason_.clear();
     }
     replaying_ = false;
+    if (Sequence{sequence_} <= history_upto_) batch_.history = {};
     if (!skipped && !skip_event && core_.digest() != batch->digest)
         return fail(Fault::corrupt, "events " + std::to_string(batch->first.n) + " to " + std::to_string(sequence_) +
                                         ": replaying them gives another digest than the recorded one");
@@ -196,6 +199,7 @@ void Engine::apply(core::Fact fact) {
     core::Event event{.at = now_.at, .what = std::move(fact)};
     writer_.add(event);
     ++sequence_;
+    part_ = 0;
     commands_.clear();
     const bool timed = options_.nanoseconds && (++applied_ & 7) == 0;
     const std::int64_t begin = timed ? options_.nanoseconds() : 0;
@@ -237,8 +241,7 @@ void Engine::on(core::AssignAttempt& order) {
     if (replaying_) return;
     const std::string_view worker = core_.worker(order.worker).name;
     if (live.rare) live.rare->progress = 0;
-    history::DecisionNote note{.number = sequence_,
-                               .at = now_.wall,
+    history::DecisionNote note{.place = place_of_event(),
                                .task = order.task,
                                .decision = order.decision,
                                .type = names_[live.type],
@@ -258,8 +261,7 @@ void Engine::on(core::AssignAttempt& order) {
 void Engine::on(core::RevokeAttempt& order) {
     if (replaying_) return;
     if (const Live* live = live_.find(order.task); live != nullptr && order.reason == core::RevokeReason::preempted)
-        batch_.decisions.push_back({.number = sequence_,
-                                    .at = now_.wall,
+        batch_.decisions.push_back({.place = place_of_event(),
                                     .task = order.task,
                                     .decision = order.decision,
                                     .type = names_[live->type],
@@ -270,8 +272,7 @@ void Engine::on(core::RevokeAttempt& order) {
 void Engine::on(core::PauseAttempt& order) {
     if (replaying_) return;
     if (const Live* live = live_.find(order.task))
-        batch_.decisions.push_back({.number = sequence_,
-                                    .at = now_.wall,
+        batch_.decisions.push_back({.place = place_of_event(),
                                     .task = order.task,
                                     .decision = order.decision,
                                     .type = names_[live->type],
@@ -315,7 +316,7 @@ void Engine::on(core::AttemptEnded& ended) {
                      .worker = std::string(worker),
                      .assigned = wall_of(ended.assigned_at),
                      .started = wall_of(ended.started_at),
-                     .ended = now_.wall,
+                     .ended = wall_of(now_.at),
                      .run = ended.run,
                      .outcome = core::name_of(ended.outcome),
                      .peak_memory_bytes = ended.peak_memory_bytes,
@@ -326,8 +327,6 @@ void Engine::on(core::AttemptEnded& ended) {
     batch_.history.attempts.push_back({.task = ended.task,
                                        .attempt = ended.attempt,
                                        .number = ended.number,
-                                       .type = names_[live.type],
-                                       .tenant = names_[live.tenant],
                                        .worker = info.worker,
                                        .outcome = static_cast<std::uint8_t>(ended.outcome),
                                        .assigned = info.assigned,
@@ -337,7 +336,6 @@ void Engine::on(core::AttemptEnded& ended) {
                                        .predicted_p50 = predicted.p50,
                                        .predicted_p90 = predicted.p90,
                                        .source = std::string(name_of(predicted.source)),
-                                       .payload_bytes = live.payload_bytes,
                                        .peak_memory_bytes = ended.peak_memory_bytes,
                                        .error = info.error});
     if (ended.outcome == core::AttemptOutcome::succeeded) return;
@@ -369,7 +367,7 @@ void Engine::on(core::TaskEnded& ended) {
          .state = static_cast<std::uint8_t>(ended.state),
          .submitted = {live.submitted_us},
          .started = wall_of(ended.started_at),
-         .finished = now_.wall,
+         .finished = wall_of(now_.at),
          .run = ended.run,
          .worker = ended.worker ? std::string(core_.worker(ended.worker).name) : std::string(),
          .attempts = ended.attempts,
@@ -419,8 +417,10 @@ void Engine::on(core::TaskEnded& ended) {
         if (!good) batch_.keep.push_back(ended.task);
         if (good && current_report_ != nullptr && current_report_->task == ended.task &&
             !current_report_->result.empty())
-            batch_.journal.results.push_back({.task = ended.task, .body = std::move(current_report_->result)});
+            batch_.journal.results.push_back(
+                {.task = ended.task, .body = marked(LeftBehind::What::result, current_report_->result)});
     }
+    lines_.erase(live_.slot_of(ended.task));
     live_.erase(ended.task);
 }
 
@@ -455,11 +455,17 @@ void Engine::note_submitted(const core::TaskSubmitted& fact) {
     live.queue = name_number(fact.spec.queue);
     live.priority = fact.spec.priority;
     live.payload_bytes = static_cast<std::uint32_t>(fact.spec.payload_bytes);
-    live.submitted_us = now_.wall.us;
+    live.submitted_us = wall_of(now_.at).us;
     live.p50_us = fact.estimate.p50.us;
     live.p90_us = fact.estimate.p90.us;
     if (fact.spec.redrive_of) live.more().redrive_of = fact.spec.redrive_of;
     if (fact.spec.resources != core::Resources{}) live.more().resources = fact.spec.resources;
+    join_line(fact.task, live);
+}
+
+void Engine::join_line(TaskId task, const Live& live) {
+    lines_.insert(live_.slot_of(task), {.type = live.type, .tenant = live.tenant, .queue = live.queue},
+                  [this](std::uint32_t slot) { return live_.task_at(slot); });
 }
 
 void Engine::say(LogLevel level, std::string event, std::string text) const {
@@ -514,8 +520,7 @@ void Engine::force(const core::EstimateForced& forced) {
 // Asks the history for the rows that it was given; what it lost is given to it again.
 void Engine::confirm_audit() {
     const std::size_t newest = audit_.unconfirmed().size() + kAuditRewritten;
-    ask_history([this, newest](history::HistoryStore& history, store::JournalStore&) {
-        auto rows = history.audit(newest, 0);
+    ask(AskAudit{.query = {.before = {}, .limit = newest}}, [post = post](Result<std::vector<history::AuditRow>> rows) {
         if (!rows) return;  // asked again with the next act
         post([rows = std::move(*rows)](Engine& engine) {
             for (auto& row : engine.audit_.confirm(rows)) engine.batch_.history.audit.push_back(std::move(row));

@@ -21,11 +21,14 @@
 
 #include "base/rng.h"
 #include "engine/engine_section.h"
+#include "engine/history_questions.h"
 #include "engine/latency.h"
 #include "engine/messages.h"
+#include "engine/page_token.h"
 #include "engine/requests.h"
 #include "engine/runner.h"
 #include "engine/service.h"
+#include "engine/task_lines.h"
 #include "engine/task_table.h"
 #include "journal/codec.h"
 #include "learn/learner.h"
@@ -38,9 +41,6 @@ struct Now {
     Instant at;  // never earlier than in the turn before
     WallTime wall;
 };
-
-// A question about ended tasks: answered by the stores, after the history of every batch up to its own is written.
-using HistoryQuestion = std::move_only_function<void(history::HistoryStore&, store::JournalStore&)>;
 
 // What becomes durable together, and what may be done only then.
 struct PendingBatch {
@@ -67,7 +67,7 @@ struct PendingBatch {
     std::vector<Notice> notices;
     history::HistoryBatch history;
     std::vector<history::DecisionNote> decisions;
-    std::vector<HistoryQuestion> questions;
+    std::vector<HistoryQuestion> questions;  // to be asked when `history` is given to the writer
     std::vector<TaskId> recall;  // live since before the start: what their bodies tell the predictor is to be read
 };
 
@@ -94,6 +94,8 @@ public:
 
     // ---- recovery, before the first turn
     Result<void> restore(const journal::Snapshot& snapshot);
+    // The history has the rows of all events up to here: replay() need not make them again. Before the first replay.
+    void history_has(Sequence upto) { history_upto_ = upto; }
     // Applies a stored batch again; compares digests. History of what ended is collected for the next batch.
     Result<void> replay(std::string_view batch_bytes, Sequence skip_event);
     // Looks for tasks that an earlier process stored without a body and could not abandon any more: start() does.
@@ -135,8 +137,8 @@ public:
     void answer(const Caller& caller, GetType request, Done<predict::TypeStat> done);
     void answer(const Caller& caller, GetConfig request, Done<core::Config> done);
     void answer(const Caller& caller, ListOverrides request, Done<std::vector<OverrideInfo>> done);
-    void answer(const Caller& caller, ListDecisions request, Done<std::vector<history::DecisionInfo>> done);
-    void answer(const Caller& caller, ListAudit request, Done<std::vector<history::AuditRow>> done);
+    void answer(const Caller& caller, ListDecisions request, Done<DecisionPage> done);
+    void answer(const Caller& caller, ListAudit request, Done<AuditPage> done);
     void answer(const Caller& caller, GetMetrics request, Done<std::string> done);
     void answer(const Caller& caller, ControlWorker request, Done<WorkerInfo> done);
     void answer(const Caller& caller, ResetType request, Done<predict::TypeStat> done);
@@ -171,7 +173,7 @@ public:
     void note_history_dropped(std::uint64_t total) { history_dropped_ = total; }
     // So far the history has confirmed the audit.
     Sequence audited() const {
-        return Sequence{audit_.unconfirmed().empty() ? sequence_ : audit_.unconfirmed().front().number - 1};
+        return Sequence{audit_.unconfirmed().empty() ? sequence_ : audit_.unconfirmed().front().place.number - 1};
     }
     std::string save_predictor() const;
     // The state as restore() takes it. Between two batches only, e.g. before start().
@@ -254,7 +256,18 @@ private:
     core::AdmissionAnswer admit(const Submission& item) const;
     Result<void> check_override(const core::OverrideSet& set) const;
     Result<void> check_forced(const core::EstimateForced& forced) const;
-    void ask_history(HistoryQuestion question) { batch_.questions.push_back(std::move(question)); }
+    template <class Question>
+    void ask(Question question, Done<typename Question::Answer> done) {
+        batch_.questions.push_back(Asked<Question>{std::move(question), std::move(done)});
+    }
+    void explain_ended(TaskId task, Done<Explanation> done);
+    // The live tasks of a page, newest first: at most `limit`.
+    std::vector<TaskInfo> live_page(const TaskFilter& filter, TaskId before, std::size_t limit) const;
+    LineFilter line_filter(const TaskFilter& filter, bool* none) const;
+    void join_line(TaskId task, const Live& live);
+    history::EventPlace place_of_event() {
+        return {.at = wall_of(now_.at), .shard = core_.shard(), .number = sequence_, .part = part_++};
+    }
     void note_submitted(const core::TaskSubmitted& fact);
     void check_sessions();
     void notify(TaskId task);
@@ -288,15 +301,18 @@ private:
     Rng rng_;
     journal::BatchWriter writer_;
     std::uint64_t sequence_ = 0;
+    std::uint32_t part_ = 0;  // what the present event caused for the history, so far
     Now now_{};
     WallTime started_wall_;
     bool started_ = false;
     bool replaying_ = false;
+    Sequence history_upto_;  // see history_has()
     std::vector<core::Command> commands_;
 
     PendingBatch batch_;
     std::vector<SessionId> ordered_;  // the sessions with a place in batch_.orders
     TaskTable<Live> live_;
+    TaskLines lines_;  // the slots of live_
     std::vector<std::string> names_;
     std::unordered_map<std::string, std::uint32_t> name_numbers_;
     std::map<SessionId, Session> sessions_;

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <condition_variable>
 #include <future>
+#include <map>
 #include <mutex>
 
 #include "engine/body.h"
 #include "engine/snapshotter.h"
 #include "history/memory/memory_history.h"
+#include "history/whole_history.h"
 #include "store/memory/faulty_journal.h"
 #include "store/memory/memory_journal.h"
 
@@ -77,10 +79,10 @@ struct World {
             keep_bodies(batch, journal);
             if (batch.journal.count > 0) REQUIRE(journal.append(std::span(&batch.journal, 1)).has_value());
             release(batch, journal, engine->post);
-            for (history::DecisionNote& note : batch.decisions)
-                batch.history.decisions.push_back(row_of(std::move(note)));
+            for (history::DecisionNote& note : batch.decisions) batch.history.decisions.push_back(row_of(note));
             if (!history_lost) REQUIRE(history.write(batch.history).has_value());
-            for (HistoryQuestion& question : batch.questions) question(history, journal);
+            history::WholeHistory whole(history, {});
+            for (HistoryQuestion& question : batch.questions) answer(std::move(question), whole, journal);
         }
     }
     template <class F>
@@ -500,7 +502,7 @@ TEST_CASE("a forced estimate is used, shown with who and why, survives a restart
     CHECK(stat_of()->forced.author == "ann");
     CHECK(stat_of()->forced.reason == "slow disk");
     CHECK(stat_of()->forced.expires_wall.us == world.now.wall.us + 60'000'000);
-    const auto audit = world.history.audit(10, 0);
+    const auto audit = world.history.audit({.before = {}, .limit = 10});
     REQUIRE(audit.has_value());
     REQUIRE_FALSE(audit->empty());
     CHECK(audit->front().action == "force the estimate of resize");
@@ -548,7 +550,7 @@ namespace {
 
 // Newest first; the chain must hold from the first row on.
 std::vector<history::AuditRow> audit_of(World& world) {
-    auto rows = *world.history.audit(100'000, 0);
+    auto rows = *world.history.audit({.before = {}, .limit = 100'000});
     for (std::size_t i = 0; i < rows.size(); ++i)
         CHECK(rows[i].hash == chain_hash(i + 1 < rows.size() ? rows[i + 1].hash : "", rows[i]));
     return rows;
@@ -608,7 +610,7 @@ TEST_CASE("what the history lost of the audit is written again with the next act
     world.history_lost = false;
     REQUIRE(world.call(PauseQueue{"slow", true, "ann", ""}).has_value());
     REQUIRE(world.call(PauseQueue{"slow", false, "ann", ""}).has_value());
-    const auto rows = *world.history.audit(10, 0);
+    const auto rows = *world.history.audit({.before = {}, .limit = 10});
     REQUIRE(rows.size() == 3);
     CHECK(std::ranges::count(rows, "lost", &history::AuditRow::reason) == 1);
     CHECK(std::ranges::count(rows, "resume queue slow", &history::AuditRow::action) == 1);
@@ -781,6 +783,155 @@ TEST_CASE("a dead task can be driven again as a new one") {
     CHECK(world.ask<Submitted>([&](Engine& e, auto done) { e.answer({}, RetryTask{again->task}, std::move(done)); })
               .error()
               .fault == Fault::failed_state);
+}
+
+TEST_CASE("a task is driven again though its history is gone, by what the journal keeps alone") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    const auto retry = [&](TaskId task) {
+        return world.ask<Submitted>([&](Engine& e, auto done) { e.answer({}, RetryTask{task}, std::move(done)); });
+    };
+    AttemptReport failure;
+    failure.outcome = core::AttemptOutcome::failed;
+    failure.retryable = false;
+    AttemptReport success;
+    success.result = "small pixels";
+    const TaskId dead = world.submitted(a_task()), good = world.submitted(a_task()), empty = world.submitted(a_task());
+    world.finish(session, link->assigned().at(0), failure);
+    world.finish(session, link->assigned().at(1), success);
+    world.finish(session, link->assigned().at(2));
+    CHECK(world.get(good)->result == "small pixels");
+    CHECK(retry(empty).error().fault == Fault::failed_state);
+    REQUIRE(world.history.expire(WallTime{INT64_MAX}, 0).has_value());
+    const auto again = retry(dead);
+    REQUIRE(again.has_value());
+    CHECK(link->assigned().back().order.task == again->task);
+    CHECK(link->assigned().back().body->payload == "pixels");
+    CHECK(world.get(again->task)->redrive_of == dead);
+    CHECK(retry(good).error().fault == Fault::failed_state);  // a result is no body
+    CHECK(retry(empty).error().fault == Fault::not_found);    // nothing is known of it any more
+    CHECK(retry(TaskId{1, 1}).error().fault == Fault::not_found);
+}
+
+TEST_CASE("a task that is driven again is admitted by the rules for all") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    const TaskId task = world.submitted(a_task());
+    AttemptReport failure;
+    failure.outcome = core::AttemptOutcome::failed;
+    failure.retryable = false;
+    world.finish(session, link->assigned().at(0), failure);
+    world.turn([&](Engine& e) { e.answer({}, Configure{0, "[scheduler]\ntasks_max = 1\n", "", ""}, [](auto) {}); });
+    REQUIRE(world.engine->core().config().tasks_max == 1);
+    world.submitted(a_task());
+    CHECK(world.ask<Submitted>([&](Engine& e, auto done) { e.answer({}, RetryTask{task}, std::move(done)); })
+              .error()
+              .fault == Fault::exhausted);
+}
+
+// ---------------------------------------------------------------------------------------------------------- lists
+
+namespace {
+
+Result<TaskPage> list(World& world, TaskFilter filter, std::size_t limit, std::string page = {}) {
+    return world.ask<TaskPage>([&](Engine& e, auto done) {
+        e.answer({}, ListTasks{std::move(filter), limit, std::move(page)}, std::move(done));
+    });
+}
+
+std::vector<TaskId> submit_many(World& world, std::size_t count, const std::string& type) {
+    std::vector<TaskId> ids;
+    while (ids.size() < count) {
+        std::vector<Submission> items;
+        for (std::size_t n = std::min<std::size_t>(1000, count - ids.size()); n > 0; --n) items.push_back(a_task(type));
+        auto answer = world.ask<std::vector<Submitted>>(
+            [&](Engine& e, auto done) { e.answer({}, SubmitTasks{std::move(items)}, std::move(done)); });
+        REQUIRE(answer.has_value());
+        for (const Submitted& one : *answer) ids.push_back(one.task);
+    }
+    return ids;
+}
+
+}  // namespace
+
+TEST_CASE("a list finds the one task of its type behind 60,000 others, and every list is complete") {
+    World world;
+    const TaskId rare = world.submitted(a_task("rare"));
+    std::vector<TaskId> all = submit_many(world, 60'000, "common");
+    all.push_back(rare);
+    for (const auto& states : {std::vector<core::TaskState>{}, {core::TaskState::waiting}}) {
+        const auto found = list(world, {.states = states, .type = "rare"}, 100);
+        REQUIRE(found.has_value());
+        REQUIRE(found->tasks.size() == 1);
+        CHECK(found->tasks[0].task == rare);
+        CHECK(found->next.empty());
+    }
+    CHECK(list(world, {.type = "unheard-of"}, 100)->tasks.empty());
+    std::vector<TaskId> seen;
+    std::string page;
+    do {
+        const auto more = list(world, {.states = {core::TaskState::waiting}}, 1000, page);
+        REQUIRE(more.has_value());
+        for (const TaskInfo& task : more->tasks) seen.push_back(task.task);
+        page = more->next;
+        CHECK((page.empty() || more->tasks.size() == 1000));
+    } while (!page.empty());
+    std::ranges::sort(all, std::greater{});
+    CHECK(seen == all);  // newest first
+    CHECK(list(world, {}, 10, "L" + to_text(rare)).error().what == "page_token: invalid page token");
+}
+
+TEST_CASE("pages of a list repeat and skip nothing while tasks end and new ones come") {
+    for (const bool ended_only : {false, true}) {
+        World world;
+        auto link = std::make_shared<RecordingLink>();
+        const SessionId session = world.connect(a_worker("w1", 2), link);
+        std::size_t finished = 0;
+        const auto finish_some = [&](std::size_t count) {
+            for (; count > 0 && finished < link->assigned().size(); --count, ++finished)
+                world.finish(session, link->assigned().at(finished));
+        };
+        std::vector<TaskId> before = submit_many(world, 120, "work");
+        finish_some(30);
+        if (ended_only) before.resize(30);
+        TaskFilter filter;
+        if (ended_only) filter.states = {core::TaskState::succeeded, core::TaskState::dead};
+        std::map<TaskId, int> seen;
+        std::string page;
+        do {
+            const auto more = list(world, filter, 7, page);
+            REQUIRE(more.has_value());
+            CHECK((more->next.empty() || more->tasks.size() == 7));
+            for (const TaskInfo& task : more->tasks) {
+                ++seen[task.task];
+                CHECK((!core::is_terminal(task.state) || task.attempts.size() == 1));
+            }
+            page = more->next;
+            finish_some(6);
+            submit_many(world, 2, "work");
+            world.now.at = world.now.at + milliseconds(3);
+            world.now.wall = world.now.wall + milliseconds(3);
+        } while (!page.empty());
+        for (const auto& [task, times] : seen) CHECK(times == 1);
+        for (const TaskId task : before) CHECK(seen.contains(task));
+    }
+}
+
+TEST_CASE("what runs is listed newest first, and a worker's tasks by its name") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    world.connect(a_worker("w1", 3), link);
+    submit_many(world, 10, "work");
+    const auto running = list(world, {.states = {core::TaskState::assigned, core::TaskState::running}}, 2);
+    REQUIRE(running->tasks.size() == 2);
+    CHECK(running->tasks[0].task > running->tasks[1].task);
+    const auto rest = list(world, {.states = {core::TaskState::assigned}}, 2, running->next);
+    CHECK(rest->tasks.size() == 1);
+    CHECK(rest->next.empty());
+    CHECK(list(world, {.worker = "w1"}, 100)->tasks.size() == 3);
+    CHECK(list(world, {.worker = "w2"}, 100)->tasks.empty());
 }
 
 TEST_CASE("bad submissions are refused with the field's name and change nothing") {

@@ -4,8 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <future>
+#include <utility>
 
 namespace nexus::engine {
 namespace {
@@ -14,25 +13,28 @@ constexpr std::size_t kRowsPerWrite = 20'000;
 // How long rows are gathered before they are written: each transaction writes whole pages, so few large ones cost less.
 constexpr std::chrono::milliseconds kGather{100};
 constexpr int kNice = 5;
-constexpr std::chrono::seconds kSpaceRetry{1};       // after a full disk
 constexpr std::uint64_t kGatherBytes = 16ULL << 20;  // then it is enough at once
 // What a row costs while it waits: measured sizes of the structs with their texts, rounded up.
-constexpr std::uint64_t kTaskBytes = 360, kAttemptBytes = 330, kDecisionBytes = 640, kAuditBytes = 1024;
+constexpr std::uint64_t kTaskBytes = 360, kAttemptBytes = 290, kDecisionBytes = 640, kAuditBytes = 1024,
+                        kGroupBytes = 192;
 
 std::int64_t wall_us() {
     return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
         .count();
 }
 
-template <class Row>
-void move_rows(std::vector<Row>& from, std::vector<Row>& to) {
-    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+std::size_t rows_in(const history::UnwrittenRows& group) {
+    return group.rows.size() + group.decisions.size();
+}
+
+bool passes(Fault fault) {
+    return fault == Fault::no_space || fault == Fault::unreachable || fault == Fault::unavailable;
 }
 
 }  // namespace
 
-HistoryWriter::HistoryWriter(Options options, history::HistoryStore& history, store::JournalStore& journal)
-    : options_(std::move(options)), history_(history), journal_(journal), thread_([this] { run(); }) {}
+HistoryWriter::HistoryWriter(Options options, history::HistoryStore& history)
+    : options_(std::move(options)), history_(history), thread_([this] { run(); }) {}
 
 HistoryWriter::~HistoryWriter() {
     {
@@ -43,8 +45,9 @@ HistoryWriter::~HistoryWriter() {
     thread_.join();
 }
 
-void HistoryWriter::add(history::HistoryBatch batch, std::vector<history::DecisionNote> decisions) {
+void HistoryWriter::add(history::HistoryBatch batch, std::vector<history::DecisionNote> decisions, Sequence last) {
     if (batch.size() == 0 && decisions.empty()) return;
+    auto group = std::make_shared<history::UnwrittenRows>();
     const std::lock_guard lock(mutex_);
     // Decisions give way at half of the buffer, so that outcomes still find room.
     if (bytes_ > options_.bytes_max / 2) {
@@ -56,42 +59,57 @@ void HistoryWriter::add(history::HistoryBatch batch, std::vector<history::Decisi
         batch.tasks.clear();
         batch.attempts.clear();
     }
-    const std::uint64_t bytes = batch.tasks.size() * kTaskBytes + batch.attempts.size() * kAttemptBytes +
-                                decisions.size() * kDecisionBytes + batch.audit.size() * kAuditBytes;
-    bytes_ += bytes;
-    items_.push_back(Rows{.batch = std::move(batch), .decisions = std::move(decisions), .bytes = bytes});
-    if (items_.size() == 1 || bytes_ > kGatherBytes) wake_.notify_one();
+    group->last = last.n;
+    group->bytes = kGroupBytes + batch.tasks.size() * kTaskBytes + batch.attempts.size() * kAttemptBytes +
+                   decisions.size() * kDecisionBytes + batch.audit.size() * kAuditBytes;
+    group->rows = std::move(batch);
+    group->decisions = std::move(decisions);
+    bytes_ += group->bytes;
+    ++given_;
+    groups_.push_back(std::move(group));
+    if (groups_.size() == 1 || bytes_ > kGatherBytes) wake_.notify_one();
 }
 
-void HistoryWriter::ask(HistoryQuestion question) {
-    const std::lock_guard lock(mutex_);
-    items_.push_back(std::move(question));
-    asked_ = true;
+bool HistoryWriter::flush(Duration limit) {
+    std::unique_lock lock(mutex_);
+    const std::uint64_t given = given_;
+    hurry_ = true;
     wake_.notify_one();
+    return written_.wait_for(lock, std::chrono::microseconds(limit.us), [&] { return done_ >= given; });
 }
 
-void HistoryWriter::flush() {
-    auto done = std::make_shared<std::promise<void>>();  // the question may outlive this call's stack on another thread
-    auto ready = done->get_future();
-    ask([done](history::HistoryStore&, store::JournalStore&) { done->set_value(); });
-    ready.wait();
+history::Unwritten HistoryWriter::unwritten() const {
+    const std::lock_guard lock(mutex_);
+    return {groups_.begin(), groups_.end()};
 }
 
-// What finds the disk full stays, counted against the buffer, and is tried again.
-void HistoryWriter::write(Gathered& gathered) {
-    if (gathered.rows.size() == 0 || std::chrono::steady_clock::now() < gathered.retry_at) return;
-    auto ok = history_.write(gathered.rows);
+// The groups are the first of groups_ and stay there until they are written, so that they can be read meanwhile.
+void HistoryWriter::write(const std::vector<Group>& groups, bool last_chance) {
+    history::HistoryBatch decisions;
+    std::vector<const history::HistoryBatch*> batches;
+    std::uint64_t rows = 0, bytes = 0;
+    for (const Group& group : groups) {
+        batches.push_back(&group->rows);
+        for (const history::DecisionNote& note : group->decisions) decisions.decisions.push_back(row_of(note));
+        rows += rows_in(*group);
+        bytes += group->bytes;
+    }
+    batches.push_back(&decisions);
+    const auto ok = history_.write(batches);
     if (!ok && !complained_ && options_.log)
         options_.log(LogLevel::error, "history_failed", "history is not written: " + ok.error().what);
     complained_ = !ok;
-    if (!ok && ok.error().fault == Fault::no_space) {
-        gathered.retry_at = std::chrono::steady_clock::now() + kSpaceRetry;
+    const std::lock_guard lock(mutex_);
+    if (!ok && passes(ok.error().fault) && !last_chance) {
+        retry_at_ = Clock::now() + std::chrono::microseconds(options_.retry.us);
         return;
     }
-    if (!ok) dropped_ += gathered.rows.size();
-    const std::lock_guard lock(mutex_);
-    bytes_ -= gathered.bytes;
-    gathered = {};
+    if (!ok) dropped_ += rows;
+    groups_.erase(groups_.begin(), groups_.begin() + static_cast<std::ptrdiff_t>(groups.size()));
+    bytes_ -= bytes;
+    done_ += groups.size();
+    upto_ = groups.back()->last;
+    written_.notify_all();
 }
 
 void HistoryWriter::expire_when_due() {
@@ -106,43 +124,29 @@ void HistoryWriter::run() {
     pthread_setname_np(pthread_self(), "nexus-history");
     // Behind the loop and the committer when the machine is busy. Failing to yield is no failure.
     (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
-    Gathered gathered;
     for (;;) {
-        std::deque<Item> items;
+        std::vector<Group> next;
+        bool last_chance = false;
         {
             std::unique_lock lock(mutex_);
-            const auto something = [this] { return stop_ || !items_.empty(); };
-            if (gathered.rows.size() == 0) {
-                wake_.wait(lock, something);
-            } else {
-                wake_.wait_until(lock, gathered.retry_at, something);
+            wake_.wait(lock, [this] { return stop_ || !groups_.empty(); });
+            if (Clock::now() < retry_at_)
+                wake_.wait_until(lock, retry_at_, [this] { return stop_; });
+            else
+                wake_.wait_for(lock, kGather, [this] { return stop_ || hurry_ || bytes_ > kGatherBytes; });
+            if (stop_ && groups_.empty()) return;
+            last_chance = stop_;
+            std::size_t rows = 0;
+            for (const Group& group : groups_) {
+                next.push_back(group);
+                rows += rows_in(*group);
+                if (rows >= kRowsPerWrite) break;
             }
-            wake_.wait_for(lock, kGather, [this] { return stop_ || asked_ || bytes_ > kGatherBytes; });
-            asked_ = false;
-            if (stop_ && items_.empty()) break;
-            items.swap(items_);
+            if (next.size() == groups_.size()) hurry_ = false;
         }
-        for (Item& item : items) {
-            if (auto* question = std::get_if<HistoryQuestion>(&item)) {
-                write(gathered);
-                (*question)(history_, journal_);
-                continue;
-            }
-            Rows& rows = std::get<Rows>(item);
-            move_rows(rows.batch.tasks, gathered.rows.tasks);
-            move_rows(rows.batch.attempts, gathered.rows.attempts);
-            move_rows(rows.batch.audit, gathered.rows.audit);
-            for (history::DecisionNote& note : rows.decisions)
-                gathered.rows.decisions.push_back(row_of(std::move(note)));
-            gathered.bytes += rows.bytes;
-            if (gathered.rows.size() >= kRowsPerWrite) write(gathered);
-        }
-        write(gathered);
+        write(next, last_chance);
         expire_when_due();
     }
-    gathered.retry_at = {};
-    write(gathered);  // the last chance
-    dropped_ += gathered.rows.size();
 }
 
 }  // namespace nexus::engine

@@ -88,6 +88,14 @@ struct TaskFilter {
     std::vector<core::TaskState> states;  // empty = all
     std::string type, tenant, queue, worker;
 };
+struct DecisionPage {
+    std::vector<history::DecisionInfo> decisions;  // newest first
+    std::string next;                              // opaque; empty = end
+};
+struct AuditPage {
+    std::vector<history::AuditRow> entries;  // newest first
+    std::string next;                        // opaque; empty = end
+};
 struct TaskPage {
     std::vector<TaskInfo> tasks;
     std::string next;  // opaque; empty = end

@@ -13,9 +13,9 @@ void keep_bodies(PendingBatch& batch, store::JournalStore& store) {
         const auto fresh = std::find_if(batch.journal.puts.begin(), batch.journal.puts.end(),
                                         [&](const auto& put) { return put.task == task; });
         if (fresh != batch.journal.puts.end()) {
-            batch.journal.results.push_back({.task = task, .body = fresh->body});
+            batch.journal.results.push_back({.task = task, .body = marked(LeftBehind::What::body, fresh->body)});
         } else if (auto body = store.body(task)) {
-            batch.journal.results.push_back({.task = task, .body = std::move(*body)});
+            batch.journal.results.push_back({.task = task, .body = marked(LeftBehind::What::body, *body)});
         }
     }
     batch.keep.clear();

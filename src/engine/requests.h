@@ -41,10 +41,12 @@ struct GetTask {
     bool with_result = false;
     using Answer = TaskInfo;
 };
+// Newest first: by submission, so that a task keeps its place when it ends, and pages neither repeat nor skip one
+// meanwhile; those of ended states only by their end. Faults: invalid (`page` is none of ours), unreachable (the history).
 struct ListTasks {
     TaskFilter filter;
-    std::size_t limit = 100;
-    std::string page;  // TaskPage::next of the page before
+    std::size_t limit = 100;  // 1 to 1000
+    std::string page;         // TaskPage::next of the page before
     using Answer = TaskPage;
 };
 struct ExplainTask {
@@ -74,13 +76,14 @@ struct ListOverrides {
     using Answer = std::vector<OverrideInfo>;  // those in force, by number
 };
 struct ListDecisions {
-    history::DecisionQuery query;
-    using Answer = std::vector<history::DecisionInfo>;
+    history::DecisionQuery query;  // its place is told by `page`
+    std::string page;
+    using Answer = DecisionPage;
 };
 struct ListAudit {
     std::size_t limit = 100;
-    std::int64_t before_us = 0;  // 0 = from the newest
-    using Answer = std::vector<history::AuditRow>;
+    std::string page;
+    using Answer = AuditPage;
 };
 struct GetMetrics {
     using Answer = std::string;  // Prometheus text

@@ -18,6 +18,7 @@
 
 #include "config/toml.h"
 #include "engine/engine.h"
+#include "engine/history_reader.h"
 #include "engine/history_writer.h"
 #include "engine/snapshotter.h"
 
@@ -141,6 +142,7 @@ private:
     history::HistoryStore& history_store_;
     std::unique_ptr<Engine> engine_;
     std::unique_ptr<HistoryWriter> history_;
+    std::unique_ptr<HistoryReader> reader_;
     Recovery recovery_;
     Instant base_;
     std::int64_t steady_base_ns_ = 0;
@@ -229,7 +231,8 @@ void RunnerThreads::go() {
             .retention = options_.history_retention,
             .store_bytes_max = options_.history_bytes_max,
             .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); }},
-        history_store_, journal_);
+        history_store_);
+    reader_ = std::make_unique<HistoryReader>(HistoryReader::Options{}, history_store_, journal_, *history_);
     engine_->post = [this](Work work) { post(std::move(work)); };
     // The engine's clock goes on where the journal ended, by calendar time when that moved forward.
     const WallTime wall = wall_now();
@@ -347,7 +350,7 @@ void RunnerThreads::commit_loop() {
         if (failed_) {
             for (PendingBatch& batch : batches) {
                 refuse(batch, {Fault::unreachable, "the store has failed; the outcome is unknown"});
-                for (HistoryQuestion& question : batch.questions) history_->ask(std::move(question));
+                for (HistoryQuestion& question : batch.questions) reader_->ask(std::move(question));
             }
         } else if (auto ok = append(batches); !ok) {
             die(ok.error(), batches);
@@ -355,8 +358,8 @@ void RunnerThreads::commit_loop() {
             for (PendingBatch& batch : batches) {
                 const std::uint64_t last = batch.journal.first.n + batch.journal.count - 1;
                 release(batch, journal_, to_engine);
-                history_->add(std::move(batch.history), std::move(batch.decisions));
-                for (HistoryQuestion& question : batch.questions) history_->ask(std::move(question));
+                history_->add(std::move(batch.history), std::move(batch.decisions), Sequence{last});
+                for (HistoryQuestion& question : batch.questions) reader_->ask(std::move(question));
                 released_ = last;
             }
             if (auto tidy = journal_.tidy(); !tidy) die(tidy.error(), {});
@@ -394,7 +397,7 @@ void RunnerThreads::die(const Error& error, std::span<PendingBatch> batches) {
         "the journal cannot be written, nothing is acknowledged any more: " + error.what);
     for (PendingBatch& batch : batches) {
         refuse(batch, {Fault::unreachable, "the store has failed; the outcome is unknown"});
-        for (HistoryQuestion& question : batch.questions) history_->ask(std::move(question));
+        for (HistoryQuestion& question : batch.questions) reader_->ask(std::move(question));
     }
     if (options_.on_fatal) options_.on_fatal(error);
 }

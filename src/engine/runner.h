@@ -7,8 +7,8 @@
 //   loop       owns all state; takes everything in the inbox per turn; never waits for I/O
 //   committer  appends every finished batch in one store call (natural group commit), then releases in order:
 //              callbacks, WorkerLink::send, watchers. Nothing leaves before its events are durable
-//   history    writes finished tasks, attempts, decisions and audit in batches; bounded, drops are counted
-//   reader     answers what needs the stores (finished tasks, results, old decisions)
+//   history    writes ended tasks, attempts, decisions and audit in batches; bounded, drops are counted
+//   readers    two, answer what needs the stores (ended tasks, results, old decisions); never wait for the writer
 //   snapshots  replays the journal into its own core, checks its digests, stores snapshots, trims
 //
 // Calls of Service may come from any thread from start() until the Runner is destroyed; after stop() they are answered

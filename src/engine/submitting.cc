@@ -202,17 +202,9 @@ void Engine::answer(const Caller&, RetryTask request, Done<Submitted> done) {
         return reply<Submitted>(std::move(done),
                                 fail(Fault::failed_state, "task " + to_text(task) + " has not ended yet"));
     if (refusal_) return reply<Submitted>(std::move(done), std::unexpected(*refusal_));
-    ask_history([this, task, done = std::move(done)](history::HistoryStore& history,
-                                                     store::JournalStore& journal) mutable {
-        auto row = history.task(task);
-        if (!row) return done(std::unexpected(std::move(row).error()));
-        if (!*row) return done(fail(Fault::not_found, "no task " + to_text(task)));
-        if ((*row)->state == static_cast<std::uint8_t>(core::TaskState::succeeded))
-            return done(fail(Fault::failed_state, "task " + to_text(task) + " succeeded; submit a new one instead"));
-        auto kept = journal.result(task);
-        if (!kept)
-            return done(fail(Fault::not_found, "the payload of task " + to_text(task) + " is not kept any more"));
-        post([kept = std::move(*kept), task, done = std::move(done)](Engine& engine) mutable {
+    ask(AskKeptBody{task}, [post = post, task, done = std::move(done)](Result<std::string> kept) mutable {
+        if (!kept) return done(std::unexpected(std::move(kept).error()));
+        post([kept = *std::move(kept), task, done = std::move(done)](Engine& engine) mutable {
             engine.resubmit(std::move(kept), task, std::move(done));
         });
     });
@@ -231,6 +223,10 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
     again.spec.after.clear();
     if (again.spec.deadline <= now_.wall) again.spec.deadline = {};
     again.spec.idempotency_hi = again.spec.idempotency_lo = again.spec.body_hash = 0;
+    // What makes a task is admitted by the same rules, whoever asks.
+    if (refusal_) return reply<Submitted>(std::move(done), std::unexpected(*refusal_));
+    if (auto ok = admitted(admit(again.spec)); !ok)
+        return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
     Submitted out;
     submit_one(again, out);
     batch_.submits.push_back({.reply = reply_of<Submitted>(std::move(done), std::move(out)), .duplicates = {}});

@@ -20,6 +20,9 @@ public:
     std::size_t slots() const { return slots_; }
     TaskId task_at(std::size_t slot) const { return at(slot).task; }
     bool contains(TaskId task) const { return slot_of(task) != core::kNone; }
+    std::uint32_t slot_of(TaskId task) const {  // core::kNone when it is not here
+        return index_.find(IdHash{}(task), [&](std::uint32_t slot) { return at(slot).task == task; });
+    }
     Value* find(TaskId task) {
         const std::uint32_t slot = slot_of(task);
         return slot == core::kNone ? nullptr : &at(slot).value;
@@ -59,9 +62,6 @@ private:
     static constexpr std::size_t kChunk = 256;  // slots; 24 KiB of live tasks
     Slot& at(std::size_t slot) { return chunks_[slot / kChunk][slot % kChunk]; }
     const Slot& at(std::size_t slot) const { return chunks_[slot / kChunk][slot % kChunk]; }
-    std::uint32_t slot_of(TaskId task) const {
-        return index_.find(IdHash{}(task), [&](std::uint32_t slot) { return at(slot).task == task; });
-    }
     core::IndexTable index_;
     std::vector<std::unique_ptr<Slot[]>> chunks_;
     std::size_t slots_ = 0;  // used so far

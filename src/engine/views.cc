@@ -11,8 +11,6 @@
 namespace nexus::engine {
 namespace {
 
-constexpr std::size_t kScanMax = 50'000;  // live tasks looked at for one page
-
 TaskInfo info_of_row(const history::TaskRow& row) {
     TaskInfo info{.task = row.task,
                   .type = row.type,
@@ -48,25 +46,41 @@ AttemptInfo info_of_row(const history::AttemptRow& row) {
             .predicted = row.predicted_p50};
 }
 
-Result<TaskInfo> ended_task(TaskId task, bool with_result, history::HistoryStore& history,
-                            store::JournalStore& journal) {
-    auto row = history.task(task);
-    if (!row) return std::unexpected(std::move(row).error());
-    if (!*row) return fail(Fault::not_found, "no task " + to_text(task));
-    TaskInfo info = info_of_row(**row);
-    if (auto attempts = history.attempts(task))
-        for (const history::AttemptRow& attempt : *attempts) {
-            info.attempts.push_back(info_of_row(attempt));
-            info.estimate.source = source_from_name(attempt.source);
-        }
-    if (with_result && info.state == core::TaskState::succeeded && (*row)->result_bytes > 0)
-        if (auto result = journal.result(task)) info.result = std::move(*result);
+TaskInfo info_of_ended(EndedTask ended) {
+    TaskInfo info = info_of_row(ended.row);
+    for (const history::AttemptRow& attempt : ended.attempts) {
+        info.attempts.push_back(info_of_row(attempt));
+        info.estimate.source = source_from_name(attempt.source);
+    }
+    info.result = std::move(ended.result);
     return info;
 }
 
-std::string page_after(const TaskInfo& last) {
-    return core::is_terminal(last.state) ? fmt::format("H{}:{}", last.finished.us, to_text(last.task))
-                                         : "L" + to_text(last.task);
+AskDecisions last_decision(TaskId task) {
+    AskDecisions asked;
+    asked.query.task = task;
+    asked.query.limit = 1;
+    return asked;
+}
+
+bool is_running(core::TaskState state) {
+    return state == core::TaskState::assigned || state == core::TaskState::running || state == core::TaskState::paused;
+}
+
+// Live tasks and ended ones, each newest first, as one page: whoever ended meanwhile stands in both and is told once.
+void join_page(TaskPage& page, std::vector<TaskInfo> live, std::vector<EndedTask> ended, std::size_t limit) {
+    std::size_t i = 0, j = 0;
+    while (page.tasks.size() < limit && (i < live.size() || j < ended.size())) {
+        if (j == ended.size() || (i < live.size() && live[i].task > ended[j].row.task)) {
+            page.tasks.push_back(std::move(live[i++]));
+        } else {
+            if (i < live.size() && live[i].task == ended[j].row.task) ++i;
+            page.tasks.push_back(info_of_ended(std::move(ended[j++])));
+        }
+    }
+    if (i < live.size() || j < ended.size())
+        page.next =
+            page_token({.order = history::TaskOrder::submitted, .task = page.tasks.back().task, .finished = {}});
 }
 
 std::string span_text(Duration d) {
@@ -175,12 +189,12 @@ void Engine::notify(TaskId task) {
 }
 
 void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
-    const auto [task, with_result] = request;
-    if (live_.contains(task)) return reply<TaskInfo>(std::move(done), info_of(task, true));
-    ask_history([task = request.task, with_result = request.with_result, done = std::move(done)](
-                    history::HistoryStore& history, store::JournalStore& journal) mutable {
-        done(ended_task(task, with_result, history, journal));
-    });
+    if (live_.contains(request.task)) return reply<TaskInfo>(std::move(done), info_of(request.task, true));
+    ask(AskTask{.task = request.task, .with_result = request.with_result},
+        [done = std::move(done)](Result<EndedTask> ended) mutable {
+            if (!ended) return done(std::unexpected(std::move(ended).error()));
+            done(info_of_ended(*std::move(ended)));
+        });
 }
 
 void Engine::watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std::shared_ptr<TaskWatcher> watcher) {
@@ -189,10 +203,9 @@ void Engine::watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std
             batch_.notices.push_back({.watcher = watcher, .watch = id, .at = now_.wall, .task = info_of(task, true)});
             continue;
         }
-        ask_history(
-            [task, watcher, wall = now_.wall](history::HistoryStore& history, store::JournalStore& journal) mutable {
-                if (auto info = ended_task(task, false, history, journal)) (*watcher)(wall, *info);
-            });
+        ask(AskTask{.task = task}, [watcher, wall = now_.wall](Result<EndedTask> ended) mutable {
+            if (ended) (*watcher)(wall, info_of_ended(*std::move(ended)));
+        });
     }
     watches_[id] = {.tasks = std::move(tasks), .filter = std::move(filter), .watcher = std::move(watcher)};
 }
@@ -211,97 +224,128 @@ bool Engine::matches(const TaskFilter& filter, const Live& live, const core::Tas
     return filter.worker.empty() || (view.worker && core_.worker(view.worker).name == filter.worker);
 }
 
-// Live tasks by age, then ended ones, newest first.
+LineFilter Engine::line_filter(const TaskFilter& filter, bool* none) const {
+    LineFilter lines;
+    const auto number = [&](const std::string& name, std::optional<std::uint32_t>& out) {
+        if (name.empty()) return;
+        const auto found = name_numbers_.find(name);
+        if (found == name_numbers_.end())
+            *none = true;  // no live task ever had it
+        else
+            out = found->second;
+    };
+    number(filter.type, lines.type);
+    number(filter.tenant, lines.tenant);
+    number(filter.queue, lines.queue);
+    return lines;
+}
+
+// What runs is found by what runs, all else through the lines: never by looking at all that waits.
+std::vector<TaskInfo> Engine::live_page(const TaskFilter& filter, TaskId before, std::size_t limit) const {
+    std::vector<TaskInfo> page;
+    const auto take = [&](TaskId id) {
+        const Live* const live = live_.find(id);
+        const auto view = core_.task(id);
+        if (live != nullptr && view && matches(filter, *live, *view)) page.push_back(info_of(id, true));
+        return page.size() < limit;
+    };
+    const bool runs =
+        !filter.worker.empty() || (!filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState s) {
+            return is_running(s) || core::is_terminal(s);
+        }));
+    if (runs) {
+        const std::vector<TaskId> running = core_.running_after(TaskId{});
+        auto at = before ? std::ranges::lower_bound(running, before) : running.end();
+        while (at != running.begin() && take(*--at)) {
+        }
+        return page;
+    }
+    bool none = false;
+    const LineFilter lines = line_filter(filter, &none);
+    if (none) return page;
+    lines_.newest(
+        lines, before, [this](std::uint32_t slot) { return live_.task_at(slot); },
+        [&](std::uint32_t slot) { return take(live_.task_at(slot)); });
+    return page;
+}
+
 void Engine::answer(const Caller&, ListTasks request, Done<TaskPage> done) {
     const TaskFilter& filter = request.filter;
-    const std::string& page = request.page;
     const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
-    TaskPage out;
-    const bool ended_only = !page.empty() && page.front() == 'H';
-    if (!page.empty() && !ended_only && (page.front() != 'L' || !parse_id<TaskId>(std::string_view(page).substr(1))))
-        return reply<TaskPage>(std::move(done), fail(Fault::invalid, "page_token: not one that this server gave"));
-    if (!ended_only) {
-        const TaskId after = page.empty() ? TaskId{} : *parse_id<TaskId>(std::string_view(page).substr(1));
-        const bool all = filter.states.empty() && filter.type.empty() && filter.tenant.empty() &&
-                         filter.queue.empty() && filter.worker.empty();
-        // The page asks for what runs every second; that must not cost a look at all that waits.
-        const bool running_only =
-            !filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState state) {
-                return state == core::TaskState::assigned || state == core::TaskState::running ||
-                       state == core::TaskState::paused;
-            });
-        for (const TaskId id :
-             running_only ? core_.running_after(after) : core_.tasks_after(after, all ? limit : kScanMax)) {
-            const Live* const live = live_.find(id);
-            const auto view = core_.task(id);
-            if (live == nullptr || !view || !matches(filter, *live, *view)) continue;
-            out.tasks.push_back(info_of(id, true));
-            if (out.tasks.size() == limit) break;
-        }
-        const bool wants_ended =
-            filter.states.empty() || std::any_of(filter.states.begin(), filter.states.end(), core::is_terminal);
-        if (out.tasks.size() == limit || !wants_ended) {
-            if (out.tasks.size() == limit) out.next = page_after(out.tasks.back());
-            return reply<TaskPage>(std::move(done), std::move(out));
-        }
+    const bool wants_live =
+        filter.states.empty() || !std::ranges::all_of(filter.states, [](auto s) { return core::is_terminal(s); });
+    const bool wants_ended =
+        filter.states.empty() || std::ranges::any_of(filter.states, [](auto s) { return core::is_terminal(s); });
+    const auto order = wants_live ? history::TaskOrder::submitted : history::TaskOrder::finished;
+    const auto place = task_place_of(request.page, order);
+    if (!place) return reply<TaskPage>(std::move(done), std::unexpected(place.error()));
+    // One more than the page holds: whether there is a next one.
+    std::vector<TaskInfo> live;
+    if (wants_live) live = live_page(filter, place->task, limit + 1);
+    if (!wants_ended) {
+        TaskPage page;
+        join_page(page, std::move(live), {}, limit);
+        return reply<TaskPage>(std::move(done), std::move(page));
     }
-    history::TaskQuery query{.type = filter.type,
+    history::TaskQuery query{.states = {},
+                             .type = filter.type,
                              .tenant = filter.tenant,
                              .queue = filter.queue,
                              .worker = filter.worker,
-                             .limit = limit - out.tasks.size()};
-    if (ended_only) {
-        long long finished = 0;
-        char text[37] = {};
-        const auto task =
-            std::sscanf(page.c_str(), "H%lld:%36s", &finished, text) == 2 ? parse_id<TaskId>(text) : std::nullopt;
-        if (!task)
-            return reply<TaskPage>(std::move(done), fail(Fault::invalid, "page_token: not one that this server gave"));
-        query.finished_before = {finished};
-        query.before = *task;
-    }
-    std::vector<core::TaskState> ended;
+                             .order = order,
+                             .before = place->task,
+                             .before_finished = place->finished,
+                             .limit = limit + 1};
     for (const core::TaskState state : filter.states)
-        if (core::is_terminal(state)) ended.push_back(state);
-    if (ended.size() == 1) query.state = static_cast<std::uint8_t>(ended.front());
-    ask_history([query = std::move(query), ended, out = std::move(out), done = std::move(done)](
-                    history::HistoryStore& history, store::JournalStore&) mutable {
-        auto rows = history.tasks(query);
-        if (!rows) return done(std::unexpected(std::move(rows).error()));
-        for (const history::TaskRow& row : *rows)
-            if (ended.empty() ||
-                std::find(ended.begin(), ended.end(), static_cast<core::TaskState>(row.state)) != ended.end())
-                out.tasks.push_back(info_of_row(row));
-        if (rows->size() >= query.limit && !rows->empty()) out.next = page_after(info_of_row(rows->back()));
-        done(std::move(out));
+        if (core::is_terminal(state)) query.states.push_back(static_cast<std::uint8_t>(state));
+    ask(AskTasks{std::move(query)}, [order, limit, live = std::move(live),
+                                     done = std::move(done)](Result<std::vector<EndedTask>> ended) mutable {
+        if (!ended) return done(std::unexpected(std::move(ended).error()));
+        TaskPage page;
+        if (order == history::TaskOrder::submitted) {
+            join_page(page, std::move(live), *std::move(ended), limit);
+            return done(std::move(page));
+        }
+        const bool more = ended->size() > limit;
+        if (more) ended->resize(limit);
+        for (EndedTask& one : *ended) page.tasks.push_back(info_of_ended(std::move(one)));
+        if (more)
+            page.next =
+                page_token({.order = order, .task = page.tasks.back().task, .finished = page.tasks.back().finished});
+        done(std::move(page));
     });
 }
 
 void Engine::answer(const Caller&, ExplainTask request, Done<Explanation> done) {
     const TaskId task = request.task;
+    if (!live_.contains(task)) return explain_ended(task, std::move(done));
     Explanation out;
-    const bool live = live_.contains(task);
-    if (live) {
-        out.task = info_of(task, true);
-        const core::ExplainView view = core_.explain(task);
-        out.tasks_ahead = view.tasks_ahead;
-        out.work_ahead = view.work_ahead;
-        out.workers_eligible = view.workers_eligible;
-        out.workers_total = view.workers_total;
-        out.excluded = view.excluded;
-    }
-    ask_history([task, live, out = std::move(out), done = std::move(done)](history::HistoryStore& history,
-                                                                           store::JournalStore& journal) mutable {
-        if (!live) {
-            auto info = ended_task(task, false, history, journal);
-            if (!info) return done(std::unexpected(std::move(info).error()));
-            out.task = std::move(*info);
-        }
-        if (auto rows = history.decisions({.task = task, .limit = 1}); rows && !rows->empty())
-            if (auto decision = history::decision_of(rows->front())) out.decision = std::move(*decision);
-        out.summary = summary_of(out);
-        done(std::move(out));
-    });
+    out.task = info_of(task, true);
+    const core::ExplainView view = core_.explain(task);
+    out.tasks_ahead = view.tasks_ahead;
+    out.work_ahead = view.work_ahead;
+    out.workers_eligible = view.workers_eligible;
+    out.workers_total = view.workers_total;
+    out.excluded = view.excluded;
+    ask(last_decision(task),
+        [out = std::move(out), done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
+            // Without a history a live task is explained all the same.
+            if (decisions && !decisions->empty()) out.decision = std::move(decisions->front());
+            out.summary = summary_of(out);
+            done(std::move(out));
+        });
+}
+
+void Engine::explain_ended(TaskId task, Done<Explanation> done) {
+    ask(AskTask{.task = task, .with_result = false, .with_decision = true},
+        [done = std::move(done)](Result<EndedTask> ended) mutable {
+            if (!ended) return done(std::unexpected(std::move(ended).error()));
+            Explanation out;
+            out.decision = std::move(ended->decision);
+            out.task = info_of_ended(*std::move(ended));
+            out.summary = summary_of(out);
+            done(std::move(out));
+        });
 }
 
 WorkerInfo Engine::info_of(WorkerNo number) const {
@@ -380,22 +424,38 @@ void Engine::answer(const Caller&, GetStatus, Done<StatusInfo> done) {
     reply<StatusInfo>(std::move(done), status_now());
 }
 
-void Engine::answer(const Caller&, ListDecisions request, Done<std::vector<history::DecisionInfo>> done) {
-    ask_history([query = std::move(request.query), done = std::move(done)](history::HistoryStore& history,
-                                                                           store::JournalStore&) mutable {
-        auto rows = history.decisions(query);
-        if (!rows) return done(std::unexpected(std::move(rows).error()));
-        std::vector<history::DecisionInfo> list;
-        for (const history::DecisionRow& row : *rows)
-            if (auto info = history::decision_of(row)) list.push_back(std::move(*info));
-        done(std::move(list));
-    });
+void Engine::answer(const Caller&, ListDecisions request, Done<DecisionPage> done) {
+    const auto place = event_place_of(request.page);
+    if (!place) return reply<DecisionPage>(std::move(done), std::unexpected(place.error()));
+    const std::size_t limit = std::clamp<std::size_t>(request.query.limit, 1, 1000);
+    request.query.before = *place;
+    request.query.limit = limit + 1;
+    ask(AskDecisions{std::move(request.query)},
+        [limit, done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
+            if (!decisions) return done(std::unexpected(std::move(decisions).error()));
+            DecisionPage page{.decisions = *std::move(decisions), .next = {}};
+            if (page.decisions.size() > limit) {
+                page.decisions.resize(limit);
+                page.next = page_token(page.decisions.back().place);
+            }
+            done(std::move(page));
+        });
 }
 
-void Engine::answer(const Caller&, ListAudit request, Done<std::vector<history::AuditRow>> done) {
-    ask_history([request, done = std::move(done)](history::HistoryStore& history, store::JournalStore&) mutable {
-        done(history.audit(request.limit, request.before_us));
-    });
+void Engine::answer(const Caller&, ListAudit request, Done<AuditPage> done) {
+    const auto place = event_place_of(request.page);
+    if (!place) return reply<AuditPage>(std::move(done), std::unexpected(place.error()));
+    const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
+    ask(AskAudit{{.before = *place, .limit = limit + 1}},
+        [limit, done = std::move(done)](Result<std::vector<history::AuditRow>> rows) mutable {
+            if (!rows) return done(std::unexpected(std::move(rows).error()));
+            AuditPage page{.entries = *std::move(rows), .next = {}};
+            if (page.entries.size() > limit) {
+                page.entries.resize(limit);
+                page.next = page_token(page.entries.back().place);
+            }
+            done(std::move(page));
+        });
 }
 
 }  // namespace nexus::engine

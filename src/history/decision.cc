@@ -41,29 +41,22 @@ std::string decision_json(const DecisionNote& note) {
 
 }  // namespace
 
-DecisionRow row_of(DecisionNote note) {
-    DecisionRow row{.number = note.number,
-                    .task = note.task,
-                    .at = note.at,
-                    .policy = core::name_of(static_cast<core::PolicyKind>(note.decision.policy)),
-                    .fallback = note.decision.fallback,
-                    .predicted = note.decision.predicted_run,
-                    .record = decision_json(note)};
-    row.type = std::move(note.type);
-    row.worker = std::move(note.worker);
-    return row;
+DecisionRow row_of(const DecisionNote& note) {
+    return {.place = note.place,
+            .task = note.task,
+            .type = note.type,
+            .worker = note.worker,
+            .policy = core::name_of(static_cast<core::PolicyKind>(note.decision.policy)),
+            .fallback = note.decision.fallback,
+            .record = decision_json(note)};
 }
 
 namespace {
 
 // Throws what the parser throws when a field is of another type.
 DecisionInfo decision_from(const DecisionRow& row, const nlohmann::json& record) {
-    DecisionInfo info{.number = row.number,
-                      .task = row.task,
-                      .at = row.at,
-                      .policy = row.policy,
-                      .worker = row.worker,
-                      .fallback = row.fallback};
+    DecisionInfo info{
+        .place = row.place, .task = row.task, .policy = row.policy, .worker = row.worker, .fallback = row.fallback};
     info.reason = record.value("reason", "");
     info.model = record.value("model", "");
     info.baseline_worker = record.value("baseline_worker", "");
@@ -98,7 +91,7 @@ Result<DecisionInfo> decision_of(const DecisionRow& row) {
         return decision_from(row, nlohmann::json::parse(row.record));
     } catch (const nlohmann::json::exception& error) {
         return fail(Fault::corrupt,
-                    "decision " + std::to_string(row.number) + ": its record cannot be read: " + error.what());
+                    "decision " + std::to_string(row.place.number) + ": its record cannot be read: " + error.what());
     }
 }
 

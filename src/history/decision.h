@@ -19,8 +19,7 @@ namespace nexus::history {
 
 // A decision as the loop saw it; made readable later, off the loop.
 struct DecisionNote {
-    std::uint64_t number = 0;
-    WallTime at;
+    EventPlace place;
     TaskId task;
     core::Decision decision;
     std::string type;
@@ -36,9 +35,8 @@ struct CandidateInfo {
     std::vector<std::pair<std::string, double>> factors;
 };
 struct DecisionInfo {
-    std::uint64_t number = 0;
+    EventPlace place;
     TaskId task;
-    WallTime at;
     std::string policy, model, worker, reason, baseline_worker;
     std::vector<CandidateInfo> candidates;
     Estimate estimate;
@@ -51,7 +49,7 @@ struct DecisionInfo {
     std::vector<core::RunnerUp> runner_ups;
 };
 
-DecisionRow row_of(DecisionNote note);
+DecisionRow row_of(const DecisionNote& note);
 // Faults: corrupt (the record is no JSON of a decision).
 Result<DecisionInfo> decision_of(const DecisionRow& row);
 

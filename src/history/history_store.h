@@ -1,11 +1,20 @@
 #pragma once
-// The history port: finished tasks, attempts and decisions, for people and for training. Best effort: never part of the
-// durability promise, never waited for by a decision.
+// The history port: ended tasks, their attempts, decisions and the audit, for people and for training. Never part of
+// the durability promise, never waited for by a decision; whatever must not be lost is in the journal.
 //
-// Threads: write() and expire() by one writer thread; queries by any thread.
+// Threads: write() and expire() by one writer thread; the queries by any thread, also while write() runs.
+//
+// Order. Every list is newest first and ends in ids that never repeat, so a page that continues after the last row of
+// the one before repeats nothing and skips nothing, whatever is written meanwhile.
+//
+// Faults: unreachable (no answer in time; the same call may be sent again), failed (finished for good), no_space
+// (write(): nothing was stored), corrupt.
 
+#include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +26,7 @@ namespace nexus::history {
 
 struct TaskRow {
     TaskId task;
+    std::uint32_t shard = 0;
     std::string type, tenant, queue;
     std::uint8_t priority = 0;
     std::uint8_t state = 0;                 // core::TaskState, terminal
@@ -35,28 +45,35 @@ struct AttemptRow {
     TaskId task;
     AttemptId attempt;
     std::uint32_t number = 0;
-    std::string type, tenant, worker;
+    std::uint32_t shard = 0;
+    std::string worker;
     std::uint8_t outcome = 0;  // core::AttemptOutcome
     WallTime assigned, started, ended;
     Duration run, predicted_p50, predicted_p90;  // predicted at dispatch
     std::string source;                          // of the prediction
-    std::uint64_t payload_bytes = 0, peak_memory_bytes = 0;
+    std::uint64_t peak_memory_bytes = 0;
     std::string error;
 };
 
-struct DecisionRow {
-    std::uint64_t number = 0;  // journal position
-    TaskId task;
+// The place of what an event caused: several things of one event are told apart by `part`.
+struct EventPlace {
     WallTime at;
+    std::uint32_t shard = 0;
+    std::uint64_t number = 0;  // journal position
+    std::uint32_t part = 0;
+    constexpr auto operator<=>(const EventPlace&) const = default;
+};
+
+struct DecisionRow {
+    EventPlace place;
+    TaskId task;
     std::string type, worker, policy;
     bool fallback = false;
-    Duration predicted;
-    std::string record;  // JSON of nexus.v1.Decision
+    std::string record;  // JSON, see decision.h
 };
 
 struct AuditRow {
-    std::uint64_t number = 0;  // of its event in the journal; 0 before core 8
-    WallTime at;
+    EventPlace place;    // number 0: before core 8
     std::string caller;  // who it was, as the server proved it
     std::string author;  // who they said they were
     std::string action, reason, before, after;
@@ -71,40 +88,58 @@ struct HistoryBatch {
     std::size_t size() const { return tasks.size() + attempts.size() + decisions.size() + audit.size(); }
 };
 
+enum class TaskOrder : std::uint8_t {
+    submitted,  // by id: the newest submission first
+    finished,   // by (finished, id): the latest end first
+};
 struct TaskQuery {
-    std::optional<std::uint8_t> state;
+    std::vector<std::uint8_t> states;         // empty = any
     std::string type, tenant, queue, worker;  // empty = any
-    WallTime finished_before;                 // paging: newest first; 0 = now
-    TaskId before;                            // tie-break of finished_before
+    TaskOrder order = TaskOrder::finished;
+    TaskId before;             // only what comes after this row; zero = from the newest
+    WallTime before_finished;  // of that row; for TaskOrder::finished
     std::size_t limit = 100;
+
+    bool wants(const TaskRow& row) const;                     // as far as states and names say
+    bool continues_with(const TaskRow& row) const;            // it comes after `before`
+    bool in_order(const TaskRow& a, const TaskRow& b) const;  // a comes before b
 };
 struct DecisionQuery {
     std::optional<TaskId> task;
-    std::string worker;
-    std::uint64_t before = 0;  // number; 0 = newest
+    std::string worker, type;  // empty = any
+    std::uint64_t number = 0;  // only those of this event; 0 = any
+    EventPlace before;         // only older ones; at 0 = from the newest
     std::size_t limit = 100;
-};
 
-struct Rollup {               // one minute of one type
-    std::int64_t minute = 0;  // Unix minutes
-    std::string type;
-    std::uint64_t finished = 0, succeeded = 0, within_25 = 0, within_p90 = 0;
-    Duration run_sum, wait_sum;
+    // A decision that is written, or noted to be.
+    template <class Decision>
+    bool wants(const Decision& row) const {
+        return (!task || *task == row.task) && (worker.empty() || worker == row.worker) &&
+               (type.empty() || type == row.type) && (number == 0 || number == row.place.number) &&
+               (before.at.us == 0 || row.place < before);
+    }
+};
+struct AuditQuery {
+    EventPlace before;  // only older ones; at 0 = from the newest
+    std::size_t limit = 100;
 };
 
 class HistoryStore {
 public:
     virtual ~HistoryStore() = default;
-    virtual Result<void> write(const HistoryBatch& batch) = 0;  // repeating a row replaces it
+    // All rows of the batches in one transaction. A row that the store has, by task, (task, number of the attempt) or
+    // place of the event, is left as it is: writing again what may have been written changes nothing.
+    virtual Result<void> write(std::span<const HistoryBatch* const> batches) = 0;
+    Result<void> write(const HistoryBatch& batch) {
+        const HistoryBatch* const one = &batch;
+        return write(std::span(&one, 1));
+    }
     virtual Result<std::optional<TaskRow>> task(TaskId task) = 0;
-    virtual Result<std::vector<AttemptRow>> attempts(TaskId task) = 0;  // by number
+    // Those of the given tasks, by task and number.
+    virtual Result<std::vector<AttemptRow>> attempts(std::span<const TaskId> tasks) = 0;
     virtual Result<std::vector<TaskRow>> tasks(const TaskQuery& query) = 0;
-    // Newest first. One event may cause several decisions with one number: these are never split between two pages, so
-    // a page may be longer than its limit.
-    virtual Result<std::vector<DecisionRow>> decisions(const DecisionQuery& query) = 0;
-    virtual Result<std::vector<AuditRow>> audit(std::size_t limit, std::int64_t before_us) = 0;  // newest first
-    // Minutes from <= minute < to. A task counts in its minute once, however often its row is repeated.
-    virtual Result<std::vector<Rollup>> rollups(std::int64_t from_minute, std::int64_t to_minute) = 0;
+    virtual Result<std::vector<DecisionRow>> decisions(const DecisionQuery& query) = 0;  // newest first
+    virtual Result<std::vector<AuditRow>> audit(const AuditQuery& query) = 0;            // newest first
     // Drops rows older than `oldest`, then the oldest rows until the store is at most `bytes_max` (0 = no limit). A
     // task goes with its attempts. The audit stays: it is small, and its hashes chain from its first row.
     virtual Result<void> expire(WallTime oldest, std::uint64_t bytes_max) = 0;

@@ -223,12 +223,14 @@ void list_decisions(Service& service, const Request& request, Reply reply) {
     const auto limit = number_of(request, "limit", 100, 1, 1000);
     if (!limit) return reply(problem_of(limit.error()));
     query.limit = *limit;
-    service.ask(
-        caller_of(), engine::ListDecisions{std::move(query)},
-        answer<std::vector<history::DecisionInfo>, v1::ListDecisionsResponse>(
-            std::move(reply), [](const std::vector<history::DecisionInfo>& list, v1::ListDecisionsResponse& out) {
-                for (const auto& decision : list) api::to_message(decision, *out.add_decisions());
-            }));
+    const auto number = number_of(request, "number", 0, 0, INT64_MAX);
+    if (!number) return reply(problem_of(number.error()));
+    query.number = *number;
+    service.ask(caller_of(), engine::ListDecisions{std::move(query), std::string(query_of(request, "cursor"))},
+                answer<engine::DecisionPage, v1::ListDecisionsResponse>(
+                    std::move(reply), [](const engine::DecisionPage& page, v1::ListDecisionsResponse& out) {
+                        api::to_message(page, out);
+                    }));
 }
 
 void health(Service& service, Reply reply) {

@@ -228,40 +228,33 @@ grpc::ServerUnaryReactor* AdminService::ListOverrides(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* AdminService::ListDecisions(grpc::CallbackServerContext* call,
                                                       const v1::ListDecisionsRequest* request,
                                                       v1::ListDecisionsResponse* response) {
-    const auto before = to_number<std::uint64_t>(request->page_token(), "page_token");
-    if (!before) return refuse(context_, call, before.error());
     const Result<std::size_t> size = api::to_page_size(request->page_size());
     if (!size) return refuse(context_, call, size.error());
-    history::DecisionQuery query{.worker = request->worker(), .before = *before, .limit = *size};
+    history::DecisionQuery query;
+    query.worker = request->worker();
+    query.number = request->number();
+    query.limit = *size;
     if (!request->task_id().empty()) {
         const Result<TaskId> task = api::to_task_id(request->task_id(), "task_id");
         if (!task) return refuse(context_, call, task.error());
         query.task = *task;
     }
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    auto told = [response, limit = *size](const std::vector<history::DecisionInfo>& decisions) {
-        for (const auto& decision : decisions) api::to_message(decision, *response->add_decisions());
-        if (decisions.size() >= limit) response->set_next_page_token(std::to_string(decisions.back().number));
-    };
-    context_.engine.ask(caller_of(*call), engine::ListDecisions{std::move(query)},
-                        answer_with<std::vector<history::DecisionInfo>>(reactor, std::move(told)));
+    auto told = [response](const engine::DecisionPage& page) { api::to_message(page, *response); };
+    context_.engine.ask(caller_of(*call), engine::ListDecisions{std::move(query), request->page_token()},
+                        answer_with<engine::DecisionPage>(reactor, std::move(told)));
     return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::ListAudit(grpc::CallbackServerContext* call,
                                                   const v1::ListAuditRequest* request,
                                                   v1::ListAuditResponse* response) {
-    const auto before = to_number<std::int64_t>(request->page_token(), "page_token");
-    if (!before) return refuse(context_, call, before.error());
     const Result<std::size_t> size = api::to_page_size(request->page_size());
     if (!size) return refuse(context_, call, size.error());
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
-    auto told = [response, limit = *size](const std::vector<history::AuditRow>& rows) {
-        for (const auto& row : rows) api::to_message(row, *response->add_entries());
-        if (rows.size() >= limit) response->set_next_page_token(std::to_string(rows.back().at.us));
-    };
-    context_.engine.ask(caller_of(*call), engine::ListAudit{*size, *before},
-                        answer_with<std::vector<history::AuditRow>>(reactor, std::move(told)));
+    auto told = [response](const engine::AuditPage& page) { api::to_message(page, *response); };
+    context_.engine.ask(caller_of(*call), engine::ListAudit{*size, request->page_token()},
+                        answer_with<engine::AuditPage>(reactor, std::move(told)));
     return reactor;
 }
 

@@ -7,8 +7,12 @@
 
 #include "base/rng.h"
 #include "conformance/scratch_directory.h"
+#include "doubles/remote_history.h"
+#include "engine/history_writer.h"
 #include "history/memory/memory_history.h"
 #include "history/sqlite/sqlite_history.h"
+#include "history/whole_history.h"
+#include "sqlite/database.h"
 
 using namespace nexus;
 using namespace nexus::test;
@@ -51,6 +55,18 @@ private:
     std::unique_ptr<SqliteHistory> history_;
 };
 
+// A store behind a socket that loses requests, answers and time; every call is sent again until it is answered.
+class RemoteRig final : public HistoryRig {
+public:
+    HistoryStore& store() override { return history_; }
+
+private:
+    MemoryHistory inner_;
+    HistoryServer server_{inner_,
+                          {.seed = 7, .lost_request_one_in = 5, .lost_reply_one_in = 4, .late_reply_one_in = 6}};
+    RemoteHistory history_{server_, 1000};
+};
+
 void each_rig(const std::function<void(HistoryRig&)>& run) {
     {
         INFO("memory");
@@ -60,6 +76,11 @@ void each_rig(const std::function<void(HistoryRig&)>& run) {
     {
         INFO("sqlite");
         SqliteRig rig;
+        run(rig);
+    }
+    {
+        INFO("socket");
+        RemoteRig rig;
         run(rig);
     }
 }
@@ -75,6 +96,7 @@ TaskId id_at(std::int64_t second, std::uint64_t n) {
 // Task n: submitted at second n, started 1 s later, ran 2 s; every field filled.
 TaskRow task_row_of(std::int64_t n) {
     return {.task = id_at(n, static_cast<std::uint64_t>(n)),
+            .shard = static_cast<std::uint32_t>(n % 3),
             .type = n % 2 == 0 ? "even" : "odd",
             .tenant = "tenant-" + std::to_string(n % 3),
             .queue = "queue",
@@ -102,8 +124,7 @@ AttemptRow attempt_row_of(std::int64_t n, std::uint32_t number) {
     return {.task = id_at(n, static_cast<std::uint64_t>(n)),
             .attempt = {static_cast<std::uint64_t>(n) << 40 | 0x8000'0000'0000'0000ULL, number},
             .number = number,
-            .type = "even",
-            .tenant = "tenant-0",
+            .shard = 2,
             .worker = "worker-1",
             .outcome = 2,
             .assigned = at_second(n),
@@ -113,27 +134,18 @@ AttemptRow attempt_row_of(std::int64_t n, std::uint32_t number) {
             .predicted_p50 = seconds(2),
             .predicted_p90 = seconds(3),
             .source = "type_mode",
-            .payload_bytes = 10,
             .peak_memory_bytes = 1ULL << 40,
             .error = "boom"};
 }
 
-DecisionRow decision_row_of(std::uint64_t number, std::int64_t task) {
-    return {.number = number,
+DecisionRow decision_row_of(std::uint64_t number, std::int64_t task, std::uint32_t part = 0) {
+    return {.place = {.at = at_second(static_cast<std::int64_t>(number)), .shard = 1, .number = number, .part = part},
             .task = id_at(task, static_cast<std::uint64_t>(task)),
-            .at = at_second(static_cast<std::int64_t>(number)),
-            .type = "even",
+            .type = number % 2 == 0 ? "even" : "odd",
             .worker = "worker-" + std::to_string(number % 5),
             .policy = "predictive",
             .fallback = number % 2 == 0,
-            .predicted = seconds(1),
             .record = R"({"why":"fastest"})"};
-}
-
-std::vector<Rollup> rollups_of(HistoryStore& store, std::int64_t from, std::int64_t to) {
-    auto rows = store.rollups(from, to);
-    MUST(rows.has_value());
-    return *std::move(rows);
 }
 
 std::vector<DecisionRow> decisions_of(HistoryStore& store, const DecisionQuery& query) {
@@ -142,8 +154,39 @@ std::vector<DecisionRow> decisions_of(HistoryStore& store, const DecisionQuery& 
     return *std::move(rows);
 }
 
+std::vector<AttemptRow> attempts_of(HistoryStore& store, TaskId task) {
+    auto rows = store.attempts(std::span(&task, 1));
+    MUST(rows.has_value());
+    return *std::move(rows);
+}
+
+std::vector<AuditRow> audit_of(HistoryStore& store, std::size_t limit, EventPlace before = {}) {
+    auto rows = store.audit({.before = before, .limit = limit});
+    MUST(rows.has_value());
+    return *std::move(rows);
+}
+
+// Everything that can be read of it.
+struct Contents {
+    std::vector<TaskRow> tasks;
+    std::size_t attempts = 0, decisions = 0, audit = 0;
+};
+Contents contents_of(HistoryStore& store) {
+    TaskQuery all;
+    all.limit = 100'000;
+    DecisionQuery decisions;
+    decisions.limit = 100'000;
+    Contents contents{.tasks = *store.tasks(all),
+                      .attempts = 0,
+                      .decisions = store.decisions(decisions)->size(),
+                      .audit = audit_of(store, 100'000).size()};
+    for (const TaskRow& row : contents.tasks) contents.attempts += attempts_of(store, row.task).size();
+    return contents;
+}
+
 void check_equal(const TaskRow& got, const TaskRow& want) {
     CHECK(got.task == want.task);
+    CHECK_EQ(got.shard, want.shard);
     CHECK_EQ(got.type, want.type);
     CHECK_EQ(got.tenant, want.tenant);
     CHECK_EQ(got.queue, want.queue);
@@ -193,18 +236,33 @@ TEST_CASE("a finished task comes back with every field") {
     });
 }
 
-TEST_CASE("a repeated row replaces the older one and counts once") {
+TEST_CASE("writing a batch again changes nothing") {
     each_rig([](HistoryRig& rig) {
-        REQUIRE(rig.store().write(tasks_batch(0, 5)));
-        HistoryBatch again = tasks_batch(0, 5);
-        again.tasks[0].finished = at_second(50);
-        again.tasks[0].worker = "elsewhere";
-        REQUIRE(rig.store().write(again));
-        check_equal(**rig.store().task(again.tasks[0].task), again.tasks[0]);
-        CHECK_EQ(rig.store().tasks({.limit = 100})->size(), 5);
-        std::uint64_t finished = 0;
-        for (const Rollup& sum : rollups_of(rig.store(), 0, 1LL << 40)) finished += sum.finished;
-        CHECK_EQ(finished, 5);
+        HistoryBatch batch = tasks_batch(0, 50);
+        for (std::int64_t n = 0; n < 50; ++n) {
+            batch.attempts.push_back(attempt_row_of(n, 1));
+            batch.attempts.push_back(attempt_row_of(n, 2));
+            batch.decisions.push_back(decision_row_of(static_cast<std::uint64_t>(n) + 1, n));
+            batch.audit.push_back({.place = {.at = at_second(n), .number = static_cast<std::uint64_t>(n) + 1},
+                                   .author = "ann",
+                                   .action = "config"});
+        }
+        REQUIRE(rig.store().write(batch));
+        // As after an answer that was lost, and as a replay tells it: with fewer words.
+        HistoryBatch again = batch;
+        for (TaskRow& row : again.tasks) row.error = "less is known now";
+        for (AttemptRow& row : again.attempts) row.error = "less is known now";
+        const HistoryBatch* const both[] = {&batch, &again};
+        REQUIRE(rig.store().write(both));
+        rig.reopen();
+        const Contents contents = contents_of(rig.store());
+        REQUIRE_EQ(contents.tasks.size(), 50);
+        for (const TaskRow& row : contents.tasks)
+            check_equal(row, task_row_of(row.submitted.us / 1'000'000 - kStartUs / 1'000'000));
+        CHECK_EQ(contents.attempts, 100);
+        CHECK_EQ(attempts_of(rig.store(), id_at(8, 8)).front().error, "boom");
+        CHECK_EQ(contents.decisions, 50);
+        CHECK_EQ(contents.audit, 50);
     });
 }
 
@@ -214,16 +272,17 @@ TEST_CASE("attempts come by number") {
         for (const std::uint32_t number : {3u, 1u, 2u}) batch.attempts.push_back(attempt_row_of(8, number));
         batch.attempts.push_back(attempt_row_of(9, 1));
         REQUIRE(rig.store().write(batch));
-        const auto rows = rig.store().attempts(id_at(8, 8));
+        const TaskId asked[] = {id_at(9, 9), id_at(7, 7), id_at(8, 8)};
+        auto rows = rig.store().attempts(asked);
         REQUIRE(rows);
-        REQUIRE_EQ(rows->size(), 3);
+        REQUIRE_EQ(rows->size(), 4);
+        CHECK(rows->back().task == id_at(9, 9));
         for (std::uint32_t i = 0; i < 3; ++i) {
             const AttemptRow &got = (*rows)[i], want = attempt_row_of(8, i + 1);
             CHECK(got.task == want.task);
             CHECK(got.attempt == want.attempt);
             CHECK_EQ(got.number, want.number);
-            CHECK_EQ(got.type, want.type);
-            CHECK_EQ(got.tenant, want.tenant);
+            CHECK_EQ(got.shard, want.shard);
             CHECK_EQ(got.worker, want.worker);
             CHECK_EQ(got.outcome, want.outcome);
             CHECK_EQ(got.assigned.us, want.assigned.us);
@@ -233,162 +292,202 @@ TEST_CASE("attempts come by number") {
             CHECK_EQ(got.predicted_p50.us, want.predicted_p50.us);
             CHECK_EQ(got.predicted_p90.us, want.predicted_p90.us);
             CHECK_EQ(got.source, want.source);
-            CHECK_EQ(got.payload_bytes, want.payload_bytes);
             CHECK_EQ(got.peak_memory_bytes, want.peak_memory_bytes);
             CHECK_EQ(got.error, want.error);
         }
-        CHECK(rig.store().attempts(id_at(7, 7))->empty());
+        CHECK(attempts_of(rig.store(), id_at(7, 7)).empty());
     });
 }
 
-TEST_CASE("lists are newest first, filtered, and pages meet without gap or overlap") {
+TEST_CASE("lists are newest first, filtered, and pages meet without gap or overlap, in either order") {
     each_rig([](HistoryRig& rig) {
         HistoryBatch batch = tasks_batch(0, 200);
         for (TaskRow& row : batch.tasks) row.finished = at_second(row.submitted.us / 1'000'000 % 10);  // many ties
         REQUIRE(rig.store().write(batch));
-        static const TaskQuery queries[] = {
-            {},
-            {.state = 5, .type = {}, .tenant = {}, .queue = {}, .worker = {}},
-            {.state = {}, .type = "odd", .tenant = {}, .queue = {}, .worker = {}},
-            {.state = {}, .type = {}, .tenant = "tenant-1", .queue = "queue", .worker = {}},
-            {.state = 4, .type = "even", .tenant = {}, .queue = {}, .worker = "worker-2"},
-            {.state = {}, .type = "unheard of", .tenant = {}, .queue = {}, .worker = {}},
+        const auto query_of = [](std::vector<std::uint8_t> states, std::string type, std::string tenant,
+                                 std::string worker) {
+            TaskQuery query;
+            query.states = std::move(states);
+            query.type = std::move(type);
+            query.tenant = std::move(tenant);
+            query.worker = std::move(worker);
+            return query;
         };
-        for (const TaskQuery& filter : queries) {
-            std::vector<TaskRow> want;
-            for (const TaskRow& row : batch.tasks)
-                if ((!filter.state || *filter.state == row.state) && (filter.type.empty() || filter.type == row.type) &&
-                    (filter.tenant.empty() || filter.tenant == row.tenant) &&
-                    (filter.worker.empty() || filter.worker == row.worker))
-                    want.push_back(row);
-            std::ranges::sort(want, [](const TaskRow& a, const TaskRow& b) {
-                return std::pair(a.finished, a.task) > std::pair(b.finished, b.task);
-            });
-            std::vector<TaskRow> got;
-            TaskQuery query = filter;
-            query.limit = 7;
-            for (;;) {
-                const auto page = rig.store().tasks(query);
-                REQUIRE(page);
-                if (page->empty()) break;
-                CHECK_LE(page->size(), 7);
-                got.insert(got.end(), page->begin(), page->end());
-                query.finished_before = got.back().finished;
-                query.before = got.back().task;
+        const TaskQuery queries[] = {
+            query_of({}, "", "", ""),           query_of({5}, "", "", ""),        query_of({5, 6}, "", "", ""),
+            query_of({}, "odd", "", ""),        query_of({}, "", "tenant-1", ""), query_of({4}, "even", "", "worker-2"),
+            query_of({}, "unheard of", "", ""),
+        };
+        for (const TaskQuery& filter : queries)
+            for (const TaskOrder order : {TaskOrder::finished, TaskOrder::submitted}) {
+                TaskQuery query = filter;
+                query.order = order;
+                query.limit = 7;
+                std::vector<TaskRow> want;
+                std::ranges::copy_if(batch.tasks, std::back_inserter(want),
+                                     [&](const TaskRow& row) { return query.wants(row); });
+                std::ranges::sort(want, [&](const TaskRow& a, const TaskRow& b) { return query.in_order(a, b); });
+                std::vector<TaskRow> got;
+                for (;;) {
+                    const auto page = rig.store().tasks(query);
+                    REQUIRE(page);
+                    if (page->empty()) break;
+                    CHECK_LE(page->size(), 7);
+                    got.insert(got.end(), page->begin(), page->end());
+                    query.before_finished = got.back().finished;
+                    query.before = got.back().task;
+                }
+                REQUIRE_EQ(got.size(), want.size());
+                for (std::size_t i = 0; i < want.size(); ++i) CHECK(got[i].task == want[i].task);
             }
-            REQUIRE_EQ(got.size(), want.size());
-            for (std::size_t i = 0; i < want.size(); ++i) CHECK(got[i].task == want[i].task);
-        }
     });
 }
 
-TEST_CASE("decisions by task, by worker, and in pages that never split one event") {
+TEST_CASE("decisions by task, worker, type and event, in pages that may end between two of one event") {
     each_rig([](HistoryRig& rig) {
         HistoryBatch batch;
         for (std::uint64_t number = 1; number <= 40; ++number)
-            for (std::int64_t task = 0; task < (number % 10 == 0 ? 4 : 1); ++task)
-                batch.decisions.push_back(decision_row_of(number, task));
+            for (std::uint32_t part = 0; part < (number % 10 == 0 ? 4 : 1); ++part)
+                batch.decisions.push_back(decision_row_of(number, part, part));
         REQUIRE(rig.store().write(batch));
-        REQUIRE(rig.store().write(batch));
-        CHECK_EQ(rig.store().decisions({.task = {}, .worker = {}, .before = 0, .limit = 1000})->size(), 52);
-        const auto of_task = rig.store().decisions({.task = id_at(3, 3), .worker = {}, .before = 0, .limit = 1000});
-        REQUIRE(of_task);
-        REQUIRE_EQ(of_task->size(), 4);
-        CHECK_EQ((*of_task)[0].number, 40);
-        CHECK_EQ((*of_task)[0].record, R"({"why":"fastest"})");
-        CHECK((*of_task)[0].fallback);
-        CHECK_EQ((*of_task)[0].policy, "predictive");
-        CHECK_EQ((*of_task)[0].predicted.us, 1'000'000);
-        for (const auto& row :
-             decisions_of(rig.store(), {.task = {}, .worker = "worker-3", .before = 30, .limit = 3})) {
+        const auto with = [](const std::function<void(DecisionQuery&)>& set) {
+            DecisionQuery query;
+            query.limit = 1000;
+            set(query);
+            return query;
+        };
+        CHECK_EQ(decisions_of(rig.store(), with([](auto&) {})).size(), 52);
+        const auto of_task = decisions_of(rig.store(), with([](auto& q) { q.task = id_at(3, 3); }));
+        REQUIRE_EQ(of_task.size(), 4);
+        CHECK(of_task[0].place == decision_row_of(40, 3, 3).place);
+        CHECK_EQ(of_task[0].record, R"({"why":"fastest"})");
+        CHECK(of_task[0].fallback);
+        CHECK_EQ(of_task[0].policy, "predictive");
+        CHECK_EQ(of_task[0].type, "even");
+        CHECK_EQ(decisions_of(rig.store(), with([](auto& q) { q.number = 30; })).size(), 4);
+        CHECK_EQ(decisions_of(rig.store(), with([](auto& q) { q.type = "odd"; })).size(), 20);
+        for (const auto& row : decisions_of(rig.store(), with([](auto& q) {
+                                                q.worker = "worker-3";
+                                                q.before = decision_row_of(30, 0).place;
+                                            }))) {
             CHECK_EQ(row.worker, "worker-3");
-            CHECK_LT(row.number, 30);
+            CHECK_LT(row.place.number, 30);
         }
-        std::size_t seen = 0;
-        std::uint64_t before = 0;
+        std::vector<DecisionRow> seen;
+        DecisionQuery page;
+        page.limit = 3;
         for (;;) {
-            const auto page = rig.store().decisions({.task = {}, .worker = {}, .before = before, .limit = 2});
-            REQUIRE(page);
-            if (page->empty()) break;
-            seen += page->size();
-            before = page->back().number;
+            const auto rows = decisions_of(rig.store(), page);
+            if (rows.empty()) break;
+            seen.insert(seen.end(), rows.begin(), rows.end());
+            page.before = seen.back().place;
         }
-        CHECK_EQ(seen, 52);
+        REQUIRE_EQ(seen.size(), 52);
+        CHECK(std::ranges::is_sorted(seen, std::greater{}, &DecisionRow::place));
+        CHECK(std::ranges::adjacent_find(seen, {}, &DecisionRow::place) == seen.end());
     });
 }
 
-TEST_CASE("the audit is newest first and a repeated row stays one") {
+TEST_CASE("the audit is newest first, and pages meet between two entries of one moment") {
     each_rig([](HistoryRig& rig) {
         HistoryBatch batch;
         for (int i = 0; i < 10; ++i)
-            batch.audit.push_back({.at = at_second(i),
-                                   .author = "ann",
-                                   .action = "config",
-                                   .reason = "because",
-                                   .before = "a",
-                                   .after = "b",
-                                   .hash = "hash-" + std::to_string(i)});
-        REQUIRE(rig.store().write(batch));
+            batch.audit.push_back(
+                {.place = {.at = at_second(i / 4), .shard = 0, .number = 7, .part = static_cast<std::uint32_t>(i)},
+                 .author = "ann",
+                 .action = "config",
+                 .reason = "because",
+                 .before = "a",
+                 .after = "b",
+                 .hash = "hash-" + std::to_string(i)});
         REQUIRE(rig.store().write(batch));
         rig.reopen();
-        const auto rows = rig.store().audit(4, 0);
-        REQUIRE(rows);
-        REQUIRE_EQ(rows->size(), 4);
-        CHECK_EQ((*rows)[0].hash, "hash-9");
-        CHECK_EQ((*rows)[0].author, "ann");
-        CHECK_EQ((*rows)[0].reason, "because");
-        CHECK_EQ(rig.store().audit(100, at_second(3).us)->size(), 3);
-        CHECK_EQ(rig.store().audit(100, 0)->size(), 10);
-    });
-}
-
-TEST_CASE("rollups count each minute of each type") {
-    each_rig([](HistoryRig& rig) {
-        REQUIRE(rig.store().write(tasks_batch(0, 100)));
-        REQUIRE(rig.store().write(tasks_batch(100, 300)));
-        Rollup sum;
-        std::int64_t last_minute = 0;
-        for (const Rollup& row : rollups_of(rig.store(), 0, 1LL << 40)) {
-            CHECK_GE(row.minute, last_minute);
-            last_minute = row.minute;
-            sum.finished += row.finished;
-            sum.succeeded += row.succeeded;
-            sum.within_25 += row.within_25;
-            sum.within_p90 += row.within_p90;
-            sum.run_sum = sum.run_sum + row.run_sum;
-            sum.wait_sum = sum.wait_sum + row.wait_sum;
+        std::vector<std::string> hashes;
+        EventPlace before;
+        for (;;) {
+            const auto rows = audit_of(rig.store(), 3, before);
+            if (rows.empty()) break;
+            CHECK_EQ(rows[0].author, "ann");
+            CHECK_EQ(rows[0].reason, "because");
+            CHECK_EQ(rows[0].after, "b");
+            for (const AuditRow& row : rows) hashes.push_back(row.hash);
+            before = rows.back().place;
         }
-        CHECK_EQ(sum.finished, 300);
-        CHECK_EQ(sum.succeeded, 75);
-        CHECK_EQ(sum.within_25, 75);  // 1.6 s predicted, 2 s run
-        CHECK_EQ(sum.within_p90, 0);  // 1.9 s
-        CHECK_EQ(sum.run_sum.us, 600'000'000);
-        CHECK_EQ(sum.wait_sum.us, 300'000'000);
-        const std::int64_t minute = at_second(3).us / 60'000'000;
-        for (const Rollup& row : rollups_of(rig.store(), minute, minute + 1)) CHECK_EQ(row.minute, minute);
-        CHECK(rig.store().rollups(0, minute)->empty());
+        REQUIRE_EQ(hashes.size(), 10);
+        for (int i = 0; i < 10; ++i) CHECK_EQ(hashes[static_cast<std::size_t>(i)], "hash-" + std::to_string(9 - i));
     });
 }
 
-TEST_CASE("expiry by age takes tasks with their attempts, decisions and rollups, and leaves the audit") {
+TEST_CASE("what is on its way to the store is read with what it has, each once") {
+    each_rig([](HistoryRig& rig) {
+        const HistoryBatch all = tasks_batch(0, 60);
+        HistoryBatch stored;
+        Unwritten unwritten;
+        for (std::int64_t n = 0; n < 60; ++n) {
+            const bool is_stored = n % 2 == 0 || n % 5 == 0, waits = n % 2 == 1 || n % 10 == 0;
+            if (is_stored) stored.tasks.push_back(task_row_of(n));
+            if (is_stored) stored.attempts.push_back(attempt_row_of(n, 1));
+            if (!waits) continue;
+            auto group = std::make_shared<UnwrittenRows>();
+            group->rows.tasks.push_back(task_row_of(n));
+            group->rows.attempts.push_back(attempt_row_of(n, 1));
+            group->decisions.push_back({.place = decision_row_of(static_cast<std::uint64_t>(n) + 1, n).place,
+                                        .task = task_row_of(n).task,
+                                        .decision = {},
+                                        .type = "even",
+                                        .worker = "w"});
+            unwritten.push_back(std::move(group));
+        }
+        REQUIRE(rig.store().write(stored));
+        WholeHistory whole(rig.store(), std::move(unwritten));
+        for (const TaskRow& row : all.tasks) {
+            const auto found = whole.task(row.task);
+            REQUIRE(found);
+            REQUIRE(*found);
+            check_equal(**found, row);
+            CHECK_EQ(whole.attempts(std::span(&row.task, 1))->size(), 1);
+        }
+        for (const TaskOrder order : {TaskOrder::finished, TaskOrder::submitted}) {
+            TaskQuery query;
+            query.order = order;
+            query.limit = 7;
+            std::vector<TaskId> got;
+            for (;;) {
+                const auto page = whole.tasks(query);
+                REQUIRE(page);
+                if (page->empty()) break;
+                for (const TaskRow& row : *page) got.push_back(row.task);
+                query.before = page->back().task;
+                query.before_finished = page->back().finished;
+            }
+            REQUIRE_EQ(got.size(), 60);
+            for (std::int64_t n = 0; n < 60; ++n) CHECK(got[static_cast<std::size_t>(n)] == task_row_of(59 - n).task);
+        }
+        DecisionQuery one;
+        one.task = task_row_of(11).task;
+        const auto decisions = whole.decisions(one);
+        REQUIRE(decisions);
+        REQUIRE_EQ(decisions->size(), 1);
+        CHECK(decision_of(decisions->front()));
+    });
+}
+
+TEST_CASE("expiry by age takes tasks with their attempts and decisions, and leaves the audit") {
     each_rig([](HistoryRig& rig) {
         HistoryBatch batch = tasks_batch(0, 3'000);
         for (std::int64_t n = 0; n < 3'000; ++n) {
             batch.attempts.push_back(attempt_row_of(n, 1));
             batch.decisions.push_back(decision_row_of(static_cast<std::uint64_t>(n) + 1, n));
         }
-        batch.audit.push_back(
-            {.at = at_second(0), .author = "a", .action = "b", .reason = "", .before = "", .after = "", .hash = "h"});
+        batch.audit.push_back({.place = {.at = at_second(0), .number = 1}, .author = "a", .action = "b"});
         REQUIRE(rig.store().write(batch));
         REQUIRE(rig.store().expire(at_second(2'000), 0));
-        const auto left = rig.store().tasks({.limit = 10'000});
-        REQUIRE(left);
-        CHECK_EQ(left->size(), 1'003);  // finished at n + 3
-        CHECK(rig.store().attempts(id_at(1'996, 1'996))->empty());
-        CHECK_EQ(rig.store().attempts(id_at(1'997, 1'997))->size(), 1);
-        CHECK_EQ(rig.store().decisions({.task = {}, .worker = {}, .before = 0, .limit = 10'000})->size(), 1'001);
-        CHECK_GE(rig.store().rollups(0, 1LL << 40)->front().minute, at_second(2'000).us / 60'000'000);
-        CHECK_EQ(rig.store().audit(10, 0)->size(), 1);
+        const Contents left = contents_of(rig.store());
+        CHECK_EQ(left.tasks.size(), 1'003);  // finished at n + 3
+        CHECK(attempts_of(rig.store(), id_at(1'996, 1'996)).empty());
+        CHECK_EQ(attempts_of(rig.store(), id_at(1'997, 1'997)).size(), 1);
+        CHECK_EQ(left.decisions, 1'001);
+        CHECK_EQ(left.audit, 1);
     });
 }
 
@@ -398,12 +497,11 @@ TEST_CASE("expiry by bytes keeps the newest") {
         for (TaskRow& row : batch.tasks) row.error = std::string(100, 'e');
         REQUIRE(rig.store().write(batch));
         REQUIRE(rig.store().expire({0}, 3'000'000));
-        const auto left = rig.store().tasks({.limit = 100'000});
-        REQUIRE(left);
-        CHECK_GT(left->size(), 1'000);
-        CHECK_LT(left->size(), 16'000);
-        CHECK(left->front().task == task_row_of(19'999).task);
-        CHECK(left->back().task == task_row_of(20'000 - static_cast<std::int64_t>(left->size())).task);
+        const std::vector<TaskRow> left = contents_of(rig.store()).tasks;
+        CHECK_GT(left.size(), 1'000);
+        CHECK_LT(left.size(), 16'000);
+        CHECK(left.front().task == task_row_of(19'999).task);
+        CHECK(left.back().task == task_row_of(20'000 - static_cast<std::int64_t>(left.size())).task);
     });
 }
 
@@ -423,6 +521,127 @@ TEST_CASE("an unreadable history is put aside and a new one begun") {
     CHECK(std::filesystem::exists((*history)->put_aside()));
     REQUIRE((*history)->write(tasks_batch(0, 10)));
     CHECK_EQ((*history)->tasks({})->size(), 10);
+}
+
+// The schema of release 0.1, word for word.
+constexpr const char* kSchemaOf01 =
+    "CREATE TABLE name(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE task(finished_us INTEGER NOT NULL, task BLOB NOT NULL, state INTEGER NOT NULL, type INTEGER NOT NULL,"
+    " tenant INTEGER NOT NULL, queue INTEGER NOT NULL, worker INTEGER NOT NULL, priority INTEGER NOT NULL,"
+    " submitted_us INTEGER NOT NULL, started_us INTEGER NOT NULL, run_us INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+    " failures INTEGER NOT NULL, crashes INTEGER NOT NULL, payload_bytes INTEGER NOT NULL, result_bytes INTEGER NOT "
+    "NULL,"
+    " predicted_p50_us INTEGER NOT NULL, predicted_p90_us INTEGER NOT NULL, eta_finish_p50_us INTEGER NOT NULL,"
+    " eta_finish_p90_us INTEGER NOT NULL, error TEXT, redrive_of BLOB, PRIMARY KEY(finished_us, task)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX task_by_id ON task(task);"
+    "CREATE TABLE attempt(task BLOB NOT NULL, number INTEGER NOT NULL, attempt BLOB NOT NULL, type INTEGER NOT NULL,"
+    " tenant INTEGER NOT NULL, worker INTEGER NOT NULL, outcome INTEGER NOT NULL, assigned_us INTEGER NOT NULL,"
+    " started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL, run_us INTEGER NOT NULL, predicted_p50_us INTEGER NOT "
+    "NULL,"
+    " predicted_p90_us INTEGER NOT NULL, source INTEGER NOT NULL, payload_bytes INTEGER NOT NULL,"
+    " peak_memory_bytes INTEGER NOT NULL, error TEXT, PRIMARY KEY(task, number)) WITHOUT ROWID;"
+    "CREATE TABLE decision(number INTEGER NOT NULL, task BLOB NOT NULL, at_us INTEGER NOT NULL, type INTEGER NOT NULL,"
+    " worker INTEGER NOT NULL, policy INTEGER NOT NULL, fallback INTEGER NOT NULL, predicted_us INTEGER NOT NULL,"
+    " record TEXT NOT NULL, PRIMARY KEY(number, task)) WITHOUT ROWID;"
+    "CREATE INDEX decision_by_task ON decision(task);"
+    "CREATE TABLE audit(id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, author TEXT NOT NULL, action TEXT NOT NULL,"
+    " reason TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL, hash TEXT UNIQUE);"
+    "CREATE TABLE rollup(minute INTEGER NOT NULL, type INTEGER NOT NULL, finished INTEGER NOT NULL,"
+    " succeeded INTEGER NOT NULL, within_25 INTEGER NOT NULL, within_p90 INTEGER NOT NULL, run_us INTEGER NOT NULL,"
+    " wait_us INTEGER NOT NULL, PRIMARY KEY(minute, type)) WITHOUT ROWID;"
+    "PRAGMA application_id=1314408516; PRAGMA user_version=1;";
+
+TEST_CASE("a history of the release before is upgraded in place and loses nothing") {
+    ScratchDirectory directory;
+    const std::string path = directory.file("history.db");
+    {
+        auto db = sqlite::Database::open(path, sqlite::Access::write);
+        REQUIRE(db);
+        REQUIRE(db->run(kSchemaOf01));
+        // Task 00…01 succeeded at its second attempt; event 9 caused two decisions; two entries of the audit.
+        REQUIRE(db->run(
+            "INSERT INTO name VALUES(1, 'resize'), (2, 'default'), (3, 'w1'), (4, 'type_mode'), (5, 'predictive');"
+            "INSERT INTO task VALUES(5000000, x'00000000000000000000000000000001', 4, 1, 2, 2, 3, 5, 1000000, 2000000,"
+            " 3000000, 2, 1, 0, 100, 7, 11, 12, 13, 14, '', x'');"
+            "INSERT INTO attempt VALUES"
+            "(x'00000000000000000000000000000001', 1, x'0000000000000000000000000000000A', 1, 2, 3, 2, 1, 2, 3, 4, 5, "
+            "6,"
+            " 4, 100, 77, 'boom'),"
+            "(x'00000000000000000000000000000001', 2, x'0000000000000000000000000000000B', 1, 2, 3, 1, 1, 2, 3, 4, 5, "
+            "6,"
+            " 4, 100, 78, '');"
+            "INSERT INTO decision VALUES(9, x'00000000000000000000000000000001', 4000000, 1, 3, 5, 0, 1, '{\"a\":1}'),"
+            "(9, x'00000000000000000000000000000002', 4000000, 1, 3, 5, 1, 1, '{\"a\":2}');"
+            "INSERT INTO audit VALUES(1, 1000000, 'ann', 'pause queue q', 'why', 'b', 'a', 'h1'),"
+            "(2, 2000000, 'bob', 'x', '', '', '', NULL);"
+            "INSERT INTO rollup VALUES(1, 1, 1, 1, 1, 1, 1, 1);"));
+    }
+    for (int opened = 0; opened < 2; ++opened) {
+        auto history = SqliteHistory::open({.path = path});
+        REQUIRE(history);
+        CHECK((*history)->put_aside().empty());
+        const TaskId task{0, 1};
+        const auto row = (*history)->task(task);
+        REQUIRE(row);
+        REQUIRE(*row);
+        CHECK_EQ((*row)->type, "resize");
+        CHECK_EQ((*row)->worker, "w1");
+        CHECK_EQ((*row)->eta_finish_p90.us, 14);
+        CHECK_EQ((*row)->shard, 0);
+        const auto attempts = attempts_of(**history, task);
+        REQUIRE_EQ(attempts.size(), 2);
+        CHECK_EQ(attempts[0].error, "boom");
+        CHECK_EQ(attempts[1].peak_memory_bytes, 78);
+        CHECK_EQ(attempts[1].source, "type_mode");
+        const auto decisions = decisions_of(**history, {});
+        REQUIRE_EQ(decisions.size(), 2);
+        CHECK(decisions[0].place == EventPlace{.at = {4'000'000}, .shard = 0, .number = 9, .part = 1});
+        CHECK_EQ(decisions[0].record, "{\"a\":2}");
+        CHECK(decisions[0].fallback);
+        const auto audit = audit_of(**history, 10);
+        REQUIRE_EQ(audit.size(), 2);
+        CHECK_EQ(audit[0].author, "bob");
+        CHECK_EQ(audit[1].hash, "h1");
+        REQUIRE((*history)->write(tasks_batch(0, 3)));
+        CHECK_EQ(contents_of(**history).tasks.size(), 4);
+    }
+}
+
+TEST_CASE("a question that takes too long ends as unreachable, and the next is answered") {
+    ScratchDirectory directory;
+    auto history = SqliteHistory::open({.path = directory.file("history.db"), .question_time_max = Duration{0}});
+    REQUIRE(history);
+    REQUIRE((*history)->write(tasks_batch(0, 20'000)));
+    TaskQuery rare;
+    rare.type = "unheard of";
+    CHECK((*history)->tasks(rare).error().fault == Fault::unreachable);
+    CHECK((*history)->task(task_row_of(7).task));  // few steps: done before the first look at the clock
+}
+
+TEST_CASE("what a writer is given arrives once, over a connection that loses half of the answers") {
+    MemoryHistory inner;
+    HistoryServer server(inner, {.seed = 3, .lost_request_one_in = 4, .lost_reply_one_in = 3, .late_reply_one_in = 5});
+    RemoteHistory remote(server);
+    CHECK(remote.task(id_at(1, 1)).has_value() + server.frames().counts().lost_requests +
+              server.frames().counts().lost_replies + server.frames().counts().late_replies ==
+          1);
+    {
+        engine::HistoryWriter writer({.retention = hours(24 * 36'500), .retry = milliseconds(1)}, remote);
+        for (std::int64_t n = 0; n < 200; ++n) {
+            writer.add(tasks_batch(n * 5, n * 5 + 5), {}, Sequence{static_cast<std::uint64_t>(n) + 1});
+            if (n % 40 == 0) CHECK(writer.flush(minutes(1)));
+        }
+        server.frames().away(true);
+        CHECK_FALSE(writer.flush(milliseconds(5)));
+        CHECK_FALSE(writer.unwritten().empty());
+        server.frames().away(false);
+        CHECK(writer.flush(minutes(1)));
+        CHECK(writer.upto() == Sequence{200});
+        CHECK_EQ(writer.dropped(), 0);
+    }
+    const std::vector<TaskRow> rows = contents_of(inner).tasks;
+    REQUIRE_EQ(rows.size(), 1000);
+    CHECK_GT(server.frames().counts().lost_replies + server.frames().counts().late_replies, 1);
 }
 
 TEST_SUITE_END();

@@ -2,6 +2,7 @@
 
 #include "config/toml.h"
 #include "engine/body.h"
+#include "history/whole_history.h"
 
 namespace nexus::test {
 
@@ -73,7 +74,8 @@ void House::commit() {
         REQUIRE(store_batches(batches, *journal, given_up_).has_value());
         release(batches.front(), *journal, engine->post);
         REQUIRE(history.write(batches.front().history).has_value());
-        for (HistoryQuestion& question : batches.front().questions) question(history, *journal);
+        history::WholeHistory whole(history, {});
+        for (HistoryQuestion& question : batches.front().questions) answer(std::move(question), whole, *journal);
     }
 }
 

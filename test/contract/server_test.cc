@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <future>
 
 #include "contract/house.h"
@@ -42,6 +43,51 @@ public:
 
 private:
     store::MemoryJournal inner_;
+};
+
+// A history whose writer can be made to wait, whose answers can be lost, and that can fall silent.
+class GatedHistory final : public history::HistoryStore {
+public:
+    std::atomic<bool> silent = false;
+    std::atomic<int> answers_to_lose = 0;
+    void shut(bool shut) {
+        const std::lock_guard lock(mutex_);
+        shut_ = shut;
+        opened_.notify_all();
+    }
+
+    using HistoryStore::write;
+    Result<void> write(std::span<const history::HistoryBatch* const> batches) override {
+        {
+            std::unique_lock lock(mutex_);
+            opened_.wait(lock, [this] { return !shut_; });
+        }
+        auto done = inner_.write(batches);
+        if (answers_to_lose == 0) return done;
+        --answers_to_lose;
+        return away();
+    }
+    Result<std::optional<history::TaskRow>> task(TaskId task) override { return silent ? away() : inner_.task(task); }
+    Result<std::vector<history::AttemptRow>> attempts(std::span<const TaskId> tasks) override {
+        return silent ? away() : inner_.attempts(tasks);
+    }
+    Result<std::vector<history::TaskRow>> tasks(const history::TaskQuery& query) override {
+        return silent ? away() : inner_.tasks(query);
+    }
+    Result<std::vector<history::DecisionRow>> decisions(const history::DecisionQuery& query) override {
+        return silent ? away() : inner_.decisions(query);
+    }
+    Result<std::vector<history::AuditRow>> audit(const history::AuditQuery& query) override {
+        return silent ? away() : inner_.audit(query);
+    }
+    Result<void> expire(WallTime oldest, std::uint64_t bytes_max) override { return inner_.expire(oldest, bytes_max); }
+
+private:
+    static std::unexpected<Error> away() { return fail(Fault::unreachable, "no answer"); }
+    history::MemoryHistory inner_;
+    std::mutex mutex_;
+    std::condition_variable opened_;
+    bool shut_ = false;
 };
 
 // Told from the release thread, looked at when the Runner has stopped or after an answer that came later.
@@ -178,27 +224,31 @@ TEST_CASE("C20: the same journal gives the same decisions; one that gives others
 }
 
 TEST_CASE("C22: history has a bound, drops are counted, and after a crash it is filled in from the journal") {
-    history::MemoryHistory history;
-    store::MemoryJournal journal;
-    HistoryWriter writer({.bytes_max = 4000}, history, journal);
-    std::promise<void> entered, released;
-    writer.ask([&](history::HistoryStore&, store::JournalStore&) {
-        entered.set_value();
-        released.get_future().wait();
-    });
-    entered.get_future().wait();
+    GatedHistory history;
     constexpr std::uint64_t kRows = 100;
-    for (std::uint64_t i = 0; i < kRows; ++i) {
-        history::HistoryBatch rows;
-        rows.tasks.push_back({.task = {.hi = 1, .lo = i + 1}});
-        writer.add(std::move(rows), {});  // never waits for the store
+    {
+        HistoryWriter writer({.bytes_max = 4000}, history);
+        history.shut(true);
+        for (std::uint64_t i = 0; i < kRows; ++i) {
+            history::HistoryBatch rows;
+            rows.tasks.push_back({.task = {.hi = 1, .lo = i + 1}, .finished = {INT64_MAX}});
+            rows.audit.push_back({.place = {.at = {1}, .number = i + 1}});
+            writer.add(std::move(rows), {}, Sequence{i + 1});  // never waits for the store
+        }
+        // The first rows are found though the store has none of them.
+        history::WholeHistory whole(history, writer.unwritten());
+        CHECK(whole.task({.hi = 1, .lo = 1})->has_value());
+        CHECK(writer.upto() == Sequence{});
+        CHECK_FALSE(writer.flush(milliseconds(1)));
+        history.shut(false);
+        CHECK(writer.flush());
+        CHECK(writer.upto() == Sequence{kRows});
+        CHECK(writer.dropped() > 0);
+        std::uint64_t kept = 0;
+        for (std::uint64_t i = 0; i < kRows; ++i) kept += history.task({.hi = 1, .lo = i + 1})->has_value();
+        CHECK(kept + writer.dropped() == kRows);
+        CHECK(history.audit({.before = {}, .limit = 1000})->size() == kRows);  // never dropped
     }
-    released.set_value();
-    writer.flush();
-    CHECK(writer.dropped() > 0);
-    std::uint64_t kept = 0;
-    for (std::uint64_t i = 0; i < kRows; ++i) kept += history.task({.hi = 1, .lo = i + 1})->has_value();
-    CHECK(kept + writer.dropped() == kRows);
 
     House house;
     auto link = std::make_shared<RecordingLink>();
@@ -211,6 +261,66 @@ TEST_CASE("C22: history has a bound, drops are counted, and after a crash it is 
     after.start(house.now);
     const PendingBatch batch = after.take_batch();
     CHECK(std::ranges::any_of(batch.history.tasks, [&](const history::TaskRow& row) { return row.task == task; }));
+
+    // What the history is known to have is not made again.
+    Engine knowing{EngineOptions{}};
+    knowing.history_has(after.last_sequence());
+    REQUIRE(house.journal->read({}, [&](Sequence, std::string_view bytes) { return knowing.replay(bytes, {}); })
+                .has_value());
+    knowing.start(house.now);
+    CHECK(knowing.take_batch().history.size() == 0);
+}
+
+TEST_CASE("C22: a store that is away loses no rows, and writing them again does no harm") {
+    GatedHistory history;
+    HistoryWriter writer({.retry = milliseconds(1)}, history);
+    history.answers_to_lose = 3;
+    for (std::uint64_t i = 0; i < 10; ++i) {
+        history::HistoryBatch rows;
+        rows.tasks.push_back({.task = {.hi = 1, .lo = i + 1}, .finished = {INT64_MAX}});
+        writer.add(std::move(rows), {}, Sequence{i + 1});
+    }
+    CHECK(writer.flush());
+    CHECK(writer.dropped() == 0);
+    CHECK(history.answers_to_lose == 0);
+    CHECK(history.tasks({})->size() == 10);
+}
+
+TEST_CASE(
+    "a task that has just ended is found while the history's writer is stuck, and a silent history is no answer") {
+    SickJournal journal;
+    GatedHistory history;
+    auto link = std::make_shared<QuietLink>();
+    auto runner = Runner::start({}, journal, history);
+    REQUIRE(runner.has_value());
+    const SessionId session = join(**runner, link);
+    history.shut(true);
+    const TaskId task = submit(**runner, a_task())->front().task;
+    WorkerReport report;
+    {
+        const std::lock_guard lock(link->mutex);
+        REQUIRE(link->assigned.size() == 1);
+        const core::AssignAttempt& order = link->assigned[0].order;
+        report.started.emplace_back(order.task, order.attempt);
+        report.finished.push_back({.task = order.task, .attempt = order.attempt, .run = milliseconds(5)});
+    }
+    (*runner)->report(session, std::move(report));
+    const auto get = [&](TaskId id) {
+        return ask<TaskInfo>([&](auto done) { (*runner)->ask({}, GetTask{id, false}, std::move(done)); });
+    };
+    const auto found = get(task);
+    REQUIRE(found.has_value());
+    CHECK(found->state == core::TaskState::succeeded);
+    CHECK(found->attempts.size() == 1);
+    const auto listed = ask<TaskPage>([&](auto done) { (*runner)->ask({}, ListTasks{}, std::move(done)); });
+    REQUIRE(listed.has_value());
+    CHECK(listed->tasks.size() == 1);
+    CHECK(get(TaskId{1, 1}).error().fault == Fault::not_found);
+    history.silent = true;
+    CHECK(get(TaskId{1, 1}).error().fault == Fault::unreachable);  // perhaps it is there
+    CHECK(get(task)->attempts.size() == 1);                        // all of it is on its way
+    history.silent = false;
+    history.shut(false);
 }
 
 TEST_CASE("C24: a server that stops refuses, finishes its commits, sends its workers away, and starts again whole") {

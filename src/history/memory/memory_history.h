@@ -13,26 +13,26 @@ namespace nexus::history {
 
 class MemoryHistory final : public HistoryStore {
 public:
-    Result<void> write(const HistoryBatch& batch) override;
+    using HistoryStore::write;
+    Result<void> write(std::span<const HistoryBatch* const> batches) override;
     Result<std::optional<TaskRow>> task(TaskId task) override;
-    Result<std::vector<AttemptRow>> attempts(TaskId task) override;
+    Result<std::vector<AttemptRow>> attempts(std::span<const TaskId> tasks) override;
     Result<std::vector<TaskRow>> tasks(const TaskQuery& query) override;
     Result<std::vector<DecisionRow>> decisions(const DecisionQuery& query) override;
-    Result<std::vector<AuditRow>> audit(std::size_t limit, std::int64_t before_us) override;
-    Result<std::vector<Rollup>> rollups(std::int64_t from_minute, std::int64_t to_minute) override;
+    Result<std::vector<AuditRow>> audit(const AuditQuery& query) override;
     Result<void> expire(WallTime oldest, std::uint64_t bytes_max) override;
 
 private:
-    using ByFinish = std::map<std::pair<WallTime, TaskId>, TaskRow>;
+    using ByFinish = std::map<std::pair<WallTime, TaskId>, const TaskRow*>;
+    void write_one(const HistoryBatch& batch);
     void drop_task(ByFinish::iterator at);
 
     std::mutex mutex_;  // guards everything below
-    ByFinish tasks_;
-    std::unordered_map<TaskId, WallTime, IdHash> finished_;
+    std::map<TaskId, TaskRow> tasks_;
+    ByFinish by_finish_;
     std::map<std::pair<TaskId, std::uint32_t>, AttemptRow> attempts_;
-    std::map<std::pair<std::uint64_t, TaskId>, DecisionRow> decisions_;
-    std::vector<AuditRow> audit_;
-    std::map<std::pair<std::int64_t, std::string>, Rollup> rollups_;
+    std::map<EventPlace, DecisionRow> decisions_;
+    std::map<EventPlace, AuditRow> audit_;
     std::uint64_t bytes_ = 0;  // of task rows, attempts and decisions, about
 };
 

@@ -1,11 +1,16 @@
 // Reading history.db.
 #include <algorithm>
+#include <chrono>
 
 #include "history/sqlite/history_schema.h"
 #include "history/sqlite/sqlite_history.h"
 
 namespace nexus::history {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr int kStepsPerLook = 4'000;  // of SQLite's machine, between two looks at the clock: below a millisecond
+constexpr std::size_t kIdleReadersMax = 4;
 
 template <class T>
 T number(const Statement& row, int column) {
@@ -20,11 +25,16 @@ Duration span(const Statement& row, int column) {
 std::string text(const Statement& row, int column) {
     return std::string(row.bytes(column));
 }
-
-}  // namespace
+EventPlace place(const Statement& row) {
+    return {.at = time(row, 0),
+            .shard = number<std::uint32_t>(row, 1),
+            .number = number<std::uint64_t>(row, 2),
+            .part = number<std::uint32_t>(row, 3)};
+}
 
 TaskRow task_row(const Statement& row) {
     return {.task = id_from<TaskId>(row.bytes(1)),
+            .shard = number<std::uint32_t>(row, 22),
             .type = text(row, 3),
             .tenant = text(row, 4),
             .queue = text(row, 5),
@@ -50,87 +60,82 @@ TaskRow task_row(const Statement& row) {
 
 AttemptRow attempt_row(const Statement& row) {
     return {.task = id_from<TaskId>(row.bytes(0)),
-            .attempt = id_from<AttemptId>(row.bytes(2)),
+            .attempt = id_from<AttemptId>(row.bytes(3)),
             .number = number<std::uint32_t>(row, 1),
-            .type = text(row, 3),
-            .tenant = text(row, 4),
-            .worker = text(row, 5),
-            .outcome = number<std::uint8_t>(row, 6),
-            .assigned = time(row, 7),
-            .started = time(row, 8),
-            .ended = time(row, 9),
-            .run = span(row, 10),
-            .predicted_p50 = span(row, 11),
-            .predicted_p90 = span(row, 12),
-            .source = text(row, 13),
-            .payload_bytes = number<std::uint64_t>(row, 14),
-            .peak_memory_bytes = number<std::uint64_t>(row, 15),
-            .error = text(row, 16)};
+            .shard = number<std::uint32_t>(row, 2),
+            .worker = text(row, 4),
+            .outcome = number<std::uint8_t>(row, 5),
+            .assigned = time(row, 6),
+            .started = time(row, 7),
+            .ended = time(row, 8),
+            .run = span(row, 9),
+            .predicted_p50 = span(row, 10),
+            .predicted_p90 = span(row, 11),
+            .source = text(row, 12),
+            .peak_memory_bytes = number<std::uint64_t>(row, 13),
+            .error = text(row, 14)};
 }
 
 DecisionRow decision_row(const Statement& row) {
-    return {.number = number<std::uint64_t>(row, 0),
-            .task = id_from<TaskId>(row.bytes(1)),
-            .at = time(row, 2),
-            .type = text(row, 3),
-            .worker = text(row, 4),
-            .policy = text(row, 5),
-            .fallback = row.integer(6) != 0,
-            .predicted = span(row, 7),
-            .record = text(row, 8)};
+    return {.place = place(row),
+            .task = id_from<TaskId>(row.bytes(4)),
+            .type = text(row, 5),
+            .worker = text(row, 6),
+            .policy = text(row, 7),
+            .fallback = row.integer(8) != 0,
+            .record = text(row, 9)};
 }
 
-// A connection for one query. Queries may be slow; each has its own, so that none waits for another.
-class SqliteHistory::Reader {
-public:
-    Reader(SqliteHistory& history, Database db) : history_(&history), db_(std::move(db)) {}
-    Reader(Reader&&) = default;
-    Reader& operator=(Reader&&) = delete;
-    ~Reader() {
-        if (!db_) return;
-        const std::lock_guard lock(history_->readers_mutex_);
-        constexpr std::size_t kIdleMax = 4;
-        if (history_->readers_.size() < kIdleMax) history_->readers_.push_back(std::move(db_));
-    }
-
-    // Runs the query and gives each row to `visit`; false ends it.
-    template <class Bind, class Visit>
-    Result<void> each(const std::string& sql, Bind&& bind, Visit&& visit) {
-        auto rows = db_.prepare(sql.c_str());
-        if (!rows) return std::unexpected(std::move(rows).error());
-        bind(*rows);
-        for (;;) {
-            const auto row = rows->step();
-            if (!row) return std::unexpected(row.error());
-            if (!*row || !visit(*rows)) return {};
-        }
-    }
-
-private:
-    SqliteHistory* history_;
-    Database db_;
+struct Deadline {
+    Clock::time_point at;
+    bool passed = false;
 };
+int look_at_clock(void* deadline) {
+    auto& end = *static_cast<Deadline*>(deadline);
+    end.passed = end.passed || Clock::now() >= end.at;
+    return end.passed ? 1 : 0;
+}
 
-Result<SqliteHistory::Reader> SqliteHistory::reader() {
+}  // namespace
+
+Result<void> SqliteHistory::each(const std::string& sql, const Bind& bind, const Visit& visit) {
+    Database db;
     {
         const std::lock_guard lock(readers_mutex_);
         if (!readers_.empty()) {
-            Database db = std::move(readers_.back());
+            db = std::move(readers_.back());
             readers_.pop_back();
-            return Reader(*this, std::move(db));
         }
     }
-    auto db = Database::open(options_.path, Access::read);
-    if (!db) return std::unexpected(std::move(db).error().during("history"));
-    return Reader(*this, *std::move(db));
+    if (!db) {
+        auto opened = Database::open(options_.path, Access::read);
+        if (!opened) return std::unexpected(std::move(opened).error().during("history"));
+        db = *std::move(opened);
+    }
+    Deadline deadline{.at = Clock::now() + std::chrono::microseconds(options_.question_time_max.us)};
+    sqlite3_progress_handler(db.handle(), kStepsPerLook, look_at_clock, &deadline);
+    auto rows = db.prepare(sql.c_str());
+    if (!rows) return std::unexpected(std::move(rows).error());
+    bind(*rows);
+    for (;;) {
+        const auto row = rows->step();
+        if (!row && deadline.passed)
+            return fail(Fault::unreachable, "the history took longer than " +
+                                                std::to_string(options_.question_time_max.us / 1'000'000) +
+                                                " s to answer; ask for less, or again");
+        if (!row) return std::unexpected(row.error());
+        if (!*row || !visit(*rows)) break;
+    }
+    *rows = {};
+    sqlite3_progress_handler(db.handle(), 0, nullptr, nullptr);
+    const std::lock_guard lock(readers_mutex_);
+    if (readers_.size() < kIdleReadersMax) readers_.push_back(std::move(db));
+    return {};
 }
 
-Result<std::vector<TaskRow>> SqliteHistory::task_rows(const std::string& where,
-                                                      const std::function<void(Statement&)>& bind) {
-    auto db = reader();
-    if (!db) return std::unexpected(std::move(db).error());
+Result<std::vector<TaskRow>> SqliteHistory::task_rows(const std::string& sql, const Bind& bind) {
     std::vector<TaskRow> rows;
-    auto ok = db->each(kSelectTasks + where, bind, [&](const Statement& row) {
+    auto ok = each(sql, bind, [&](const Statement& row) {
         rows.push_back(task_row(row));
         return true;
     });
@@ -140,7 +145,8 @@ Result<std::vector<TaskRow>> SqliteHistory::task_rows(const std::string& where,
 
 Result<std::optional<TaskRow>> SqliteHistory::task(TaskId task) {
     const IdBytes id = id_bytes(task);
-    auto rows = task_rows("WHERE t.task = ?", [&](Statement& s) { s.bind(std::string_view(id)); });
+    auto rows = task_rows(std::string(kSelectTasks) + kJoinTaskNames + "WHERE t.task = ?",
+                          [&](Statement& s) { s.bind(std::string_view(id)); });
     if (!rows) return std::unexpected(std::move(rows).error());
     if (rows->empty()) return std::nullopt;
     return std::move(rows->front());
@@ -148,110 +154,95 @@ Result<std::optional<TaskRow>> SqliteHistory::task(TaskId task) {
 
 Result<std::vector<TaskRow>> SqliteHistory::tasks(const TaskQuery& query) {
     const IdBytes before = id_bytes(query.before);
-    // Unary plus keeps the planner on the primary key: rows must come by time, whatever the filter.
-    std::string where = query.finished_before.us == 0 ? "WHERE 1" : "WHERE (t.finished_us, t.task) < (?1, ?2)";
-    if (query.state) where += " AND t.state = ?3";
+    const bool by_id = query.order == TaskOrder::submitted;
+    // The index and the unary plus keep the planner on the wanted order, whatever the filter.
+    std::string sql = std::string(kSelectTasks) + (by_id ? " INDEXED BY task_by_id" : "") + kJoinTaskNames + "WHERE 1";
+    if (query.before) sql += by_id ? " AND t.task < ?2" : " AND (t.finished_us, t.task) < (?1, ?2)";
+    if (!query.states.empty()) {
+        sql += " AND +t.state IN (";
+        for (std::size_t i = 0; i < query.states.size(); ++i)
+            sql += (i == 0 ? "" : ",") + std::to_string(query.states[i]);
+        sql += ")";
+    }
     const std::pair<const char*, const std::string*> names[] = {
         {"type", &query.type}, {"tenant", &query.tenant}, {"queue", &query.queue}, {"worker", &query.worker}};
-    int at = 4;
-    for (const auto& [column, name] : names) {
-        if (!name->empty())
-            where +=
-                std::string(" AND +t.") + column + " = (SELECT id FROM name WHERE text = ?" + std::to_string(at) + ")";
-        ++at;
-    }
-    where += " ORDER BY t.finished_us DESC, t.task DESC LIMIT " + std::to_string(query.limit);
-    return task_rows(where, [&](Statement& s) {
-        s.bind_one(1, query.finished_before);
+    for (int i = 0; i < 4; ++i)
+        if (!names[i].second->empty())
+            sql += std::string(" AND +t.") + names[i].first + " = (SELECT id FROM name WHERE text = ?" +
+                   std::to_string(3 + i) + ")";
+    sql += by_id ? " ORDER BY t.task DESC" : " ORDER BY t.finished_us DESC, t.task DESC";
+    sql += " LIMIT " + std::to_string(query.limit);
+    return task_rows(sql, [&](Statement& s) {
+        s.bind_one(1, query.before_finished);
         s.bind_one(2, std::string_view(before));
-        s.bind_one(3, query.state.value_or(0));
-        for (int i = 0; i < 4; ++i) s.bind_one(4 + i, Text{*names[i].second});
+        for (int i = 0; i < 4; ++i) s.bind_one(3 + i, Text{*names[i].second});
     });
 }
 
-Result<std::vector<AttemptRow>> SqliteHistory::attempts(TaskId task) {
-    auto db = reader();
-    if (!db) return std::unexpected(std::move(db).error());
-    const IdBytes id = id_bytes(task);
+Result<std::vector<AttemptRow>> SqliteHistory::attempts(std::span<const TaskId> tasks) {
+    std::vector<TaskId> ids(tasks.begin(), tasks.end());
+    std::ranges::sort(ids);
     std::vector<AttemptRow> rows;
-    auto ok = db->each(
-        std::string(kSelectAttempts) + "WHERE a.task = ? ORDER BY a.number",
-        [&](Statement& s) { s.bind(std::string_view(id)); },
-        [&](const Statement& row) {
-            rows.push_back(attempt_row(row));
-            return true;
-        });
-    if (!ok) return std::unexpected(std::move(ok).error().during("reading the history of attempts"));
+    for (const TaskId task : ids) {
+        const IdBytes id = id_bytes(task);
+        auto ok = each(
+            std::string(kSelectAttempts) + "WHERE a.task = ? ORDER BY a.number",
+            [&](Statement& s) { s.bind(std::string_view(id)); },
+            [&](const Statement& row) {
+                rows.push_back(attempt_row(row));
+                return true;
+            });
+        if (!ok) return std::unexpected(std::move(ok).error().during("reading the history of attempts"));
+    }
     return rows;
 }
 
 Result<std::vector<DecisionRow>> SqliteHistory::decisions(const DecisionQuery& query) {
-    auto db = reader();
-    if (!db) return std::unexpected(std::move(db).error());
     const IdBytes id = id_bytes(query.task.value_or(TaskId{}));
-    std::string where = query.before == 0 ? "WHERE 1" : "WHERE d.number < ?1";
-    if (query.task) where += " AND d.task = ?2";
-    if (!query.worker.empty()) where += " AND +d.worker = (SELECT id FROM name WHERE text = ?3)";
+    std::string sql = std::string(kSelectDecisions) + "WHERE 1";
+    if (query.before.at.us != 0) sql += " AND (d.at_us, d.shard, d.number, d.part) < (?1, ?2, ?3, ?4)";
+    if (query.task) sql += " AND d.task = ?5";
+    if (query.number != 0) sql += " AND d.number = ?6";
+    if (!query.worker.empty()) sql += " AND +d.worker = (SELECT id FROM name WHERE text = ?7)";
+    if (!query.type.empty()) sql += " AND +d.type = (SELECT id FROM name WHERE text = ?8)";
+    sql += " ORDER BY d.at_us DESC, d.shard DESC, d.number DESC, d.part DESC LIMIT " + std::to_string(query.limit);
     std::vector<DecisionRow> rows;
-    auto ok = db->each(
-        kSelectDecisions + where + " ORDER BY d.number DESC, d.task DESC",
+    auto ok = each(
+        sql,
         [&](Statement& s) {
-            s.bind_one(1, query.before);
-            s.bind_one(2, std::string_view(id));
-            s.bind_one(3, Text{query.worker});
+            s.bind(query.before.at, query.before.shard, query.before.number, query.before.part, std::string_view(id),
+                   query.number, Text{query.worker}, Text{query.type});
         },
         [&](const Statement& row) {
-            DecisionRow decision = decision_row(row);
-            if (rows.size() >= query.limit && (rows.empty() || rows.back().number != decision.number)) return false;
-            rows.push_back(std::move(decision));
+            rows.push_back(decision_row(row));
             return true;
         });
     if (!ok) return std::unexpected(std::move(ok).error().during("reading the history of decisions"));
     return rows;
 }
 
-Result<std::vector<AuditRow>> SqliteHistory::audit(std::size_t limit, std::int64_t before_us) {
-    auto db = reader();
-    if (!db) return std::unexpected(std::move(db).error());
+Result<std::vector<AuditRow>> SqliteHistory::audit(const AuditQuery& query) {
     std::vector<AuditRow> rows;
-    auto ok = db->each(
-        "SELECT at_us, author, action, reason, before, after, hash FROM audit WHERE ?1 = 0 OR at_us < ?1"
-        " ORDER BY id DESC LIMIT ?2",
-        [&](Statement& s) { s.bind(before_us, static_cast<std::uint64_t>(limit)); },
+    auto ok = each(
+        "SELECT at_us, shard, number, part, caller, author, action, reason, before, after, hash FROM audit"
+        " WHERE ?1 = 0 OR (at_us, shard, number, part) < (?1, ?2, ?3, ?4)"
+        " ORDER BY at_us DESC, shard DESC, number DESC, part DESC LIMIT ?5",
+        [&](Statement& s) {
+            s.bind(query.before.at, query.before.shard, query.before.number, query.before.part,
+                   static_cast<std::uint64_t>(query.limit));
+        },
         [&](const Statement& row) {
-            rows.push_back({.at = time(row, 0),
-                            .author = text(row, 1),
-                            .action = text(row, 2),
-                            .reason = text(row, 3),
-                            .before = text(row, 4),
-                            .after = text(row, 5),
-                            .hash = text(row, 6)});
+            rows.push_back({.place = place(row),
+                            .caller = text(row, 4),
+                            .author = text(row, 5),
+                            .action = text(row, 6),
+                            .reason = text(row, 7),
+                            .before = text(row, 8),
+                            .after = text(row, 9),
+                            .hash = text(row, 10)});
             return true;
         });
     if (!ok) return std::unexpected(std::move(ok).error().during("reading the audit"));
-    return rows;
-}
-
-Result<std::vector<Rollup>> SqliteHistory::rollups(std::int64_t from_minute, std::int64_t to_minute) {
-    auto db = reader();
-    if (!db) return std::unexpected(std::move(db).error());
-    std::vector<Rollup> rows;
-    auto ok = db->each(
-        "SELECT r.minute, n.text, r.finished, r.succeeded, r.within_25, r.within_p90, r.run_us, r.wait_us FROM rollup r"
-        " JOIN name n ON n.id = r.type WHERE r.minute >= ? AND r.minute < ? ORDER BY r.minute, n.text",
-        [&](Statement& s) { s.bind(from_minute, to_minute); },
-        [&](const Statement& row) {
-            rows.push_back({.minute = row.integer(0),
-                            .type = text(row, 1),
-                            .finished = number<std::uint64_t>(row, 2),
-                            .succeeded = number<std::uint64_t>(row, 3),
-                            .within_25 = number<std::uint64_t>(row, 4),
-                            .within_p90 = number<std::uint64_t>(row, 5),
-                            .run_sum = span(row, 6),
-                            .wait_sum = span(row, 7)});
-            return true;
-        });
-    if (!ok) return std::unexpected(std::move(ok).error().during("reading the rollups"));
     return rows;
 }
 

@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <map>
 
-#include "history/rollup.h"
 #include "history/sqlite/history_schema.h"
 
 namespace nexus::history {
@@ -58,35 +56,22 @@ Result<void> SqliteHistory::open_writer() {
     const auto tables = writer_.integer("SELECT count(*) FROM sqlite_schema");
     if (!tables) return std::unexpected(tables.error());
     if (*application == 0 && *version == 0 && *tables == 0) {
-        const std::string create = std::string("BEGIN IMMEDIATE;") + kHistorySchema +
-                                   "PRAGMA application_id=" + std::to_string(kHistoryApplicationId) +
-                                   ";PRAGMA user_version=" + std::to_string(kHistorySchemaVersion) + ";COMMIT";
-        if (auto ok = writer_.run(create.c_str()); !ok) {
-            writer_.rollback();
-            return ok;
-        }
+        if (auto ok = create(); !ok) return ok;
     } else if (*application != kHistoryApplicationId) {
         return fail(Fault::invalid,
                     "this database is not a history (application id " + std::to_string(*application) + ")");
     } else if (*version > kHistorySchemaVersion) {
         return fail(Fault::unsupported, "schema version " + std::to_string(*version) + ", this release knows up to " +
                                             std::to_string(kHistorySchemaVersion));
+    } else if (*version == 1) {
+        if (auto ok = upgrade_from_1(); !ok) return std::unexpected(std::move(ok).error().during("upgrading"));
     }
-    static constexpr const char* kTaskValues =
-        " INTO task VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     const std::pair<Statement*, std::string> statements[] = {
-        {&insert_task_, std::string("INSERT OR IGNORE") + kTaskValues},
-        {&replace_task_, std::string("INSERT OR REPLACE") + kTaskValues},
-        {&insert_attempt_, "INSERT OR REPLACE INTO attempt VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
-        {&insert_decision_, "INSERT OR REPLACE INTO decision VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"},
-        {&insert_audit_,
-         "INSERT OR IGNORE INTO audit(at_us, author, action, reason, before, after, hash)"
-         " VALUES(?, ?, ?, ?, ?, ?, nullif(?, ''))"},
-        {&add_rollup_,
-         "INSERT INTO rollup VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(minute, type) DO UPDATE SET"
-         " finished = finished + excluded.finished, succeeded = succeeded + excluded.succeeded,"
-         " within_25 = within_25 + excluded.within_25, within_p90 = within_p90 + excluded.within_p90,"
-         " run_us = run_us + excluded.run_us, wait_us = wait_us + excluded.wait_us"},
+        {&insert_task_,
+         "INSERT OR IGNORE INTO task VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+        {&insert_attempt_, "INSERT OR IGNORE INTO attempt VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+        {&insert_decision_, "INSERT OR IGNORE INTO decision VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
+        {&insert_audit_, "INSERT OR IGNORE INTO audit VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"},
         {&insert_name_, "INSERT OR IGNORE INTO name(text) VALUES(?)"},
         {&select_name_, "SELECT id FROM name WHERE text = ?"},
     };
@@ -96,6 +81,24 @@ Result<void> SqliteHistory::open_writer() {
         *statement = *std::move(prepared);
     }
     return {};
+}
+
+Result<void> SqliteHistory::create() {
+    return in_transaction([&]() -> Result<void> {
+        for (const char* sql : {kOtherTables, kAttemptTable, kDecisionTable, kDecisionIndexes, kAuditTable})
+            if (auto ok = writer_.run(sql); !ok) return ok;
+        const std::string stamp = "PRAGMA application_id=" + std::to_string(kHistoryApplicationId) +
+                                  ";PRAGMA user_version=" + std::to_string(kHistorySchemaVersion);
+        return writer_.run(stamp.c_str());
+    });
+}
+
+Result<void> SqliteHistory::upgrade_from_1() {
+    return in_transaction([&]() -> Result<void> {
+        for (const char* sql : kUpgradeFrom1)
+            if (auto ok = writer_.run(sql); !ok) return ok;
+        return writer_.run("PRAGMA user_version=2");
+    });
 }
 
 Result<void> SqliteHistory::in_transaction(const std::function<Result<void>()>& changes) {
@@ -111,7 +114,7 @@ Result<void> SqliteHistory::in_transaction(const std::function<Result<void>()>& 
 
 // The number of a name, given to it when it is new.
 Result<std::int64_t> SqliteHistory::name_id(std::string_view name) {
-    const auto known = name_ids_.find(std::string(name));
+    const auto known = name_ids_.find(name);
     if (known != name_ids_.end()) return known->second;
     if (name_ids_.size() >= kNameIdsMax) name_ids_.clear();
     if (auto ok = insert_name_.run(Text{name}); !ok) return std::unexpected(std::move(ok).error());
@@ -124,39 +127,41 @@ Result<std::int64_t> SqliteHistory::name_id(std::string_view name) {
     return id;
 }
 
-Result<void> SqliteHistory::write(const HistoryBatch& batch) {
+Result<void> SqliteHistory::write(std::span<const HistoryBatch* const> batches) {
     const std::lock_guard lock(writer_mutex_);
-    auto ok = in_transaction([&] { return write_rows(batch); });
+    auto ok = in_transaction([&]() -> Result<void> {
+        for (const HistoryBatch* batch : batches)
+            if (auto one = write_rows(*batch); !one) return one;
+        return {};
+    });
     if (!ok) return std::unexpected(std::move(ok).error().during("writing history"));
     return ok;
 }
 
 Result<void> SqliteHistory::write_rows(const HistoryBatch& batch) {
-    std::map<std::pair<std::int64_t, std::string_view>, Rollup> sums;
     for (const TaskRow& row : batch.tasks) {
-        const auto fresh = write_task(row);
-        if (!fresh) return std::unexpected(fresh.error());
-        // A row that is repeated (after a restart) must not count in its minute again.
-        if (*fresh) add_to_rollup(sums[{minute_of(row.finished), row.type}], row);
-    }
-    for (const auto& [key, sum] : sums) {
-        const auto type = name_id(key.second);
-        if (!type) return std::unexpected(type.error());
-        if (auto ok = add_rollup_.run(key.first, *type, sum.finished, sum.succeeded, sum.within_25, sum.within_p90,
-                                      sum.run_sum, sum.wait_sum);
+        const auto type = name_id(row.type), tenant = name_id(row.tenant), queue = name_id(row.queue),
+                   worker = name_id(row.worker);
+        for (const auto* id : {&type, &tenant, &queue, &worker})
+            if (!*id) return std::unexpected(id->error());
+        const IdBytes task = id_bytes(row.task), redrive_of = id_bytes(row.redrive_of);
+        if (auto ok = insert_task_.run(row.finished, std::string_view(task), row.state, *type, *tenant, *queue, *worker,
+                                       row.priority, row.submitted, row.started, row.run, row.attempts, row.failures,
+                                       row.crashes, row.payload_bytes, row.result_bytes, row.predicted_p50,
+                                       row.predicted_p90, row.eta_finish_p50, row.eta_finish_p90, Text{row.error},
+                                       row.redrive_of ? std::string_view(redrive_of) : std::string_view(), row.shard);
             !ok)
             return ok;
     }
     for (const AttemptRow& row : batch.attempts) {
-        const auto type = name_id(row.type), tenant = name_id(row.tenant), worker = name_id(row.worker),
-                   source = name_id(row.source);
-        for (const auto* id : {&type, &tenant, &worker, &source})
+        const auto worker = name_id(row.worker), source = name_id(row.source);
+        for (const auto* id : {&worker, &source})
             if (!*id) return std::unexpected(id->error());
         const IdBytes task = id_bytes(row.task), attempt = id_bytes(row.attempt);
-        if (auto ok = insert_attempt_.run(std::string_view(task), row.number, std::string_view(attempt), *type, *tenant,
-                                          *worker, row.outcome, row.assigned, row.started, row.ended, row.run,
-                                          row.predicted_p50, row.predicted_p90, *source, row.payload_bytes,
-                                          row.peak_memory_bytes, Text{row.error});
+        if (auto ok =
+                insert_attempt_.run(std::string_view(task), row.number, row.shard, std::string_view(attempt), *worker,
+                                    row.outcome, row.assigned, row.started, row.ended, row.run, row.predicted_p50,
+                                    row.predicted_p90, *source, row.peak_memory_bytes, Text{row.error});
             !ok)
             return ok;
     }
@@ -165,37 +170,21 @@ Result<void> SqliteHistory::write_rows(const HistoryBatch& batch) {
         for (const auto* id : {&type, &worker, &policy})
             if (!*id) return std::unexpected(id->error());
         const IdBytes task = id_bytes(row.task);
-        if (auto ok = insert_decision_.run(row.number, std::string_view(task), row.at, *type, *worker, *policy,
-                                           row.fallback, row.predicted, Text{row.record});
+        const EventPlace& at = row.place;
+        if (auto ok = insert_decision_.run(at.at, at.shard, at.number, at.part, std::string_view(task), *type, *worker,
+                                           *policy, row.fallback, Text{row.record});
             !ok)
             return ok;
     }
-    for (const AuditRow& row : batch.audit)
-        if (auto ok = insert_audit_.run(row.at, Text{row.author}, Text{row.action}, Text{row.reason}, Text{row.before},
-                                        Text{row.after}, Text{row.hash});
+    for (const AuditRow& row : batch.audit) {
+        const EventPlace& at = row.place;
+        if (auto ok = insert_audit_.run(at.at, at.shard, at.number, at.part, Text{row.caller}, Text{row.author},
+                                        Text{row.action}, Text{row.reason}, Text{row.before}, Text{row.after},
+                                        Text{row.hash});
             !ok)
             return ok;
+    }
     return {};
-}
-
-// True when the task was not known before.
-Result<bool> SqliteHistory::write_task(const TaskRow& row) {
-    const auto type = name_id(row.type), tenant = name_id(row.tenant), queue = name_id(row.queue),
-               worker = name_id(row.worker);
-    for (const auto* id : {&type, &tenant, &queue, &worker})
-        if (!*id) return std::unexpected(id->error());
-    const IdBytes task = id_bytes(row.task), redrive_of = id_bytes(row.redrive_of);
-    const auto run = [&](Statement& statement) {
-        return statement.run(row.finished, std::string_view(task), row.state, *type, *tenant, *queue, *worker,
-                             row.priority, row.submitted, row.started, row.run, row.attempts, row.failures, row.crashes,
-                             row.payload_bytes, row.result_bytes, row.predicted_p50, row.predicted_p90,
-                             row.eta_finish_p50, row.eta_finish_p90, Text{row.error},
-                             row.redrive_of ? std::string_view(redrive_of) : std::string_view());
-    };
-    if (auto ok = run(insert_task_); !ok) return std::unexpected(std::move(ok).error());
-    if (writer_.changes() == 1) return true;
-    if (auto ok = run(replace_task_); !ok) return std::unexpected(std::move(ok).error());
-    return false;
 }
 
 Result<std::uint64_t> SqliteHistory::used_bytes() {
@@ -253,10 +242,8 @@ Result<std::int64_t> SqliteHistory::drop_older(WallTime oldest) {
         " (SELECT task FROM task WHERE finished_us < ?1 ORDER BY finished_us, task LIMIT ?2)",
         "DELETE FROM task WHERE (finished_us, task) IN"
         " (SELECT finished_us, task FROM task WHERE finished_us < ?1 ORDER BY finished_us, task LIMIT ?2)",
-        // Numbers grow with time: looking at the first few is enough, and never a scan.
-        "DELETE FROM decision WHERE (number, task) IN (SELECT number, task FROM"
-        " (SELECT number, task, at_us FROM decision ORDER BY number, task LIMIT ?2) WHERE at_us < ?1)",
-        "DELETE FROM rollup WHERE minute < ?1 / 60000000",
+        "DELETE FROM decision WHERE (at_us, shard, number, part) IN (SELECT at_us, shard, number, part FROM decision"
+        " WHERE at_us < ?1 ORDER BY at_us, shard, number, part LIMIT ?2)",
     };
     const auto dropped = drop_rows(kSteps, oldest.us, kRowsPerSlice);
     if (!dropped || *dropped != 0) return dropped;
@@ -276,14 +263,14 @@ Result<std::int64_t> SqliteHistory::drop_oldest() {
         " (SELECT finished_us, task FROM task WHERE ?1 = 0 ORDER BY finished_us, task LIMIT ?2)",
     };
     static constexpr const char* kDecisions[] = {
-        "DELETE FROM decision WHERE (number, task) IN"
-        " (SELECT number, task FROM decision WHERE ?1 = 0 ORDER BY number, task LIMIT ?2)",
+        "DELETE FROM decision WHERE (at_us, shard, number, part) IN (SELECT at_us, shard, number, part FROM decision"
+        " WHERE ?1 = 0 ORDER BY at_us, shard, number, part LIMIT ?2)",
     };
     std::int64_t decision_is_older = 0;
     {
         const std::lock_guard lock(writer_mutex_);
         const auto older = writer_.integer(
-            "SELECT coalesce((SELECT at_us FROM decision ORDER BY number, task LIMIT 1), 9e18) <"
+            "SELECT coalesce((SELECT min(at_us) FROM decision), 9e18) <"
             " coalesce((SELECT min(finished_us) FROM task), 9e18)");
         if (!older) return std::unexpected(older.error());
         decision_is_older = *older;

@@ -23,7 +23,8 @@ namespace nexus::history {
 using sqlite::Access, sqlite::Database, sqlite::Statement, sqlite::Text;
 
 struct SqliteHistoryOptions {
-    std::string path;  // of the database file; its directory must exist
+    std::string path;                         // of the database file; its directory must exist
+    Duration question_time_max = seconds(5);  // a query that takes longer ends with `unreachable`
 };
 
 class SqliteHistory final : public HistoryStore {
@@ -32,13 +33,13 @@ public:
     static Result<std::unique_ptr<SqliteHistory>> open(SqliteHistoryOptions options);
     ~SqliteHistory() override;
 
-    Result<void> write(const HistoryBatch& batch) override;
+    using HistoryStore::write;
+    Result<void> write(std::span<const HistoryBatch* const> batches) override;
     Result<std::optional<TaskRow>> task(TaskId task) override;
-    Result<std::vector<AttemptRow>> attempts(TaskId task) override;
+    Result<std::vector<AttemptRow>> attempts(std::span<const TaskId> tasks) override;
     Result<std::vector<TaskRow>> tasks(const TaskQuery& query) override;
     Result<std::vector<DecisionRow>> decisions(const DecisionQuery& query) override;
-    Result<std::vector<AuditRow>> audit(std::size_t limit, std::int64_t before_us) override;
-    Result<std::vector<Rollup>> rollups(std::int64_t from_minute, std::int64_t to_minute) override;
+    Result<std::vector<AuditRow>> audit(const AuditQuery& query) override;
     Result<void> expire(WallTime oldest, std::uint64_t bytes_max) override;
 
     // Where an unreadable database was put; empty when it was readable or new.
@@ -51,27 +52,32 @@ private:
     Result<void> start();
     Result<void> open_writer();
     Result<void> write_rows(const HistoryBatch& batch);
-    Result<bool> write_task(const TaskRow& row);
+    Result<void> create();
+    Result<void> upgrade_from_1();
     Result<std::int64_t> name_id(std::string_view name);
     Result<void> in_transaction(const std::function<Result<void>()>& changes);
     Result<std::int64_t> drop_rows(std::span<const char* const> statements, std::int64_t bound, std::int64_t rows_max);
     Result<std::int64_t> drop_older(WallTime oldest);  // a slice; answers the rows dropped
     Result<std::int64_t> drop_oldest();                // a slice
 
-    // A connection for one query, given back afterwards.
-    class Reader;
-    Result<Reader> reader();
-    Result<std::vector<TaskRow>> task_rows(const std::string& where, const std::function<void(Statement&)>& bind);
+    // Runs the query on a connection of its own and gives each row to `visit`; false ends it.
+    using Bind = std::function<void(Statement&)>;
+    using Visit = std::function<bool(const Statement&)>;
+    Result<void> each(const std::string& sql, const Bind& bind, const Visit& visit);
+    Result<std::vector<TaskRow>> task_rows(const std::string& sql, const Bind& bind);
 
     SqliteHistoryOptions options_;
     std::string put_aside_;
 
     std::mutex writer_mutex_;  // guards the writer connection and all down to the next mutex
     Database writer_;
-    Statement insert_task_, replace_task_, insert_attempt_, insert_decision_, insert_audit_, add_rollup_, insert_name_,
-        select_name_;
+    Statement insert_task_, insert_attempt_, insert_decision_, insert_audit_, insert_name_, select_name_;
     // Names are stored once. Emptied when it grows beyond what types, tenants, queues and workers can be.
-    std::unordered_map<std::string, std::int64_t> name_ids_;
+    struct NameHash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
+    };
+    std::unordered_map<std::string, std::int64_t, NameHash, std::equal_to<>> name_ids_;
 
     std::mutex readers_mutex_;  // guards the idle readers
     std::vector<Database> readers_;

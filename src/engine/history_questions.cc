@@ -1,0 +1,105 @@
+#include "engine/history_questions.h"
+
+#include <algorithm>
+
+#include "core/command.h"
+#include "engine/body.h"
+#include "history/whole_history.h"
+
+namespace nexus::engine {
+namespace {
+
+using history::WholeHistory;
+using store::JournalStore;
+
+Error no_task(TaskId task) {
+    return {Fault::not_found, "no task " + to_text(task)};
+}
+
+Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, JournalStore& journal) {
+    auto row = history.task(asked.task);
+    if (!row) return std::unexpected(std::move(row).error());
+    if (!*row) return std::unexpected(no_task(asked.task));
+    auto attempts = history.attempts_of(**row);
+    if (!attempts) return std::unexpected(std::move(attempts).error());
+    EndedTask ended{.row = **std::move(row), .attempts = *std::move(attempts), .result = {}, .decision = {}};
+    if (asked.with_decision) {
+        history::DecisionQuery last;
+        last.task = asked.task;
+        last.limit = 1;
+        auto rows = history.decisions(last);
+        if (!rows) return std::unexpected(std::move(rows).error());
+        if (!rows->empty())
+            if (auto decision = history::decision_of(rows->front())) ended.decision = *std::move(decision);
+    }
+    const bool has_result =
+        ended.row.state == static_cast<std::uint8_t>(core::TaskState::succeeded) && ended.row.result_bytes > 0;
+    if (!asked.with_result || !has_result) return ended;
+    auto stored = journal.result(asked.task);
+    if (stored) {
+        ended.result = std::string(left_behind(*stored).bytes);
+    } else if (stored.error().fault != Fault::not_found) {
+        return std::unexpected(std::move(stored).error());
+    }
+    return ended;
+}
+
+Result<std::vector<EndedTask>> answer_to(const AskTasks& asked, WholeHistory& history, JournalStore&) {
+    auto rows = history.tasks(asked.query);
+    if (!rows) return std::unexpected(std::move(rows).error());
+    std::vector<TaskId> ids;
+    for (const history::TaskRow& row : *rows) ids.push_back(row.task);
+    auto attempts = history.attempts(ids);
+    if (!attempts) return std::unexpected(std::move(attempts).error());
+    std::vector<EndedTask> list;
+    for (history::TaskRow& row : *rows) {
+        EndedTask& ended = list.emplace_back();
+        const auto [first, last] = std::ranges::equal_range(*attempts, row.task, {}, &history::AttemptRow::task);
+        ended.attempts.assign(std::make_move_iterator(first), std::make_move_iterator(last));
+        ended.row = std::move(row);
+    }
+    return list;
+}
+
+Result<std::vector<history::DecisionInfo>> answer_to(const AskDecisions& asked, WholeHistory& history, JournalStore&) {
+    auto rows = history.decisions(asked.query);
+    if (!rows) return std::unexpected(std::move(rows).error());
+    std::vector<history::DecisionInfo> list;
+    for (const history::DecisionRow& row : *rows)
+        if (auto info = history::decision_of(row)) list.push_back(*std::move(info));
+    return list;
+}
+
+Result<std::vector<history::AuditRow>> answer_to(const AskAudit& asked, WholeHistory& history, JournalStore&) {
+    return history.audit(asked.query);
+}
+
+Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, JournalStore& journal) {
+    const Error succeeded{Fault::failed_state, "task " + to_text(asked.task) + " succeeded; submit a new one instead"};
+    auto stored = journal.result(asked.task);
+    if (!stored && stored.error().fault != Fault::not_found) return stored;
+    if (stored) {
+        const LeftBehind left = left_behind(*stored);
+        if (left.what == LeftBehind::What::result) return std::unexpected(succeeded);
+        if (left.what == LeftBehind::What::body) return std::string(left.bytes);
+        // Of the release before, which marked nothing: the history tells which it is.
+    }
+    auto row = history.task(asked.task);
+    if (!row) return std::unexpected(std::move(row).error());
+    if (!*row) return std::unexpected(no_task(asked.task));
+    if ((*row)->state == static_cast<std::uint8_t>(core::TaskState::succeeded)) return std::unexpected(succeeded);
+    if (stored) return stored;
+    return fail(Fault::not_found, "the payload of task " + to_text(asked.task) + " is not kept any more");
+}
+
+}  // namespace
+
+void answer(HistoryQuestion question, history::WholeHistory& history, store::JournalStore& journal) {
+    std::visit([&](auto& asked) { asked.done(answer_to(asked.request, history, journal)); }, question);
+}
+
+void refuse(HistoryQuestion question, const Error& error) {
+    std::visit([&](auto& asked) { asked.done(std::unexpected(error)); }, question);
+}
+
+}  // namespace nexus::engine

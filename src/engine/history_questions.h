@@ -1,0 +1,64 @@
+#pragma once
+// What is asked of the history and of what the journal keeps of ended tasks: plain values with their answers, so that
+// they can be answered on any thread, by any store, or sent to another process.
+//
+// Faults of all: unreachable (the history does not answer now: that says nothing of the task; ask again), not_found.
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/messages.h"
+#include "engine/requests.h"
+#include "history/decision.h"
+#include "history/history_store.h"
+#include "store/journal_store.h"
+
+namespace nexus::history {
+class WholeHistory;
+}
+
+namespace nexus::engine {
+
+struct EndedTask {
+    history::TaskRow row;
+    std::vector<history::AttemptRow> attempts;      // by number
+    std::string result;                             // only when asked for, and only of success
+    std::optional<history::DecisionInfo> decision;  // the last one; only when asked for
+};
+
+struct AskTask {
+    using Answer = EndedTask;
+    TaskId task;
+    bool with_result = false;
+    bool with_decision = false;
+};
+struct AskTasks {
+    using Answer = std::vector<EndedTask>;
+    history::TaskQuery query;
+};
+struct AskDecisions {
+    using Answer = std::vector<history::DecisionInfo>;
+    history::DecisionQuery query;
+};
+struct AskAudit {
+    using Answer = std::vector<history::AuditRow>;
+    history::AuditQuery query;
+};
+// The body of a task that ended without success, for a re-drive. It is found by the journal's store alone: the history
+// is asked only when there is none, for why. Faults: failed_state (the task succeeded), not_found.
+struct AskKeptBody {
+    using Answer = std::string;
+    TaskId task;
+};
+
+using HistoryQuestion =
+    std::variant<Asked<AskTask>, Asked<AskTasks>, Asked<AskDecisions>, Asked<AskAudit>, Asked<AskKeptBody>>;
+
+// Answers on this thread.
+void answer(HistoryQuestion question, history::WholeHistory& history, store::JournalStore& journal);
+// Answers with the error.
+void refuse(HistoryQuestion question, const Error& error);
+
+}  // namespace nexus::engine
