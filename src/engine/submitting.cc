@@ -225,7 +225,7 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
     again.spec.idempotency_hi = again.spec.idempotency_lo = again.spec.body_hash = 0;
     // What makes a task is admitted by the same rules, whoever asks.
     if (refusal_) return reply<Submitted>(std::move(done), std::unexpected(*refusal_));
-    if (auto ok = admitted(admit(again.spec)); !ok)
+    if (auto ok = admitted(admit(again)); !ok)
         return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
     Submitted out;
     submit_one(again, out);
