@@ -24,6 +24,7 @@ CATCHERS = [
     ("contract", "contract_test", [], 120),
     ("unit.core", "core_test", [], 120),
     ("unit.predict", "predict_test", [], 120),
+    ("unit.learn", "learn_test", [], 60),
     ("faults.worlds", "nexus_faults", ["--seeds", "1..400", "--jobs", "2"], 400),
     ("unit.store", "store_test", [], 120),
     ("conformance.journal", "conformance_test", ["--test-suite=journal"], 180),

@@ -214,7 +214,7 @@ TEST_CASE("a kill for memory is learned, the next attempt asks for more, and its
     killed.error = "killed";
     killed.peak_memory_bytes = 1 << 20;
     world.finish(session, small->assigned()[0], killed);
-    const auto stat = world.ask<predict::TypeStat>([](Engine& e, auto done) { e.type("resize", std::move(done)); });
+    const auto stat = world.call(GetType{"resize"});
     REQUIRE(stat.has_value());
     CHECK_EQ(static_cast<double>(stat->memory_p95_bytes), doctest::Approx(1.5 * (1 << 20)).epsilon(0.01));
     const char* const said = "killed; the next attempt asks for 1572864 bytes of memory";
