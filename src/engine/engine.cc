@@ -112,7 +112,10 @@ Result<void> Engine::replay(std::string_view bytes, Sequence skip_event) {
         cancel_reason_.clear();
     }
     replaying_ = false;
-    if (Sequence{sequence_} <= history_upto_) batch_.history = {};
+    if (Sequence{sequence_} <= history_upto_) {
+        batch_.history.tasks.clear();  // the audit stays: few rows, and writing one again does no harm
+        batch_.history.attempts.clear();
+    }
     if (!skipped && !skip_event && core_.digest() != batch->digest)
         return fail(Fault::corrupt, "events " + std::to_string(batch->first.n) + " to " + std::to_string(sequence_) +
                                         ": replaying them gives another digest than the recorded one");

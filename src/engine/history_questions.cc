@@ -71,7 +71,7 @@ Result<std::vector<history::DecisionInfo>> answer_to(const AskDecisions& asked, 
 }
 
 Result<std::vector<history::AuditRow>> answer_to(const AskAudit& asked, WholeHistory& history, JournalStore&) {
-    return history.audit(asked.query);
+    return asked.written ? history.store().audit(asked.query) : history.audit(asked.query);
 }
 
 Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, JournalStore& journal) {

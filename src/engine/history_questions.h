@@ -45,6 +45,7 @@ struct AskDecisions {
 struct AskAudit {
     using Answer = std::vector<history::AuditRow>;
     history::AuditQuery query;
+    bool written = false;  // only what the store has, not what is on its way: for whoever lets go of the rows
 };
 // The body of a task that ended without success, for a re-drive. It is found by the journal's store alone: the history
 // is asked only when there is none, for why. Faults: failed_state (the task succeeded), not_found.

@@ -446,7 +446,7 @@ void Engine::answer(const Caller&, ListAudit request, Done<AuditPage> done) {
     const auto place = event_place_of(request.page);
     if (!place) return reply<AuditPage>(std::move(done), std::unexpected(place.error()));
     const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
-    ask(AskAudit{{.before = *place, .limit = limit + 1}},
+    ask(AskAudit{.query = {.before = *place, .limit = limit + 1}},
         [limit, done = std::move(done)](Result<std::vector<history::AuditRow>> rows) mutable {
             if (!rows) return done(std::unexpected(std::move(rows).error()));
             AuditPage page{.entries = *std::move(rows), .next = {}};

@@ -36,6 +36,7 @@ public:
     Result<std::vector<TaskRow>> tasks(const TaskQuery& query);
     Result<std::vector<DecisionRow>> decisions(const DecisionQuery& query);
     Result<std::vector<AuditRow>> audit(const AuditQuery& query);
+    HistoryStore& store() { return store_; }
 
 private:
     std::vector<AttemptRow> fresh_attempts(std::span<const TaskId> tasks) const;

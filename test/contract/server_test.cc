@@ -268,7 +268,7 @@ TEST_CASE("C22: history has a bound, drops are counted, and after a crash it is 
     REQUIRE(house.journal->read({}, [&](Sequence, std::string_view bytes) { return knowing.replay(bytes, {}); })
                 .has_value());
     knowing.start(house.now);
-    CHECK(knowing.take_batch().history.size() == 0);
+    CHECK(knowing.take_batch().history.tasks.empty());
 }
 
 TEST_CASE("C22: a store that is away loses no rows, and writing them again does no harm") {
