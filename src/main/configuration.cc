@@ -44,7 +44,7 @@ Result<void> take_file(const std::string& path, config::Start& start) {
 }
 
 // The models are known to `predict`, which the room of the settings cannot see.
-Result<void> check(const config::Start& start) {
+Result<void> check_start(const config::Start& start) {
     if (auto model = predict::make_model(start.values.server.model); !model)
         return std::unexpected(std::move(model).error().during("server.model"));
     return config::check(start);
@@ -63,7 +63,7 @@ void add_validate(CLI::App& config, int& exit_code) {
         exit_code = finish([&]() -> Answer<void> {
             config::Start start;
             auto done = take_file(*path, start);
-            if (done) done = check(start);
+            if (done) done = check_start(start);
             if (!done) return failed(done.error(), "");
             const std::size_t keys = start.origins.size();
             cli::put(fmt::format("{}: valid, {} {}\n", *path, keys, keys == 1 ? "key" : "keys"));
@@ -145,7 +145,7 @@ Answer<config::Start> read_start(const StartFlags& flags) {
             return cli::failure(cli::kExitUsage, "--set " + cli::safe_text(text, 80) + ": expected key=value");
         take(text.substr(0, equals), text.substr(equals + 1));
     }
-    if (done) done = check(start);
+    if (done) done = check_start(start);
     if (!done) return failed(done.error(), "configuration", "see `nexus config show` and `nexus config keys`");
     return start;
 }
