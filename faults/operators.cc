@@ -61,9 +61,10 @@ void Operators::recovered(const core::Scheduler& core) const {
 void Operators::audited(const std::vector<history::AuditRow>& rows) const {
     std::map<std::uint64_t, const history::AuditRow*> by_number;
     for (const history::AuditRow& row : rows) {
-        demand(by_number.emplace(row.number, &row).second, "U2",
-               "the audit has event " + std::to_string(row.number) + " twice");
-        demand(acts_.contains(row.number), "U2", "the audit has event " + std::to_string(row.number) + ", no act");
+        demand(by_number.emplace(row.place.number, &row).second, "U2",
+               "the audit has event " + std::to_string(row.place.number) + " twice");
+        demand(acts_.contains(row.place.number), "U2",
+               "the audit has event " + std::to_string(row.place.number) + ", no act");
     }
     std::string before;
     for (const auto& [number, act] : acts_) {

@@ -46,7 +46,7 @@ public:
     const store::JournalFaultCounts& journal_counts() const { return journal_.counts(); }
     WallTime wall() const;
     // All that the history has of the audit, newest first.
-    std::vector<history::AuditRow> audit() { return *history_.audit(SIZE_MAX, 0); }
+    std::vector<history::AuditRow> audit() { return *history_.audit({.before = {}, .limit = SIZE_MAX}); }
 
 private:
     enum class CrashPoint : std::uint8_t { before_append, during_append, after_append, during_release };

@@ -6,6 +6,7 @@
 
 #include "api/submit.h"
 #include "api/worker.h"
+#include "base/name.h"
 #include "engine/body.h"
 
 using namespace nexus;
@@ -25,7 +26,7 @@ void insist_refusal(const Error& error) {
 
 void check(engine::Submission& submission) {
     if (auto ok = engine::check_submission(submission, kNow); !ok) return insist_refusal(ok.error());
-    insist(engine::is_name(submission.spec.type));
+    insist(is_name(submission.spec.type));
     insist(submission.spec.priority <= core::kPriorityMax);
     insist(submission.body.payload.size() <= api::kPayloadBytesMax);
     engine::seal(submission);
@@ -79,7 +80,7 @@ void try_worker(std::string_view bytes) {
         auto hello = api::to_hello(*message.mutable_hello());
         if (!hello) return insist_refusal(hello.error());
         if (auto ok = engine::check_hello(*hello); !ok) return insist_refusal(ok.error());
-        insist(engine::is_name(hello->joined.name));
+        insist(is_name(hello->joined.name));
         insist(hello->joined.slots >= 1 && hello->joined.slots <= 4096);
         return;
     }

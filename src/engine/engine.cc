@@ -523,12 +523,13 @@ void Engine::force(const core::EstimateForced& forced) {
 // Asks the history for the rows that it was given; what it lost is given to it again.
 void Engine::confirm_audit() {
     const std::size_t newest = audit_.unconfirmed().size() + kAuditRewritten;
-    ask(AskAudit{.query = {.before = {}, .limit = newest}}, [post = post](Result<std::vector<history::AuditRow>> rows) {
-        if (!rows) return;  // asked again with the next act
-        post([rows = std::move(*rows)](Engine& engine) {
-            for (auto& row : engine.audit_.confirm(rows)) engine.batch_.history.audit.push_back(std::move(row));
+    ask(AskAudit{.query = {.before = {}, .limit = newest}, .written = true},
+        [post = post](Result<std::vector<history::AuditRow>> rows) {
+            if (!rows) return;  // asked again with the next act
+            post([rows = std::move(*rows)](Engine& engine) {
+                for (auto& row : engine.audit_.confirm(rows)) engine.batch_.history.audit.push_back(std::move(row));
+            });
         });
-    });
 }
 
 std::string Engine::save_predictor() const {
