@@ -143,12 +143,12 @@ struct Scheduler::State {
     std::vector<std::pair<TaskId, TaskId>> doomed;           // dependents to cancel, and why
 
     // The steps. Records are named by index, and an index stays good for as long as its record lives. A reference does
-    // not: these words say what a step may do to one that its caller holds.
+    // not: these words say what a step may do to one that its caller holds:
     //
-    //   places      a task may be given to a worker, which makes a run: no Run& survives, a Run by value does
-    //   makes X     it may make a record of X, and move all others: no reference into X survives
-    //   ends        a task may end: its Task and Side are vacant afterwards, and its class may be dropped
-    //   frees X     it may leave a record of X vacant; the others stay where they are
+    // - places: a task may be given to a worker, which makes a run: no Run& survives, a Run by value does
+    // - makes X: it may make a record of X, and move all others: no reference into X survives
+    // - ends: a task may end: its Task and Side are vacant afterwards, and its class may be dropped
+    // - frees X: it may leave a record of X vacant; the others stay where they are
     //
     // A step that says none of it moves no record; a const one changes nothing. "Requires" is the caller's to see to:
     // most of it is checked by MUST or by check(). `deferred` turns every placing into queueing: settle() places.
