@@ -234,13 +234,20 @@ void to_message(const predict::TypeStat& type, v1::TypeStat& out) {
     out.set_override_expires_unix_us(type.forced.expires_wall.us);
 }
 
-void to_message(const std::vector<predict::TypeStat>& types, const predict::Accuracy& accuracy,
-                v1::ListTypesResponse& out) {
-    for (const auto& type : types) to_message(type, *out.add_types());
-    out.set_within_25(accuracy.within_25);
-    out.set_p90_coverage(accuracy.p90_coverage);
-    out.set_trend(accuracy.trend);
-    out.set_eta_p90_coverage(accuracy.eta_p90_coverage);
+void to_message(const engine::TypesInfo& types, v1::ListTypesResponse& out) {
+    for (const auto& type : types.types) to_message(type, *out.add_types());
+    out.set_within_25(types.accuracy.within_25);
+    out.set_p90_coverage(types.accuracy.p90_coverage);
+    out.set_trend(types.accuracy.trend);
+    out.set_eta_p90_coverage(types.accuracy.eta_p90_coverage);
+}
+
+void to_message(const std::vector<engine::WorkerInfo>& workers, v1::ListWorkersResponse& out) {
+    for (const auto& worker : workers) to_message(worker, *out.add_workers());
+}
+
+void to_message(const std::vector<engine::OverrideInfo>& all, v1::ListOverridesResponse& out) {
+    for (const auto& one : all) to_message(one, *out.add_overrides());
 }
 
 void to_message(const engine::StatusInfo& status, v1::Status& out) {

@@ -8,6 +8,7 @@
 // The Runner drives it with threads and real stores, the simulator with one thread and simulated time. Not thread-safe.
 // Time comes in with begin_turn and stands still during a turn.
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -131,15 +132,13 @@ public:
     void answer(const Caller& caller, GetTask request, Done<TaskInfo> done);
     void answer(const Caller& caller, ListTasks request, Done<TaskPage> done);
     void answer(const Caller& caller, ExplainTask request, Done<Explanation> done);
-    void answer(const Caller& caller, GetStatus request, Done<StatusInfo> done);
-    void answer(const Caller& caller, ListWorkers request, Done<std::vector<WorkerInfo>> done);
+    void answer(const Caller& caller, ReadState request, Done<std::shared_ptr<const ReadModel>> done);
     void answer(const Caller& caller, ListTypes request, Done<TypesInfo> done);
     void answer(const Caller& caller, GetType request, Done<predict::TypeStat> done);
     void answer(const Caller& caller, GetConfig request, Done<core::Config> done);
     void answer(const Caller& caller, ListOverrides request, Done<std::vector<OverrideInfo>> done);
     void answer(const Caller& caller, ListDecisions request, Done<DecisionPage> done);
     void answer(const Caller& caller, ListAudit request, Done<AuditPage> done);
-    void answer(const Caller& caller, GetMetrics request, Done<std::string> done);
     void answer(const Caller& caller, ControlWorker request, Done<WorkerInfo> done);
     void answer(const Caller& caller, ResetType request, Done<predict::TypeStat> done);
     void answer(const Caller& caller, ForceEstimate request, Done<predict::TypeStat> done);
@@ -293,6 +292,7 @@ private:
     OverrideInfo info_of(core::OverrideSet set) const;
     bool matches(const TaskFilter& filter, const Live& live, const core::TaskView& view) const;
     StatusInfo status_now() const;
+    std::shared_ptr<const ReadModel> read_model() const;
     TaskId new_task_id();
 
     EngineOptions options_;
@@ -337,7 +337,8 @@ private:
     Latency decide_ns_, commit_ns_, wait_ns_;
     std::uint64_t applied_ = 0;
     std::uint64_t history_dropped_ = 0;
-    std::uint64_t finished_[8] = {};
+    std::array<std::uint64_t, 8> finished_{};
+    std::shared_ptr<const ReadModel> read_;  // the latest; null before the first
 };
 
 template <class T>

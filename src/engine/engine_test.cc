@@ -989,6 +989,35 @@ TEST_CASE("a body survives its encoding; any cut of it is refused") {
         CHECK(!decode_body(std::string_view(bytes).substr(0, n)).has_value());
 }
 
+TEST_CASE("the read model is shared while it is fresh, and its readers cost a hundredth of the loop at most") {
+    std::int64_t ns = 0;
+    EngineOptions options;
+    options.nanoseconds = [&] { return ns += 1'000'000; };  // each look at the clock takes 1 ms
+    Engine engine(std::move(options));
+    Now now{Instant{1'000'000}, WallTime{1'000'000'000}};
+    engine.start(now);
+    const auto read = [&] {
+        engine.begin_turn(now);
+        ReadState::Answer model;
+        engine.answer({}, ReadState{}, [&](Result<ReadState::Answer> answer) { model = *answer; });
+        engine.end_turn();
+        PendingBatch batch = engine.take_batch();
+        for (auto& reply : batch.replies) reply(nullptr);
+        return model;
+    };
+    const auto first = read();
+    REQUIRE(first != nullptr);
+    CHECK(first->good_for == milliseconds(100));
+    now.at = now.at + milliseconds(99);
+    now.wall = now.wall + milliseconds(99);
+    CHECK(read() == first);
+    now.at = now.at + milliseconds(1);
+    now.wall = now.wall + milliseconds(1);
+    const auto second = read();
+    CHECK(second != first);
+    CHECK(second->status.now == now.wall);
+}
+
 TEST_CASE("the Runner answers from its threads, recovers, and stops") {
     store::MemoryJournal journal;
     history::MemoryHistory history;
@@ -1010,8 +1039,8 @@ TEST_CASE("the Runner answers from its threads, recovers, and stops") {
         REQUIRE(info.has_value());
         CHECK(info->waiting == core::WaitReason::no_eligible_worker);
         CHECK((*runner)->stop().has_value());
-        std::promise<Result<StatusInfo>> refused;
-        (*runner)->ask({}, GetStatus{}, [&](auto status) { refused.set_value(std::move(status)); });
+        std::promise<Result<ReadState::Answer>> refused;
+        (*runner)->ask({}, ReadState{}, [&](auto status) { refused.set_value(std::move(status)); });
         CHECK(refused.get_future().get().error().fault == Fault::unavailable);
     }
 }

@@ -6,6 +6,7 @@
 // A new request is a struct here, an alternative of Call below, and an Engine::answer of it.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -13,6 +14,7 @@
 
 #include "base/caller.h"
 #include "engine/messages.h"
+#include "engine/read_model.h"
 
 namespace nexus::engine {
 
@@ -56,11 +58,8 @@ struct ExplainTask {
 
 // ---- operators: what they see
 
-struct GetStatus {
-    using Answer = StatusInfo;
-};
-struct ListWorkers {
-    using Answer = std::vector<WorkerInfo>;  // by name
+struct ReadState {  // what is looked at all the time, shared by everybody who asks: read_model.h
+    using Answer = std::shared_ptr<const ReadModel>;
 };
 struct ListTypes {
     using Answer = TypesInfo;
@@ -84,9 +83,6 @@ struct ListAudit {
     std::size_t limit = 100;
     std::string page;
     using Answer = AuditPage;
-};
-struct GetMetrics {
-    using Answer = std::string;  // Prometheus text
 };
 
 // ---- operators: what they change; each becomes an event and is in the audit
@@ -151,9 +147,9 @@ struct Asked {
 
 template <class... Requests>
 using AnyOf = std::variant<Asked<Requests>...>;
-using Call = AnyOf<SubmitTasks, CancelTask, RetryTask, GetTask, ListTasks, ExplainTask, GetStatus, ListWorkers,
-                   ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit, GetMetrics, ControlWorker,
-                   ResetType, ForceEstimate, Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride>;
+using Call = AnyOf<SubmitTasks, CancelTask, RetryTask, GetTask, ListTasks, ExplainTask, ReadState, ListTypes, GetType,
+                   GetConfig, ListOverrides, ListDecisions, ListAudit, ControlWorker, ResetType, ForceEstimate,
+                   Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride>;
 
 // The call is not carried out.
 inline void refuse(Call& call, const Error& error) {

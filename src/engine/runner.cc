@@ -70,8 +70,17 @@ public:
     Result<void> stop(Duration limit) override;
     const Recovery& recovery() const override { return recovery_; }
     bool ready(std::string* why_not) const override;
+    std::vector<Check> checks() const override;
 
     void call(Caller caller, Call call) override {
+        if (auto* asked = std::get_if<Asked<ReadState>>(&call)) {
+            if (auto model = fresh_model()) return asked->done(std::move(model));
+            asked->done = [this,
+                           done = std::move(asked->done)](Result<std::shared_ptr<const ReadModel>>&& model) mutable {
+                if (model) keep_model(*model);
+                done(std::move(model));
+            };
+        }
         if (std::holds_alternative<Asked<SubmitTasks>>(call) && commit_bytes_ > options_.commit_queue_bytes_max)
             return refuse(call, {Fault::exhausted, "the store is slower than the submissions; retry later"});
         auto asked = std::make_shared<std::pair<Caller, Call>>(std::move(caller), std::move(call));
@@ -122,6 +131,17 @@ private:
         inbox_wake_.notify_one();  // after the lock: the woken thread would only wait for it
         return true;
     }
+    // The latest read model while others may be given it; null: ask the loop.
+    std::shared_ptr<const ReadModel> fresh_model() const {
+        const std::lock_guard lock(model_mutex_);
+        const bool fresh = model_ && !stopping_ && now().at - model_->made < model_->good_for;
+        return fresh ? model_ : nullptr;
+    }
+    void keep_model(std::shared_ptr<const ReadModel> model) {
+        const std::lock_guard lock(model_mutex_);
+        if (!model_ || model_->made < model->made) model_.swap(model);
+    }
+
     Now now() const { return {{base_.us + (steady_ns() - steady_base_ns_) / 1000}, wall_now()}; }
     void loop();
     void hand_over(PendingBatch batch);
@@ -153,6 +173,9 @@ private:
     std::vector<Work> inbox_;
     bool inbox_urgent_ = false;  // something in it wants its turn now
     bool closed_ = false;
+
+    mutable std::mutex model_mutex_;  // guards model_
+    std::shared_ptr<const ReadModel> model_;
 
     std::mutex commit_mutex_;  // guards commits_, commits_end_
     std::condition_variable commit_wake_;
@@ -435,13 +458,20 @@ void RunnerThreads::snapshot_loop() {
     }
 }
 
+std::vector<Check> RunnerThreads::checks() const {
+    const bool full = space_retry_at_us_ != 0;
+    return {{"store", !failed_, failed_ ? "the store has failed" : "it takes what is written"},
+            {"space", !full, full ? "the disk is full" : "there is room for new tasks"},
+            {"running", !stopping_, stopping_ ? "stopping" : "accepting work"}};
+}
+
 bool RunnerThreads::ready(std::string* why_not) const {
-    const char* why = failed_                   ? "the store has failed"
-                      : stopping_               ? "stopping"
-                      : space_retry_at_us_ != 0 ? "the disk is full"
-                                                : nullptr;
-    if (why != nullptr && why_not != nullptr) *why_not = why;
-    return why == nullptr;
+    for (Check& check : checks()) {
+        if (check.good) continue;
+        if (why_not != nullptr) *why_not = std::move(check.text);
+        return false;
+    }
+    return true;
 }
 
 Result<void> RunnerThreads::stop(Duration) {

@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/caller.h"
@@ -24,6 +25,13 @@ namespace nexus::engine {
 // false ends the watch.
 using TaskWatcher = std::function<bool(WallTime at, const TaskInfo& task)>;
 using WatchId = std::uint64_t;
+
+// One thing that must be in order for the engine to accept work.
+struct Check {
+    std::string name;  // "store", "space", …
+    bool good = true;
+    std::string text;  // one sentence
+};
 
 class Service {
 public:
@@ -45,6 +53,9 @@ public:
     virtual void connect(Caller caller, WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) = 0;
     virtual void report(SessionId session, WorkerReport report) = 0;
     virtual void disconnected(SessionId session) = 0;
+
+    // Whether it accepts work, check by check. Never waits.
+    virtual std::vector<Check> checks() const = 0;
 };
 
 }  // namespace nexus::engine

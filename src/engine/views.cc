@@ -11,6 +11,8 @@
 namespace nexus::engine {
 namespace {
 
+constexpr std::int64_t kReadShare = 100;  // of the loop's time at most a hundredth goes into read models
+
 TaskInfo info_of_row(const history::TaskRow& row) {
     TaskInfo info{.task = row.task,
                   .type = row.type,
@@ -379,13 +381,6 @@ WorkerInfo Engine::info_of(WorkerNo number) const {
     return info;
 }
 
-void Engine::answer(const Caller&, ListWorkers, Done<std::vector<WorkerInfo>> done) {
-    std::vector<WorkerInfo> list;
-    for (std::uint32_t n = 0; n < core_.worker_count(); ++n) list.push_back(info_of(WorkerNo{n}));
-    std::sort(list.begin(), list.end(), [](const WorkerInfo& a, const WorkerInfo& b) { return a.name < b.name; });
-    reply<std::vector<WorkerInfo>>(std::move(done), std::move(list));
-}
-
 StatusInfo Engine::status_now() const {
     StatusInfo info{.version = options_.version,
                     .policy = core::name_of(core_.config().policy),
@@ -420,8 +415,27 @@ StatusInfo Engine::status_now() const {
     return info;
 }
 
-void Engine::answer(const Caller&, GetStatus, Done<StatusInfo> done) {
-    reply<StatusInfo>(std::move(done), status_now());
+std::shared_ptr<const ReadModel> Engine::read_model() const {
+    const auto clock = [this] { return options_.nanoseconds ? options_.nanoseconds() : 0; };
+    const std::int64_t begin = clock();
+    auto model = std::make_shared<ReadModel>();
+    model->made = now_.at;
+    model->status = status_now();
+    model->workers.reserve(core_.worker_count());
+    for (std::uint32_t n = 0; n < core_.worker_count(); ++n) model->workers.push_back(info_of(WorkerNo{n}));
+    std::ranges::sort(model->workers, {}, &WorkerInfo::name);
+    model->finished = finished_;
+    model->failures = learner_.predictor().failures();
+    model->decide = decide_ns_;
+    model->commit = commit_ns_;
+    model->wait = wait_ns_;
+    model->good_for = std::min(seconds(1), Duration{(clock() - begin) / 1000 * kReadShare});
+    return model;
+}
+
+void Engine::answer(const Caller&, ReadState, Done<std::shared_ptr<const ReadModel>> done) {
+    if (!read_ || now_.at - read_->made >= read_->good_for) read_ = read_model();
+    reply<std::shared_ptr<const ReadModel>>(std::move(done), read_);
 }
 
 void Engine::answer(const Caller&, ListDecisions request, Done<DecisionPage> done) {

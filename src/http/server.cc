@@ -9,7 +9,9 @@
 #include <set>
 #include <thread>
 
+#include "http/live.h"
 #include "http/routes.h"
+#include "http/target.h"
 
 namespace nexus::http {
 namespace {
@@ -50,6 +52,24 @@ bool is_read(bhttp::verb verb) {
     return verb == bhttp::verb::get || verb == bhttp::verb::head;
 }
 
+api::Verb verb_of(bhttp::verb verb) {
+    switch (verb) {
+        case bhttp::verb::get:
+        case bhttp::verb::head: return api::Verb::get;
+        case bhttp::verb::post: return api::Verb::post;
+        case bhttp::verb::put: return api::Verb::put;
+        case bhttp::verb::delete_: return api::Verb::remove;
+        default: return api::Verb::none;
+    }
+}
+
+constexpr std::uint64_t kBodyMax = 2 << 20;  // of any method; each has a limit of its own
+
+Response too_large(std::uint64_t limit) {
+    return problem(413, "body_too_large", "Content too large",
+                   "the body is limited to " + std::to_string(limit) + " bytes here");
+}
+
 void secure_headers(bhttp::fields& fields) {
     fields.set("X-Content-Type-Options", "nosniff");
     fields.set("Referrer-Policy", "no-referrer");
@@ -66,12 +86,12 @@ void secure_headers(bhttp::fields& fields) {
 // Everything below runs on the one I/O thread, except what engine callbacks post to it.
 // Shared with the engine callbacks on their way back: a late one still finds an io_context to post to.
 struct Server::State : std::enable_shared_from_this<Server::State> {
-    State(Options o, engine::Service& s) : options(std::move(o)), service(s), acceptor(io), tick(io), live_news(io) {
+    State(Options o, api::Door& d) : options(std::move(o)), door(d), acceptor(io), tick(io), live_news(io) {
         live_news.expires_at(asio::steady_timer::time_point::max());
     }
 
     Options options;
-    engine::Service& service;
+    api::Door& door;
     asio::io_context io{1};
     tcp::acceptor acceptor;
     asio::steady_timer tick;
@@ -89,21 +109,25 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     asio::awaitable<void> serve(tcp::socket socket);
     asio::awaitable<void> live_loop();
     asio::awaitable<bool> stream_live(beast::tcp_stream& stream);
-    asio::awaitable<Response> answer(Request request);
+    asio::awaitable<Response> answer(Route where, Request request);
     Response refuse_foreign(const bhttp::request<bhttp::string_body>& message) const;
+    Response refuse_early(const bhttp::request<bhttp::string_body>& message, Request& request, Route& where) const;
+    // Reads one request. Its response when it is refused; status 0 when it is to be answered.
+    asio::awaitable<bool> read_request(beast::tcp_stream& stream, beast::flat_buffer& buffer, Parser& parser,
+                                       Request& request, Route& where, Response& response);
 };
 
-asio::awaitable<Response> Server::State::answer(Request request) {
+asio::awaitable<Response> Server::State::answer(Route where, Request request) {
     co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Response)>(
-        [this](auto handler, Request moved) {
+        [this](auto handler, Route to, Request moved) {
             // Owned by the reply; the last owner is whoever calls it.
             auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-            route(service, std::move(moved), [self = shared_from_this(), shared](Response response) mutable {
+            route(door, to, std::move(moved), [self = shared_from_this(), shared](Response response) mutable {
                 asio::post(self->io,
                            [shared, response = std::move(response)]() mutable { (*shared)(std::move(response)); });
             });
         },
-        asio::use_awaitable, std::move(request));
+        asio::use_awaitable, std::move(where), std::move(request));
 }
 
 // A page of another site must not reach us through the user's browser: by name (DNS rebinding), by fetch, by form.
@@ -158,7 +182,7 @@ asio::awaitable<void> Server::State::live_loop() {
         live_latest = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::string)>(
             [this](auto handler) {
                 auto shared = std::make_shared<decltype(handler)>(std::move(handler));  // owned by the callback alone
-                live_frame(service, [self = shared_from_this(), shared](std::string frame) mutable {
+                live_frame(door, [self = shared_from_this(), shared](std::string frame) mutable {
                     asio::post(self->io, [shared, frame = std::move(frame)]() mutable { (*shared)(std::move(frame)); });
                 });
             },
@@ -168,7 +192,63 @@ asio::awaitable<void> Server::State::live_loop() {
     }
 }
 
+// What is wrong is told by its header alone, before the body is read; status 0 when nothing is.
+Response Server::State::refuse_early(const bhttp::request<bhttp::string_body>& message, Request& request,
+                                     Route& where) const {
+    Response response = refuse_foreign(message);
+    if (response.status != 0) return response;
+    request.verb = verb_of(message.method());
+    if (request.verb == api::Verb::none)
+        return problem(405, "method_not_allowed", "Method not allowed", "GET, HEAD, POST, PUT and DELETE are served");
+    if (message.version() != 11 && message.version() != 10)
+        return problem(505, "version", "HTTP version not supported", "use HTTP/1.1");
+    if (!message[bhttp::field::content_encoding].empty())
+        return problem(415, "encoding", "Unsupported media type", "compressed bodies are refused");
+    if (!parse_target(view(message.target()), request.path, request.query))
+        return problem(400, "target", "Bad request", "the request target is malformed");
+    where = find_route(request.verb, request.path);
+    return response;
+}
+
+asio::awaitable<bool> Server::State::read_request(beast::tcp_stream& stream, beast::flat_buffer& buffer, Parser& parser,
+                                                  Request& request, Route& where, Response& response) {
+    parser.header_limit(options.header_bytes_max);
+    parser.body_limit(kBodyMax);
+    auto [error, bytes] = co_await bhttp::async_read_header(stream, buffer, parser, kTuple);
+    if (!error) {
+        response = refuse_early(parser.get(), request, where);
+        if (response.status != 0) co_return true;
+        const std::uint64_t limit = where.method == nullptr ? 0 : where.method->body_bytes_max;
+        const auto announced = parser.content_length();
+        if (where.method != nullptr && announced && *announced > limit) {
+            response = too_large(limit);
+            co_return true;
+        }
+        // Where nothing is served the body is of no interest: the answer ends the connection.
+        if (where.method == nullptr) co_return true;
+        parser.body_limit(limit);
+        auto [body_error, body_bytes] = co_await bhttp::async_read(stream, buffer, parser, kTuple);
+        if (body_error == bhttp::error::body_limit)
+            response = too_large(limit);
+        else if (body_error)
+            co_return false;
+        co_return true;
+    }
+    if (error == bhttp::error::end_of_stream || error == beast::error::timeout) co_return false;
+    if (error == bhttp::error::body_limit)
+        response = too_large(kBodyMax);
+    else if (error == bhttp::error::header_limit)
+        response = problem(431, "header_too_large", "Request header fields too large", "headers are limited to 16 KiB");
+    else if (error.category() == bhttp::make_error_code(bhttp::error::bad_method).category())
+        response = problem(400, "malformed", "Bad request", "not HTTP/1.1: " + error.message());
+    else
+        co_return false;
+    co_return true;
+}
+
 asio::awaitable<void> Server::State::serve(tcp::socket socket) {
+    beast::error_code unknown;
+    const std::string from = "http:" + socket.remote_endpoint(unknown).address().to_string();
     beast::tcp_stream stream(std::move(socket));
     open.insert(&stream);
     beast::flat_buffer buffer;
@@ -176,55 +256,31 @@ asio::awaitable<void> Server::State::serve(tcp::socket socket) {
     bool first = true;
     while (more) {
         Parser parser;
-        parser.header_limit(options.header_bytes_max);
-        parser.body_limit(options.body_bytes_max);
+        Request request;
+        Route where;
+        Response response;
+        response.status = 0;
         // Between requests a connection may idle; once bytes came the whole request has to arrive in time.
         stream.expires_after(chrono(first || buffer.size() > 0 ? options.header_time_max : options.idle_max));
-        auto [error, bytes] = co_await bhttp::async_read(stream, buffer, parser, kTuple);
         first = false;
-        if (error == bhttp::error::end_of_stream || error == beast::error::timeout) break;
-        Response response;
-        if (error == bhttp::error::body_limit) {
-            response = problem(413, "body_too_large", "Content too large", "the body is limited to 1 MiB");
-        } else if (error == bhttp::error::header_limit) {
-            response =
-                problem(431, "header_too_large", "Request header fields too large", "headers are limited to 16 KiB");
-        } else if (error.category() == bhttp::make_error_code(bhttp::error::bad_method).category()) {
-            response = problem(400, "malformed", "Bad request", "not HTTP/1.1: " + error.message());
-        } else if (error) {
-            break;
-        }
+        if (!co_await read_request(stream, buffer, parser, request, where, response)) break;
+        const bool whole = parser.is_done();
         auto& message = parser.get();
-        const bool broken = static_cast<bool>(error);
-        if (!broken) response = refuse_foreign(message);
-        Request request;
-        if (!broken && response.status == 0) {
-            const bool known = is_read(message.method()) || message.method() == bhttp::verb::post;
-            if (!known) {
-                response = problem(405, "method_not_allowed", "Method not allowed", "GET, HEAD and POST are served");
-            } else if (message.version() != 11 && message.version() != 10) {
-                response = problem(505, "version", "HTTP version not supported", "use HTTP/1.1");
-            } else if (!message[bhttp::field::content_encoding].empty()) {
-                response = problem(415, "encoding", "Unsupported media type", "compressed bodies are refused");
-            } else if (!parse_target(view(message.target()), request.path, request.query)) {
-                response = problem(400, "target", "Bad request", "the request target is malformed");
-            }
-        }
-        if (!broken && response.status == 0) {
-            request.method = message.method() == bhttp::verb::post ? "POST" : "GET";
+        if (response.status == 0) {
             request.content_type = view(message[bhttp::field::content_type]);
             request.idempotency_key = view(message["Idempotency-Key"]);
             request.body = std::move(message.body());
-            if (request.path == "/v1/live" && request.method == "GET") {
-                if (live_streams < options.live_streams_max) {
-                    more = co_await stream_live(stream);
-                    break;
-                }
-                response = problem(503, "too_many_streams", "Service unavailable", "too many live streams are open");
-            } else {
-                response = co_await answer(std::move(request));
+            request.from = from;
+            const bool live = where.method != nullptr && std::string_view(where.method->name) == "http/live";
+            if (live && live_streams < options.live_streams_max) {
+                door.counts->add(*where.method, 0);
+                more = co_await stream_live(stream);
+                break;
             }
+            response = live ? problem(503, "too_many_streams", "Service unavailable", "too many live streams are open")
+                            : co_await answer(std::move(where), std::move(request));
         }
+        const bool head = parser.is_header_done() && message.method() == bhttp::verb::head;
         bhttp::response<bhttp::span_body<const char>> out;
         const std::string_view body = response.fixed.empty() ? std::string_view(response.body) : response.fixed;
         out.result(response.status);
@@ -232,16 +288,14 @@ asio::awaitable<void> Server::State::serve(tcp::socket socket) {
         secure_headers(out);
         out.set(bhttp::field::content_type, response.content_type);
         for (const auto& [name, value] : response.headers) out.set(name, value);
-        more = !broken && message.keep_alive();
+        more = whole && message.keep_alive();
         out.keep_alive(more);
         out.content_length(body.size());
-        if (broken || message.method() != bhttp::verb::head)
-            out.body() = beast::span<const char>(body.data(), body.size());
+        if (!head) out.body() = beast::span<const char>(body.data(), body.size());
         stream.expires_after(chrono(options.write_time_max));
         bhttp::serializer<false, bhttp::span_body<const char>> serializer(out);
-        auto [write_error, written] = broken || message.method() != bhttp::verb::head
-                                          ? co_await bhttp::async_write(stream, serializer, kTuple)
-                                          : co_await bhttp::async_write_header(stream, serializer, kTuple);
+        auto [write_error, written] = head ? co_await bhttp::async_write_header(stream, serializer, kTuple)
+                                           : co_await bhttp::async_write(stream, serializer, kTuple);
         if (write_error) break;
     }
     open.erase(&stream);
@@ -270,12 +324,12 @@ asio::awaitable<void> Server::State::accept_loop() {
 
 Server::Server(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-Result<std::unique_ptr<Server>> Server::start(Options options, engine::Service& service) {
+Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) {
     std::string host;
     std::uint16_t port = 0;
     if (!split_address(options.address, host, port))
         return fail(Fault::invalid, "address '" + options.address + "' is not host:port");
-    auto state = std::make_shared<State>(std::move(options), service);
+    auto state = std::make_shared<State>(std::move(options), door);
     beast::error_code error;
     const auto ip = asio::ip::make_address(host, error);
     if (error) return fail(Fault::invalid, "address '" + host + "': " + error.message());

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <memory>
 
+#include "api/methods.h"
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
@@ -52,6 +53,7 @@ struct Running {
     std::unique_ptr<store::SqliteJournal> journal;
     std::unique_ptr<history::SqliteHistory> history;
     std::unique_ptr<engine::Runner> runner;
+    std::unique_ptr<api::Door> door;
     std::unique_ptr<wire::Server> wire;
     std::unique_ptr<http::Server> http;
 };
@@ -109,15 +111,14 @@ std::string with_port(const std::string& address, std::uint16_t port) {
 }
 
 Answer<void> open_ports(const config::Server& settings, const Flags& flags, Running& running) {
-    auto wire = wire::Server::start(
-        {.address = settings.listen, .durability = settings.durability, .reflection = !flags.no_reflection},
-        *running.runner);
+    running.door = std::make_unique<api::Door>(*running.runner, settings.durability);
+    auto wire = wire::Server::start({.address = settings.listen, .reflection = !flags.no_reflection}, *running.door);
     if (!wire)
         return failed(wire.error(), "listen on " + settings.listen,
                       "is another server running there? choose another with --listen, or :0 for any free port");
     running.wire = std::move(*wire);
     if (settings.http == "off") return {};
-    auto http = http::Server::start({.address = settings.http}, *running.runner);
+    auto http = http::Server::start({.address = settings.http}, *running.door);
     if (!http)
         return failed(http.error(), "listen on " + settings.http, "choose another address with --http, or --http off");
     running.http = std::move(*http);

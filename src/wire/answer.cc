@@ -33,9 +33,4 @@ bool given_up(const grpc::CallbackServerContext& call) {
     return call.IsCancelled() || call.deadline() < std::chrono::system_clock::now();
 }
 
-grpc::ServerUnaryReactor* refuse(Context& context, grpc::CallbackServerContext* call, const Error& error) {
-    if (error.fault == Fault::invalid) context.counters.requests_malformed.fetch_add(1, std::memory_order_relaxed);
-    return finish(call, to_grpc(error));
-}
-
 }  // namespace nexus::wire

@@ -1,5 +1,5 @@
 #pragma once
-// What all services of one server share: options, the engine, counters, and the streams that are open.
+// What all services of one server share: options, the door to the engine, counters, and the streams that are open.
 
 #include <atomic>
 #include <chrono>
@@ -11,8 +11,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "api/methods.h"
 #include "base/ids.h"
-#include "engine/service.h"
 #include "wire/server.h"
 
 namespace nexus::wire {
@@ -59,12 +59,13 @@ private:
 
 struct Counters {
     std::atomic<std::uint64_t> worker_streams_open{0}, worker_streams_cut{0}, watches_open{0}, watches_cut{0};
+    std::atomic<std::uint64_t> submit_streams_open{0}, submit_streams_cut{0};
     std::atomic<std::uint64_t> requests{0}, requests_malformed{0}, legacy_reports{0};
 };
 
 struct Context {
     Options options;
-    engine::Service& engine;
+    api::Door& door;
     Counters counters;
     Streams streams;
     WorkerNames workers;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "api/methods.h"
 #include "engine/runner.h"
 #include "history/memory/memory_history.h"
 #include "store/memory/memory_journal.h"
@@ -27,6 +28,7 @@ struct Live {
     store::MemoryJournal journal;
     history::MemoryHistory history;
     std::unique_ptr<engine::Runner> engine;
+    std::unique_ptr<api::Door> door;
     std::unique_ptr<Server> server;
     std::shared_ptr<grpc::Channel> channel;
     std::unique_ptr<v1::TaskService::Stub> tasks;
@@ -37,7 +39,8 @@ struct Live {
         auto started = engine::Runner::start({}, journal, history);
         REQUIRE(started.has_value());
         engine = std::move(*started);
-        auto serving = Server::start({.address = address, .limits = limits}, *engine);
+        door = std::make_unique<api::Door>(*engine);
+        auto serving = Server::start({.address = address, .limits = limits}, *door);
         REQUIRE(serving.has_value());
         server = std::move(*serving);
         channel = connect();

@@ -10,10 +10,8 @@
 #include <grpcpp/server_builder.h>
 
 #include "wire/acceptor.h"
-#include "wire/admin_service.h"
 #include "wire/context.h"
-#include "wire/task_service.h"
-#include "wire/worker_service.h"
+#include "wire/method_service.h"
 
 namespace nexus::wire {
 namespace {
@@ -54,13 +52,13 @@ void set_arguments(grpc::ServerBuilder& builder, const Limits& limits) {
 }  // namespace
 
 struct Server::State {
-    State(Options options, engine::Service& engine)
-        : context{.options = std::move(options), .engine = engine, .counters = {}, .streams = {}, .workers = {}} {}
+    State(Options options, api::Door& door)
+        : context{.options = std::move(options), .door = door, .counters = {}, .streams = {}, .workers = {}} {}
 
     Context context;
-    TaskService tasks{context};
-    WorkerService workers{context};
-    AdminService admin{context};
+    MethodService tasks{context, "nexus.v1.TaskService"};
+    MethodService workers{context, "nexus.v1.WorkerService"};
+    MethodService admin{context, "nexus.v1.AdminService"};
     std::unique_ptr<Acceptor> acceptor;
     std::unique_ptr<FromFd> from_fd;
     std::unique_ptr<grpc::Server> server;
@@ -72,8 +70,8 @@ Server::~Server() {
     stop();
 }
 
-Result<std::unique_ptr<Server>> Server::start(Options options, engine::Service& service) {
-    auto state = std::make_unique<State>(std::move(options), service);
+Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) {
+    auto state = std::make_unique<State>(std::move(options), door);
     const Options& with = state->context.options;
     auto acceptor = Acceptor::listen(with.address, with.limits);
     if (!acceptor) return std::unexpected(std::move(acceptor).error());
@@ -124,6 +122,8 @@ Counts Server::counts() const {
             .worker_streams_cut = calls.worker_streams_cut,
             .watches_open = calls.watches_open,
             .watches_cut = calls.watches_cut,
+            .submit_streams_open = calls.submit_streams_open,
+            .submit_streams_cut = calls.submit_streams_cut,
             .requests = calls.requests,
             .requests_malformed = calls.requests_malformed,
             .legacy_reports = calls.legacy_reports};

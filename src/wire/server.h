@@ -21,8 +21,8 @@
 #include "base/result.h"
 #include "base/units.h"
 
-namespace nexus::engine {
-class Service;
+namespace nexus::api {
+struct Door;
 }
 
 namespace nexus::wire {
@@ -33,13 +33,13 @@ struct Limits {
     std::uint32_t streams_per_connection_max = 100;
     std::uint32_t receive_bytes_max = 2 << 20;   // of one message; so a batch of 1000 full payloads needs several calls
     std::uint32_t metadata_bytes_max = 8 << 10;  // all header fields of one call
-    std::uint32_t payload_bytes_max = 256 << 10;
     std::uint32_t result_bytes_max = 256 << 10;
-    std::uint32_t batch_max = 1000;                 // tasks of one SubmitBatch
     std::uint32_t stream_batches_max = 8;           // batches of one SubmitStream being stored; then reading pauses
     std::uint32_t held_max = 65'536;                // attempts listed in one hello
     std::size_t worker_buffer_bytes_max = 1 << 20;  // queued for a worker that does not read; then it is cut
     Duration worker_stall_max = seconds(10);        // one write that takes longer: the worker is cut
+    Duration submit_stall_max = seconds(10);        // likewise of a SubmitStream whose answers are not read
+    std::uint32_t submit_streams_max = 1024;        // open at once
     std::size_t watch_events_max = 1024;            // queued for a watcher that does not read; then the watch ends
     std::uint32_t watches_max = 1024;               // open at once
 };
@@ -53,7 +53,6 @@ struct Options {
     std::string address = "127.0.0.1:7070";  // numeric IPv4, [IPv6] or "localhost", with port; port 0 = any free one
     Limits limits;
     std::optional<Tls> tls;
-    std::string durability = "disk";  // told in every SubmitResponse: process | disk | replicated(k)
     std::string version = "0.1.0";
     bool reflection = true;
 };
@@ -61,14 +60,15 @@ struct Options {
 struct Counts {
     std::uint64_t connections_open = 0, connections_accepted = 0, connections_refused = 0, accept_errors = 0;
     std::uint64_t worker_streams_open = 0, worker_streams_cut = 0, watches_open = 0, watches_cut = 0;
+    std::uint64_t submit_streams_open = 0, submit_streams_cut = 0;
     std::uint64_t requests = 0, requests_malformed = 0, legacy_reports = 0;
 };
 
 class Server {
 public:
-    // Binds, raises RLIMIT_NOFILE to its hard limit, and serves. Faults: invalid (address, certificates), conflict (the
+    // `door` must outlive the server. Binds, raises RLIMIT_NOFILE to its hard limit, and serves. Faults: invalid (address, certificates), conflict (the
     // port is taken), exhausted.
-    static Result<std::unique_ptr<Server>> start(Options options, engine::Service& service);
+    static Result<std::unique_ptr<Server>> start(Options options, api::Door& door);
     ~Server();  // stops
 
     std::uint16_t port() const;

@@ -8,15 +8,21 @@
 
 namespace nexus::wire {
 
-SubmitStream* SubmitStream::begin(Context& context, grpc::CallbackServerContext* call) {
-    const auto stream = std::make_shared<SubmitStream>(context, caller_of(*call));
+SubmitStream::SubmitStream(Context& context, const api::Method& method, grpc::CallbackServerContext* call)
+    : context_(context), method_(method), call_(call), caller_(caller_of(*call)) {}
+
+SubmitStream* SubmitStream::begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call) {
+    const auto stream = std::make_shared<SubmitStream>(context, method, call);
     stream->self_ = stream;
+    const bool room = context.counters.submit_streams_open.fetch_add(1) < context.options.limits.submit_streams_max;
     const bool open = context.streams.add(stream);
     const std::lock_guard lock(stream->mutex_);
-    if (open)
-        stream->go_on();
-    else
+    if (!room)
+        stream->end(to_grpc({.fault = Fault::exhausted, .what = "too many submit streams are open"}));
+    else if (!open)
         stream->end(to_grpc({.fault = Fault::unavailable, .what = "the server is stopping"}));
+    else
+        stream->go_on();
     return stream.get();
 }
 
@@ -29,8 +35,7 @@ void SubmitStream::OnReadDone(bool ok) {
             return go_on();
         }
     }
-    const Limits& limits = context_.options.limits;
-    auto items = api::to_submissions(in_, limits.batch_max, limits.payload_bytes_max);
+    auto items = api::to_submissions(in_, context_.door.tasks_max, context_.door.payload_bytes_max);
     std::uint64_t number = 0;
     {
         const std::lock_guard lock(mutex_);
@@ -38,7 +43,7 @@ void SubmitStream::OnReadDone(bool ok) {
         slots_.emplace_back();
     }
     if (items) {
-        context_.engine.ask(
+        context_.door.engine.ask(
             caller_, engine::SubmitTasks{std::move(*items)},
             [self = shared_from_this(), number](auto result) { self->settle(number, std::move(result)); });
     } else {
@@ -74,9 +79,9 @@ void SubmitStream::go_on() {
         slots_.pop_front();
         ++first_;
         out_.Clear();
-        for (const auto& submitted : *result)
-            api::to_message(submitted, context_.options.durability, *out_.add_results());
+        for (const auto& submitted : *result) api::to_message(submitted, context_.door.durability, *out_.add_results());
         writing_ = true;
+        write_began_ = Clock::now();
         StartWrite(&out_);
     }
     const bool over = input_over_ || stopping_;
@@ -92,12 +97,22 @@ void SubmitStream::go_on() {
 void SubmitStream::end(const grpc::Status& status) {
     if (ended_) return;
     ended_ = true;
+    context_.door.counts->add(method_, status.error_code());
     Finish(status);
 }
 
 void SubmitStream::OnCancel() {
     const std::lock_guard lock(mutex_);
     if (!writing_) end({grpc::StatusCode::CANCELLED, "the client is gone"});
+}
+
+void SubmitStream::look_after(Clock::time_point now) {
+    const std::lock_guard lock(mutex_);
+    if (ended_ || cut_ || !writing_) return;
+    if (now - write_began_ <= std::chrono::microseconds(context_.options.limits.submit_stall_max.us)) return;
+    cut_ = true;
+    context_.counters.submit_streams_cut.fetch_add(1, std::memory_order_relaxed);
+    call_->TryCancel();  // a stream that nobody reads carries no status either
 }
 
 void SubmitStream::wind_up() {
@@ -107,6 +122,7 @@ void SubmitStream::wind_up() {
 }
 
 void SubmitStream::OnDone() {
+    context_.counters.submit_streams_open.fetch_sub(1);
     context_.streams.remove(this);
     self_.reset();
 }

@@ -18,9 +18,9 @@ bool is_final(core::TaskState state) {
 
 }  // namespace
 
-WatchStream* WatchStream::begin(Context& context, grpc::CallbackServerContext* call,
+WatchStream* WatchStream::begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call,
                                 const v1::WatchTasksRequest& request) {
-    const auto stream = std::make_shared<WatchStream>(context, call);
+    const auto stream = std::make_shared<WatchStream>(context, method, call);
     stream->self_ = stream;
     stream->start(request);
     return stream.get();
@@ -46,7 +46,7 @@ void WatchStream::start(const v1::WatchTasksRequest& request) {
     if (!context_.streams.add(shared_from_this()))
         return refuse_with({.fault = Fault::unavailable, .what = "the server is stopping"});
     engine::TaskFilter filter{.type = request.type(), .tenant = request.tenant()};
-    watch_ = context_.engine.watch(
+    watch_ = context_.door.engine.watch(
         caller_of(*call_), std::move(ids), std::move(filter),
         [self = shared_from_this()](WallTime at, const engine::TaskInfo& task) { return self->tell(at, task); });
 }
@@ -96,6 +96,7 @@ void WatchStream::OnCancel() {
 void WatchStream::end(const grpc::Status& status) {
     if (ended_) return;
     ended_ = true;
+    context_.door.counts->add(method_, status.error_code());
     Finish(status);
 }
 
@@ -107,7 +108,7 @@ void WatchStream::wind_up() {
 
 // gRPC runs OnDone only after the handler returned, so watch_ is set by now.
 void WatchStream::OnDone() {
-    if (watch_ != 0) context_.engine.unwatch(watch_);
+    if (watch_ != 0) context_.door.engine.unwatch(watch_);
     if (counted_) context_.counters.watches_open.fetch_sub(1);
     context_.streams.remove(this);
     self_.reset();

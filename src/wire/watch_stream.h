@@ -11,7 +11,8 @@
 #include <mutex>
 #include <unordered_set>
 
-#include <nexus/v1/nexus.grpc.pb.h>
+#include <grpcpp/support/server_callback.h>
+#include <nexus/v1/nexus.pb.h>
 
 #include "wire/context.h"
 
@@ -21,9 +22,10 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::TaskEvent>,
                           public Stream,
                           public std::enable_shared_from_this<WatchStream> {
 public:
-    static WatchStream* begin(Context& context, grpc::CallbackServerContext* call,
+    static WatchStream* begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call,
                               const v1::WatchTasksRequest& request);
-    WatchStream(Context& context, grpc::CallbackServerContext* call) : context_(context), call_(call) {}
+    WatchStream(Context& context, const api::Method& method, grpc::CallbackServerContext* call)
+        : context_(context), method_(method), call_(call) {}
 
     void OnWriteDone(bool ok) override;
     void OnCancel() override;
@@ -39,6 +41,7 @@ private:
     void end(const grpc::Status& status);
 
     Context& context_;
+    const api::Method& method_;
     grpc::CallbackServerContext* const call_;  // valid until OnDone
     std::shared_ptr<WatchStream> self_;        // until OnDone
     engine::WatchId watch_ = 0;                // set before any reaction needs it, see start()

@@ -29,8 +29,8 @@ WallTime calendar_now() {
 
 }  // namespace
 
-WorkerStream* WorkerStream::begin(Context& context, grpc::CallbackServerContext* call) {
-    const auto stream = std::make_shared<WorkerStream>(context, call);
+WorkerStream* WorkerStream::begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call) {
+    const auto stream = std::make_shared<WorkerStream>(context, method, call);
     stream->self_ = stream;
     context.counters.worker_streams_open.fetch_add(1);
     const bool open = context.streams.add(stream);
@@ -69,8 +69,8 @@ void WorkerStream::greet() {
         greeted_ = true;
         if (closing_) return;
     }
-    context_.engine.connect(caller_of(*call_), std::move(*hello), shared_from_this(),
-                            [self = shared_from_this()](auto session) { self->connected(std::move(session)); });
+    context_.door.engine.connect(caller_of(*call_), std::move(*hello), shared_from_this(),
+                                 [self = shared_from_this()](auto session) { self->connected(std::move(session)); });
 }
 
 void WorkerStream::connected(Result<SessionId> session) {
@@ -81,7 +81,7 @@ void WorkerStream::connected(Result<SessionId> session) {
         session_ = *session;
         over = left_;
     }
-    if (over) return context_.engine.disconnected(*session);  // the stream died while it was being welcomed
+    if (over) return context_.door.engine.disconnected(*session);  // the stream died while it was being welcomed
     context_.workers.set(name_, *session);
     const std::lock_guard lock(mutex_);
     read_on();
@@ -98,7 +98,7 @@ void WorkerStream::report() {
             write_on();
         }
     }
-    context_.engine.report(session_, std::move(*report));
+    context_.door.engine.report(session_, std::move(*report));
     const std::lock_guard lock(mutex_);
     read_on();
 }
@@ -147,6 +147,7 @@ void WorkerStream::write_on() {
     }
     if (!closing_) return;
     ended_ = true;
+    context_.door.counts->add(method_, status_.error_code());
     Finish(status_);
 }
 
@@ -191,7 +192,7 @@ void WorkerStream::leave() {
     }
     if (!session) return;
     context_.workers.erase(name_, session);
-    context_.engine.disconnected(session);
+    context_.door.engine.disconnected(session);
 }
 
 void WorkerStream::cut() {

@@ -18,7 +18,8 @@
 #include <mutex>
 #include <string>
 
-#include <nexus/v1/nexus.grpc.pb.h>
+#include <grpcpp/support/server_callback.h>
+#include <nexus/v1/nexus.pb.h>
 
 #include "wire/context.h"
 
@@ -29,8 +30,9 @@ class WorkerStream final : public grpc::ServerBidiReactor<v1::WorkerMessage, v1:
                            public engine::WorkerLink,
                            public std::enable_shared_from_this<WorkerStream> {
 public:
-    static WorkerStream* begin(Context& context, grpc::CallbackServerContext* call);
-    WorkerStream(Context& context, grpc::CallbackServerContext* call) : context_(context), call_(call) {}
+    static WorkerStream* begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call);
+    WorkerStream(Context& context, const api::Method& method, grpc::CallbackServerContext* call)
+        : context_(context), method_(method), call_(call) {}
 
     void send(engine::WorkerOrders orders) override;
     void lost() override;
@@ -61,6 +63,7 @@ private:
     void cut();
 
     Context& context_;
+    const api::Method& method_;
     grpc::CallbackServerContext* const call_;  // valid until OnDone
     std::shared_ptr<WorkerStream> self_;       // until OnDone
     v1::WorkerMessage in_;                     // touched by the read under way only

@@ -1,12 +1,15 @@
-// Prometheus text: the nexus_* families, and the names of the old Nexus that existing dashboards read.
+// The nexus_* families, and the names of the old Nexus that existing dashboards read.
+
+#include "http/metrics.h"
 
 #include <fmt/format.h>
 
 #include <iterator>
+#include <utility>
 
-#include "engine/engine.h"
+#include "api/error.h"
 
-namespace nexus::engine {
+namespace nexus::http {
 namespace {
 
 struct Page {
@@ -23,7 +26,7 @@ struct Page {
         family(name, type, help);
         value(name, v);
     }
-    void summary(const char* name, const char* help, const Latency& latency) {
+    void summary(const char* name, const char* help, const engine::Latency& latency) {
         family(name, "summary", help);
         for (const double q : {0.5, 0.9, 0.99, 0.999})
             value(name, latency.quantile_us(q) / 1e6, fmt::format("{{quantile=\"{}\"}}", q));
@@ -34,8 +37,8 @@ struct Page {
 
 }  // namespace
 
-void Engine::answer(const Caller&, GetMetrics, Done<std::string> done) {
-    const StatusInfo status = status_now();
+std::string prometheus_text(const engine::ReadModel& state, const api::MethodCounts& counts) {
+    const engine::StatusInfo& status = state.status;
     const core::Counters& c = status.counters;
     Page page;
     page.family("nexus_build_info", "gauge", "Version and policy of the running server.");
@@ -44,10 +47,10 @@ void Engine::answer(const Caller&, GetMetrics, Done<std::string> done) {
                            status.durability));
     page.single("nexus_tasks_submitted_total", "counter", "Tasks accepted.", c.submitted);
     page.family("nexus_tasks_finished_total", "counter", "Tasks that reached a terminal state.");
-    for (const auto state :
+    for (const auto end :
          {core::TaskState::succeeded, core::TaskState::dead, core::TaskState::cancelled, core::TaskState::expired})
-        page.value("nexus_tasks_finished_total", finished_[static_cast<std::size_t>(state)],
-                   fmt::format("{{outcome=\"{}\"}}", core::name_of(state)));
+        page.value("nexus_tasks_finished_total", state.finished[static_cast<std::size_t>(end)],
+                   fmt::format("{{outcome=\"{}\"}}", core::name_of(end)));
     page.single("nexus_tasks_pending", "gauge", "Tasks that wait.", c.waiting);
     page.single("nexus_tasks_running", "gauge", "Tasks assigned or running.", c.assigned + c.running);
     page.single("nexus_tasks_paused", "gauge", "Tasks that stand still on their worker.", c.paused);
@@ -56,16 +59,16 @@ void Engine::answer(const Caller&, GetMetrics, Done<std::string> done) {
     page.family("nexus_decisions_total", "counter", "Placement decisions.");
     page.value("nexus_decisions_total", c.decisions - c.fallback_decisions, "{outcome=\"success\"}");
     page.value("nexus_decisions_total", c.fallback_decisions, "{outcome=\"fallback\"}");
-    page.summary("nexus_decision_seconds", "Time of one event in the core, its decisions included.", decide_ns_);
-    page.summary("nexus_store_write_seconds", "Time of one group commit of the journal.", commit_ns_);
-    page.summary("nexus_task_queue_wait_seconds", "Submission to start.", wait_ns_);
+    page.summary("nexus_decision_seconds", "Time of one event in the core, its decisions included.", state.decide);
+    page.summary("nexus_store_write_seconds", "Time of one group commit of the journal.", state.commit);
+    page.summary("nexus_task_queue_wait_seconds", "Submission to start.", state.wait);
     page.single("nexus_prediction_within25_ratio", "gauge",
                 "Share of recent predictions within 25 % of the actual run time.", status.accuracy.within_25);
     page.single("nexus_prediction_interval_coverage_ratio", "gauge",
                 "Share of recent runs that ended within their predicted P90.", status.accuracy.p90_coverage);
     page.single("nexus_eta_interval_coverage_ratio", "gauge",
                 "Share of recent tasks that finished by the P90 told at submission.", status.accuracy.eta_p90_coverage);
-    const predict::ModelFailures failures = learner_.predictor().failures();
+    const predict::ModelFailures& failures = state.failures;
     page.family("nexus_model_failures_total", "counter", "Answers of the model that could not be used.");
     page.value("nexus_model_failures_total", failures.errors, "{kind=\"error\"}");
     page.value("nexus_model_failures_total", failures.exceptions, "{kind=\"exception\"}");
@@ -88,21 +91,27 @@ void Engine::answer(const Caller&, GetMetrics, Done<std::string> done) {
                 static_cast<double>(c.idle_while_waiting.us) / 1e6);
     page.single("nexus_worker_utilization_ratio", "gauge", "Busy slots of connected workers.", status.utilization);
     page.single("nexus_history_dropped_total", "counter", "History rows dropped because their buffer was full.",
-                history_dropped_);
-    page.single("nexus_journal_position", "gauge", "Number of the last event.", sequence_);
+                status.history_dropped);
+    page.single("nexus_journal_position", "gauge", "Number of the last event.", status.journal_position);
     std::uint32_t suspect = 0, cordoned = 0;
     page.family("nexus_worker_breaker_open", "gauge", "1 for a worker whose circuit breaker is not closed.");
-    for (std::uint32_t n = 0; n < core_.worker_count(); ++n) {
-        const core::WorkerView view = core_.worker(WorkerNo{n});
-        if (!view.connected) continue;
-        suspect += view.suspect ? 1 : 0;
-        cordoned += view.cordoned || view.draining ? 1 : 0;
-        if (view.breaker != 0) page.value("nexus_worker_breaker_open", 1, fmt::format("{{worker=\"{}\"}}", view.name));
+    for (const engine::WorkerInfo& worker : state.workers) {
+        if (!worker.connected) continue;
+        suspect += worker.suspect ? 1 : 0;
+        cordoned += worker.cordoned || worker.draining ? 1 : 0;
+        if (worker.breaker != "closed")
+            page.value("nexus_worker_breaker_open", 1, fmt::format("{{worker=\"{}\"}}", worker.name));
     }
     page.family("nexus_workers", "gauge", "Connected workers by state.");
     page.value("nexus_workers", status.workers_ready, "{state=\"ready\"}");
     page.value("nexus_workers", suspect, "{state=\"suspect\"}");
     page.value("nexus_workers", cordoned, "{state=\"cordoned\"}");
+    page.family("nexus_requests_total", "counter", "Requests answered, by method and gRPC code.");
+    for (const api::Method& method : api::methods())
+        for (int code = 0; code < static_cast<int>(api::MethodCounts::kCodes); ++code)
+            if (const std::uint64_t count = counts.get(method, code); count > 0)
+                page.value("nexus_requests_total", count,
+                           fmt::format("{{method=\"{}\",code=\"{}\"}}", method.name, api::name_of_grpc(code)));
 
     page.family("scheduler_decisions_total", "counter", "The old Nexus name of nexus_decisions_total.");
     page.value("scheduler_decisions_total", c.decisions - c.fallback_decisions, "{status=\"success\"}");
@@ -113,7 +122,18 @@ void Engine::answer(const Caller&, GetMetrics, Done<std::string> done) {
     page.value("scheduler_workers_active", status.workers_ready, "{status=\"healthy\"}");
     page.value("scheduler_workers_active", cordoned, "{status=\"degraded\"}");
     page.value("scheduler_workers_active", suspect, "{status=\"unhealthy\"}");
-    reply<std::string>(std::move(done), std::move(page.text));
+    return std::move(page.text);
 }
 
-}  // namespace nexus::engine
+void metrics(api::Door& door, const Request& request, Reply reply) {
+    using State = engine::ReadState::Answer;
+    door.engine.ask(caller_of(request), engine::ReadState{},
+                    [&door, reply = std::move(reply)](Result<State>&& state) mutable {
+                        if (!state) return reply(problem_of(state.error()));
+                        Response response = plain_text(prometheus_text(**state, *door.counts));
+                        response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+                        reply(std::move(response));
+                    });
+}
+
+}  // namespace nexus::http

@@ -1,0 +1,220 @@
+#include "api/methods.h"
+
+#include <nexus/v1/nexus.pb.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "api/error.h"
+#include "api/requests.h"
+#include "api/view.h"
+#include "base/must.h"
+
+namespace nexus::api {
+namespace {
+
+// ---- answers of the engine -> response messages; those that need no more than the value are to_message of view.h
+
+template <class Answer, class Response>
+void fill(const Door&, const Answer& answer, Response& out) {
+    to_message(answer, out);
+}
+
+void fill(const Door& door, const engine::Submitted& done, v1::SubmitResponse& out) {
+    to_message(done, door.durability, out);
+}
+void fill(const Door& door, const std::vector<engine::Submitted>& done, v1::SubmitResponse& out) {
+    to_message(done.front(), door.durability, out);
+}
+void fill(const Door& door, const std::vector<engine::Submitted>& done, v1::SubmitBatchResponse& out) {
+    out.mutable_results()->Reserve(static_cast<int>(done.size()));
+    for (const auto& submitted : done) to_message(submitted, door.durability, *out.add_results());
+}
+void fill(const Door&, const std::shared_ptr<const engine::ReadModel>& state, v1::Status& out) {
+    to_message(state->status, out);
+}
+void fill(const Door&, const std::shared_ptr<const engine::ReadModel>& state, v1::ListWorkersResponse& out) {
+    to_message(state->workers, out);
+}
+void fill(const Door&, std::uint64_t number, v1::Override& out) {
+    out.set_number(number);
+}
+
+template <class Request, class Response>
+void run(Door& door, const Caller& caller, Message& message, Message& response, engine::Done<void> done) {
+    auto request = to_request(static_cast<Request&>(message), door);
+    if (!request) return done(std::unexpected(std::move(request).error()));
+    using Asked = typename decltype(request)::value_type;
+    door.engine.ask(caller, std::move(*request),
+                    [&door, &out = static_cast<Response&>(response),
+                     done = std::move(done)](Result<typename Asked::Answer>&& answer) mutable {
+                        if (!answer) return done(std::unexpected(std::move(answer).error()));
+                        fill(door, *answer, out);
+                        done({});
+                    });
+}
+
+template <class Request, class Response>
+constexpr Method unary(Method row) {
+    row.run = run<Request, Response>;
+    row.request = []() -> const Message& { return Request::default_instance(); };
+    row.response = []() -> const Message& { return Response::default_instance(); };
+    return row;
+}
+
+// ---- the table
+
+constexpr std::uint32_t kSubmitBytes = 2 << 20;  // what gRPC takes of one message
+constexpr std::uint32_t kConfigBytes = 512 << 10;
+
+constexpr Method kMethods[] = {
+    // tasks
+    unary<v1::SubmitRequest, v1::SubmitResponse>({.name = "/nexus.v1.TaskService/Submit",
+                                                  .rest = {Verb::post, "/v1/tasks", "task", 202, "/v1/tasks/"},
+                                                  .role = Role::submitter,
+                                                  .changes = true,
+                                                  .body_bytes_max = kSubmitBytes}),
+    unary<v1::SubmitBatchRequest, v1::SubmitBatchResponse>({.name = "/nexus.v1.TaskService/SubmitBatch",
+                                                            .rest = {Verb::post, "/v1/tasks/batch", "*", 202},
+                                                            .role = Role::submitter,
+                                                            .changes = true,
+                                                            .body_bytes_max = kSubmitBytes}),
+    {.name = "/nexus.v1.TaskService/SubmitStream",
+     .kind = Kind::stream,
+     .rest = {},
+     .role = Role::submitter,
+     .changes = true,
+     .body_bytes_max = kSubmitBytes},
+    unary<v1::GetTaskRequest, v1::Task>(
+        {.name = "/nexus.v1.TaskService/Get", .rest = {Verb::get, "/v1/tasks/{id}"}, .role = Role::viewer}),
+    unary<v1::ListTasksRequest, v1::ListTasksResponse>(
+        {.name = "/nexus.v1.TaskService/List", .rest = {Verb::get, "/v1/tasks"}, .role = Role::viewer}),
+    {.name = "/nexus.v1.TaskService/Watch",
+     .kind = Kind::stream,
+     .rest = {},
+     .role = Role::viewer,
+     .body_bytes_max = kConfigBytes},
+    unary<v1::CancelTaskRequest, v1::Task>({.name = "/nexus.v1.TaskService/Cancel",
+                                            .rest = {Verb::post, "/v1/tasks/{id}/cancel", "*"},
+                                            .role = Role::submitter,
+                                            .changes = true}),
+    unary<v1::RetryTaskRequest, v1::SubmitResponse>(
+        {.name = "/nexus.v1.TaskService/Retry",
+         .rest = {Verb::post, "/v1/tasks/{id}/retry", "*", 202, "/v1/tasks/"},
+         .role = Role::submitter,
+         .changes = true}),
+    unary<v1::ExplainTaskRequest, v1::Explanation>(
+        {.name = "/nexus.v1.TaskService/Explain", .rest = {Verb::get, "/v1/tasks/{id}/explain"}, .role = Role::viewer}),
+
+    // workers
+    {.name = "/nexus.v1.WorkerService/Connect",
+     .kind = Kind::stream,
+     .rest = {},
+     .role = Role::worker,
+     .changes = true,
+     .body_bytes_max = kSubmitBytes},
+    {.name = "/nexus.v1.WorkerService/ReportCapacity", .kind = Kind::stream, .rest = {}, .role = Role::worker},
+
+    // operators: what they see
+    unary<v1::StatusRequest, v1::Status>(
+        {.name = "/nexus.v1.AdminService/GetStatus", .rest = {Verb::get, "/v1/status"}, .role = Role::viewer}),
+    unary<v1::ListWorkersRequest, v1::ListWorkersResponse>(
+        {.name = "/nexus.v1.AdminService/ListWorkers", .rest = {Verb::get, "/v1/workers"}, .role = Role::viewer}),
+    unary<v1::ListTypesRequest, v1::ListTypesResponse>(
+        {.name = "/nexus.v1.AdminService/ListTypes", .rest = {Verb::get, "/v1/types"}, .role = Role::viewer}),
+    unary<v1::GetTypeRequest, v1::TypeStat>(
+        {.name = "/nexus.v1.AdminService/GetType", .rest = {Verb::get, "/v1/types/{type}"}, .role = Role::viewer}),
+    unary<v1::GetConfigRequest, v1::SchedulerConfig>(
+        {.name = "/nexus.v1.AdminService/GetConfig", .rest = {Verb::get, "/v1/config"}, .role = Role::viewer}),
+    unary<v1::ListOverridesRequest, v1::ListOverridesResponse>(
+        {.name = "/nexus.v1.AdminService/ListOverrides", .rest = {Verb::get, "/v1/overrides"}, .role = Role::viewer}),
+    unary<v1::ListDecisionsRequest, v1::ListDecisionsResponse>(
+        {.name = "/nexus.v1.AdminService/ListDecisions", .rest = {Verb::get, "/v1/decisions"}, .role = Role::viewer}),
+    unary<v1::ListAuditRequest, v1::ListAuditResponse>(
+        {.name = "/nexus.v1.AdminService/ListAudit", .rest = {Verb::get, "/v1/audit"}, .role = Role::viewer}),
+
+    // operators: what they change
+    unary<v1::ControlWorkerRequest, v1::Worker>({.name = "/nexus.v1.AdminService/ControlWorker",
+                                                 .rest = {Verb::post, "/v1/workers/{name}/{action}", "*"},
+                                                 .role = Role::operator_role,
+                                                 .changes = true,
+                                                 .audited = true}),
+    unary<v1::ResetTypeRequest, v1::TypeStat>({.name = "/nexus.v1.AdminService/ResetType",
+                                               .rest = {Verb::post, "/v1/types/{type}/reset", "*"},
+                                               .role = Role::operator_role,
+                                               .changes = true,
+                                               .audited = true}),
+    unary<v1::OverrideEstimateRequest, v1::TypeStat>({.name = "/nexus.v1.AdminService/OverrideEstimate",
+                                                      .rest = {Verb::put, "/v1/types/{type}/estimate", "*"},
+                                                      .role = Role::operator_role,
+                                                      .changes = true,
+                                                      .audited = true}),
+    unary<v1::SetConfigRequest, v1::SchedulerConfig>({.name = "/nexus.v1.AdminService/SetConfig",
+                                                      .rest = {Verb::put, "/v1/config", "*"},
+                                                      .role = Role::admin,
+                                                      .changes = true,
+                                                      .audited = true,
+                                                      .body_bytes_max = kConfigBytes}),
+    unary<v1::SetPolicyRequest, v1::SchedulerConfig>({.name = "/nexus.v1.AdminService/SetPolicy",
+                                                      .rest = {Verb::put, "/v1/policy", "*"},
+                                                      .role = Role::admin,
+                                                      .changes = true,
+                                                      .audited = true}),
+    unary<v1::ControlQueueRequest, v1::Status>({.name = "/nexus.v1.AdminService/ControlQueue",
+                                                .rest = {Verb::put, "/v1/queues/{queue}", "*"},
+                                                .role = Role::operator_role,
+                                                .changes = true,
+                                                .audited = true}),
+    unary<v1::SetOverrideRequest, v1::Override>({.name = "/nexus.v1.AdminService/SetOverride",
+                                                 .rest = {Verb::post, "/v1/overrides", "override"},
+                                                 .role = Role::operator_role,
+                                                 .changes = true,
+                                                 .audited = true}),
+    unary<v1::ClearOverrideRequest, v1::Override>({.name = "/nexus.v1.AdminService/ClearOverride",
+                                                   .rest = {Verb::remove, "/v1/overrides/{number}"},
+                                                   .role = Role::operator_role,
+                                                   .changes = true,
+                                                   .audited = true}),
+
+    // over HTTP alone
+    {.name = "http/live", .kind = Kind::page, .rest = {Verb::get, "/v1/live"}, .role = Role::viewer},
+    {.name = "http/metrics", .kind = Kind::page, .rest = {Verb::get, "/metrics"}, .role = Role::viewer},
+    {.name = "http/livez", .kind = Kind::page, .rest = {Verb::get, "/livez"}, .role = {}},
+    {.name = "http/readyz", .kind = Kind::page, .rest = {Verb::get, "/readyz"}, .role = {}},
+    {.name = "http/healthz", .kind = Kind::page, .rest = {Verb::get, "/healthz"}, .role = {}},
+    {.name = "http/page", .kind = Kind::page, .rest = {Verb::get, "/"}, .role = {}},
+    {.name = "http/index.html", .kind = Kind::page, .rest = {Verb::get, "/index.html"}, .role = {}},
+    {.name = "http/app.js", .kind = Kind::page, .rest = {Verb::get, "/app.js"}, .role = {}},
+    {.name = "http/app.css", .kind = Kind::page, .rest = {Verb::get, "/app.css"}, .role = {}},
+
+    // of the gRPC library
+    {.name = "/grpc.health.v1.Health/Check", .kind = Kind::builtin, .rest = {}, .role = {}},
+    {.name = "/grpc.health.v1.Health/Watch", .kind = Kind::builtin, .rest = {}, .role = {}},
+    {.name = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+     .kind = Kind::builtin,
+     .rest = {},
+     .role = Role::viewer},
+};
+static_assert(std::size(kMethods) <= MethodCounts::kMethodsMax);
+
+}  // namespace
+
+Door::Door(engine::Service& service, std::string level)
+    : engine(service), durability(std::move(level)), counts(std::make_unique<MethodCounts>()) {}
+Door::~Door() = default;
+
+std::span<const Method> methods() {
+    return kMethods;
+}
+
+const Method* find_method(std::string_view name) {
+    const auto row =
+        std::ranges::find(kMethods, name, [](const Method& method) { return std::string_view(method.name); });
+    return row == std::end(kMethods) ? nullptr : row;
+}
+
+int code_of(const Result<void>& outcome) {
+    return outcome ? 0 : row_of(outcome.error().fault).grpc;
+}
+
+}  // namespace nexus::api

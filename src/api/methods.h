@@ -1,0 +1,106 @@
+#pragma once
+// The table of methods: a row for everything that a client can reach, over gRPC or HTTP. From it the gRPC services
+// (wire) and the REST routes (http) are made, and who may call what is read from it. A test compares it with what the
+// server really answers.
+//
+// A new method is: its messages in nexus.proto, its request in engine/requests.h, a row here.
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "api/submit.h"
+#include "base/caller.h"
+#include "engine/service.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+namespace nexus::api {
+
+using google::protobuf::Message;
+
+class MethodCounts;
+
+// What the methods of one server work with; made once, and used by every transport. Thread-safe.
+struct Door {
+    explicit Door(engine::Service& service, std::string level = "disk");
+    ~Door();
+
+    engine::Service& engine;
+    std::string durability;  // told in every SubmitResponse: process | disk | replicated(k)
+    std::size_t payload_bytes_max = kPayloadBytesMax;
+    std::size_t tasks_max = kTasksMax;  // of one batch
+    std::unique_ptr<MethodCounts> counts;
+};
+
+enum class Kind : std::uint8_t {
+    unary,    // `run` carries it out
+    stream,   // of gRPC: code of its own in wire
+    page,     // of HTTP alone: code of its own in http
+    builtin,  // of gRPC alone: the library answers it
+};
+enum class Verb : std::uint8_t { none, get, post, put, remove };
+
+// How HTTP reaches a method. Segments in braces name a field of the request; every other field may be given as a query
+// parameter or, when there is one, in the body. `/x/{id}/verb` is reached as `/x/{id}:verb` too.
+struct Rest {
+    Verb verb = Verb::none;
+    const char* path = "";       // "/v1/tasks/{id}"; empty: not over HTTP
+    const char* body = "";       // "*": the body is the request; a name: that field of it; empty: no body
+    std::uint16_t status = 200;  // of a good answer
+    const char* location = "";   // the new thing is at this path and its `id`
+};
+
+using Run = void (*)(Door& door, const Caller& caller, Message& request, Message& response, engine::Done<void> done);
+
+struct Method {
+    const char* name;  // as gRPC names it, "/nexus.v1.TaskService/Submit"; "http/…" for what HTTP alone serves
+    Kind kind = Kind::unary;
+    Rest rest;
+    std::optional<Role> role;                 // that a caller will need; none: open to everyone
+    bool changes = false;                     // the state: not carried out for a client that has gone meanwhile
+    bool audited = false;                     // an operator's act: in the audit with who and why
+    std::uint32_t body_bytes_max = 64 << 10;  // of the request, over either transport
+    // Of unary methods. `run` may move texts out of the request; request and response must live until `done` has run,
+    // which happens once, on any thread, also before run() returns.
+    Run run = nullptr;
+    const Message& (*request)() = nullptr;  // prototypes
+    const Message& (*response)() = nullptr;
+};
+
+std::span<const Method> methods();
+// By Method::name; null when there is no such row.
+const Method* find_method(std::string_view name);
+
+// Calls answered, by method and gRPC code. Thread-safe.
+class MethodCounts {
+public:
+    static constexpr std::size_t kCodes = 17;
+    static constexpr std::size_t kMethodsMax = 64;
+
+    void add(const Method& method, int code) {
+        const auto row = static_cast<std::size_t>(&method - methods().data());
+        at_[row][code >= 0 && code < static_cast<int>(kCodes) ? static_cast<std::size_t>(code) : 2].fetch_add(
+            1, std::memory_order_relaxed);
+    }
+    std::uint64_t get(const Method& method, int code) const {
+        return at_[static_cast<std::size_t>(&method - methods().data())][static_cast<std::size_t>(code)].load(
+            std::memory_order_relaxed);
+    }
+
+private:
+    std::array<std::array<std::atomic<std::uint64_t>, kCodes>, kMethodsMax> at_{};
+};
+
+// The gRPC code of an outcome: 0 when it is good.
+int code_of(const Result<void>& outcome);
+
+}  // namespace nexus::api

@@ -1,0 +1,214 @@
+#include "api/requests.h"
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "api/submit.h"
+#include "config/toml.h"
+
+namespace nexus::api {
+namespace {
+
+std::unexpected<Error> invalid(std::string what) {
+    return fail(Fault::invalid, std::move(what));
+}
+
+// A version of the configuration; empty = 0, any.
+Result<std::uint32_t> to_version(const std::string& etag) {
+    std::uint32_t number = 0;
+    if (etag.empty()) return number;
+    const auto [end, error] = std::from_chars(etag.data(), etag.data() + etag.size(), number);
+    if (error != std::errc{} || end != etag.data() + etag.size())
+        return invalid("etag: invalid, read the configuration again");
+    return number;
+}
+
+// A request about one task.
+template <class Request>
+Result<Request> about(const std::string& id) {
+    const Result<TaskId> task = to_task_id(id, "id");
+    if (!task) return std::unexpected(task.error());
+    return Request{.task = *task};
+}
+
+Result<core::WorkerOrder> to_order(v1::WorkerAction action) {
+    switch (action) {
+        case v1::WORKER_ACTION_CORDON: return core::WorkerOrder::cordon;
+        case v1::WORKER_ACTION_UNCORDON: return core::WorkerOrder::uncordon;
+        case v1::WORKER_ACTION_DRAIN: return core::WorkerOrder::drain;
+        default: return invalid("action: no such action");
+    }
+}
+
+Result<core::OverrideSet> to_override(const v1::Override& from) {
+    constexpr struct {
+        std::string_view name;
+        core::OverrideKind kind;
+    } kKinds[] = {{"pin", core::OverrideKind::pin},
+                  {"hold", core::OverrideKind::hold},
+                  {"boost", core::OverrideKind::boost},
+                  {"exclude", core::OverrideKind::exclude}};
+    core::OverrideSet set{.type = from.type(), .worker = from.worker(), .boost = {from.boost_us()}};
+    const auto kind =
+        std::find_if(std::begin(kKinds), std::end(kKinds), [&](const auto& row) { return row.name == from.kind(); });
+    if (kind == std::end(kKinds)) return invalid("override.kind: not one of pin, hold, boost, exclude");
+    set.kind = kind->kind;
+    if (!from.task_id().empty()) {
+        const Result<TaskId> task = to_task_id(from.task_id(), "override.task_id");
+        if (!task) return std::unexpected(task.error());
+        set.task = *task;
+    }
+    if (from.expires_unix_us() < 0) return invalid("override.expires_unix_us: negative");
+    return set;
+}
+
+}  // namespace
+
+// ---- tasks
+
+Result<engine::SubmitTasks> to_request(v1::SubmitRequest& from, const Door& door) {
+    if (!from.has_task()) return invalid("task: missing");
+    Result<engine::Submission> item = to_submission(*from.mutable_task(), "task", door.payload_bytes_max);
+    if (!item) return std::unexpected(std::move(item).error());
+    Result<engine::SubmitTasks> request{std::in_place};
+    request->items.push_back(std::move(*item));
+    return request;
+}
+
+Result<engine::SubmitTasks> to_request(v1::SubmitBatchRequest& from, const Door& door) {
+    auto items = to_submissions(from, door.tasks_max, door.payload_bytes_max);
+    if (!items) return std::unexpected(std::move(items).error());
+    return engine::SubmitTasks{std::move(*items)};
+}
+
+Result<engine::GetTask> to_request(v1::GetTaskRequest& from, const Door&) {
+    auto request = about<engine::GetTask>(from.id());
+    if (request) request->with_result = from.include_result();
+    return request;
+}
+
+Result<engine::ListTasks> to_request(v1::ListTasksRequest& from, const Door&) {
+    Result<engine::TaskFilter> filter = to_filter(from);
+    if (!filter) return std::unexpected(std::move(filter).error());
+    const Result<std::size_t> size = to_page_size(from.page_size());
+    if (!size) return std::unexpected(size.error());
+    return engine::ListTasks{.filter = std::move(*filter), .limit = *size, .page = from.page_token()};
+}
+
+Result<engine::CancelTask> to_request(v1::CancelTaskRequest& from, const Door&) {
+    auto request = about<engine::CancelTask>(from.id());
+    if (request) request->reason = from.reason();
+    return request;
+}
+
+Result<engine::RetryTask> to_request(v1::RetryTaskRequest& from, const Door&) {
+    return about<engine::RetryTask>(from.id());
+}
+
+Result<engine::ExplainTask> to_request(v1::ExplainTaskRequest& from, const Door&) {
+    return about<engine::ExplainTask>(from.id());
+}
+
+// ---- operators
+
+Result<engine::ReadState> to_request(v1::StatusRequest&, const Door&) {
+    return engine::ReadState{};
+}
+
+Result<engine::ReadState> to_request(v1::ListWorkersRequest&, const Door&) {
+    return engine::ReadState{};
+}
+
+Result<engine::ControlWorker> to_request(v1::ControlWorkerRequest& from, const Door&) {
+    const Result<core::WorkerOrder> order = to_order(from.action());
+    if (!order) return std::unexpected(order.error());
+    return engine::ControlWorker{
+        .name = from.name(), .order = *order, .author = from.author(), .reason = from.reason()};
+}
+
+Result<engine::ListTypes> to_request(v1::ListTypesRequest&, const Door&) {
+    return engine::ListTypes{};
+}
+
+Result<engine::GetType> to_request(v1::GetTypeRequest& from, const Door&) {
+    return engine::GetType{from.type()};
+}
+
+Result<engine::ResetType> to_request(v1::ResetTypeRequest& from, const Door&) {
+    return engine::ResetType{.type = from.type(), .author = from.author(), .reason = from.reason()};
+}
+
+Result<engine::ForceEstimate> to_request(v1::OverrideEstimateRequest& from, const Door&) {
+    if (from.estimate_us() < 0) return invalid("estimate_us: negative");
+    if (from.expires_unix_us() < 0) return invalid("expires_unix_us: negative");
+    return engine::ForceEstimate{.type = from.type(),
+                                 .estimate = {from.estimate_us()},
+                                 .expires = {from.expires_unix_us()},
+                                 .author = from.author(),
+                                 .reason = from.reason()};
+}
+
+Result<engine::GetConfig> to_request(v1::GetConfigRequest&, const Door&) {
+    return engine::GetConfig{};
+}
+
+Result<engine::Configure> to_request(v1::SetConfigRequest& from, const Door&) {
+    const auto version = to_version(from.etag());
+    if (!version) return std::unexpected(version.error());
+    if (from.toml().size() > config::kTextBytesMax) return invalid("toml: too long");
+    return engine::Configure{
+        .version = *version, .toml = from.toml(), .author = from.author(), .reason = from.reason()};
+}
+
+Result<engine::SetPolicy> to_request(v1::SetPolicyRequest& from, const Door&) {
+    engine::SetPolicy request{.author = from.author(), .reason = from.reason()};
+    if (!core::policy_from_name(from.policy(), request.policy)) return invalid("policy: no such policy");
+    return request;
+}
+
+Result<engine::PauseQueue> to_request(v1::ControlQueueRequest& from, const Door&) {
+    return engine::PauseQueue{
+        .queue = from.queue(), .paused = from.paused(), .author = from.author(), .reason = from.reason()};
+}
+
+Result<engine::SetOverride> to_request(v1::SetOverrideRequest& from, const Door&) {
+    Result<core::OverrideSet> set = to_override(from.override());
+    if (!set) return std::unexpected(std::move(set).error());
+    return engine::SetOverride{.set = std::move(*set),
+                               .expires = {from.override().expires_unix_us()},
+                               .author = from.override().author(),
+                               .reason = from.override().reason()};
+}
+
+Result<engine::ClearOverride> to_request(v1::ClearOverrideRequest& from, const Door&) {
+    return engine::ClearOverride{.number = from.number(), .author = from.author()};
+}
+
+Result<engine::ListOverrides> to_request(v1::ListOverridesRequest&, const Door&) {
+    return engine::ListOverrides{};
+}
+
+Result<engine::ListDecisions> to_request(v1::ListDecisionsRequest& from, const Door&) {
+    const Result<std::size_t> size = to_page_size(from.page_size());
+    if (!size) return std::unexpected(size.error());
+    engine::ListDecisions request{.query = {}, .page = from.page_token()};
+    request.query.worker = from.worker();
+    request.query.number = from.number();
+    request.query.limit = *size;
+    if (from.task_id().empty()) return request;
+    const Result<TaskId> task = to_task_id(from.task_id(), "task_id");
+    if (!task) return std::unexpected(task.error());
+    request.query.task = *task;
+    return request;
+}
+
+Result<engine::ListAudit> to_request(v1::ListAuditRequest& from, const Door&) {
+    const Result<std::size_t> size = to_page_size(from.page_size());
+    if (!size) return std::unexpected(size.error());
+    return engine::ListAudit{.limit = *size, .page = from.page_token()};
+}
+
+}  // namespace nexus::api

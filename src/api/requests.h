@@ -1,0 +1,38 @@
+#pragma once
+// nexus.v1 request messages -> requests to the engine, one overload per message. Faults: invalid, starting with the
+// field. Payloads and texts may be moved out of the message.
+
+#include <nexus/v1/nexus.pb.h>
+
+#include "api/methods.h"
+#include "base/result.h"
+#include "engine/requests.h"
+
+namespace nexus::api {
+
+Result<engine::SubmitTasks> to_request(v1::SubmitRequest& from, const Door& door);
+Result<engine::SubmitTasks> to_request(v1::SubmitBatchRequest& from, const Door& door);
+Result<engine::GetTask> to_request(v1::GetTaskRequest& from, const Door& door);
+Result<engine::ListTasks> to_request(v1::ListTasksRequest& from, const Door& door);
+Result<engine::CancelTask> to_request(v1::CancelTaskRequest& from, const Door& door);
+Result<engine::RetryTask> to_request(v1::RetryTaskRequest& from, const Door& door);
+Result<engine::ExplainTask> to_request(v1::ExplainTaskRequest& from, const Door& door);
+
+Result<engine::ReadState> to_request(v1::StatusRequest& from, const Door& door);
+Result<engine::ReadState> to_request(v1::ListWorkersRequest& from, const Door& door);
+Result<engine::ControlWorker> to_request(v1::ControlWorkerRequest& from, const Door& door);
+Result<engine::ListTypes> to_request(v1::ListTypesRequest& from, const Door& door);
+Result<engine::GetType> to_request(v1::GetTypeRequest& from, const Door& door);
+Result<engine::ResetType> to_request(v1::ResetTypeRequest& from, const Door& door);
+Result<engine::ForceEstimate> to_request(v1::OverrideEstimateRequest& from, const Door& door);
+Result<engine::GetConfig> to_request(v1::GetConfigRequest& from, const Door& door);
+Result<engine::Configure> to_request(v1::SetConfigRequest& from, const Door& door);
+Result<engine::SetPolicy> to_request(v1::SetPolicyRequest& from, const Door& door);
+Result<engine::PauseQueue> to_request(v1::ControlQueueRequest& from, const Door& door);
+Result<engine::SetOverride> to_request(v1::SetOverrideRequest& from, const Door& door);
+Result<engine::ClearOverride> to_request(v1::ClearOverrideRequest& from, const Door& door);
+Result<engine::ListOverrides> to_request(v1::ListOverridesRequest& from, const Door& door);
+Result<engine::ListDecisions> to_request(v1::ListDecisionsRequest& from, const Door& door);
+Result<engine::ListAudit> to_request(v1::ListAuditRequest& from, const Door& door);
+
+}  // namespace nexus::api

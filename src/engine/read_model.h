@@ -1,0 +1,29 @@
+#pragma once
+// What many look at all the time (status, workers, counters), as one immutable value. The loop makes it when somebody
+// asks and the last one is too old; everybody who asks until then shares it, without the loop.
+//
+// It may be as old as a hundred times what making it took, and a second at most: the readers of a large fleet cost the
+// loop a hundredth of its time however many they are, and in a small one what was acknowledged is seen at once.
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/units.h"
+#include "engine/latency.h"
+#include "engine/messages.h"
+#include "predict/predictor.h"
+
+namespace nexus::engine {
+
+struct ReadModel {
+    Instant made;       // on the engine's clock
+    Duration good_for;  // others may be given it for so long
+    StatusInfo status;
+    std::vector<WorkerInfo> workers;          // by name
+    std::array<std::uint64_t, 8> finished{};  // since the start, by core::TaskState
+    predict::ModelFailures failures;
+    Latency decide, commit, wait;  // an event in the core, a group commit, submission to start
+};
+
+}  // namespace nexus::engine

@@ -1,0 +1,20 @@
+#include "http/health.h"
+
+namespace nexus::http {
+
+void livez(api::Door&, const Request&, Reply reply) {
+    reply(plain_text("ok\n"));
+}
+
+void readyz(api::Door& door, const Request& request, Reply reply) {
+    std::string why, list;
+    for (const engine::Check& check : door.engine.checks()) {
+        list += std::string(check.good ? "[+] " : "[-] ") + check.name + ": " + check.text + "\n";
+        if (!check.good) why += (why.empty() ? "" : ", ") + check.text;
+    }
+    std::string text = why.empty() ? "ok\n" : "not ready: " + why + "\n";
+    if (request.query.contains("verbose")) text = list + text;
+    reply(plain_text(std::move(text), why.empty() ? 200 : 503));
+}
+
+}  // namespace nexus::http

@@ -1,0 +1,123 @@
+#include "http/json.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <charconv>
+#include <optional>
+
+namespace nexus::http {
+namespace {
+
+using google::protobuf::EnumDescriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+std::unexpected<Error> invalid(std::string_view field, const std::string& what) {
+    return fail(Fault::invalid, std::string(field) + ": " + what);
+}
+
+template <class Number>
+std::optional<Number> number_of(std::string_view text) {
+    Number value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+// The common beginning of the names of an enum: "TASK_STATE_" of "TASK_STATE_UNSPECIFIED".
+std::string_view prefix_of(const EnumDescriptor& type) {
+    constexpr std::string_view kNone = "UNSPECIFIED";
+    std::string_view first = type.value(0)->name();
+    if (first.ends_with(kNone)) first.remove_suffix(kNone.size());
+    return first;
+}
+
+Result<int> enum_of(const EnumDescriptor& type, std::string_view field, std::string_view text) {
+    const std::string_view prefix = prefix_of(type);
+    std::string known;
+    for (int i = 1; i < type.value_count(); ++i) {
+        std::string name = type.value(i)->name().substr(prefix.size());
+        for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+        if (name == text) return type.value(i)->number();
+        known += (known.empty() ? "" : ", ") + name;
+    }
+    return invalid(field, "not one of " + known);
+}
+
+// `add` puts one value into the field: set, or add to a list.
+template <class Value, class Add>
+Result<void> put(std::string_view field, const std::optional<Value>& value, const char* what, Add add) {
+    if (!value) return invalid(field, std::string("must be ") + what);
+    add(*value);
+    return {};
+}
+
+Result<void> set_one(Message& message, const FieldDescriptor& field, std::string_view text) {
+    const google::protobuf::Reflection& reflection = *message.GetReflection();
+    const std::string& name = field.name();
+    const bool list = field.is_repeated();
+    constexpr const char* kWhole = "a whole number in range";
+    switch (field.cpp_type()) {
+        case FieldDescriptor::CPPTYPE_STRING:
+            list ? reflection.AddString(&message, &field, std::string(text))
+                 : reflection.SetString(&message, &field, std::string(text));
+            return {};
+        case FieldDescriptor::CPPTYPE_BOOL: {
+            if (text != "true" && text != "false") return invalid(name, "must be true or false");
+            reflection.SetBool(&message, &field, text == "true");
+            return {};
+        }
+        case FieldDescriptor::CPPTYPE_UINT32:
+            return put(name, number_of<std::uint32_t>(text), kWhole,
+                       [&](auto value) { reflection.SetUInt32(&message, &field, value); });
+        case FieldDescriptor::CPPTYPE_UINT64:
+            return put(name, number_of<std::uint64_t>(text), kWhole,
+                       [&](auto value) { reflection.SetUInt64(&message, &field, value); });
+        case FieldDescriptor::CPPTYPE_INT64:
+            return put(name, number_of<std::int64_t>(text), kWhole,
+                       [&](auto value) { reflection.SetInt64(&message, &field, value); });
+        case FieldDescriptor::CPPTYPE_DOUBLE:
+            return put(name, number_of<double>(text), "a number",
+                       [&](auto value) { reflection.SetDouble(&message, &field, value); });
+        case FieldDescriptor::CPPTYPE_ENUM: {
+            const Result<int> value = enum_of(*field.enum_type(), name, text);
+            if (!value) return std::unexpected(value.error());
+            list ? reflection.AddEnumValue(&message, &field, *value)
+                 : reflection.SetEnumValue(&message, &field, *value);
+            return {};
+        }
+        default: return invalid(name, "goes into the body");
+    }
+}
+
+}  // namespace
+
+std::string json_of(const Message& message) {
+    google::protobuf::util::JsonPrintOptions options;
+    options.preserve_proto_field_names = true;
+    std::string text;
+    const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
+    return status.ok() ? text : "{}";
+}
+
+Result<void> from_json(const std::string& text, Message& out) {
+    const auto parsed = google::protobuf::util::JsonStringToMessage(text, &out);
+    if (parsed.ok()) return {};
+    return invalid("body", "not a " + out.GetTypeName() +
+                               " in JSON: " + std::string(parsed.message().data(), parsed.message().size()));
+}
+
+Result<void> set_field(Message& message, std::string_view name, std::string_view text) {
+    const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(std::string(name));
+    if (field == nullptr) return invalid(name, "no such parameter here");
+    if (!field->is_repeated()) return set_one(message, *field, text);
+    while (!text.empty()) {
+        const std::size_t comma = text.find(',');
+        if (auto ok = set_one(message, *field, text.substr(0, comma)); !ok) return ok;
+        text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
+    }
+    return {};
+}
+
+}  // namespace nexus::http

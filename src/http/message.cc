@@ -1,0 +1,56 @@
+#include "http/message.h"
+
+#include <nlohmann/json.hpp>
+
+#include "api/error.h"
+
+namespace nexus::http {
+namespace {
+
+std::string_view title_of(unsigned status) {
+    switch (status) {
+        case 400: return "Bad request";
+        case 403: return "Forbidden";
+        case 404: return "Not found";
+        case 409: return "Conflict";
+        case 412: return "Precondition failed";
+        case 413: return "Content too large";
+        case 429: return "Too many requests";
+        case 503: return "Service unavailable";
+        case 507: return "Insufficient storage";
+        default: return "Error";
+    }
+}
+
+}  // namespace
+
+Response problem(unsigned status, std::string_view code, std::string_view title, std::string_view detail) {
+    Response response;
+    response.status = status;
+    response.content_type = "application/problem+json";
+    const nlohmann::json body = {
+        {"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}, {"code", code}};
+    response.body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return response;
+}
+
+Response problem_of(const Error& error) {
+    const api::FaultRow& row = api::row_of(error.fault);
+    Response response = problem(row.http, row.reason, title_of(row.http), error.what);
+    if (row.retry_s > 0) response.headers.emplace_back("Retry-After", std::to_string(row.retry_s));
+    return response;
+}
+
+Response plain_text(std::string text, unsigned status) {
+    Response response;
+    response.status = status;
+    response.content_type = "text/plain; charset=utf-8";
+    response.body = std::move(text);
+    return response;
+}
+
+Caller caller_of(const Request& request) {
+    return {.name = "anonymous", .tenant = {}, .roles = kAllRoles, .from = request.from};
+}
+
+}  // namespace nexus::http
