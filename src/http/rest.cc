@@ -118,7 +118,7 @@ Result<void> fill(const Route& route, const Request& request, Message& message) 
         const std::string_view field = field_named(name, message);
         const bool taken =
             std::ranges::any_of(route.variables, [&](const auto& known) { return known.first == field; });
-        if (taken) return fail(Fault::invalid, name + ": is given by the path");
+        if (taken) return fail(Fault::invalid, "parameter " + name + " is given by the path");
         if (auto ok = set_field(message, field, text); !ok) return ok;
     }
     set_idempotency_key(request.idempotency_key, message);
