@@ -76,25 +76,29 @@ struct Load {
         batch.drops.push_back(task);
     }
     void seal(store::JournalBatch& batch) {
-        batch.first = writer.first();
-        batch.count = writer.count();
-        batch.bytes = writer.finish(rng.next());
+        store::JournalBatch sealed = store::finish_batch(writer, rng.next());
+        sealed.puts = std::move(batch.puts);
+        sealed.drops = std::move(batch.drops);
+        batch = std::move(sealed);
         journal_bytes += batch.bytes.size();
     }
 };
 
-bool failed(const Result<void>& done) {
+template <class T>
+bool failed(const Result<T>& done) {
     if (!done) std::fprintf(stderr, "store_bench: %s\n", done.error().what.c_str());
     return !done;
 }
 
 bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_commit, std::size_t pending,
                  double seconds, std::uint64_t trim_every_events = 300'000) {
+    const auto claim = store::claim_now(store, {.name = "bench"});
+    if (failed(claim)) return false;
     while (load.pending.size() < pending) {
         store::JournalBatch batch;
         for (int i = 0; i < 1000; ++i) load.pending.push_back(load.submit(batch));
         load.seal(batch);
-        if (failed(store.append({&batch, 1})) || failed(store.tidy())) return false;
+        if (failed(store.append(*claim, {&batch, 1}))) return false;
     }
     std::vector<double> commits;
     std::uint64_t tasks = 0;
@@ -111,14 +115,14 @@ bool run_journal(store::JournalStore& store, Load& load, std::size_t tasks_per_c
         }
         load.seal(batch);
         const Clock::time_point before = Clock::now();
-        if (failed(store.append({&batch, 1})) || failed(store.tidy())) return false;
+        if (failed(store.append(*claim, {&batch, 1}))) return false;
         commits.push_back(since(before));
         tasks += tasks_per_commit;
         untrimmed += batch.count;
         if (untrimmed < trim_every_events) continue;
         untrimmed = 0;
         const Sequence last{load.writer.first().n - 1};
-        if (failed(store.put_snapshot({.at = last, .bytes = "bench"})) || failed(store.trim(last))) return false;
+        if (failed(store::put_snapshot(store, last, "bench"))) return false;
     }
     const double wall = since(start);
     const double cpu = cpu_seconds() - cpu_before;
@@ -224,7 +228,7 @@ bool run_open(const std::string& directory, std::size_t pending) {
     if (!journal) return false;
     const double opened = since(start);
     std::uint64_t bytes = 0;
-    if (failed((*journal)->read({0}, [&](Sequence, std::string_view batch) -> Result<void> {
+    if (failed((*journal)->read({0}, {}, [&](Sequence, std::string_view batch) -> Result<void> {
             bytes += batch.size();
             return {};
         })))

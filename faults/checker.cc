@@ -69,13 +69,6 @@ void Checker::submit_acked(std::uint64_t number, const engine::Submitted& answer
         found != tasks_.end(), "S1",
         "work " + std::to_string(number) + " was acknowledged as " + to_text(answer.task) + " before it was durable");
     const TaskFact& fact = found->second;
-    // A known gap (docs/contract.md, C1): stored without its body on a full disk, it ended, and the server crashed
-    // before it could free the key.
-    if (fact.work == UINT64_MAX && answer.duplicate && fact.ended && fact.state != core::TaskState::succeeded) {
-        saw("answered with an ended task that had no body");
-        work.acked = answer.task;
-        return;
-    }
     demand(fact.work == number, "S3",
            "work " + std::to_string(number) + " was acknowledged as another's " + name(answer.task));
     demand(!work.acked || work.acked == answer.task || may_forget_key(work.acked), "S3",
@@ -120,10 +113,11 @@ void Checker::found(Sequence first, std::string_view bytes, store::JournalStore&
     for (const core::Event& event : decoded->events) {
         const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what);
         if (submitted == nullptr) continue;
-        // Of a task that ended meanwhile there is no body; it is judged without its work.
-        const auto bytes_of = store.body(submitted->task);
-        const auto body =
-            bytes_of ? engine::decode_body(*bytes_of) : Result<engine::TaskBody>(fail(Fault::not_found, ""));
+        // Of a task that ended meanwhile the body is kept as its result, unless it succeeded.
+        store::Body stored = store::read_body(store, store::BodyKind::body, submitted->task);
+        if (stored.state != store::Body::State::found)
+            stored = store::read_body(store, store::BodyKind::result, submitted->task);
+        const auto body = engine::decode_body(engine::left_behind(stored.bytes).bytes);
         if (body) body_of_[submitted->task] = number_of(body->payload);
     }
     follow(first, bytes);
@@ -296,7 +290,7 @@ void Checker::note(const core::Event& event) {
                        .estimate = submitted->estimate,
                        .submitted = event.at,
                        .serial = ++serial_};
-        demand(known.work == UINT64_MAX || known.work < works_.size(), "S2", "a task that nobody submitted");
+        demand(known.work < works_.size(), "S1", "a task without its body, or one that nobody submitted");
         if (submitted->spec.idempotency_hi != 0 && known.work != UINT64_MAX) {
             auto& same = by_key_[{submitted->spec.idempotency_hi, submitted->spec.idempotency_lo}];
             for (const TaskId other : same) {

@@ -123,6 +123,10 @@ Plan draw_plan(std::uint64_t seed) {
         plan.config.pause = plan.config.preemption = false;  // what they delay is not the order's doing
         plan.config.tasks_max = std::max<std::uint64_t>(plan.config.tasks_max, 300);
     }
+    plan.store_reply_lost_one_in = swarm(rng, 30);
+    plan.silent_store_last = rng.one_in(5) ? span(rng, seconds(1), seconds(10)) : Duration{};
+    if (plan.calm) plan.store_reply_lost_one_in = 0;
+    if (plan.calm) plan.silent_store_last = {};
     return plan;
 }
 
@@ -153,6 +157,8 @@ std::string Plan::text() const {
     add("sync_failure", static_cast<std::int64_t>(sync_failure_one_in));
     add("full_disk_ms", full_disk_last.us / 1000);
     add("exhausted_disk", exhausted_disk ? 1 : 0);
+    add("store_reply_lost", static_cast<std::int64_t>(store_reply_lost_one_in));
+    add("silent_store_ms", silent_store_last.us / 1000);
     add("stop", stop_one_in_s);
     add("clock_jump", clock_jump_one_in_s);
     add("clock_drift_ppm", clock_drift_ppm);

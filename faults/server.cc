@@ -11,6 +11,8 @@ namespace {
 
 constexpr WallTime kEpoch{1'800'000'000'000'000};
 constexpr Duration kSpaceRetry = milliseconds(200);
+constexpr std::uint64_t kRoomBytes = 256 << 10;
+constexpr Duration kStoreRetry = milliseconds(50);
 
 }  // namespace
 
@@ -19,7 +21,7 @@ Server::Server(const Plan& plan, Timeline& timeline, Checker& checker)
       timeline_(timeline),
       checker_(checker),
       rng_(plan.seed ^ 0x5E77E7),
-      journal_(plan.seed ^ 0xD15C, {.sync_failure_one_in = plan.sync_failure_one_in}) {}
+      journal_(plan.seed ^ 0xD15C, {.lost_reply_one_in = plan.store_reply_lost_one_in, .sync_failure_one_in = plan.sync_failure_one_in}) {}
 
 WallTime Server::wall() const {
     if (wall_frozen_) return *wall_frozen_;
@@ -46,6 +48,8 @@ void Server::later(Duration delay, Timeline::Step step) {
 }
 
 void Server::start() {
+    if (const auto head = journal_.head(); !head && head.error().fault == Fault::unreachable)
+        return timeline_.after(kStoreRetry, [this] { start(); });
     ++process_;
     recover();
     engine_->post = [this](std::move_only_function<void(engine::Engine&)> answer) { call(std::move(answer)); };
@@ -55,7 +59,14 @@ void Server::start() {
     base_ = fresh ? Instant{1'000'000} : engine_->last_instant() + away;
     base_sim_ = timeline_.now();
     checker_.server_started();
-    engine_->find_bodiless(journal_);
+    const auto head = journal_.head();
+    demand(head.has_value(), "C17", "the journal cannot be looked at");
+    const auto claim = journal_.claim(*head, {.name = "server", .token_hi = process_, .token_lo = plan_.seed});
+    demand(claim.has_value(), "S24", "the journal cannot be claimed");
+    line_ = std::make_unique<engine::CommitLine>(
+        journal_, *claim, engine::CommitLine::Options{.post = [this](auto work) { call(std::move(work)); }});
+    low_on_space_ = false;
+    note_space(head->low_on_space);
     engine_->start(now());
     take_batches();
     wake(timeline_.now());
@@ -70,24 +81,14 @@ void Server::recover() {
     engine_ = std::make_unique<engine::Engine>(std::move(options));
     if (process_ > 1) {
         const auto seen =
-            journal_.read(Sequence{checker_.events()}, [&](Sequence first, std::string_view bytes) -> Result<void> {
+            journal_.read(Sequence{checker_.events()}, {}, [&](Sequence first, std::string_view bytes) -> Result<void> {
                 checker_.found(first, bytes, journal_);
                 return {};
             });
         demand(seen.has_value(), "C17", "the journal cannot be read");
     }
-    const auto stored = journal_.get_snapshot();
-    demand(stored.has_value(), "C17", "the snapshot cannot be read");
-    if (*stored) {
-        const auto snapshot = journal::decode_snapshot((*stored)->bytes);
-        demand(snapshot.has_value(), "C17", "the snapshot cannot be decoded");
-        const auto restored = engine_->restore(*snapshot);
-        demand(restored.has_value(), "C17",
-               "the snapshot cannot be restored: " + (restored ? "" : restored.error().what));
-    }
-    const auto replayed = journal_.read(engine_->last_sequence(),
-                                        [&](Sequence, std::string_view bytes) { return engine_->replay(bytes, {}); });
-    demand(replayed.has_value(), "C17", "the journal cannot be replayed: " + (replayed ? "" : replayed.error().what));
+    const auto recovered = engine_->recover(journal_);
+    demand(recovered.has_value(), "C17", "no recovery: " + (recovered ? "" : recovered.error().what));
     if (process_ > 1) checker_.recovered(engine_->core(), engine_->last_sequence());
 }
 
@@ -96,6 +97,7 @@ void Server::heal() {
     journal_.set_faults({});
     journal_.full(false);
     journal_.exhausted(false);
+    journal_.silent(false);
     paused_until_ = timeline_.now();
 }
 
@@ -126,6 +128,7 @@ void Server::wake(Instant at) {
 
 void Server::turn() {
     engine_->begin_turn(now());
+    engine_->set_room(kRoomBytes - std::min(kRoomBytes, line_->bytes_in_flight()));
     for (Call& each : std::exchange(inbox_, {})) each(*engine_);
     engine_->end_turn();
     take_batches();
@@ -135,8 +138,8 @@ void Server::turn() {
 }
 
 void Server::take_batches() {
-    while (engine_->has_batch()) queue_.push_back(engine_->take_batch());
-    if (!committing_ && !queue_.empty()) commit();
+    while (engine_->has_batch()) line_->take(engine_->take_batch(), now().at);
+    if (!committing_ && !line_->empty()) commit();
 }
 
 void Server::commit() {
@@ -144,67 +147,83 @@ void Server::commit() {
     const Duration delay = chance(plan_.commit_stall_one_in)
                                ? milliseconds(rng_.between(500, 3000))
                                : Duration{rng_.between(plan_.commit_min.us, plan_.commit_max.us)};
-    later(delay, [this] { stored(std::exchange(queue_, {})); });
+    later(delay, [this] { append(); });
 }
 
-void Server::stored(std::vector<engine::PendingBatch> group) {
+void Server::append() {
     std::optional<CrashPoint> point;
     if (chance(plan_.crash_one_in)) point = static_cast<CrashPoint>(rng_.below(4));
     if (point == CrashPoint::before_append) return crash();
     if (point == CrashPoint::during_append) {
         checker_.saw("crash while appending");
-        std::vector<store::JournalBatch> batches;
-        for (engine::PendingBatch& batch : group) {
-            engine::keep_bodies(batch, journal_);
-            if (batch.journal.count > 0) batches.push_back(batch.journal);
-        }
-        journal_.crash_during(batches);
+        line_->prepare(now().at);
+        journal_.crash_during(line_->batches());
         checker_.saw("server crashed");
         return end_process();
     }
-    const auto done = engine::store_batches(group, journal_, given_up_);
-    if (!done && done.error().fault == Fault::no_space) {
+    using Step = engine::CommitLine::Step;
+    const auto outcome = line_->append(now().at);
+    if (outcome.step == Step::no_space) {
         // Not even the reserve is left: wait, the order must not change.
         checker_.saw("not even the reserve left");
-        later(kSpaceRetry, [this, group = std::move(group)]() mutable { stored(std::move(group)); });
-        return;
+        note_space(true);
+        return later(kSpaceRetry, [this] { append(); });
     }
-    if (!done) {
+    if (outcome.step == Step::wait) {
+        checker_.saw("no answer from the store");
+        return later(kStoreRetry, [this] { append(); });
+    }
+    if (outcome.step != Step::confirmed) {
         checker_.saw("store failed for good");
         return crash();
     }
-    if (!done->empty()) {
-        checker_.saw("disk full entered");
-        call([lost = *done](engine::Engine& engine) {
-            engine.refuse_submissions(Error{Fault::exhausted, "the disk is full"});
-            for (const TaskId task : lost) engine.abandon_task(task);
-        });
-        later(seconds(1), [this] {
-            call([this](engine::Engine& engine) {
-                if (!stopping_) engine.refuse_submissions(std::nullopt);
-            });
-        });
-    }
-    for (const engine::PendingBatch& batch : group) checker_.committed(batch.journal);
+    if (outcome.again) checker_.saw("append found stored after a lost reply");
+    note_space(outcome.low_on_space);
+    for (const store::JournalBatch& batch : line_->batches()) checker_.committed(batch);
     if (point == CrashPoint::after_append) {
         checker_.saw("crash between append and release");
         return crash();
     }
-    for (std::size_t i = 0; i < group.size(); ++i) {
-        if (point == CrashPoint::during_release && i == group.size() / 2) {
-            checker_.saw("crash in the middle of a release");
-            return crash();
-        }
-        const std::uint64_t process = process_;
-        engine::release(group[i], journal_, engine_->post);
+    std::optional<std::size_t> crash_at;
+    if (point == CrashPoint::during_release) crash_at = line_->batches_left() / 2;
+    told_ = 0;
+    tell(crash_at);
+}
+
+void Server::tell(std::optional<std::size_t> crash_at) {
+    const std::uint64_t process = process_;
+    for (; crash_at != told_; ++told_) {
+        auto batch = line_->release_next(now().at);
         if (process != process_) return;
-        write_history(group[i]);
-        released_ = Sequence{group[i].journal.first.n + group[i].journal.count - 1};
+        if (!batch && line_->confirmed_left()) return later(kStoreRetry, [this, crash_at] { tell(crash_at); });
+        if (!batch) break;
+        write_history(*batch);
+        released_ = Sequence{batch->journal.first.n + batch->journal.count - 1};
+    }
+    if (crash_at == told_) {
+        checker_.saw("crash in the middle of a release");
+        return crash();
     }
     if (chance(plan_.snapshot_one_in)) snapshot();
     committing_ = false;
-    if (!queue_.empty()) return commit();
+    if (!line_->empty()) return commit();
     if (stopping_) end_in_order();
+}
+
+void Server::note_space(bool low) {
+    if (low_on_space_ == low) return;
+    low_on_space_ = low;
+    if (low) checker_.saw("disk full entered");
+    call([this, low](engine::Engine& engine) {
+        if (stopping_) return;
+        engine.refuse_submissions(low ? std::optional(Error{Fault::exhausted, "the disk is full"}) : std::nullopt);
+    });
+    if (low) later(seconds(1), [this] { look_for_space(); });
+}
+
+void Server::look_for_space() {
+    if (const auto head = journal_.head()) note_space(head->low_on_space);
+    if (low_on_space_) later(seconds(1), [this] { look_for_space(); });
 }
 
 void Server::write_history(engine::PendingBatch& batch) {
@@ -223,6 +242,7 @@ void Server::write_history(engine::PendingBatch& batch) {
 
 void Server::snapshot() {
     const auto at = engine::make_snapshot(journal_, engine_->save_predictor(), released_, engine_->audited());
+    if (!at && at.error().fault == Fault::unreachable) return checker_.saw("no answer to a snapshot");
     demand(at.has_value(), "S18", "no snapshot: " + (at ? "" : at.error().what));
     checker_.saw("snapshot");
 }
@@ -259,9 +279,8 @@ void Server::end_in_order() {
 
 void Server::end_process() {
     engine_.reset();
+    line_.reset();
     inbox_.clear();
-    queue_.clear();
-    given_up_ = {};
     committing_ = stopping_ = false;
     wake_at_ = kNever;
     ++wake_number_;

@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "faults/checker.h"
 #include "faults/plan.h"
+#include "engine/commit_line.h"
 #include "faults/timeline.h"
 #include "history/memory/memory_history.h"
 #include "store/memory/faulty_journal.h"
@@ -42,6 +43,7 @@ public:
     void pause(Duration length);
     void crash();
     void fill_disk(bool full) { journal_.full(full); }
+    void silence_store(bool silent) { journal_.silent(silent); }
     void exhaust_disk(bool exhausted) { journal_.exhausted(exhausted); }
     const store::JournalFaultCounts& journal_counts() const { return journal_.counts(); }
     WallTime wall() const;
@@ -57,7 +59,10 @@ private:
     void turn();
     void take_batches();
     void commit();
-    void stored(std::vector<engine::PendingBatch> group);
+    void append();
+    void tell(std::optional<std::size_t> crash_at);
+    void note_space(bool low);
+    void look_for_space();
     void end_process();
     void end_in_order();
     void ask(engine::HistoryQuestion question);
@@ -84,9 +89,10 @@ private:
     Instant wake_at_ = kNever;
     std::uint64_t wake_number_ = 0;
     std::vector<Call> inbox_;
-    std::vector<engine::PendingBatch> queue_;
-    engine::GivenUp given_up_;
+    std::unique_ptr<engine::CommitLine> line_;
+    bool low_on_space_ = false;
     Sequence released_;
+    std::size_t told_ = 0;  // batches of the present group
     bool committing_ = false;
     bool stopping_ = false;
     std::optional<WallTime> wall_frozen_;

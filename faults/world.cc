@@ -130,6 +130,11 @@ void World::plan_submissions() {
 }
 
 void World::plan_disk_trouble() {
+    if (plan_.silent_store_last.us > 0)
+        timeline_.after({rng_.between(0, plan_.faults_last.us)}, [this] {
+            server_.silence_store(!healed_);
+            timeline_.after(plan_.silent_store_last, [this] { server_.silence_store(false); });
+        });
     if (plan_.full_disk_last.us == 0) return;
     timeline_.after({rng_.between(0, plan_.faults_last.us)}, [this] {
         server_.fill_disk(true);

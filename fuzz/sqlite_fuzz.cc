@@ -25,19 +25,18 @@ std::string make_journal(const std::string& directory) {
     {
         auto opened = store::SqliteJournal::open({.directory = directory, .reserve_bytes = 0});
         if (!opened) std::abort();
+        const auto claim = store::claim_now(**opened, {.name = "fuzz"});
+        if (!claim) std::abort();
         journal::BatchWriter writer({1}, 0, 1);
         Rng rng(1);
         for (std::uint64_t i = 0; i < 12; ++i) {
-            store::JournalBatch batch;
-            batch.first = writer.first();
-            for (batch.count = 0; batch.count < 4; ++batch.count)
-                writer.add(journal::random_event(rng, {static_cast<std::int64_t>(i)}));
-            batch.bytes = writer.finish(i);
+            for (int n = 0; n < 4; ++n) writer.add(journal::random_event(rng, {static_cast<std::int64_t>(i)}));
+            store::JournalBatch batch = store::finish_batch(writer, i);
             for (std::uint64_t k = 0; k < 3; ++k)
                 batch.puts.push_back({.task = {1, 3 * i + k + 1}, .body = std::string(200 * k, 'b')});
             if (i > 2) batch.drops = {{1, 3 * i - 1}};
             batch.results.push_back({.task = {1, i + 1}, .body = "result"});
-            if (!(*opened)->append({&batch, 1})) std::abort();
+            if (!(*opened)->append(*claim, {&batch, 1})) std::abort();
         }
     }
     return *store::read_file(directory + "/journal.db");
@@ -67,17 +66,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     auto opened = store::SqliteJournal::open({.directory = directory, .reserve_bytes = 0, .cut_damage = size % 2 == 0});
     if (!opened) return 0;
     for (std::uint64_t n = 1; n <= 36; ++n) {
-        static_cast<void>((*opened)->body({1, n}));
-        static_cast<void>((*opened)->result({1, n}));
+        for (const auto kind : {store::BodyKind::body, store::BodyKind::result, store::BodyKind::taken})
+            static_cast<void>(store::read_body(**opened, kind, {1, n}));
     }
-    static_cast<void>((*opened)->read({0}, [](Sequence, std::string_view bytes) -> Result<void> {
+    static_cast<void>((*opened)->read({0}, {}, [](Sequence, std::string_view bytes) -> Result<void> {
         static_cast<void>(journal::check_batch(bytes));
         return {};
     }));
-    journal::BatchWriter writer({(*opened)->open_report().last.n + 1}, 0, 1);
+    const auto head = (*opened)->head();
+    const auto claim = store::claim_now(**opened, {.name = "fuzz"});
+    if (!head || !claim) return 0;
+    journal::BatchWriter writer({head->last.n + 1}, head->chain, 1);
     writer.add({.at = {1}, .what = core::TimePassed{}});
-    store::JournalBatch batch{.first = writer.first(), .count = 1, .bytes = {}, .drops = {{1, 1}, {1, 2}, {1, 3}}};
-    batch.bytes = writer.finish(0);
-    static_cast<void>((*opened)->append({&batch, 1}));
+    store::JournalBatch batch = store::finish_batch(writer, 0);
+    batch.drops = {{1, 1}, {1, 2}, {1, 3}};
+    static_cast<void>((*opened)->append(*claim, {&batch, 1}));
     return 0;
 }

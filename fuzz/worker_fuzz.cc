@@ -12,6 +12,8 @@
 #include "choices.h"
 #include "engine/body.h"
 #include "engine/engine.h"
+#include "engine/commit_line.h"
+#include "engine/inbox.h"
 #include "history/memory/memory_history.h"
 #include "history/whole_history.h"
 #include "store/memory/memory_journal.h"
@@ -34,9 +36,7 @@ struct Attempt {
 class World {
 public:
     explicit World(fuzz::Choices& chance) : chance_(chance) {
-        engine_.post = [this](std::move_only_function<void(engine::Engine&)> call) {
-            later_.push_back(std::move(call));
-        };
+        engine_.post = [this](engine::Work call) { later_.push_back(std::move(call)); };
         engine_.start(now_);
         commit();
     }
@@ -98,16 +98,17 @@ private:
     }
     void commit() {
         while (engine_.has_batch()) {
-            engine::PendingBatch batch = engine_.take_batch();
-            engine::keep_bodies(batch, journal_);
-            if (batch.journal.count > 0) insist(journal_.append(std::span(&batch.journal, 1)).has_value());
-            for (const history::TaskRow& row : batch.history.tasks)
-                insist(outcomes_.emplace(row.task, row.state).second);
-            engine::release(batch, journal_, engine_.post);
-            history::WholeHistory whole(history_, {});
-            for (engine::HistoryQuestion& question : batch.questions)
-                engine::answer(std::move(question), whole, journal_);
+            line_.take(engine_.take_batch(), now_.at);
+            insist(line_.append(now_.at).step == engine::CommitLine::Step::confirmed);
+            while (auto told = line_.release_next(now_.at)) after(std::move(*told));
         }
+    }
+    void after(engine::PendingBatch batch) {
+        for (const history::TaskRow& row : batch.history.tasks)
+            insist(outcomes_.emplace(row.task, row.state).second);
+        history::WholeHistory whole(history_, {});
+        for (engine::HistoryQuestion& question : batch.questions)
+            engine::answer(std::move(question), whole, journal_);
     }
     void pass(Duration span) {
         now_.at = now_.at + span;
@@ -221,7 +222,9 @@ private:
     history::MemoryHistory history_;
     engine::Engine engine_{engine::EngineOptions{}};
     engine::Now now_{Instant{1'000'000}, WallTime{1'800'000'000'000'000}};
-    std::vector<std::move_only_function<void(engine::Engine&)>> later_;
+    std::vector<engine::Work> later_;
+    engine::CommitLine line_{journal_, *store::claim_now(journal_, {.name = "fuzz"}),
+                             {.post = [this](engine::Work work) { later_.push_back(std::move(work)); }}};
     std::vector<SessionId> sessions_;
     std::vector<TaskId> tasks_;
     std::vector<Attempt> attempts_;

@@ -35,25 +35,69 @@ Engine::~Engine() = default;
 // ---------------------------------------------------------------------------------------------------------- recovery
 
 Result<void> Engine::restore(const journal::Snapshot& snapshot) {
-    if (!core::reads_snapshot(snapshot.core_version))
-        return fail(Fault::unsupported, "the snapshot is of core version " + std::to_string(snapshot.core_version) +
-                                            ", this release reads " + std::to_string(core::kOldestSnapshot) + " to " +
-                                            std::to_string(core::kCoreVersion));
-    if (auto ok = core_.load(snapshot.core); !ok)
-        return std::unexpected(std::move(ok).error().during("snapshot, core"));
-    if (core_.digest() != snapshot.digest)
-        return fail(Fault::corrupt, "snapshot: the core's digest differs from the recorded one");
+    auto done = replica_.load(snapshot);
+    stand_at_replica();
+    return done;
+}
+
+Result<void> Engine::replay(std::string_view bytes, Sequence skip_event) {
+    replica_.skip(skip_event);
+    replaying_ = true;
+    auto done = replica_.apply(bytes);
+    stand_at_replica();
+    return done;
+}
+
+Result<void> Engine::recover(store::JournalStore& store, Sequence skip_event) {
+    replica_.skip(skip_event);
+    replaying_ = true;
+    auto done = replica_.recover(store);
+    stand_at_replica();
+    if (!replica_.passed_over().empty())
+        say(LogLevel::error, "snapshot_passed_over",
+            "the newest snapshot is damaged, the one before it was used: " + replica_.passed_over());
+    return done;
+}
+
+void Engine::stand_at_replica() {
+    replaying_ = false;
+    cancel_reason_.clear();
+    sequence_ = replica_.at().n;
+    writer_ = journal::BatchWriter(Sequence{sequence_ + 1}, replica_.chain(), core::kCoreVersion);
+}
+
+void Engine::Along::skipped(Sequence at) {
+    if (engine.options_.log)
+        engine.options_.log(
+            LogLevel::error, "event_skipped",
+            "event " + std::to_string(at.n) + " was set aside by order: the state differs from what was recorded");
+}
+
+void Engine::follow(Sequence at, const core::Event& event) {
+    sequence_ = at.n;
+    now_ = {event.at, {event.at.us + core_.wall_offset().us}};
+    part_ = 0;
+    cancel_reason_.clear();
+    if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) note_submitted(*submitted);
+    heed(event);
+}
+
+void Engine::followed(Sequence upto) {
+    if (upto > history_upto_) return;
+    batch_.history.tasks.clear();  // the audit stays: few rows, and writing one again does no harm
+    batch_.history.attempts.clear();
+}
+
+Result<void> Engine::loaded(const journal::Snapshot& snapshot) {
     if (!snapshot.predictor.empty())
-        if (auto ok = learner_.predictor().load(snapshot.predictor); !ok)
-            say(LogLevel::warning, "predictor_lost",
-                "the predictor of the snapshot cannot be read, it starts anew: " + ok.error().what);
+        if (auto ok = learner_.predictor().load(snapshot.predictor); !ok && options_.log)
+            options_.log(LogLevel::warning, "predictor_lost",
+                         "the predictor of the snapshot cannot be read, it starts anew: " + ok.error().what);
     // The core knows what is forced; the predictor's bytes may be of another moment. Cores before 8 did not: what the
     // predictor knows is told to the core as events, at the start.
     forced_before_ = learner_.predictor().take_forced();
     if (snapshot.core_version >= 8) forced_before_.clear();
     for (const core::EstimateForced& forced : core_.forced_estimates()) force(forced);
-    sequence_ = snapshot.at.n;
-    writer_ = journal::BatchWriter(Sequence{sequence_ + 1}, snapshot.chain, core::kCoreVersion);
     for (const TaskId id : core_.tasks_after(TaskId{}, SIZE_MAX)) {
         const auto view = core_.task(id);
         Live& live = live_[id];
@@ -72,54 +116,8 @@ Result<void> Engine::restore(const journal::Snapshot& snapshot) {
     if (!section) return std::unexpected(std::move(section).error().during("snapshot"));
     for (const auto& [id, bytes] : section->payload_bytes)
         if (Live* live = live_.find(id)) live->payload_bytes = static_cast<std::uint32_t>(bytes);
-    abandoned_ = std::move(section->abandoned);
     audit_ = std::move(section->audit);
     for (const history::AuditRow& row : audit_.unconfirmed()) batch_.history.audit.push_back(row);
-    return {};
-}
-
-Result<void> Engine::replay(std::string_view bytes, Sequence skip_event) {
-    auto batch = journal::decode_batch(bytes, writer_.chain());
-    if (!batch) return std::unexpected(std::move(batch).error());
-    if (batch->core_version != core::kCoreVersion)
-        return fail(Fault::unsupported,
-                    "events " + std::to_string(batch->first.n) + "… were decided by core version " +
-                        std::to_string(batch->core_version) + ", this is " + std::to_string(core::kCoreVersion) +
-                        ": start the release that wrote them, stop it with SIGTERM, then start this one");
-    if (batch->first.n != sequence_ + 1)
-        return fail(Fault::corrupt, "the journal goes on at " + std::to_string(batch->first.n) + " but " +
-                                        std::to_string(sequence_ + 1) + " is next");
-    replaying_ = true;
-    bool skipped = false;
-    for (core::Event& event : batch->events) {
-        ++sequence_;
-        if (Sequence{sequence_} == skip_event) {
-            say(LogLevel::error, "event_skipped",
-                "event " + std::to_string(sequence_) +
-                    " was set aside by order: the state differs from what was recorded");
-            skipped = true;
-            continue;
-        }
-        now_ = {event.at, {event.at.us + core_.wall_offset().us}};
-        part_ = 0;
-        commands_.clear();
-        if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) note_submitted(*submitted);
-        if (const auto* cancel = std::get_if<core::CancelRequested>(&event.what))
-            if (cancel->act.reason == kAbandoned) abandoned_.insert(cancel->task);
-        heed(event);
-        core_.apply(event, commands_);
-        for (core::Command& command : commands_) carry_out(command);
-        cancel_reason_.clear();
-    }
-    replaying_ = false;
-    if (Sequence{sequence_} <= history_upto_) {
-        batch_.history.tasks.clear();  // the audit stays: few rows, and writing one again does no harm
-        batch_.history.attempts.clear();
-    }
-    if (!skipped && !skip_event && core_.digest() != batch->digest)
-        return fail(Fault::corrupt, "events " + std::to_string(batch->first.n) + " to " + std::to_string(sequence_) +
-                                        ": replaying them gives another digest than the recorded one");
-    writer_ = journal::BatchWriter(Sequence{sequence_ + 1}, batch->chain, core::kCoreVersion);
     return {};
 }
 
@@ -143,11 +141,23 @@ void Engine::start(Now now, std::uint32_t epoch) {
                                    .estimate = forced.estimate,
                                    .expires = forced.expires,
                                    .act = {.caller = "server", .author = forced.author, .reason = forced.reason}});
-    for (const TaskId task : std::exchange(bodiless_, {})) abandon_task(task);
     if (!audit_.unconfirmed().empty()) confirm_audit();
     learner_.restarted(*this);
     for (std::size_t slot = 0; slot < live_.slots(); ++slot)
         if (Live* live = live_.find(live_.task_at(slot))) live->unread = true;
+    end_turn();
+}
+
+void Engine::resume(Now now) {
+    begin_turn(now);
+    apply(core::EngineStarted{.seed = rng_.next(),
+                              .wall_offset = {now.wall.us - now.at.us},
+                              .epoch = core_.epoch() + 1,
+                              .shard = options_.shard});
+    tell_workers_to_reconnect("the server was cut off from its store");
+    for (auto& [id, session] : sessions_) orders_for(id).close = true;
+    sessions_.clear();
+    ordered_.clear();
     end_turn();
 }
 
@@ -173,7 +183,8 @@ void Engine::end_turn() {
         wake_ = kNever;
         apply(core::TimePassed{});
     }
-    if (batch_.recall.empty()) batch_.recall = learner_.recall(*this);
+    if (batch_.recall.empty() && now_.at >= recall_at_)
+        batch_.recall = recall_again_.empty() ? learner_.recall(*this) : std::exchange(recall_again_, {});
     if (now_.at < next_check_) return;
     next_check_ = now_.at + learn::kBeat;
     check_sessions();
@@ -192,9 +203,17 @@ PendingBatch Engine::take_batch() {
     for (const SessionId id : ordered_)
         if (const auto found = sessions_.find(id); found != sessions_.end()) found->second.out = SIZE_MAX;
     ordered_.clear();
-    out.journal.first = writer_.first();
-    out.journal.count = writer_.count();
-    if (!writer_.empty()) out.journal.bytes = writer_.finish(core_.digest());
+    put_bytes_ = 0;
+    if (writer_.empty()) {
+        out.journal.first = writer_.first();
+        return out;
+    }
+    store::JournalBatch stored = store::finish_batch(writer_, core_.digest());
+    stored.puts = std::move(out.journal.puts);
+    stored.drops = std::move(out.journal.drops);
+    stored.results = std::move(out.journal.results);
+    out.journal = std::move(stored);
+    replica_.moved(last_sequence(), writer_.chain());
     return out;
 }
 
@@ -540,18 +559,11 @@ std::string Engine::save_predictor() const {
 
 journal::Snapshot Engine::save() const {
     MUST(writer_.empty());
-    journal::Snapshot snapshot{.at = last_sequence(),
-                               .chain = writer_.chain(),
-                               .digest = core_.digest(),
-                               .core_version = core::kCoreVersion,
-                               .predictor = save_predictor()};
-    core_.save(snapshot.core);
-    EngineSection section{.payload_bytes = {}, .abandoned = abandoned_, .audit = audit_};
+    EngineSection section{.payload_bytes = {}, .audit = audit_};
     for (std::size_t slot = 0; slot < live_.slots(); ++slot)
         if (const Live* live = live_.find(live_.task_at(slot)); live != nullptr && live->payload_bytes > 0)
             section.payload_bytes[live_.task_at(slot)] = live->payload_bytes;
-    snapshot.engine = section.encode();
-    return snapshot;
+    return replica_.save(save_predictor(), section);
 }
 
 }  // namespace nexus::engine

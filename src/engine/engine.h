@@ -3,7 +3,7 @@
 // to be stored, and keeps what must happen after each batch is durable.
 //
 //     begin_turn(now) -> calls (submit, report, …) -> end_turn() -> take_batch() -> [caller stores it] ->
-//     release(batch)
+//     release
 //
 // The Runner drives it with threads and real stores, the simulator with one thread and simulated time. Not thread-safe.
 // Time comes in with begin_turn and stands still during a turn.
@@ -17,7 +17,6 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "base/rng.h"
@@ -26,6 +25,7 @@
 #include "engine/latency.h"
 #include "engine/messages.h"
 #include "engine/page_token.h"
+#include "engine/replica.h"
 #include "engine/requests.h"
 #include "engine/runner.h"
 #include "engine/service.h"
@@ -59,17 +59,13 @@ struct PendingBatch {
     store::JournalBatch journal;  // count 0: nothing to store
     std::vector<TaskId> keep;  // of `journal.drops`: ended without success; the body is kept as result, for a re-drive
     std::vector<Reply> replies;
-    struct SubmitReply {
-        Reply reply;
-        std::vector<TaskId> duplicates;  // earlier tasks that the answer vouches for
-    };
-    std::vector<SubmitReply> submits;  // answers to submissions: good only when `journal.puts` are stored too
     std::vector<Outgoing> orders;
     std::vector<Notice> notices;
     history::HistoryBatch history;
     std::vector<history::DecisionNote> decisions;
     std::vector<HistoryQuestion> questions;  // to be asked when `history` is given to the writer
     std::vector<TaskId> recall;  // live since before the start: what their bodies tell the predictor is to be read
+    std::uint64_t bytes = 0;     // that it takes while it is under way
 };
 
 struct EngineOptions {
@@ -99,11 +95,15 @@ public:
     void history_has(Sequence upto) { history_upto_ = upto; }
     // Applies a stored batch again; compares digests. History of what ended is collected for the next batch.
     Result<void> replay(std::string_view batch_bytes, Sequence skip_event);
-    // Looks for tasks that an earlier process stored without a body and could not abandon any more: start() does.
-    void find_bodiless(store::JournalStore& store);
+    // Both, from what the store has.
+    Result<void> recover(store::JournalStore& store, Sequence skip_event = {});
+    const Replica& replica() const { return replica_; }
     // The journal goes on from here: the first event of this process. `epoch`: of the claim on the journal, where it has
     // one; it grows with each start in any case.
     void start(Now now, std::uint32_t epoch = 0);
+    // It goes on after having been unsure for so long that others may have acted: like a start, but with the state as it
+    // is. Workers are sent away and have the grace to come back, so that nothing is run twice.
+    void resume(Now now);
     Instant last_instant() const { return core_.now(); }
     Sequence last_sequence() const { return Sequence{sequence_}; }
     std::uint64_t live_tasks() const { return live_.size(); }
@@ -115,9 +115,8 @@ public:
     // When begin_turn must come at the latest; kNever when nothing is due.
     Instant next_turn() const;
     bool has_batch() const {
-        return !writer_.empty() || !batch_.replies.empty() || !batch_.submits.empty() || !batch_.questions.empty() ||
-               !batch_.notices.empty() || !batch_.history.audit.empty() || !batch_.orders.empty() ||
-               !batch_.recall.empty();
+        return !writer_.empty() || !batch_.replies.empty() || !batch_.questions.empty() || !batch_.notices.empty() ||
+               !batch_.history.audit.empty() || !batch_.orders.empty() || !batch_.recall.empty();
     }
     std::uint64_t batch_events() const { return writer_.count(); }
     PendingBatch take_batch();
@@ -152,22 +151,27 @@ public:
     void connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done);
     void report(SessionId session, WorkerReport report);
     void disconnected(SessionId session);
+    // Its reports come faster than they can be taken: the stream ends, the worker comes back.
+    void cut_off(SessionId session);
 
     // ---- state told by the Runner
     void refuse_submissions(std::optional<Error> why) { refusal_ = std::move(why); }
-    // The body could not be stored: the task was never acknowledged. It is cancelled, and its idempotency key is free
-    // again, so that the submitter who was told "unknown" and asks again gets a task that runs.
-    void abandon_task(TaskId task);
-    // The stored body cannot be read, so no worker can be given the attempt: the task is dead.
-    void fail_unreadable(TaskId task, AttemptId attempt);
+    // How many bytes of new batches may be under way: submissions beyond it are refused before anything happens, so
+    // that what was applied always finds room, if need be in the store's reserve.
+    void set_room(std::uint64_t bytes) { room_ = bytes; }
+    // The attempt's body is proven lost, so no worker can be given it: the task is dead.
+    void fail_unreadable(TaskId task, AttemptId attempt, const std::string& why);
+    // The attempt's body cannot be read now: it ends as rejected, which counts as no failure.
+    void give_back(TaskId task, AttemptId attempt);
     void tell_workers_to_reconnect(const std::string& why);
     // What the bodies of `asked` held for the predictor, as far as they held anything: answers PendingBatch::recall.
+    // `again`: those that could not be read now.
     struct Recalled {
         TaskId task;
         Duration hint;
         std::vector<std::pair<std::string, double>> features;
     };
-    void remember(const std::vector<TaskId>& asked, std::vector<Recalled> found);
+    void remember(const std::vector<TaskId>& asked, std::vector<Recalled> found, std::vector<TaskId> again);
     void note_commit(std::int64_t ns) { commit_ns_.add(ns); }
     void note_history_dropped(std::uint64_t total) { history_dropped_ = total; }
     // So far the history has confirmed the audit.
@@ -252,6 +256,21 @@ private:
     void on(core::WakeAt& wake);
     void tell_memory(TaskId task);
 
+    // What a replay tells: the table of live tasks, the predictor and the history follow it.
+    struct Along final : Replica::Follower {
+        explicit Along(Engine& owner) : engine(owner) {}
+        Result<void> loaded(const journal::Snapshot& snapshot) override { return engine.loaded(snapshot); }
+        void event(Sequence at, const core::Event& event, const core::Scheduler&) override { engine.follow(at, event); }
+        void command(core::Command& command) override { engine.carry_out(command); }
+        void applied(Sequence upto) override { engine.followed(upto); }
+        void skipped(Sequence at) override;
+        Engine& engine;
+    };
+    Result<void> loaded(const journal::Snapshot& snapshot);
+    void follow(Sequence at, const core::Event& event);
+    void followed(Sequence upto);
+    void stand_at_replica();
+    void end_attempt(TaskId task, AttemptId attempt, AttemptReport report);
     core::AdmissionAnswer admit(const Submission& item) const;
     Result<void> check_override(const core::OverrideSet& set) const;
     Result<void> check_forced(const core::EstimateForced& forced) const;
@@ -296,7 +315,9 @@ private:
     TaskId new_task_id();
 
     EngineOptions options_;
-    core::Scheduler core_;
+    Along along_{*this};
+    Replica replica_{along_};
+    core::Scheduler& core_{replica_.core()};
     learn::Learner learner_;
     Rng rng_;
     journal::BatchWriter writer_;
@@ -324,12 +345,14 @@ private:
     AttemptReport* current_report_ = nullptr;
     std::string cancel_reason_;  // of the event being carried out
 
-    std::unordered_set<TaskId, IdHash> abandoned_;                          // their keys are free
     std::vector<std::pair<std::string, predict::Override>> forced_before_;  // told by the snapshot of an older core
     std::uint64_t sessions_made_ = 0;
-    std::vector<TaskId> bodiless_;  // found at recovery, to be abandoned by start()
 
     std::optional<Error> refusal_;
+    std::uint64_t room_ = UINT64_MAX;
+    std::uint64_t put_bytes_ = 0;       // of the batch's new bodies
+    std::vector<TaskId> recall_again_;  // could not be read, not before recall_at_
+    Instant recall_at_;
     Instant wake_ = kNever;
     Instant next_check_;
     bool snapshot_soon_ = false;
@@ -353,26 +376,5 @@ template <class T>
 void Engine::reply(Done<T> done, Result<T> value) {
     batch_.replies.push_back(reply_of(std::move(done), std::move(value)));
 }
-
-// Before storing: moves the bodies that are kept for a re-drive to the results.
-void keep_bodies(PendingBatch& batch, store::JournalStore& store);
-// Tasks whose bodies found no room. One per process, kept between the calls of store_batches: until the engine has
-// heard of them, it may answer a repeated submission with such a task.
-struct GivenUp {
-    std::unordered_set<TaskId, IdHash> tasks;
-    std::vector<TaskId> untold;  // not yet returned, because not even the reserve had room
-};
-// Appends the batches in one store call. When the disk has no room for new bodies, their submitters, and those who were
-// to be answered with one of these tasks, are told that the outcome is unknown, everything else is stored from the
-// reserve, and the tasks without a body are returned: pass each to Engine::abandon_task. Fault no_space: not even the
-// reserve is left; call again with the same batches later. Any other fault: the store is finished.
-Result<std::vector<TaskId>> store_batches(std::vector<PendingBatch>& batches, store::JournalStore& store,
-                                          GivenUp& given_up);
-// Does what a durable batch allows: orders (with bodies from the store), replies, notices. `post` takes what the engine
-// must hear of it. Called in order of the batches, by one thread.
-using Post = std::function<void(std::move_only_function<void(Engine&)>)>;
-void release(PendingBatch& batch, store::JournalStore& store, const Post& post);
-// The batch could not be stored: every reply says so, nothing else happens.
-void refuse(PendingBatch& batch, const Error& error);
 
 }  // namespace nexus::engine

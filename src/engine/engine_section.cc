@@ -27,10 +27,6 @@ void EngineSection::follow(Sequence number, const core::Event& event, const core
     audit.follow(number, event, before);
     if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) {
         if (submitted->spec.payload_bytes > 0) payload_bytes[submitted->task] = submitted->spec.payload_bytes;
-    } else if (const auto* cancel = std::get_if<core::CancelRequested>(&event.what)) {
-        if (cancel->act.reason != kAbandoned) return;
-        if (abandoned.size() >= kAbandonedMax) abandoned.clear();
-        abandoned.insert(cancel->task);
     }
 }
 
@@ -48,10 +44,7 @@ std::string EngineSection::encode() const {
         put_id(writer, id);
         writer.varint(bytes);
     }
-    std::vector<TaskId> ids(abandoned.begin(), abandoned.end());
-    std::sort(ids.begin(), ids.end());
-    writer.varint(ids.size());
-    for (const TaskId id : ids) put_id(writer, id);
+    writer.varint(0);  // where earlier releases listed tasks without bodies
     audit.save(writer);
     return out;
 }
@@ -66,7 +59,7 @@ Result<EngineSection> decode_engine_section(std::string_view bytes) {
         const TaskId id = take_id(reader);
         section.payload_bytes[id] = reader.varint();
     }
-    for (std::uint64_t n = reader.count(16); n > 0; --n) section.abandoned.insert(take_id(reader));
+    for (std::uint64_t n = reader.count(16); n > 0; --n) take_id(reader);
     if (!reader.at_end()) section.audit.load(reader);  // cores before 8 had none
     if (reader.failed() || !reader.at_end())
         return fail(Fault::corrupt, "the engine's section ends at byte " + std::to_string(reader.position()));

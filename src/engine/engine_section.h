@@ -6,7 +6,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/ids.h"
 #include "base/result.h"
@@ -16,14 +15,8 @@
 
 namespace nexus::engine {
 
-// The reason of the cancel that an abandoned task gets; a replay knows such tasks by it.
-inline constexpr const char* kAbandoned = "its body could not be stored";
-
 struct EngineSection {
-    static constexpr std::size_t kAbandonedMax = 100'000;
-
     std::unordered_map<TaskId, std::uint64_t, IdHash> payload_bytes;  // of live tasks that have a payload: for learning
-    std::unordered_set<TaskId, IdHash> abandoned;                     // tasks whose idempotency keys are free
     Audit audit;
 
     // Before the core applies it.

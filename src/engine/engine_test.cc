@@ -9,6 +9,8 @@
 #include <mutex>
 
 #include "engine/body.h"
+#include "engine/commit_line.h"
+#include "engine/inbox.h"
 #include "engine/snapshotter.h"
 #include "history/memory/memory_history.h"
 #include "history/whole_history.h"
@@ -52,38 +54,41 @@ struct World {
     history::MemoryHistory history;
     bool history_lost = false;  // what it is given from now on
     std::unique_ptr<Engine> engine;
+    std::unique_ptr<CommitLine> line;
+    std::vector<Work> later;  // for the next turn
     Now now{Instant{1'000'000}, WallTime{1'800'000'000'000'000}};
 
     World() { open(); }
     void open() {
         engine = std::make_unique<Engine>(EngineOptions{});
-        engine->post = [this](std::move_only_function<void(Engine&)> call) { turn(call); };
-        auto stored = journal.get_snapshot();
-        REQUIRE(stored.has_value());
-        if (*stored) {
-            auto snapshot = journal::decode_snapshot((*stored)->bytes);
-            REQUIRE(snapshot.has_value());
-            REQUIRE(engine->restore(*snapshot).has_value());
-        }
-        REQUIRE(journal
-                    .read(engine->last_sequence(),
-                          [&](Sequence, std::string_view bytes) { return engine->replay(bytes, {}); })
-                    .has_value());
+        engine->post = [this](Work work) { later.push_back(std::move(work)); };
+        const auto claim = store::claim_now(journal, {.name = "test"});
+        REQUIRE(claim.has_value());
+        line = std::make_unique<CommitLine>(journal, *claim, CommitLine::Options{.post = engine->post});
+        REQUIRE(engine->recover(journal).has_value());
         now.at = std::max(now.at, engine->last_instant());
         engine->start(now);
         commit();
     }
+    // Until nothing is left to be stored, and nothing that a release or the history had to say.
     void commit() {
-        while (engine->has_batch()) {
-            PendingBatch batch = engine->take_batch();
-            keep_bodies(batch, journal);
-            if (batch.journal.count > 0) REQUIRE(journal.append(std::span(&batch.journal, 1)).has_value());
-            release(batch, journal, engine->post);
-            for (history::DecisionNote& note : batch.decisions) batch.history.decisions.push_back(row_of(note));
-            if (!history_lost) REQUIRE(history.write(batch.history).has_value());
-            history::WholeHistory whole(history, {});
-            for (HistoryQuestion& question : batch.questions) answer(std::move(question), whole, journal);
-        }
+        do {
+            while (engine->has_batch()) {
+                line->take(engine->take_batch(), now.at);
+                REQUIRE(line->append(now.at).step == CommitLine::Step::confirmed);
+                while (auto batch = line->release_next(now.at)) told(std::move(*batch));
+            }
+            if (later.empty()) return;
+            engine->begin_turn(now);
+            for (Work& work : std::exchange(later, {})) work(*engine);
+            engine->end_turn();
+        } while (true);
+    }
+    void told(PendingBatch batch) {
+        for (history::DecisionNote& note : batch.decisions) batch.history.decisions.push_back(row_of(note));
+        if (!history_lost) REQUIRE(history.write(batch.history).has_value());
+        history::WholeHistory whole(history, {});
+        for (HistoryQuestion& question : batch.questions) answer(std::move(question), whole, journal);
     }
     template <class F>
     void turn(F&& f) {
@@ -178,7 +183,7 @@ TEST_CASE("a task goes from submission to its result") {
     CHECK(info->state == core::TaskState::succeeded);
     CHECK(info->result == "small pixels");
     CHECK(info->attempts.size() == 1);
-    CHECK(world.journal.body(task).error().fault == Fault::not_found);
+    CHECK(store::read_body(world.journal, store::BodyKind::body, task).state == store::Body::State::missing);
 }
 
 TEST_CASE("a run that never stood still tells its start, and after its end what it was predicted by") {
@@ -256,104 +261,220 @@ TEST_CASE("C3: the same idempotency key makes one task, another body is refused"
     CHECK(world.submit(foreign).has_value());
 }
 
-// A disk without room for new bodies, one call at a time.
-struct FullDisk : World {
+// An engine on a store that can fall silent, one step at a time.
+struct SilentStore : World {
     store::FaultyJournal disk{1, {}};
-    GivenUp given_up;
-    using Answer = std::optional<Result<std::vector<Submitted>>>;
+    std::optional<Result<std::vector<Submitted>>> answer;
 
-    FullDisk() {
+    SilentStore() {
         engine = std::make_unique<Engine>(EngineOptions{});
+        engine->post = [this](Work work) { later.push_back(std::move(work)); };
+        line = std::make_unique<CommitLine>(disk, *store::claim_now(disk, {.name = "test"}),
+                                            CommitLine::Options{.post = engine->post});
         engine->start(now);
-        store();
+        commit();
     }
-    void ask(const Submission& item, Answer& answer) {
+    void ask(Submission item) {
         engine->begin_turn(now);
-        engine->answer({}, SubmitTasks{{item}},
-                       [&answer](Result<std::vector<Submitted>> value) { answer.emplace(std::move(value)); });
+        engine->answer({}, SubmitTasks{{std::move(item)}},
+                       [this](Result<std::vector<Submitted>> value) { answer.emplace(std::move(value)); });
         engine->end_turn();
+        while (engine->has_batch()) line->take(engine->take_batch(), now.at);
     }
-    std::vector<TaskId> store() {
-        std::vector<PendingBatch> batches;
-        while (engine->has_batch()) batches.push_back(engine->take_batch());
-        auto lost = store_batches(batches, disk, given_up);
-        REQUIRE(lost.has_value());
-        for (PendingBatch& batch : batches) release(batch, disk, engine->post);
-        return *lost;
+    void wait(Duration time) {
+        now.at = now.at + time;
+        now.wall = now.wall + time;
     }
 };
 
-TEST_CASE("C1: a repeated submission is not answered with a task whose body found no room") {
-    FullDisk world;
+TEST_CASE(
+    "C1: while the store is silent nothing is told; after 2 s the outcome is unknown, and nothing is stored twice") {
+    SilentStore world;
+    auto link = std::make_shared<RecordingLink>();
+    world.connect(a_worker("w1"), link);
     Submission item = a_task();
     item.idempotency_key = "k";
-    world.disk.full(true);
-    FullDisk::Answer first, second, third;
-    world.ask(item, first);
-    std::vector<PendingBatch> stored;
-    stored.push_back(world.engine->take_batch());
-    world.ask(item, second);  // while the first is being stored
-    auto lost = store_batches(stored, world.disk, world.given_up);
-    REQUIRE(lost.has_value());
-    REQUIRE(lost->size() == 1);
-    REQUIRE(first.has_value());
-    CHECK(first->error().fault == Fault::unreachable);
-    CHECK(world.store().empty());
-    REQUIRE(second.has_value());
-    REQUIRE_FALSE(second->has_value());
-    CHECK(second->error().fault == Fault::unreachable);
-    world.engine->begin_turn(world.now);
-    world.engine->abandon_task(lost->front());
-    world.engine->end_turn();
-    world.disk.full(false);
-    world.ask(item, third);
-    world.store();
-    REQUIRE(third->has_value());
-    CHECK_FALSE((*third)->front().duplicate);
-    CHECK(world.disk.has_body((*third)->front().task));
+    world.disk.silent(true);
+    world.ask(item);
+    for (int i = 0; i < 19; ++i, world.wait(milliseconds(100)))
+        REQUIRE(world.line->append(world.now.at).step == CommitLine::Step::wait);
+    CHECK_FALSE(world.answer.has_value());
+    world.wait(milliseconds(100));
+    REQUIRE(world.line->append(world.now.at).step == CommitLine::Step::wait);
+    REQUIRE(world.answer.has_value());
+    CHECK(world.answer->error().fault == Fault::unreachable);
+    CHECK(link->assigned().empty());
+    CHECK(world.line->bytes_in_flight() > 0);
+    world.disk.silent(false);
+    CHECK(world.disk.counts().unanswered == 20);
+    REQUIRE(world.line->append(world.now.at).step == CommitLine::Step::confirmed);
+    while (auto batch = world.line->release_next(world.now.at)) world.told(std::move(*batch));
+    CHECK(world.line->empty());
+    REQUIRE(link->assigned().size() == 1);  // the order was kept, and is told once
+    world.answer.reset();
+    world.ask(item);
+    world.line->append(world.now.at);
+    while (auto batch = world.line->release_next(world.now.at)) world.told(std::move(*batch));
+    REQUIRE(world.answer->has_value());
+    CHECK(world.answer->value().front().duplicate);
+    CHECK(world.answer->value().front().task == link->assigned()[0].order.task);
 }
 
-TEST_CASE("C1: bodies given up while not even the reserve had room are told once there is") {
-    FullDisk world;
+TEST_CASE("C17: what was applied is kept while not even the reserve has room, and stored when there is") {
+    SilentStore world;
     world.disk.full(true);
     world.disk.exhausted(true);
-    FullDisk::Answer answer;
-    world.ask(a_task(), answer);
-    std::vector<PendingBatch> batches;
-    batches.push_back(world.engine->take_batch());
-    const auto refused = store_batches(batches, world.disk, world.given_up);
-    REQUIRE_FALSE(refused.has_value());
-    CHECK(refused.error().fault == Fault::no_space);
+    world.ask(a_task());
+    REQUIRE(world.line->append(world.now.at).step == CommitLine::Step::no_space);
+    CHECK_FALSE(world.answer.has_value());
     world.disk.exhausted(false);
-    const auto lost = store_batches(batches, world.disk, world.given_up);
-    REQUIRE(lost.has_value());
-    CHECK(lost->size() == 1);
+    const auto outcome = world.line->append(world.now.at);
+    REQUIRE(outcome.step == CommitLine::Step::confirmed);
+    CHECK(outcome.low_on_space);
+    while (auto batch = world.line->release_next(world.now.at)) world.told(std::move(*batch));
+    REQUIRE(world.answer->has_value());
+    const TaskId task = world.answer->value().front().task;
+    CHECK(store::read_body(world.disk, store::BodyKind::body, task).state == store::Body::State::found);
 }
 
-TEST_CASE("C1: what was stored without its body is abandoned at the next start, and its key is free") {
-    FullDisk world;
-    Submission item = a_task();
-    item.idempotency_key = "k";
-    world.disk.full(true);
-    FullDisk::Answer first, second;
-    world.ask(item, first);
-    const std::vector<TaskId> lost = world.store();
-    REQUIRE(lost.size() == 1);
-    // The process ends before it abandons the task.
-    world.disk.full(false);
-    world.engine = std::make_unique<Engine>(EngineOptions{.seed = 2});
-    REQUIRE(world.disk.read({}, [&](Sequence, std::string_view bytes) { return world.engine->replay(bytes, {}); })
-                .has_value());
+TEST_CASE("C16: submissions beyond the room are refused before anything happens") {
+    SilentStore world;
+    world.engine->set_room(10'000);
+    world.ask(a_task("resize", std::string(9'500, 'x')));
+    REQUIRE(world.answer.has_value() == false);
+    world.engine->set_room(10'000 - std::min<std::uint64_t>(10'000, world.line->bytes_in_flight()));
+    const std::uint64_t digest = world.engine->core().digest();
+    world.ask(a_task());
+    REQUIRE(world.line->append(world.now.at).step == CommitLine::Step::confirmed);
+    while (auto batch = world.line->release_next(world.now.at)) world.told(std::move(*batch));
+    REQUIRE(world.answer.has_value());
+    CHECK(world.answer->error().fault == Fault::exhausted);
+    CHECK(world.engine->core().digest() == digest);
     CHECK(world.engine->live_tasks() == 1);
-    world.engine->find_bodiless(world.disk);
-    world.now.at = world.now.at + hours(24 * 8);  // so long that the start itself ends the task
-    world.engine->start(world.now);
-    CHECK(world.engine->live_tasks() == 0);
-    world.ask(item, second);
-    world.store();
-    REQUIRE(second->has_value());
-    CHECK_FALSE((*second)->front().duplicate);
-    CHECK((*second)->front().task != lost.front());
+}
+
+// A journal whose bodies can be lost or cannot be read for a while.
+struct ForgetfulJournal final : store::JournalStore {
+    store::MemoryJournal inner;
+    std::optional<store::Body::State> bodies_are;
+    Result<store::Head> head() override { return inner.head(); }
+    Result<store::Claim> claim(const store::Head& observed, const store::Claimant& me) override {
+        return inner.claim(observed, me);
+    }
+    Result<void> renew(const store::Claim& claim, std::string_view wish) override { return inner.renew(claim, wish); }
+    Result<store::Appended> append(const store::Claim& claim, std::span<const store::JournalBatch> batches) override {
+        return inner.append(claim, batches);
+    }
+    Result<void> read(Sequence after, Duration wait, const store::BatchVisitor& visit) override {
+        return inner.read(after, wait, visit);
+    }
+    std::vector<store::Body> bodies(store::BodyKind kind, std::span<const TaskId> tasks) override {
+        auto found = inner.bodies(kind, tasks);
+        if (bodies_are)
+            for (store::Body& body : found) body = {.state = *bodies_are, .bytes = {}, .why = "told to"};
+        return found;
+    }
+    Result<void> put_snapshot(Sequence at, const store::SnapshotSource& source) override {
+        return inner.put_snapshot(at, source);
+    }
+    Result<Sequence> get_snapshot(store::Kept which, const store::SnapshotSink& sink) override {
+        return inner.get_snapshot(which, sink);
+    }
+};
+
+struct Forgetful : World {
+    ForgetfulJournal store;
+    Forgetful() {
+        engine = std::make_unique<Engine>(EngineOptions{});
+        engine->post = [this](Work work) { later.push_back(std::move(work)); };
+        line = std::make_unique<CommitLine>(store, *store::claim_now(store, {.name = "test"}),
+                                            CommitLine::Options{.post = engine->post});
+        engine->start(now);
+        commit();
+    }
+};
+
+TEST_CASE("a body that cannot be read now makes no dead task: the assignment is given back, no failure is counted") {
+    Forgetful world;
+    const TaskId task = world.submitted(a_task());
+    auto link = std::make_shared<RecordingLink>();
+    world.store.bodies_are = store::Body::State::unreachable;
+    world.engine->begin_turn(world.now);
+    world.engine->connect(a_worker("w1"), link, [](Result<SessionId>) {});
+    world.engine->end_turn();
+    world.line->take(world.engine->take_batch(), world.now.at);
+    REQUIRE(world.line->append(world.now.at).step == CommitLine::Step::confirmed);
+    for (int i = 0; i < 20; ++i) {  // it is asked for again for 2 s
+        CHECK_FALSE(world.line->release_next(world.now.at).has_value());
+        CHECK(world.line->confirmed_left());
+        world.now.at = world.now.at + milliseconds(100);
+        world.now.wall = world.now.wall + milliseconds(100);
+    }
+    while (auto batch = world.line->release_next(world.now.at)) world.told(std::move(*batch));
+    world.commit();
+    CHECK(link->assigned().empty());
+    auto info = world.get(task);
+    CHECK(info->state == core::TaskState::waiting);
+    CHECK(info->attempts.back().outcome == std::string("rejected"));
+    CHECK(world.engine->core().counters().dead == 0);
+    world.store.bodies_are.reset();
+    for (int i = 0; i < 600 && link->assigned().empty(); ++i) {
+        WorkerReport alive;
+        alive.load.emplace();
+        world.turn([&](Engine& e) { e.report(link->told.front().welcome->session, std::move(alive)); });
+        world.pass(milliseconds(200));
+    }
+    REQUIRE(link->assigned().size() == 1);
+    CHECK(link->assigned()[0].body->payload == "pixels");
+}
+
+TEST_CASE("a body that is proven lost makes the task dead, with the reason") {
+    Forgetful world;
+    const TaskId task = world.submitted(a_task());
+    world.store.bodies_are = store::Body::State::missing;
+    world.connect(a_worker("w1"), std::make_shared<RecordingLink>());
+    const auto info = world.get(task);
+    REQUIRE(info.has_value());
+    CHECK(info->state == core::TaskState::dead);
+    CHECK(info->error.find("told to") != std::string::npos);
+}
+
+TEST_CASE("a damaged snapshot is passed over for the one before it") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    for (int round = 0; round < 3; ++round) {
+        for (int i = 0; i < 5; ++i) world.submitted(a_task());
+        world.finish(session, link->assigned().back());
+        if (round < 2)
+            REQUIRE(make_snapshot(world.journal, world.engine->save_predictor(), world.engine->last_sequence())
+                        .has_value());
+    }
+    const std::uint64_t digest = world.engine->core().digest();
+    REQUIRE(store::put_snapshot(world.journal, store::get_snapshot(world.journal)->value().at, "not a snapshot")
+                .has_value());
+    Engine again{EngineOptions{}};
+    REQUIRE(again.recover(world.journal).has_value());
+    CHECK(again.core().digest() == digest);
+    CHECK_FALSE(again.replica().passed_over().empty());
+}
+
+TEST_CASE("after being unsure the journal goes on with a resumption: workers come back to what they hold") {
+    World world;
+    const auto [link, session, task, order] = world.given_a_task();
+    world.now.at = world.now.at + seconds(10);
+    world.now.wall = world.now.wall + seconds(10);
+    world.engine->resume(world.now);
+    world.commit();
+    CHECK(link->told.back().close);
+    auto again = std::make_shared<RecordingLink>();
+    WorkerHello hello = a_worker("w1");
+    hello.joined.held = {{order.order.task, order.order.attempt}};
+    const SessionId back = world.connect(std::move(hello), again);
+    REQUIRE(again->told.front().welcome->keep.size() == 1);
+    world.finish(back, order);
+    CHECK(world.get(task)->state == core::TaskState::succeeded);
+    CHECK(world.get(task)->attempts.size() == 1);
 }
 
 TEST_CASE("C13: a restart keeps what workers hold and runs nothing twice") {
@@ -392,7 +513,7 @@ TEST_CASE("a snapshot and the journal after it give the same state as the journa
     const std::uint64_t digest = world.engine->core().digest();
     world.engine.reset();
     Engine twin{EngineOptions{}};
-    auto stored = world.journal.get_snapshot();
+    auto stored = store::get_snapshot(world.journal);
     auto snapshot = *journal::decode_snapshot((*stored)->bytes);
     for (const std::uint32_t other : {core::kOldestSnapshot - 1, core::kCoreVersion + 1}) {
         snapshot.core_version = other;
@@ -400,8 +521,9 @@ TEST_CASE("a snapshot and the journal after it give the same state as the journa
     }
     snapshot.core_version = core::kCoreVersion;
     REQUIRE(twin.restore(snapshot).has_value());
-    REQUIRE(world.journal.read(twin.last_sequence(), [&](Sequence, std::string_view b) { return twin.replay(b, {}); })
-                .has_value());
+    REQUIRE(
+        world.journal.read(twin.last_sequence(), {}, [&](Sequence, std::string_view b) { return twin.replay(b, {}); })
+            .has_value());
     CHECK(twin.core().digest() == digest);
     CHECK(twin.core().counters().succeeded == before);
     CHECK(twin.live_tasks() == 10);
@@ -415,10 +537,11 @@ TEST_CASE("the state saved after a replay is the snapshot that the journal gives
     for (int i = 0; i < 5; ++i) world.finish(session, link->assigned().back());
     world.engine.reset();
     Engine replayed{EngineOptions{}};
-    REQUIRE(world.journal.read({}, [&](Sequence, std::string_view b) { return replayed.replay(b, {}); }).has_value());
+    REQUIRE(
+        world.journal.read({}, {}, [&](Sequence, std::string_view b) { return replayed.replay(b, {}); }).has_value());
     const journal::Snapshot saved = replayed.save();
     REQUIRE(make_snapshot(world.journal, saved.predictor, replayed.last_sequence()).has_value());
-    const auto stored = world.journal.get_snapshot();
+    const auto stored = store::get_snapshot(world.journal);
     CHECK(journal::encode_snapshot(saved) == (*stored)->bytes);
 }
 
@@ -700,8 +823,11 @@ TEST_CASE("sessions and fences never repeat, whatever is restarted or lost") {
         other.engine->begin_turn(other.now);
         other.engine->connect(a_worker("w1"), theirs, [&](Result<SessionId> answer) { id = *answer; });
         other.engine->end_turn();
-        PendingBatch batch = other.engine->take_batch();
-        release(batch, other.journal, {});
+        store::MemoryJournal empty;
+        CommitLine line(empty, *store::claim_now(empty, {.name = "test"}), {.post = [](Work) {}});
+        line.take(other.engine->take_batch(), other.now.at);
+        REQUIRE(line.append(other.now.at).step == CommitLine::Step::confirmed);
+        while (line.release_next(other.now.at)) continue;
         CHECK(id != first);
         CHECK(id != second);
         CHECK((id.n >> 52) == shard);

@@ -16,6 +16,10 @@ Error no_task(TaskId task) {
     return {Fault::not_found, "no task " + to_text(task)};
 }
 
+Error not_readable(TaskId task, const store::Body& stored) {
+    return {Fault::unreachable, "what task " + to_text(task) + " left cannot be read now: " + stored.why};
+}
+
 Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, JournalStore& journal) {
     auto row = history.task(asked.task);
     if (!row) return std::unexpected(std::move(row).error());
@@ -35,12 +39,9 @@ Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, Journal
     const bool has_result =
         ended.row.state == static_cast<std::uint8_t>(core::TaskState::succeeded) && ended.row.result_bytes > 0;
     if (!asked.with_result || !has_result) return ended;
-    auto stored = journal.result(asked.task);
-    if (stored) {
-        ended.result = std::string(left_behind(*stored).bytes);
-    } else if (stored.error().fault != Fault::not_found) {
-        return std::unexpected(std::move(stored).error());
-    }
+    const store::Body stored = store::read_body(journal, store::BodyKind::result, asked.task);
+    if (stored.state == store::Body::State::unreachable) return std::unexpected(not_readable(asked.task, stored));
+    if (stored.state == store::Body::State::found) ended.result = std::string(left_behind(stored.bytes).bytes);
     return ended;
 }
 
@@ -76,10 +77,11 @@ Result<std::vector<history::AuditRow>> answer_to(const AskAudit& asked, WholeHis
 
 Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, JournalStore& journal) {
     const Error succeeded{Fault::failed_state, "task " + to_text(asked.task) + " succeeded; submit a new one instead"};
-    auto stored = journal.result(asked.task);
-    if (!stored && stored.error().fault != Fault::not_found) return stored;
-    if (stored) {
-        const LeftBehind left = left_behind(*stored);
+    store::Body stored = store::read_body(journal, store::BodyKind::result, asked.task);
+    if (stored.state == store::Body::State::unreachable) return std::unexpected(not_readable(asked.task, stored));
+    const bool found = stored.state == store::Body::State::found;
+    if (found) {
+        const LeftBehind left = left_behind(stored.bytes);
         if (left.what == LeftBehind::What::result) return std::unexpected(succeeded);
         if (left.what == LeftBehind::What::body) return std::string(left.bytes);
         // Of the release before, which marked nothing: the history tells which it is.
@@ -88,7 +90,7 @@ Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, J
     if (!row) return std::unexpected(std::move(row).error());
     if (!*row) return std::unexpected(no_task(asked.task));
     if ((*row)->state == static_cast<std::uint8_t>(core::TaskState::succeeded)) return std::unexpected(succeeded);
-    if (stored) return stored;
+    if (found) return std::move(stored.bytes);
     return fail(Fault::not_found, "the payload of task " + to_text(asked.task) + " is not kept any more");
 }
 

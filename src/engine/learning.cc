@@ -25,7 +25,7 @@ std::optional<learn::Tasks::Known> Engine::known(TaskId task) const {
     return known;
 }
 
-void Engine::remember(const std::vector<TaskId>& asked, std::vector<Recalled> found) {
+void Engine::remember(const std::vector<TaskId>& asked, std::vector<Recalled> found, std::vector<TaskId> again) {
     learner_.recalled();
     for (Recalled& one : found)
         if (Live* live = live_.find(one.task)) {
@@ -34,6 +34,10 @@ void Engine::remember(const std::vector<TaskId>& asked, std::vector<Recalled> fo
         }
     for (const TaskId task : asked)
         if (Live* live = live_.find(task)) live->unread = false;
+    for (const TaskId task : again)
+        if (Live* live = live_.find(task)) live->unread = true;
+    if (!again.empty()) recall_at_ = now_.at + seconds(1);
+    recall_again_ = std::move(again);
 }
 
 }  // namespace nexus::engine

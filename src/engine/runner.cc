@@ -3,42 +3,45 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <thread>
 
 #include "config/toml.h"
+#include "engine/commit_line.h"
 #include "engine/engine.h"
 #include "engine/history_reader.h"
 #include "engine/history_writer.h"
+#include "engine/inbox.h"
 #include "engine/snapshotter.h"
+#include "engine/sure.h"
 
 namespace nexus::engine {
 namespace {
-
-using Work = std::move_only_function<void(Engine&)>;  // for the loop
-using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kEventsPerBatch = 1024;  // then the committer gets its share while the turn goes on
 // A snapshot is made when replaying what follows the last one would take about as long as reading it, but not for less
 // than 0.4 s of replay. Measured: 1.5 us an event, 12 ns a byte of snapshot to write and read again.
 constexpr std::uint64_t kReplayEventsMin = 250'000;
 constexpr std::uint64_t kSnapshotBytesPerEvent = 128;
-constexpr std::uint64_t kSavedAtStartMax = 250'000;  // live tasks: 0.1 s
-constexpr int kSnapshotNice = 10;
-constexpr Duration kSpaceRetry = seconds(1);  // after a full disk the next submission tries again
+// However small the reserve is set: a submission must fit. What finds no room then waits for it, and is not lost.
+constexpr std::uint64_t kRoomMin = 4 << 20;
+constexpr std::uint64_t kSavedAtStartMax = 250'000;     // live tasks: 0.1 s
+constexpr std::chrono::milliseconds kStoreRetry{20};    // while the store does not answer or has no room
+constexpr std::chrono::seconds kSpaceLook{1};           // while the disk is full
+constexpr std::chrono::milliseconds kRenewalLook{100};  // where claims are renewed
+constexpr Duration kHistoryTold = seconds(1);
+const Error kDiskFull{Fault::exhausted, "the disk of the server is full; retry later"};
 
-std::int64_t steady_ns() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
+std::int64_t system_steady_ns() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
 }
 WallTime wall_now() {
     return {std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -56,11 +59,14 @@ std::uint64_t random_seed() {
 class RunnerThreads final : public Runner {
 public:
     RunnerThreads(Options options, store::JournalStore& journal, history::HistoryStore& history)
-        : options_(std::move(options)), journal_(journal), history_store_(history) {}
+        : options_(std::move(options)), journal_(journal), history_store_(history), sure_(options_.steady_ns) {
+        if (options_.steady_ns != nullptr) steady_ns_ = options_.steady_ns;
+        ownership_ = Ownership(options_.ownership);
+    }
     ~RunnerThreads() override {
         (void)stop(seconds(5));
         // Threads that never started need no joining.
-        for (std::thread* thread : {&loop_, &committer_, &snapshots_})
+        for (std::thread* thread : {&loop_, &committer_})
             if (thread->joinable()) thread->join();
     }
 
@@ -69,10 +75,11 @@ public:
 
     Result<void> stop(Duration limit) override;
     const Recovery& recovery() const override { return recovery_; }
-    bool ready(std::string* why_not) const override;
     std::vector<Check> checks() const override;
+    bool sure() const override { return sure_.holds(); }
 
     void call(Caller caller, Call call) override {
+        if (!sure_.holds()) return refuse(call, kNotSure);
         if (auto* asked = std::get_if<Asked<ReadState>>(&call)) {
             if (auto model = fresh_model()) return asked->done(std::move(model));
             asked->done = [this,
@@ -81,56 +88,47 @@ public:
                 done(std::move(model));
             };
         }
-        if (std::holds_alternative<Asked<SubmitTasks>>(call) && commit_bytes_ > options_.commit_queue_bytes_max)
+        if (std::holds_alternative<Asked<SubmitTasks>>(call) && line_->bytes_in_flight() > room_)
             return refuse(call, {Fault::exhausted, "the store is slower than the submissions; retry later"});
-        auto asked = std::make_shared<std::pair<Caller, Call>>(std::move(caller), std::move(call));
-        if (!post([asked](Engine& engine) { engine.call(asked->first, std::move(asked->second)); }))
-            refuse(asked->second, {Fault::unavailable, "the server has stopped"});
+        inbox_.put_call(std::move(caller), std::move(call));
     }
     WatchId watch(Caller, std::vector<TaskId> tasks, TaskFilter filter, TaskWatcher watcher) override {
         const WatchId id = ++watches_;
         // Shared by the engine's table and the notices under way; the last notice is the last owner.
         auto shared = std::make_shared<TaskWatcher>(std::move(watcher));
-        post([id, tasks = std::move(tasks), filter = std::move(filter), shared](Engine& e) mutable {
+        inbox_.put([id, tasks = std::move(tasks), filter = std::move(filter), shared](Engine& e) mutable {
             e.watch(id, std::move(tasks), std::move(filter), std::move(shared));
         });
         return id;
     }
     void unwatch(WatchId watch) override {
-        post([watch](Engine& e) { e.unwatch(watch); });
+        inbox_.put([watch](Engine& e) { e.unwatch(watch); });
     }
     void connect(Caller, WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) override {
         auto shared = std::make_shared<Done<SessionId>>(std::move(done));  // owned by the call, or answered here
-        const bool taken = post([hello = std::move(hello), link = std::move(link), shared](Engine& e) mutable {
+        const auto put = inbox_.put([hello = std::move(hello), link = std::move(link), shared](Engine& e) mutable {
             e.connect(std::move(hello), std::move(link), std::move(*shared));
         });
-        if (!taken) (*shared)(fail(Fault::unavailable, "the server has stopped"));
+        if (put != Inbox::Put::taken) (*shared)(fail(Fault::unavailable, "the server has stopped"));
     }
     void report(SessionId session, WorkerReport report) override {
-        const bool alive_only = report.started.empty() && report.progress.empty() && report.finished.empty() &&
-                                !report.capacity && !report.goodbye;
-        post([session, report = std::move(report)](Engine& e) mutable { e.report(session, std::move(report)); },
-             alive_only ? Urgency::next_turn : Urgency::now);
+        const bool alive_only = report.started.empty() && report.paused.empty() && report.progress.empty() &&
+                                report.finished.empty() && !report.capacity && !report.goodbye;
+        std::uint64_t bytes = 256 + 64 * (report.started.size() + report.progress.size() + report.paused.size());
+        for (const AttemptReport& finished : report.finished)
+            bytes += 128 + finished.result.size() + finished.error.size();
+        const auto put = inbox_.put_report(
+            session, bytes, alive_only,
+            [session, report = std::move(report)](Engine& e) mutable { e.report(session, std::move(report)); });
+        if (put == Inbox::Put::full) inbox_.put([session](Engine& e) { e.cut_off(session); });
     }
     void disconnected(SessionId session) override {
-        post([session](Engine& e) { e.disconnected(session); });
+        inbox_.put([session](Engine& e) { e.disconnected(session); });
     }
 
 private:
-    // A sign of life may wait for the next turn, at most 200 ms away while workers are connected: a thousand idle
-    // workers do not wake the loop a thousand times a second.
-    enum class Urgency { now, next_turn };
-    // Puts work into the inbox; false when the engine has stopped.
-    bool post(Work work, Urgency urgency = Urgency::now) {
-        {
-            const std::lock_guard lock(inbox_mutex_);
-            if (closed_) return false;
-            inbox_.push_back(std::move(work));
-            if (urgency == Urgency::next_turn || std::exchange(inbox_urgent_, true)) return true;
-        }
-        inbox_wake_.notify_one();  // after the lock: the woken thread would only wait for it
-        return true;
-    }
+    static inline const Error kNotSure{Fault::unavailable, "the server is cut off from its store; retry"};
+
     // The latest read model while others may be given it; null: ask the loop.
     std::shared_ptr<const ReadModel> fresh_model() const {
         const std::lock_guard lock(model_mutex_);
@@ -142,14 +140,19 @@ private:
         if (!model_ || model_->made < model->made) model_.swap(model);
     }
 
-    Now now() const { return {{base_.us + (steady_ns() - steady_base_ns_) / 1000}, wall_now()}; }
+    Now now() const { return {{base_.us + (steady_ns_() - steady_base_ns_) / 1000}, wall_now()}; }
+    Instant steady() const { return {steady_ns_() / 1000}; }
     void loop();
+    void stand_still(std::vector<Inbox::Item>& items);
+    std::int64_t us_to_next_turn() const;
     void hand_over(PendingBatch batch);
     void commit_loop();
-    Result<void> append(std::vector<PendingBatch>& batches);
-    void die(const Error& error, std::span<PendingBatch> batches);
-    void order_snapshot(std::string predictor);
-    void snapshot_loop();
+    bool wait_for_commits(bool again);
+    void tell();
+    void note_space(bool low);
+    void look_at_store();
+    void end_commits(const Error& error);
+    void die(const Error& error);
     std::uint64_t snapshot_due() const {
         return std::min(options_.snapshot_events, std::max(kReplayEventsMin, snapshot_size_ / kSnapshotBytesPerEvent));
     }
@@ -160,90 +163,93 @@ private:
     Options options_;
     store::JournalStore& journal_;
     history::HistoryStore& history_store_;
+    std::int64_t (*steady_ns_)() = system_steady_ns;
     std::unique_ptr<Engine> engine_;
     std::unique_ptr<HistoryWriter> history_;
     std::unique_ptr<HistoryReader> reader_;
+    std::unique_ptr<CommitLine> line_;
+    std::unique_ptr<Snapshotter> snapshots_;
     Recovery recovery_;
     Instant base_;
     std::int64_t steady_base_ns_ = 0;
     std::atomic<WatchId> watches_ = 0;
+    Inbox inbox_;
+    std::uint64_t room_ = 0;  // bytes of batches under way beyond which submissions are refused
 
-    std::mutex inbox_mutex_;  // guards inbox_, inbox_urgent_, closed_
-    std::condition_variable inbox_wake_;
-    std::vector<Work> inbox_;
-    bool inbox_urgent_ = false;  // something in it wants its turn now
-    bool closed_ = false;
+    store::Claim claim_;
+    Ownership ownership_;  // of the committer, once it runs
+    Sure sure_;
 
     mutable std::mutex model_mutex_;  // guards model_
     std::shared_ptr<const ReadModel> model_;
 
-    std::mutex commit_mutex_;  // guards commits_, commits_end_
-    std::condition_variable commit_wake_;
-    std::deque<PendingBatch> commits_;
+    std::mutex commit_mutex_;  // guards the three below
+    std::condition_variable commit_wake_, commits_ended_;
+    bool commit_wanted_ = false;
     bool commits_end_ = false;
-    GivenUp given_up_;  // of the committer
-    std::atomic<std::uint64_t> commit_bytes_ = 0;
+    bool commits_over_ = false;
     std::atomic<std::int64_t> last_commit_ns_ = 0;
     std::atomic<std::uint64_t> released_ = 0;  // the last event whose batch is released and whose history is given away
 
-    std::mutex snapshot_mutex_;  // guards the four below
-    std::condition_variable snapshot_wake_;
-    bool snapshot_wanted_ = false;
-    bool snapshot_end_ = false;
-    std::string snapshot_predictor_;
-    std::atomic<std::uint64_t> audited_ = 0;        // so far the history has the audit
     bool long_replay_ = false;                      // of the committer: a snapshot is still to be ordered for it
-    std::optional<journal::Snapshot> recovered_;    // the state as replayed, guarded by snapshot_mutex_
+    std::optional<journal::Snapshot> recovered_;    // of the committer: the state as replayed
     std::string recovered_predictor_;               // of the committer: for a snapshot without it
     std::atomic<std::uint64_t> snapshot_size_ = 0;  // bytes of the last one
     std::uint64_t events_since_snapshot_ = 0;       // of the loop
     std::uint64_t bytes_since_snapshot_ = 0;
+    Sequence history_told_;  // of the loop, to the store
+    Instant history_told_at_;
 
     std::atomic<bool> stopping_ = false;
-    std::atomic<bool> failed_ = false;
-    std::atomic<std::int64_t> space_retry_at_us_ = 0;  // on the steady clock; 0 = the disk has room
-    std::mutex stop_mutex_;                            // one stop at a time
+    std::atomic<bool> failed_ = false;  // the store is finished, or another owner has it
+    std::atomic<bool> low_on_space_ = false;
+    std::atomic<bool> silent_ = false;    // the last append got no answer
+    std::atomic<bool> left_out_ = false;  // of the stop: not everything could be stored
+    std::atomic<std::int64_t> stop_by_us_ = kNever.us;
+    std::mutex stop_mutex_;  // one stop at a time
     bool stopped_ = false;
-    std::thread loop_, committer_, snapshots_;
+    std::thread loop_, committer_;
 };
 
 Result<void> RunnerThreads::recover() {
-    const std::int64_t begin = steady_ns();
+    const std::int64_t begin = system_steady_ns();
+    auto head = journal_.head();
+    if (!head) return std::unexpected(std::move(head).error().during("the journal"));
+    const Instant claimed_at = steady();
+    auto claim = journal_.claim(
+        *head,
+        {.name = options_.name, .address = options_.address, .token_hi = random_seed(), .token_lo = random_seed()});
+    if (!claim) return std::unexpected(std::move(claim).error().during("claiming the journal"));
+    claim_ = *claim;
+    ownership_.claimed(claimed_at, head->renews);
     EngineOptions engine{
         .config = options_.config,
         .model = options_.model,
         .version = options_.version,
-        .durability = store::name_of(journal_.level()),
+        .durability = store::name_of(head->level),
         .heartbeat = options_.heartbeat,
         .suspect_after = options_.suspect_after,
         .lost_after = options_.lost_after,
         .seed = random_seed(),
-        .nanoseconds = steady_ns,
+        .nanoseconds = system_steady_ns,
         .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); },
-        .stopwatch = [] { return Instant{steady_ns() / 1000}; }};
+        .stopwatch = [] { return Instant{system_steady_ns() / 1000}; }};
     if (auto model = predict::make_model(engine.model); !model) return std::unexpected(std::move(model).error());
     engine_ = std::make_unique<Engine>(std::move(engine));
-    auto stored = journal_.get_snapshot();
-    if (!stored) return std::unexpected(std::move(stored).error());
-    if (*stored) {
-        auto snapshot = journal::decode_snapshot((*stored)->bytes);
-        if (!snapshot) return std::unexpected(std::move(snapshot).error().during("the stored snapshot"));
-        if (auto ok = engine_->restore(*snapshot); !ok) return ok;
-        recovery_.snapshot_at = snapshot->at;
-        snapshot_size_ = (*stored)->bytes.size();
-    }
-    auto replayed = journal_.read(engine_->last_sequence(), [&](Sequence, std::string_view bytes) {
-        return engine_->replay(bytes, options_.skip_event);
-    });
-    if (!replayed) return std::unexpected(std::move(replayed).error().during("replaying the journal"));
+    engine_->history_has(head->history);
+    if (auto ok = engine_->recover(journal_, options_.skip_event); !ok) return ok;
+    recovery_.snapshot_at = engine_->replica().snapshot_at();
+    snapshot_size_ = engine_->replica().snapshot_bytes();
     recovery_.fresh = engine_->last_sequence().n == 0;
     recovery_.events_replayed = engine_->last_sequence().n - recovery_.snapshot_at.n;
     recovery_.tasks_live = engine_->live_tasks();
     if (recovery_.fresh && !options_.nexus_snapshot.empty())
         if (auto ok = engine_->load_nexus_snapshot(options_.nexus_snapshot); !ok)
             return std::unexpected(std::move(ok).error().during("the old Nexus snapshot"));
+    room_ = std::min(options_.commit_queue_bytes_max, std::max(head->reserve_bytes, kRoomMin));
+    low_on_space_ = head->low_on_space;
     malloc_trim(0);  // what reading and replaying needed goes back to the system
-    recovery_.took = {(steady_ns() - begin) / 1000};
+    recovery_.took = {(system_steady_ns() - begin) / 1000};
     return {};
 }
 
@@ -256,7 +262,22 @@ void RunnerThreads::go() {
             .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); }},
         history_store_);
     reader_ = std::make_unique<HistoryReader>(HistoryReader::Options{}, history_store_, journal_, *history_);
-    engine_->post = [this](Work work) { post(std::move(work)); };
+    line_ = std::make_unique<CommitLine>(
+        journal_, claim_, CommitLine::Options{.post = [this](Work work) { inbox_.put(std::move(work)); }});
+    snapshots_ = std::make_unique<Snapshotter>(
+        journal_,
+        Snapshotter::Options{
+            .released = [this] { return Sequence{released_}; },
+            .before = [this] { history_->flush(); },  // everything released so far has been given to it
+            .made =
+                [this](Result<SnapshotMade> made, Duration took) {
+                    if (!made && !stopping_) say(LogLevel::error, "snapshot_failed", made.error().what);
+                    if (!made) return;
+                    if (made->bytes > 0) snapshot_size_ = made->bytes;
+                    say(LogLevel::debug, "snapshot",
+                        "at event " + std::to_string(made->at.n) + " in " + std::to_string(took.us / 1000) + " ms");
+                }});
+    engine_->post = [this](Work work) { inbox_.put(std::move(work)); };
     // The engine's clock goes on where the journal ended, by calendar time when that moved forward.
     const WallTime wall = wall_now();
     const std::int64_t away =
@@ -264,12 +285,7 @@ void RunnerThreads::go() {
             ? 0
             : std::max<std::int64_t>(0, wall.us - (engine_->last_instant().us + engine_->core().wall_offset().us));
     base_ = recovery_.fresh ? Instant{1'000'000} : engine_->last_instant() + Duration{away};
-    steady_base_ns_ = steady_ns();
-    committer_ = std::thread([this] { commit_loop(); });
-    pthread_setname_np(committer_.native_handle(), "nexus-commit");
-    snapshots_ = std::thread([this] { snapshot_loop(); });
-    pthread_setname_np(snapshots_.native_handle(), "nexus-snapshot");
-    engine_->find_bodiless(journal_);
+    steady_base_ns_ = steady_ns_();
     // A long replay is not made twice: a snapshot is ordered as soon as the history has what the replay told again. Of
     // a small state it is taken here, so that not even a server that soon dies again has to replay for it once more.
     long_replay_ = recovery_.events_replayed >= snapshot_due() / 2;
@@ -277,46 +293,41 @@ void RunnerThreads::go() {
         recovered_ = engine_->save();
     else if (long_replay_)
         recovered_predictor_ = engine_->save_predictor();
-    engine_->start(now());
+    if (low_on_space_) engine_->refuse_submissions(kDiskFull);
+    engine_->set_room(room_);
+    engine_->start(now(), claim_.epoch);
     if (options_.config_wins && !recovery_.fresh) {
         engine_->answer(server_itself(),
                         Configure{.toml = config::to_toml(options_.config), .reason = "configuration given at start"},
                         [](Result<core::Config>) {});
     }
     events_since_snapshot_ = long_replay_ ? 0 : recovery_.events_replayed;
-    hand_over(engine_->take_batch());  // from here on long_replay_ is the committer's
+    sure_.set(ownership_.sure_until());
+    committer_ = std::thread([this] { commit_loop(); });
+    pthread_setname_np(committer_.native_handle(), "nexus-commit");
+    hand_over(engine_->take_batch());
     loop_ = std::thread([this] { loop(); });
     pthread_setname_np(loop_.native_handle(), "nexus-loop");
 }
 
+// ------------------------------------------------------------------------------------------------------------ the loop
+
+std::int64_t RunnerThreads::us_to_next_turn() const {
+    const Instant next = engine_->next_turn();
+    return next == kNever ? -1 : std::max<std::int64_t>(0, next.us - now().at.us);
+}
+
 void RunnerThreads::loop() {
-    std::vector<Work> works;
-    for (;;) {
-        {
-            std::unique_lock lock(inbox_mutex_);
-            while (!inbox_urgent_ && !closed_) {
-                const Instant next = engine_->next_turn();
-                const Now present = now();
-                if (next != kNever && next <= present.at) break;
-                if (next == kNever)
-                    inbox_wake_.wait(lock);
-                else
-                    inbox_wake_.wait_for(lock, std::chrono::microseconds(next.us - present.at.us));
-            }
-            works.swap(inbox_);
-            inbox_urgent_ = false;
-            if (closed_ && works.empty()) break;
-        }
+    std::vector<Inbox::Item> items;
+    while (inbox_.take(items, [this] { return us_to_next_turn(); })) {
+        if (!sure_.holds()) stand_still(items);
         engine_->begin_turn(now());
-        if (const std::int64_t at = space_retry_at_us_; at != 0 && steady_ns() / 1000 >= at && !stopping_) {
-            space_retry_at_us_ = 0;
-            engine_->refuse_submissions(std::nullopt);
-        }
-        for (Work& work : works) {
-            work(*engine_);
+        engine_->set_room(room_ - std::min(room_, line_->bytes_in_flight()));
+        for (Inbox::Item& item : items) {
+            item.run(*engine_);
             if (engine_->batch_events() >= kEventsPerBatch) hand_over(engine_->take_batch());
         }
-        works.clear();
+        items.clear();
         engine_->end_turn();
         if (const std::int64_t ns = last_commit_ns_.exchange(0)) engine_->note_commit(ns);
         engine_->note_history_dropped(history_->dropped());
@@ -324,8 +335,7 @@ void RunnerThreads::loop() {
         const bool wished = engine_->take_snapshot_wish();
         if (wished || events_since_snapshot_ >= snapshot_due() || bytes_since_snapshot_ >= options_.snapshot_bytes) {
             events_since_snapshot_ = bytes_since_snapshot_ = 0;
-            audited_ = engine_->audited().n;
-            order_snapshot(engine_->save_predictor());
+            snapshots_->order(engine_->save_predictor(), engine_->audited());
         }
     }
     const std::lock_guard lock(commit_mutex_);
@@ -333,11 +343,19 @@ void RunnerThreads::loop() {
     commit_wake_.notify_one();
 }
 
-void RunnerThreads::order_snapshot(std::string predictor) {
-    const std::lock_guard lock(snapshot_mutex_);
-    snapshot_predictor_ = std::move(predictor);
-    snapshot_wanted_ = true;
-    snapshot_wake_.notify_one();
+// While it is not sure the core stands still: calls are refused, reports wait.
+void RunnerThreads::stand_still(std::vector<Inbox::Item>& items) {
+    const Instant since = sure_.until();
+    say(LogLevel::error, "unsure", "the store has confirmed nothing for too long: everything waits for it");
+    const auto asks = std::stable_partition(items.begin(), items.end(), [](const auto& item) { return !item.call; });
+    for (auto item = asks; item != items.end(); ++item) item->refuse(kNotSure);
+    items.erase(asks, items.end());
+    while (!sure_.holds() && !inbox_.closed())
+        inbox_.refuse_calls(kNotSure, std::chrono::microseconds(kStoreRetry).count());
+    if (!sure_.holds()) return items.clear();
+    const Duration stood = steady() - since;
+    say(LogLevel::info, "sure_again", "the store answers again, after " + std::to_string(stood.us / 1000) + " ms");
+    if (stood > options_.ownership.resume_after) engine_->resume(now());
 }
 
 void RunnerThreads::hand_over(PendingBatch batch) {
@@ -345,127 +363,157 @@ void RunnerThreads::hand_over(PendingBatch batch) {
     for (const auto& put : batch.journal.puts) bytes += put.body.size();
     events_since_snapshot_ += batch.journal.count;
     bytes_since_snapshot_ += bytes;
-    commit_bytes_ += bytes;
+    // How far the history has come is stored with what is stored anyway, once a second at most.
+    const Sequence upto = history_->upto();
+    if (batch.journal.count > 0 && upto > history_told_ && steady() - history_told_at_ >= kHistoryTold) {
+        batch.journal.history_upto = history_told_ = upto;
+        history_told_at_ = steady();
+    }
+    line_->take(std::move(batch), steady());
+    engine_->set_room(room_ - std::min(room_, line_->bytes_in_flight()));
     {
         const std::lock_guard lock(commit_mutex_);
-        commits_.push_back(std::move(batch));
+        if (std::exchange(commit_wanted_, true)) return;
     }
     commit_wake_.notify_one();
 }
 
+// ------------------------------------------------------------------------------------------------------- the committer
+
+// True: the loop has ended, and nothing more will come. `again`: something is open, to be tried again soon.
+bool RunnerThreads::wait_for_commits(bool again) {
+    if (again) std::this_thread::sleep_for(kStoreRetry);
+    std::unique_lock lock(commit_mutex_);
+    const auto due = [this] { return commits_end_ || commit_wanted_; };
+    if (!again && ownership_.sure_until() != kNever)
+        commit_wake_.wait_for(lock, kRenewalLook, due);
+    else if (!again && low_on_space_)
+        commit_wake_.wait_for(lock, kSpaceLook, due);
+    else if (!again)
+        commit_wake_.wait(lock, due);
+    commit_wanted_ = false;
+    return commits_end_;
+}
+
 // Takes everything that waits into one transaction: the slower the disk, the larger the groups.
 void RunnerThreads::commit_loop() {
-    std::vector<PendingBatch> batches;
-    const Post to_engine = [this](Work work) { post(std::move(work)); };
-    for (;;) {
-        {
-            std::unique_lock lock(commit_mutex_);
-            commit_wake_.wait(lock, [this] { return commits_end_ || !commits_.empty(); });
-            if (commits_.empty()) return;
-            for (PendingBatch& batch : commits_) batches.push_back(std::move(batch));
-            commits_.clear();
-        }
-        std::uint64_t bytes = 0;
-        for (const PendingBatch& batch : batches) {
-            bytes += batch.journal.bytes.size();
-            for (const auto& put : batch.journal.puts) bytes += put.body.size();
-        }
+    for (bool again = false;;) {
+        const bool ending = wait_for_commits(std::exchange(again, false));
         if (failed_) {
-            for (PendingBatch& batch : batches) {
-                refuse(batch, {Fault::unreachable, "the store has failed; the outcome is unknown"});
-                for (HistoryQuestion& question : batch.questions) reader_->ask(std::move(question));
+            end_commits({Fault::unreachable, "the store has failed; the outcome is unknown"});
+            if (ending) break;
+            continue;
+        }
+        const std::int64_t begin = system_steady_ns();
+        const Instant sent = steady();
+        const CommitLine::Outcome outcome = line_->append(sent);
+        using Step = CommitLine::Step;
+        silent_ = outcome.step == Step::wait;
+        if (outcome.step == Step::confirmed) {
+            last_commit_ns_ = system_steady_ns() - begin;
+            if (line_->confirmed_at() == sent) {
+                ownership_.confirmed(sent);
+                sure_.set(ownership_.sure_until());
+                note_space(outcome.low_on_space);
             }
-        } else if (auto ok = append(batches); !ok) {
-            die(ok.error(), batches);
+            tell();
+            again = !line_->empty() && line_->confirmed_left();
+        } else if (outcome.step == Step::superseded || outcome.step == Step::failed) {
+            if (outcome.step == Step::superseded) ownership_.superseded();
+            die(outcome.error);
+        } else if (outcome.step == Step::idle) {
+            look_at_store();
+            if (ending) break;
         } else {
-            for (PendingBatch& batch : batches) {
-                const std::uint64_t last = batch.journal.first.n + batch.journal.count - 1;
-                release(batch, journal_, to_engine);
-                history_->add(std::move(batch.history), std::move(batch.decisions), Sequence{last});
-                for (HistoryQuestion& question : batch.questions) reader_->ask(std::move(question));
-                released_ = last;
-            }
-            if (auto tidy = journal_.tidy(); !tidy) die(tidy.error(), {});
-            if (std::exchange(long_replay_, false)) order_snapshot(std::exchange(recovered_predictor_, {}));
+            if (outcome.step == Step::no_space) note_space(true);
+            again = true;
+            if (!ending || steady().us < stop_by_us_) continue;
+            left_out_ = true;
+            end_commits({Fault::unreachable, "the server stopped while its store " +
+                                                 std::string(silent_ ? "did not answer" : "had no room") +
+                                                 "; the outcome is unknown"});
+            break;
         }
-        commit_bytes_ -= bytes;
-        batches.clear();
     }
+    const std::lock_guard lock(commit_mutex_);
+    commits_over_ = true;
+    commits_ended_.notify_all();
 }
 
-// Appends until it is done or the store is finished. What found no room is abandoned.
-Result<void> RunnerThreads::append(std::vector<PendingBatch>& batches) {
-    const std::int64_t begin = steady_ns();
-    auto stored = store_batches(batches, journal_, given_up_);
-    while (!stored && stored.error().fault == Fault::no_space && !stopping_) {
-        space_retry_at_us_ = steady_ns() / 1000 + kSpaceRetry.us;
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));
-        stored = store_batches(batches, journal_, given_up_);
+void RunnerThreads::tell() {
+    do {
+        while (auto batch = line_->release_next(steady())) {
+            released_ = batch->journal.first.n + batch->journal.count - 1;
+            history_->add(std::move(batch->history), std::move(batch->decisions), Sequence{released_});
+            for (HistoryQuestion& question : batch->questions) reader_->ask(std::move(question));
+        }
+        if (line_->confirmed_left()) std::this_thread::sleep_for(kStoreRetry);
+    } while (line_->confirmed_left());
+    if (std::exchange(long_replay_, false))
+        snapshots_->order(std::exchange(recovered_predictor_, {}), {}, std::exchange(recovered_, {}));
+}
+
+// Nothing waits: renewals, and whether a full disk has room again.
+void RunnerThreads::look_at_store() {
+    const Instant sent = steady();
+    if (ownership_.renewal_due(sent)) {
+        const auto renewed = line_->renew(sent);
+        if (renewed) ownership_.confirmed(sent);
+        if (!renewed && renewed.error().fault != Fault::unreachable) {
+            if (renewed.error().fault == Fault::superseded) ownership_.superseded();
+            die(renewed.error());
+        }
+        sure_.set(ownership_.sure_until());
     }
-    last_commit_ns_ = steady_ns() - begin;
-    if (!stored) return std::unexpected(std::move(stored).error());
-    if (stored->empty()) return {};
-    say(LogLevel::error, "disk_full", "the disk is full: submissions are refused, completions go on");
-    space_retry_at_us_ = steady_ns() / 1000 + kSpaceRetry.us;
-    post([lost = std::move(*stored)](Engine& engine) {
-        engine.refuse_submissions(Error{Fault::exhausted, "the disk of the server is full; retry later"});
-        for (const TaskId task : lost) engine.abandon_task(task);
+    if (!low_on_space_) return;
+    if (const auto head = journal_.head()) note_space(head->low_on_space);
+}
+
+void RunnerThreads::note_space(bool low) {
+    if (low_on_space_.exchange(low) == low) return;
+    if (low)
+        say(LogLevel::error, "disk_full", "the disk is full: submissions are refused, completions go on");
+    else
+        say(LogLevel::info, "disk_has_room", "the disk has room again: submissions are taken");
+    inbox_.put([this, low](Engine& engine) {
+        if (!stopping_) engine.refuse_submissions(low ? std::optional(kDiskFull) : std::nullopt);
     });
-    return {};
 }
 
-void RunnerThreads::die(const Error& error, std::span<PendingBatch> batches) {
-    failed_ = true;
-    say(LogLevel::error, "store_failed",
-        "the journal cannot be written, nothing is acknowledged any more: " + error.what);
-    for (PendingBatch& batch : batches) {
-        refuse(batch, {Fault::unreachable, "the store has failed; the outcome is unknown"});
+void RunnerThreads::end_commits(const Error& error) {
+    for (PendingBatch& batch : line_->refuse_all(error))
         for (HistoryQuestion& question : batch.questions) reader_->ask(std::move(question));
-    }
-    if (options_.on_fatal) options_.on_fatal(error);
 }
 
-void RunnerThreads::snapshot_loop() {
-    // Behind everything that somebody waits for. Failing to yield is no failure.
-    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kSnapshotNice);
-    for (;;) {
-        std::string predictor;
-        std::optional<journal::Snapshot> recovered;
-        {
-            std::unique_lock lock(snapshot_mutex_);
-            snapshot_wake_.wait(lock, [this] { return snapshot_wanted_ || snapshot_end_; });
-            if (!snapshot_wanted_) return;
-            snapshot_wanted_ = false;
-            predictor = std::move(snapshot_predictor_);
-            recovered.swap(recovered_);
-        }
-        if (failed_) continue;
-        const Sequence upto{released_};
-        history_->flush();  // everything released so far has been given to it
-        const std::int64_t begin = steady_ns();
-        const auto made = recovered && recovered->at <= upto
-                              ? store_snapshot(journal_, *recovered)
-                              : make_snapshot(journal_, predictor, upto, Sequence{audited_});
-        if (made && made->bytes > 0) snapshot_size_ = made->bytes;
-        recovered.reset();
-        malloc_trim(0);  // a second core was in memory
-        if (!made)
-            say(LogLevel::error, "snapshot_failed", made.error().what);
-        else
-            say(LogLevel::debug, "snapshot",
-                "at event " + std::to_string(made->at.n) + " in " + std::to_string((steady_ns() - begin) / 1'000'000) +
-                    " ms");
+void RunnerThreads::die(const Error& error) {
+    failed_ = true;
+    const bool superseded = error.fault == Fault::superseded;
+    if (superseded) {
+        say(LogLevel::error, "superseded",
+            "another owner has the journal, nothing is acknowledged any more: " + error.what);
+        sure_.set({});
+    } else {
+        say(LogLevel::error, "store_failed",
+            "the journal cannot be written, nothing is acknowledged any more: " + error.what);
     }
+    end_commits({Fault::unreachable, "the store has failed; the outcome is unknown"});
+    if (!superseded && options_.on_fatal) options_.on_fatal(error);
 }
+
+// ------------------------------------------------------------------------------------------------------------- the end
 
 std::vector<Check> RunnerThreads::checks() const {
-    const bool full = space_retry_at_us_ != 0;
-    return {{"store", !failed_, failed_ ? "the store has failed" : "it takes what is written"},
-            {"space", !full, full ? "the disk is full" : "there is room for new tasks"},
-            {"running", !stopping_, stopping_ ? "stopping" : "accepting work"}};
+    return {
+        {"store", !failed_, failed_ ? "the store has failed" : "it takes what is written"},
+        {"owner", sure_.holds(),
+         sure_.holds() ? "this server owns the journal" : "not sure that this server still owns the journal"},
+        {"space", !low_on_space_, low_on_space_ ? "the disk is full" : "there is room for new tasks"},
+        {"commits", !silent_, silent_ ? "the store does not answer" : "the store answers"},
+        {"running", !stopping_, stopping_ ? "stopping" : "accepting work"},
+    };
 }
 
-bool RunnerThreads::ready(std::string* why_not) const {
+bool Runner::ready(std::string* why_not) const {
     for (Check& check : checks()) {
         if (check.good) continue;
         if (why_not != nullptr) *why_not = std::move(check.text);
@@ -474,33 +522,53 @@ bool RunnerThreads::ready(std::string* why_not) const {
     return true;
 }
 
-Result<void> RunnerThreads::stop(Duration) {
+Result<void> RunnerThreads::stop(Duration limit) {
     const std::lock_guard one(stop_mutex_);
     if (stopped_ || !loop_.joinable()) return {};
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(limit.us);
+    const auto in_time = [&] { return std::chrono::steady_clock::now() < end; };
     stopping_ = true;
-    post([](Engine& engine) {
+    stop_by_us_ = steady().us + limit.us;
+    inbox_.put([](Engine& engine) {
         engine.refuse_submissions(Error{Fault::unavailable, "the server is stopping"});
         engine.tell_workers_to_reconnect("the server is stopping");
     });
+    inbox_.close();
     {
-        const std::lock_guard lock(inbox_mutex_);
-        closed_ = true;
-        inbox_wake_.notify_one();
+        std::unique_lock lock(commit_mutex_);
+        if (!commits_ended_.wait_until(lock, end + std::chrono::milliseconds(100), [this] { return commits_over_; }))
+            return fail(Fault::unreachable,
+                        "the store has not answered in time; what it was given last may be missing");
     }
     loop_.join();
     committer_.join();
-    {
-        const std::lock_guard lock(snapshot_mutex_);
-        snapshot_predictor_ = engine_->save_predictor();
-        audited_ = engine_->audited().n;
-        snapshot_wanted_ = true;
-        snapshot_end_ = true;
-        snapshot_wake_.notify_one();
-    }
-    snapshots_.join();
-    history_->flush();
+    snapshots_->end();
     stopped_ = true;
     if (failed_) return fail(Fault::failed, "the store had failed");
+    if (left_out_) return fail(Fault::unreachable, "the store took no more: what was not acknowledged may be missing");
+    const auto left = std::chrono::duration_cast<std::chrono::microseconds>(end - std::chrono::steady_clock::now());
+    if (in_time() && !history_->flush(Duration{left.count()}))
+        return fail(Fault::exhausted, "the time was too short for the history: the next start writes it");
+    // Everything is stored, so the state itself is the snapshot. It is left off rather than late: the next start replays.
+    std::atomic<bool> late = !in_time();
+    if (late) return fail(Fault::exhausted, "the time was too short for a snapshot: the next start takes longer");
+    const journal::Snapshot snapshot = engine_->save();
+    if (snapshot.at.n == recovery_.snapshot_at.n) return {};
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool done = false;
+    std::thread alarm([&] {
+        std::unique_lock lock(mutex);
+        if (!wake.wait_until(lock, end, [&] { return done; })) late = true;
+    });
+    const auto made = store_snapshot(journal_, snapshot, &late);
+    {
+        const std::lock_guard lock(mutex);
+        done = true;
+    }
+    wake.notify_one();
+    alarm.join();
+    if (!made) return std::unexpected(made.error());
     return {};
 }
 

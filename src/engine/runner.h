@@ -9,7 +9,10 @@
 //              callbacks, WorkerLink::send, watchers. Nothing leaves before its events are durable
 //   history    writes ended tasks, attempts, decisions and audit in batches; bounded, drops are counted
 //   readers    two, answer what needs the stores (ended tasks, results, old decisions); never wait for the writer
-//   snapshots  replays the journal into its own core, checks its digests, stores snapshots, trims
+//   snapshots  replays the journal into its own core, checks its digests, stores snapshots
+//
+// While the store does not answer, everything waits and nothing is lost: submitters hear "unknown" after 2 s. Where claims
+// must be renewed (a store that others may claim) the loop stands still while the Runner is not sure of its own.
 //
 // Calls of Service may come from any thread from start() until the Runner is destroyed; after stop() they are answered
 // `unavailable`.
@@ -18,8 +21,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/config.h"
+#include "engine/ownership.h"
 #include "engine/service.h"
 #include "history/history_store.h"
 #include "store/journal_store.h"
@@ -51,6 +56,11 @@ struct Options {
     Duration history_retention = hours(24 * 30);
     std::uint64_t history_bytes_max = 0;  // 0 = no limit
 
+    OwnershipTimes ownership;
+    std::string name = "nexus";             // of this instance, for those who share the store
+    std::string address;                    // where it can be reached, for the same
+    std::int64_t (*steady_ns)() = nullptr;  // a monotonic clock; null = the system's
+
     Sequence skip_event;  // sets one event of the journal aside at recovery; loud, see docs/journal.md
 
     // The store failed for good (C17): nothing is acknowledged any more; end the process within a second. Called once,
@@ -71,19 +81,21 @@ struct Recovery {
 class Runner : public Service {
 public:
     // Recovers the state from `journal` and starts the threads. Both stores must outlive the Runner. Faults: corrupt (a
-    // digest differs: names the sequence; or a store's own), unsupported (another core or format version), invalid.
+    // digest differs: names the sequence; or a store's own), unsupported (another core or format version), invalid,
+    // conflict (somebody else has just claimed the journal).
     static Result<std::unique_ptr<Runner>> start(Options options, store::JournalStore& journal,
                                                  history::HistoryStore& history);
     // Equal to stop() when it was not called before.
     ~Runner() override = default;
 
     // C24: refuses new submissions, tells workers to reconnect, finishes commits, writes history and a snapshot.
-    // Returns within `limit`; an error says what was left out (never an acknowledged change). Idempotent.
+    // Returns within `limit`, of which the snapshot and the history get what the commits leave; an error says what was
+    // left out (never an acknowledged change). Idempotent.
     virtual Result<void> stop(Duration limit = seconds(5)) = 0;
 
     virtual const Recovery& recovery() const = 0;
-    // Accepting work: recovered, the store healthy and not out of space, not stopping. Thread-safe, never blocks.
-    virtual bool ready(std::string* why_not = nullptr) const = 0;
+    // All checks() (store, owner, space, commits, running) are good; else why not. Thread-safe, never blocks.
+    bool ready(std::string* why_not = nullptr) const;
 };
 
 }  // namespace nexus::engine

@@ -44,6 +44,9 @@ public:
         call(std::move(caller), Asked<Request>{std::move(request), std::move(done)});
     }
 
+    // Whether it may still act for its journal: asked before heartbeats are acknowledged. Thread-safe, cheap.
+    virtual bool sure() const { return true; }
+
     // Watches tasks by id, or (no ids) all that match the filter. The first call per id tells the present state.
     virtual WatchId watch(Caller caller, std::vector<TaskId> tasks, TaskFilter filter, TaskWatcher watcher) = 0;
     virtual void unwatch(WatchId watch) = 0;

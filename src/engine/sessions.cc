@@ -122,6 +122,14 @@ void Engine::disconnected(SessionId id) {
     sessions_.erase(id);
 }
 
+void Engine::cut_off(SessionId id) {
+    if (!sessions_.contains(id)) return;
+    WorkerOrders& orders = orders_for(id);
+    orders.reconnect = "too many of its reports wait to be taken";
+    orders.close = true;
+    disconnected(id);
+}
+
 void Engine::tell_workers_to_reconnect(const std::string& why) {
     for (auto& [id, session] : sessions_) orders_for(id).reconnect = why;
 }

@@ -1,94 +1,119 @@
 #include "engine/snapshotter.h"
 
-#include <utility>
-#include <vector>
+#include <malloc.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-#include "core/scheduler.h"
+#include <chrono>
+#include <utility>
+
 #include "engine/engine_section.h"
-#include "journal/codec.h"
+#include "engine/replica.h"
 
 namespace nexus::engine {
 namespace {
 
-// A core that follows the stored journal.
-struct Follower {
-    core::Scheduler core;
+constexpr int kNice = 10;
+
+// What a snapshot holds besides the core.
+struct SectionKeeper final : Replica::Follower {
     EngineSection section;
-    journal::Snapshot snapshot;  // where it stands; core and sections are filled in at the end
-    std::vector<core::Command> commands;
 
-    Result<void> load(std::string_view bytes);
-    Result<void> replay(std::string_view bytes);
-};
-
-Result<void> Follower::load(std::string_view bytes) {
-    auto last = journal::decode_snapshot(bytes);
-    if (!last) return std::unexpected(std::move(last).error());
-    if (auto ok = core.load(last->core); !ok) return ok;
-    auto kept = decode_engine_section(last->engine);
-    if (!kept) return std::unexpected(std::move(kept).error());
-    section = std::move(*kept);
-    snapshot = std::move(*last);
-    return {};
-}
-
-Result<void> Follower::replay(std::string_view bytes) {
-    auto batch = journal::decode_batch(bytes, snapshot.chain);
-    if (!batch) return std::unexpected(std::move(batch).error());
-    std::uint64_t number = batch->first.n;
-    for (const core::Event& event : batch->events) {
-        section.follow(Sequence{number++}, event, core);
-        commands.clear();
-        core.apply(event, commands);
-        for (const core::Command& command : commands) section.follow(command);
+    Result<void> loaded(const journal::Snapshot& snapshot) override {
+        auto kept = decode_engine_section(snapshot.engine);
+        if (!kept) return std::unexpected(std::move(kept).error());
+        section = std::move(*kept);
+        return {};
     }
-    if (core.digest() != batch->digest)
-        return fail(Fault::corrupt, "events " + std::to_string(batch->first.n) + "…: the replay's digest differs");
-    snapshot.at = Sequence{batch->first.n + batch->events.size() - 1};
-    snapshot.chain = batch->chain;
-    snapshot.digest = batch->digest;
-    return {};
-}
+    void event(Sequence at, const core::Event& event, const core::Scheduler& before) override {
+        section.follow(at, event, before);
+    }
+    void command(core::Command& command) override { section.follow(command); }
+};
 
 }  // namespace
 
 Result<SnapshotMade> make_snapshot(store::JournalStore& store, const std::string& predictor, Sequence upto,
-                                   Sequence audited) {
-    Follower follower;
-    auto stored = store.get_snapshot();
-    if (!stored) return std::unexpected(std::move(stored).error().during("snapshot"));
-    if (*stored)
-        if (auto ok = follower.load((*stored)->bytes); !ok)
-            return std::unexpected(std::move(ok).error().during("the last snapshot"));
-    const Sequence before = follower.snapshot.at;
-    bool reached = false;
-    auto replayed = store.read(before, [&](Sequence, std::string_view bytes) -> Result<void> {
-        auto head = journal::check_batch(bytes);
-        if (!head) return std::unexpected(std::move(head).error());
-        reached = head->first.n + head->count - 1 > upto.n;
-        if (reached) return fail(Fault::conflict, "");  // ends the reading; told apart by `reached`
-        return follower.replay(bytes);
-    });
-    if (!replayed && !reached) return std::unexpected(std::move(replayed).error().during("snapshot"));
-    journal::Snapshot& snapshot = follower.snapshot;
-    if (snapshot.at == before) return SnapshotMade{.at = before};
-    snapshot.core_version = core::kCoreVersion;
-    snapshot.core.clear();
-    follower.core.save(snapshot.core);
-    snapshot.predictor = predictor;
-    follower.section.audit.confirm(audited);
-    snapshot.engine = follower.section.encode();
-    return store_snapshot(store, snapshot);
+                                   Sequence audited, const std::atomic<bool>* stop) {
+    SectionKeeper keeper;
+    Replica replica(keeper);
+    replica.stop_when(stop);
+    if (auto ok = replica.recover(store, upto); !ok) return std::unexpected(std::move(ok).error().during("snapshot"));
+    if (replica.at() == replica.snapshot_at()) return SnapshotMade{.at = replica.at()};
+    keeper.section.audit.confirm(audited);
+    return store_snapshot(store, replica.save(predictor, keeper.section), stop);
 }
 
-Result<SnapshotMade> store_snapshot(store::JournalStore& store, const journal::Snapshot& snapshot) {
-    std::string bytes = journal::encode_snapshot(snapshot);
-    const std::uint64_t size = bytes.size();
-    if (auto ok = store.put_snapshot({.at = snapshot.at, .bytes = std::move(bytes)}); !ok)
+Result<SnapshotMade> store_snapshot(store::JournalStore& store, const journal::Snapshot& snapshot,
+                                    const std::atomic<bool>* stop) {
+    const std::string bytes = journal::encode_snapshot(snapshot);
+    std::string_view left = bytes;
+    const auto next = [&]() -> Result<std::string_view> {
+        if (stop != nullptr && *stop) return fail(Fault::unavailable, "left off");
+        const std::string_view part = left.substr(0, store::kSnapshotPartBytes);
+        left.remove_prefix(part.size());
+        return part;
+    };
+    if (auto ok = store.put_snapshot(snapshot.at, next); !ok)
         return std::unexpected(std::move(ok).error().during("snapshot"));
-    if (auto ok = store.trim(snapshot.at); !ok)
-        return std::unexpected(std::move(ok).error().during("snapshot, trimming"));
-    return SnapshotMade{.at = snapshot.at, .bytes = size};
+    return SnapshotMade{.at = snapshot.at, .bytes = bytes.size()};
+}
+
+Snapshotter::Snapshotter(store::JournalStore& store, Options options)
+    : store_(store), options_(std::move(options)), thread_([this] { run(); }) {
+    pthread_setname_np(thread_.native_handle(), "nexus-snapshot");
+}
+
+Snapshotter::~Snapshotter() {
+    end();
+}
+
+void Snapshotter::order(std::string predictor, Sequence audited, std::optional<journal::Snapshot> recovered) {
+    const std::lock_guard lock(mutex_);
+    predictor_ = std::move(predictor);
+    audited_ = audited;
+    recovered_ = std::move(recovered);
+    wanted_ = true;
+    wake_.notify_one();
+}
+
+void Snapshotter::end() {
+    stop_ = true;
+    {
+        const std::lock_guard lock(mutex_);
+        end_ = true;
+        wake_.notify_one();
+    }
+    if (thread_.joinable()) thread_.join();
+}
+
+void Snapshotter::run() {
+    // Behind everything that somebody waits for. Failing to yield is no failure.
+    (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
+    for (;;) {
+        std::string predictor;
+        Sequence audited;
+        std::optional<journal::Snapshot> recovered;
+        {
+            std::unique_lock lock(mutex_);
+            wake_.wait(lock, [this] { return wanted_ || end_; });
+            if (end_) return;
+            wanted_ = false;
+            predictor = std::move(predictor_);
+            audited = audited_;
+            recovered.swap(recovered_);
+        }
+        const Sequence upto = options_.released();
+        options_.before();
+        const auto begin = std::chrono::steady_clock::now();
+        auto made = recovered && recovered->at <= upto ? store_snapshot(store_, *recovered, &stop_)
+                                                       : make_snapshot(store_, predictor, upto, audited, &stop_);
+        recovered.reset();
+        malloc_trim(0);  // a second core was in memory
+        const auto took = std::chrono::steady_clock::now() - begin;
+        options_.made(std::move(made), {std::chrono::duration_cast<std::chrono::microseconds>(took).count()});
+    }
 }
 
 }  // namespace nexus::engine

@@ -6,6 +6,7 @@
 #include "config/toml.h"
 #include "engine/body.h"
 #include "engine/engine.h"
+#include "engine/inbox.h"
 
 namespace nexus::engine {
 namespace {
@@ -56,6 +57,11 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
     if (refusal_) return reply<Answer>(std::move(done), std::unexpected(*refusal_));
     if (items.empty() || items.size() > SubmissionLimits{}.batch_max)
         return reply<Answer>(std::move(done), fail(Fault::invalid, "tasks: must be 1 to 1000"));
+    std::uint64_t bytes = writer_.size_bytes() + put_bytes_;
+    for (const Submission& item : items) bytes += bytes_of(item);
+    if (bytes > room_)
+        return reply<Answer>(std::move(done),
+                             fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
     // All or nothing: everything is checked before anything becomes an event.
     std::unordered_map<std::string, std::uint64_t> keys;
     for (std::size_t i = 0; i < items.size(); ++i) {
@@ -75,11 +81,7 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
     }
     Answer answer(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) submit_one(items[i], answer[i]);
-    std::vector<TaskId> duplicates;
-    for (const Submitted& each : answer)
-        if (each.duplicate) duplicates.push_back(each.task);
-    batch_.submits.push_back(
-        {.reply = reply_of<Answer>(std::move(done), std::move(answer)), .duplicates = std::move(duplicates)});
+    reply<Answer>(std::move(done), std::move(answer));
 }
 
 void Engine::submit_one(Submission& item, Submitted& out) {
@@ -110,6 +112,7 @@ void Engine::submit_one(Submission& item, Submitted& out) {
     if (!item.body.features.empty()) live.more().features = item.body.features;
     journal::encode(core::Event{.at = now_.at, .what = fact}, item.body.spec);
     batch_.journal.puts.push_back({.task = id, .body = encode_body(item.body)});
+    put_bytes_ += batch_.journal.puts.back().body.size();
     current_task_ = id;
     current_body_ = std::make_shared<const TaskBody>(std::move(item.body));  // shared with an assignment made at once
     out.estimate = fact.estimate;
@@ -155,31 +158,32 @@ void Engine::answer(const Caller& caller, CancelTask request, Done<TaskInfo> don
     reply<TaskInfo>(std::move(done), std::move(info));
 }
 
-// A task that ended meanwhile, e.g. by its deadline, is named all the same: its key must be free.
-void Engine::abandon_task(TaskId task) {
-    if (abandoned_.size() >= EngineSection::kAbandonedMax) abandoned_.clear();
-    abandoned_.insert(task);
-    apply(core::CancelRequested{.task = task, .act = {.caller = "server", .author = "", .reason = kAbandoned}});
-}
-
-void Engine::find_bodiless(store::JournalStore& store) {
-    for (std::size_t slot = 0; slot < live_.slots(); ++slot)
-        if (const TaskId task = live_.task_at(slot); task && !store.has_body(task)) bodiless_.push_back(task);
-    std::ranges::sort(bodiless_);
-}
-
-void Engine::fail_unreadable(TaskId task, AttemptId attempt) {
-    AttemptReport report{.task = task, .attempt = attempt, .outcome = core::AttemptOutcome::failed, .retryable = false};
-    report.error = "its stored payload cannot be read";
-    say(LogLevel::error, "body_unreadable", "task " + to_text(task) + ": " + report.error);
+// Ends an attempt that no worker was given, unless it is over already.
+void Engine::end_attempt(TaskId task, AttemptId attempt, AttemptReport report) {
+    const auto view = core_.task(task);
+    if (!view || view->attempt != attempt) return;
+    report.task = task;
+    report.attempt = attempt;
     current_report_ = &report;
     apply(core::AttemptFinished{
-        .task = task, .attempt = attempt, .outcome = report.outcome, .retryable = false, .run = {-1}});
+        .task = task, .attempt = attempt, .outcome = report.outcome, .retryable = report.retryable, .run = {-1}});
     current_report_ = nullptr;
 }
 
-// A key that an older release stored is compared by that release's hash. An abandoned task's key does not stand in the
-// way of the submission that asks again.
+void Engine::fail_unreadable(TaskId task, AttemptId attempt, const std::string& why) {
+    AttemptReport report{.outcome = core::AttemptOutcome::failed, .retryable = false};
+    report.error = "its stored payload cannot be read: " + why;
+    say(LogLevel::error, "body_unreadable", "task " + to_text(task) + ": " + report.error);
+    end_attempt(task, attempt, std::move(report));
+}
+
+void Engine::give_back(TaskId task, AttemptId attempt) {
+    AttemptReport report{.outcome = core::AttemptOutcome::rejected};
+    report.error = "its stored payload could not be read in time";
+    end_attempt(task, attempt, std::move(report));
+}
+
+// A key that an older release stored is compared by that release's hash.
 core::AdmissionAnswer Engine::admit(const Submission& item) const {
     const core::TaskSpec& spec = item.spec;
     core::AdmissionAnswer answer = core_.admit(spec);
@@ -188,12 +192,7 @@ core::AdmissionAnswer Engine::admit(const Submission& item) const {
         as_before.body_hash = body_hash_before_8(item);
         if (const auto again = core_.admit(as_before); again.admission == core::Admission::duplicate) answer = again;
     }
-    const bool taken =
-        answer.admission == core::Admission::duplicate || answer.admission == core::Admission::key_conflict;
-    if (!taken || !abandoned_.contains(answer.existing) || live_.contains(answer.existing)) return answer;
-    core::TaskSpec keyless = spec;
-    keyless.idempotency_hi = keyless.idempotency_lo = 0;
-    return core_.admit(keyless);
+    return answer;
 }
 
 void Engine::answer(const Caller&, RetryTask request, Done<Submitted> done) {
@@ -225,11 +224,13 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
     again.spec.idempotency_hi = again.spec.idempotency_lo = again.spec.body_hash = 0;
     // What makes a task is admitted by the same rules, whoever asks.
     if (refusal_) return reply<Submitted>(std::move(done), std::unexpected(*refusal_));
-    if (auto ok = admitted(admit(again)); !ok)
-        return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
+    if (writer_.size_bytes() + put_bytes_ + bytes_of(again) > room_)
+        return reply<Submitted>(std::move(done),
+                                fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
+    if (auto ok = admitted(admit(again)); !ok) return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
     Submitted out;
     submit_one(again, out);
-    batch_.submits.push_back({.reply = reply_of<Submitted>(std::move(done), std::move(out)), .duplicates = {}});
+    reply<Submitted>(std::move(done), std::move(out));
 }
 
 // ---- operators

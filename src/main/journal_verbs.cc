@@ -8,6 +8,7 @@
 #include "cli/failure.h"
 #include "cli/output.h"
 #include "cli/shell.h"
+#include "engine/replica.h"
 #include "main/serve.h"
 #include "store/sqlite/journal_inspect.h"
 
@@ -23,15 +24,53 @@ int complain(const Error& error) {
     return cli::report({.exit_code = serve::exit_code_of(error.fault), .what = error.what});
 }
 
+// Follows nothing: the core and its digests are what is looked at.
+struct Nobody final : engine::Replica::Follower {
+    Result<void> loaded(const journal::Snapshot&) override { return {}; }
+    void event(Sequence, const core::Event&) override {}
+    void command(core::Command&) override {}
+};
+
+// Replays what is stored, from the older snapshot if it can. Answers the events that came to the recorded digests; what
+// another core decided cannot be replayed.
+Result<std::uint64_t> replayed(const std::string& data) {
+    auto stored = store::open_journal_to_read(data);
+    if (!stored) return std::unexpected(std::move(stored).error());
+    Error why;
+    for (const store::Kept which : {store::Kept::older, store::Kept::newest}) {
+        const auto bytes = store::get_snapshot(**stored, which);
+        if (!bytes) return std::unexpected(bytes.error());
+        if (!*bytes && which == store::Kept::older) continue;
+        Nobody nobody;
+        engine::Replica replica(nobody);
+        Result<void> done;
+        if (*bytes) {
+            const auto snapshot = journal::decode_snapshot((*bytes)->bytes);
+            done = snapshot ? replica.load(*snapshot) : Result<void>(std::unexpected(snapshot.error()));
+        }
+        if (done) done = replica.catch_up(**stored);
+        if (done) return replica.at().n - replica.snapshot_at().n;
+        why = std::move(done).error();
+        if (why.fault != Fault::unsupported) break;
+    }
+    return std::unexpected(why);
+}
+
 int verify(const Flags& flags) {
-    const auto verdict = store::verify_journal(flags.data);
+    auto verdict = store::verify_journal(flags.data);
     if (!verdict) return complain(verdict.error());
+    const auto events = replayed(flags.data);
+    const bool other_core = !events && events.error().fault == Fault::unsupported;
+    // What is damaged has been told already.
+    if (!events && !other_core && verdict->problems.empty()) verdict->problems.push_back(events.error().what);
     cli::put(
         fmt::format("{}: events {} to {} in {} batches ({} bytes), snapshot at {}, {} bodies, {} results, {} batches "
                     "cut off earlier\n",
                     flags.data, verdict->first.n, verdict->last.n, verdict->batches, verdict->bytes,
                     verdict->snapshot.n, verdict->bodies, verdict->results, verdict->cut_batches));
     for (const std::string& problem : verdict->problems) cli::put("problem: " + problem + "\n");
+    if (events) cli::put(fmt::format("{} events replayed, every digest as recorded\n", *events));
+    if (other_core) cli::put("not replayed: " + events.error().what + "\n");
     cli::put(verdict->problems.empty() ? "sound\n" : fmt::format("{} problems\n", verdict->problems.size()));
     return verdict->problems.empty() ? cli::kExitOk : cli::kExitFailure;
 }

@@ -46,12 +46,8 @@ class BatchMaker {
 public:
     explicit BatchMaker(std::uint64_t first = 1) : writer_({first}, 0, 1), rng_(first) {}
     store::JournalBatch next(int events = 3) {
-        store::JournalBatch batch;
-        batch.first = writer_.first();
-        batch.count = static_cast<std::uint64_t>(events);
         for (int i = 0; i < events; ++i) writer_.add(journal::random_event(rng_, at_ = at_ + milliseconds(1)));
-        batch.bytes = writer_.finish(rng_.next());
-        return batch;
+        return store::finish_batch(writer_, rng_.next());
     }
     Sequence last() const { return {writer_.first().n - 1}; }
 
@@ -61,11 +57,33 @@ private:
     Instant at_{1'000'000};
 };
 
+// Appends as the present owner; claims the journal when it has none, or none of this process.
+inline Result<store::Appended> append(store::JournalStore& store, std::span<const store::JournalBatch> batches) {
+    auto head = store.head();
+    if (!head) return std::unexpected(std::move(head).error());
+    if (head->owner.empty()) {
+        static std::uint64_t token = 0;
+        auto claim = store.claim(*head, {.name = "test", .token_hi = ++token, .token_lo = 1});
+        if (!claim) return std::unexpected(std::move(claim).error());
+        head->claim = *claim;
+    }
+    return store.append(head->claim, batches);
+}
+inline Result<store::Appended> append(store::JournalStore& store, const std::vector<store::JournalBatch>& batches) {
+    return append(store, std::span<const store::JournalBatch>(batches));
+}
+inline store::Body body(store::JournalStore& store, TaskId task, store::BodyKind kind = store::BodyKind::body) {
+    return store::read_body(store, kind, task);
+}
+inline bool found(const store::Body& body) {
+    return body.state == store::Body::State::found;
+}
+
 // All batches after `after`, as (first, bytes).
 inline std::vector<std::pair<std::uint64_t, std::string>> read_all(store::JournalStore& store,
                                                                    std::uint64_t after = 0) {
     std::vector<std::pair<std::uint64_t, std::string>> all;
-    const auto ok = store.read({after}, [&](Sequence first, std::string_view bytes) -> Result<void> {
+    const auto ok = store.read({after}, {}, [&](Sequence first, std::string_view bytes) -> Result<void> {
         all.emplace_back(first.n, bytes);
         return {};
     });

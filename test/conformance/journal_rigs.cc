@@ -1,5 +1,6 @@
 #include "conformance/journal_rig.h"
 #include "conformance/scratch_directory.h"
+#include "doubles/socket_journal.h"
 #include "store/memory/memory_journal.h"
 #include "store/sqlite/sqlite_journal.h"
 
@@ -17,6 +18,20 @@ private:
                                    .result_age_max = hours(24),
                                    .result_bytes_max = kResultBytesMax,
                                    .now = [this] { return now; }}};
+};
+
+class SocketRig final : public JournalRig {
+public:
+    store::JournalStore& store() override { return *journal_; }
+    void reopen() override { journal_ = std::make_unique<SocketJournal>(server_); }
+
+private:
+    JournalServer server_{{.level = store::Durability::process,
+                           .renews = true,
+                           .result_age_max = hours(24),
+                           .result_bytes_max = kResultBytesMax,
+                           .now = [this] { return now; }}};
+    std::unique_ptr<SocketJournal> journal_ = std::make_unique<SocketJournal>(server_);
 };
 
 class SqliteRig final : public JournalRig {
@@ -52,6 +67,7 @@ private:
 const std::vector<NamedRig>& journal_rigs() {
     static const std::vector<NamedRig> rigs = {
         {"memory", [] { return std::make_unique<MemoryRig>(); }},
+        {"memory behind a socket", [] { return std::make_unique<SocketRig>(); }},
         {"sqlite, level disk", [] { return std::make_unique<SqliteRig>(store::Durability::disk, 1 << 20); }},
         {"sqlite, level process, no cache", [] { return std::make_unique<SqliteRig>(store::Durability::process, 0); }},
     };

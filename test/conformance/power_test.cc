@@ -25,6 +25,16 @@ struct Model {
     std::vector<std::pair<std::uint64_t, std::string>> batches;
     std::map<std::uint64_t, std::string> bodies;
     std::uint64_t next_task = 1;
+    std::vector<Sequence> snapshots;
+
+    // A snapshot of all is stored: what the one before it covers may go.
+    void snapshot() {
+        snapshots.push_back(maker.last());
+        if (snapshots.size() < 2) return;
+        const std::uint64_t upto = snapshots[snapshots.size() - 2].n;
+        while (!batches.empty() && (batches.size() > 1 ? batches[1].first - 1 : maker.last().n) <= upto)
+            batches.erase(batches.begin());
+    }
 };
 
 // One random group of batches on top of `model`, which becomes what the journal must hold once it is appended.
@@ -49,25 +59,23 @@ std::vector<JournalBatch> random_group(Rng& rng, Model& model) {
     return group;
 }
 
-// The chain after the last batch of the journal.
-std::uint64_t chain_of(JournalStore& store) {
-    const auto batches = read_all(store);
-    return batches.empty() ? 0 : journal::check_batch(batches.back().second)->chain;
-}
-
 bool holds(JournalStore& store, const Model& model) {
     if (read_all(store) != model.batches) return false;
     for (std::uint64_t n = 1; n < model.next_task; ++n) {
-        const auto body = store.body(task_of(n));
+        const Body stored = body(store, task_of(n));
         const auto want = model.bodies.find(n);
-        if (body.has_value() != (want != model.bodies.end())) return false;
-        if (body && *body != want->second) return false;
+        if (found(stored) != (want != model.bodies.end())) return false;
+        if (found(stored) && stored.bytes != want->second) return false;
     }
     return true;
 }
 
 SqliteJournalOptions options_for(const std::string& directory, const PowerDisk& disk) {
-    return {.directory = directory, .reserve_bytes = 0, .checkpoint_bytes = 64 << 10, .vfs = disk.name()};
+    return {.directory = directory,
+            .reserve_bytes = 0,
+            .checkpoint_bytes = 64 << 10,
+            .upkeep_thread = false,
+            .vfs = disk.name()};
 }
 
 std::unique_ptr<SqliteJournal> opened(SqliteJournalOptions options) {
@@ -92,18 +100,22 @@ TEST_CASE("at level disk a power cut at any write loses nothing that was acknowl
         for (int life = 0; life < 3; ++life) {
             disk.cut_at_operation(rng.below(600) + 1, rng.next());
             Model proposed = acknowledged;
-            while (journal->append(random_group(rng, proposed))) {
+            while (append(*journal, random_group(rng, proposed))) {
                 acknowledged = proposed;
                 if (!rng.one_in(20)) continue;
-                REQUIRE(journal->put_snapshot({.at = acknowledged.maker.last(), .bytes = "s"}));
-                proposed.batches.clear();
-                if (!journal->trim(acknowledged.maker.last())) break;
+                proposed.snapshot();
+                if (rng.one_in(2)) static_cast<void>(journal->upkeep());
+                if (!put_snapshot(*journal, acknowledged.maker.last(), "s")) {
+                    // The file is there; whether it was trimmed is open.
+                    acknowledged.snapshots = proposed.snapshots;
+                    break;
+                }
                 acknowledged = proposed;
             }
             REQUIRE(disk.off());
             ++cuts;
             Model after_the_end = proposed;
-            const auto refused = journal->append(random_group(rng, after_the_end));
+            const auto refused = append(*journal, random_group(rng, after_the_end));
             REQUIRE_FALSE(refused);
             CHECK(refused.error().fault == Fault::failed);
 
@@ -143,16 +155,16 @@ TEST_CASE("a process killed at any moment loses nothing that it acknowledged") {
             auto journal = SqliteJournal::open(
                 {.directory = directory.file("data"), .reserve_bytes = 0, .checkpoint_bytes = 32 << 10});
             if (!journal) ::_exit(3);
-            journal::BatchWriter writer({(*journal)->open_report().last.n + 1}, chain_of(**journal), 1);
+            const auto head = (*journal)->head();
+            const auto claim = claim_now(**journal, {.name = "child"});
+            if (!head || !claim) ::_exit(3);
+            journal::BatchWriter writer({head->last.n + 1}, head->chain, 1);
             for (;;) {
-                JournalBatch batch;
-                batch.first = writer.first();
-                batch.count = 1;
                 writer.add({.at = {1}, .what = core::TimePassed{}});
-                batch.bytes = writer.finish(0);
+                JournalBatch batch = finish_batch(writer, 0);
                 batch.puts = {{.task = task_of(batch.first.n), .body = body_of(batch.first.n)}};
                 if (batch.first.n > 10) batch.drops = {task_of(batch.first.n - 10)};
-                if (!(*journal)->append({&batch, 1})) ::_exit(4);
+                if (!(*journal)->append(*claim, {&batch, 1})) ::_exit(4);
                 if (::write(acks[1], &batch.first.n, sizeof batch.first.n) != sizeof batch.first.n) ::_exit(5);
             }
         }
@@ -179,63 +191,61 @@ TEST_CASE("a process killed at any moment loses nothing that it acknowledged") {
         std::uint64_t next = 1;
         for (const auto& [first, bytes] : read_all(**journal)) CHECK_EQ(first, next++);
         CHECK_EQ(next, end + 1);
-        for (std::uint64_t n = 1; n <= end; ++n) REQUIRE_EQ((*journal)->body(task_of(n)).has_value(), n + 10 > end);
+        for (std::uint64_t n = 1; n <= end; ++n) REQUIRE_EQ(found(body(**journal, task_of(n))), n + 10 > end);
     }
     const auto verdict = verify_journal(directory.file("data"));
     REQUIRE(verdict);
     CHECK(verdict->problems.empty());
 }
 
-TEST_CASE("a full disk refuses new tasks, lets completions through, and heals by itself") {
+TEST_CASE("a full disk is told, what comes then lives off the reserve, and it heals by itself") {
     ScratchDirectory directory;
     PowerDisk disk("full");
-    constexpr std::uint64_t kReserve = 1 << 20;
     SqliteJournalOptions options = options_for(directory.file("data"), disk);
-    options.reserve_bytes = kReserve;
+    options.reserve_bytes = 1 << 20;
     options.checkpoint_bytes = 1 << 30;  // the WAL grows with every append, as it does behind a long read
     auto journal = opened(options);
+    CHECK_EQ(journal->head()->reserve_bytes, options.reserve_bytes / 2);
     disk.set_capacity(4 << 20, directory.file("data/journal.reserve"));
     Model model;
-    std::uint64_t accepted = 0;
-    Result<void> done;
-    for (; done; ++accepted) {
+    std::uint64_t stored = 0;
+    const auto submit = [&](std::size_t bytes) {
         Model next = model;
         JournalBatch batch = next.maker.next(2);
-        batch.puts = {{.task = task_of(accepted + 1), .body = body_of(accepted + 1, 20'000)}};
-        done = journal->append({&batch, 1});
+        batch.puts = {{.task = task_of(stored + 1), .body = body_of(stored + 1, bytes)}};
+        auto done = append(*journal, {&batch, 1});
         if (done) model = next;
-    }
-    --accepted;
-    CHECK(done.error().fault == Fault::no_space);
-    CHECK_GT(accepted, 50);
-    CHECK_FALSE(journal->disk_full());
-
-    const auto complete = [&](std::uint64_t n) {
-        JournalBatch batch = model.maker.next(2);
-        batch.drops = {task_of(n)};
-        return journal->append({&batch, 1});
+        if (done) ++stored;
+        return done;
     };
-    std::uint64_t completed = 0;
-    while (completed < 20 && complete(completed + 1)) ++completed;
-    CHECK_EQ(completed, 20);
+    Result<Appended> done;
+    do {
+        done = submit(20'000);
+        REQUIRE(done);
+    } while (!done->low_on_space);
+    CHECK_GT(stored, 50);
     CHECK(journal->disk_full());
-    {
-        Model next = model;
-        JournalBatch batch = next.maker.next(1);
-        batch.puts = {{.task = task_of(9'999), .body = "new"}};
-        const auto refused = journal->append({&batch, 1});
-        REQUIRE_FALSE(refused);
-        CHECK(refused.error().fault == Fault::no_space);
+    CHECK(journal->head()->low_on_space);
+    // What was under way when it was told finds room, with as much again for the events.
+    for (std::uint64_t bytes = 0; bytes < options.reserve_bytes / 2; bytes += 20'000) REQUIRE(submit(20'000));
+    std::uint64_t completed = 0;
+    while (completed < 20) {
+        JournalBatch batch = model.maker.next(2);
+        batch.drops = {task_of(++completed)};
+        REQUIRE(append(*journal, {&batch, 1}));
     }
+    while ((done = submit(20'000))) CHECK(done->low_on_space);
+    CHECK(done.error().fault == Fault::no_space);
+    CHECK_FALSE(found(body(*journal, task_of(stored + 1))));
     disk.set_capacity(0, {});
-    JournalBatch batch = model.maker.next(1);
-    batch.puts = {{.task = task_of(10'000), .body = "room again"}};
-    REQUIRE(journal->append({&batch, 1}));
-    CHECK_FALSE(journal->disk_full());
+    CHECK_FALSE(journal->head()->low_on_space);
+    done = submit(100);
+    REQUIRE(done);
+    CHECK_FALSE(done->low_on_space);
     journal.reset();
     journal = opened(options);
-    CHECK(journal->body(task_of(10'000)) == "room again");
-    CHECK_EQ(journal->body_totals().bodies, accepted - completed + 1);
+    CHECK(body(*journal, task_of(stored)).bytes == body_of(stored, 100));
+    CHECK_EQ(journal->body_totals().bodies, stored - completed);
     CHECK(verify_journal(directory.file("data"), disk.name())->problems.empty());
 }
 
@@ -245,16 +255,17 @@ TEST_CASE("after a failed sync the store refuses everything, and a new process f
     auto journal = opened(options_for(directory.file("data"), disk));
     Rng rng(5);
     Model model;
-    for (int i = 0; i < 10; ++i) REQUIRE(journal->append(random_group(rng, model)));
+    for (int i = 0; i < 10; ++i) REQUIRE(append(*journal, random_group(rng, model)));
     disk.fail_syncs(true);
     Model proposed = model;
-    const auto failed = journal->append(random_group(rng, proposed));
+    const auto failed = append(*journal, random_group(rng, proposed));
     REQUIRE_FALSE(failed);
     CHECK(failed.error().fault == Fault::failed);
     disk.fail_syncs(false);
     Model again = model;
-    CHECK(journal->append(random_group(rng, again)).error().fault == Fault::failed);
-    CHECK(journal->trim({0}).error().fault == Fault::failed);
+    CHECK(append(*journal, random_group(rng, again)).error().fault == Fault::failed);
+    CHECK(journal->head().error().fault == Fault::failed);
+    CHECK(put_snapshot(*journal, {1}, "s").error().fault == Fault::failed);
     disk.cut(3);
     journal.reset();
     disk.power_on();
@@ -278,8 +289,8 @@ TEST_CASE("the files are private") {
     ScratchDirectory directory;
     const auto journal = opened({.directory = directory.file("data"), .reserve_bytes = 1 << 16});
     JournalBatch batch = BatchMaker().next();
-    REQUIRE(journal->append({&batch, 1}));
-    REQUIRE(journal->put_snapshot({.at = {1}, .bytes = "s"}));
+    REQUIRE(append(*journal, {&batch, 1}));
+    REQUIRE(put_snapshot(*journal, {1}, "s"));
     const auto mode = [](const std::filesystem::path& path) {
         return static_cast<unsigned>(std::filesystem::status(path).permissions());
     };

@@ -44,21 +44,18 @@ void House::open() {
     journal = std::move(*opened);
     ++options_.seed;
     engine = std::make_unique<Engine>(options_);
-    engine->post = [this](std::move_only_function<void(Engine&)> call) { turn(call); };
-    const auto stored = journal->get_snapshot();
-    REQUIRE(stored.has_value());
-    if (*stored) REQUIRE(engine->restore(journal::decode_snapshot((*stored)->bytes).value()).has_value());
-    REQUIRE(
-        journal
-            ->read(engine->last_sequence(), [&](Sequence, std::string_view bytes) { return engine->replay(bytes, {}); })
-            .has_value());
+    engine->post = [this](Work work) { later_.push_back(std::move(work)); };
+    const auto claim = store::claim_now(*journal, {.name = "house"});
+    REQUIRE(claim.has_value());
+    line_ = std::make_unique<CommitLine>(*journal, *claim, CommitLine::Options{.post = engine->post});
+    REQUIRE(engine->recover(*journal).has_value());
     now.at = std::max(now.at, engine->last_instant());
-    engine->find_bodiless(*journal);
     engine->start(now);
     commit();
 }
 
 void House::restart(Duration away) {
+    line_.reset();
     engine.reset();
     journal.reset();
     beating.clear();
@@ -68,14 +65,20 @@ void House::restart(Duration away) {
 }
 
 void House::commit() {
-    while (engine->has_batch()) {
-        std::vector<PendingBatch> batches;
-        batches.push_back(engine->take_batch());
-        REQUIRE(store_batches(batches, *journal, given_up_).has_value());
-        release(batches.front(), *journal, engine->post);
-        REQUIRE(history.write(batches.front().history).has_value());
-        history::WholeHistory whole(history, {});
-        for (HistoryQuestion& question : batches.front().questions) answer(std::move(question), whole, *journal);
+    for (;;) {
+        while (engine->has_batch()) {
+            line_->take(engine->take_batch(), now.at);
+            REQUIRE(line_->append(now.at).step == CommitLine::Step::confirmed);
+            while (auto batch = line_->release_next(now.at)) {
+                REQUIRE(history.write(batch->history).has_value());
+                history::WholeHistory whole(history, {});
+                for (HistoryQuestion& question : batch->questions) answer(std::move(question), whole, *journal);
+            }
+        }
+        if (later_.empty()) return;
+        engine->begin_turn(now);
+        for (Work& work : std::exchange(later_, {})) work(*engine);
+        engine->end_turn();
     }
 }
 

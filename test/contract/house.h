@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "conformance/scratch_directory.h"
+#include "engine/commit_line.h"
 #include "engine/engine.h"
+#include "engine/inbox.h"
 #include "history/memory/memory_history.h"
 #include "store/sqlite/sqlite_journal.h"
 
@@ -43,6 +45,7 @@ public:
         commit();
     }
     void commit();
+    engine::CommitLine& line() { return *line_; }
     void pass(Duration time, Duration step = milliseconds(200));
     void move_calendar(Duration by) { now.wall = now.wall + by; }
 
@@ -77,7 +80,8 @@ public:
 private:
     void open();
     engine::EngineOptions options_;
-    engine::GivenUp given_up_;
+    std::unique_ptr<engine::CommitLine> line_;
+    std::vector<engine::Work> later_;  // for the next turn
 };
 
 }  // namespace nexus::test

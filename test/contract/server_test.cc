@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <future>
+#include <thread>
 
 #include "contract/house.h"
 #include "engine/history_writer.h"
@@ -21,25 +22,40 @@ namespace {
 // A journal whose disk can be told to fail. Thread-safe, as the port demands.
 class SickJournal final : public store::JournalStore {
 public:
-    std::atomic<bool> broken = false, full = false;
+    std::atomic<bool> broken = false, full = false, exhausted = false, held = false, slow_snapshots = false;
 
-    Result<void> append(std::span<const store::JournalBatch> batches) override {
+    Result<store::Head> head() override {
+        auto head = inner_.head();
+        if (head) head->level = store::Durability::disk;
+        if (head) head->low_on_space = full || exhausted;
+        return head;
+    }
+    Result<store::Claim> claim(const store::Head& observed, const store::Claimant& me) override {
+        return inner_.claim(observed, me);
+    }
+    Result<void> renew(const store::Claim& claim, std::string_view wish) override { return inner_.renew(claim, wish); }
+    Result<store::Appended> append(const store::Claim& claim, std::span<const store::JournalBatch> batches) override {
+        while (held) std::this_thread::yield();
         if (broken) return fail(Fault::failed, "sync failed");
-        const bool puts =
-            std::ranges::any_of(batches, [](const store::JournalBatch& batch) { return !batch.puts.empty(); });
-        if (full && puts) return fail(Fault::no_space, "no space");
-        return inner_.append(batches);
+        if (exhausted) return fail(Fault::no_space, "no space");
+        auto done = inner_.append(claim, batches);
+        if (done) done->low_on_space = full;
+        return done;
     }
-    Result<void> read(Sequence after, const std::function<Result<void>(Sequence, std::string_view)>& visit) override {
-        return inner_.read(after, visit);
+    Result<void> read(Sequence after, Duration wait, const store::BatchVisitor& visit) override {
+        return inner_.read(after, wait, visit);
     }
-    Result<void> put_snapshot(const store::StoredSnapshot& snapshot) override { return inner_.put_snapshot(snapshot); }
-    Result<std::optional<store::StoredSnapshot>> get_snapshot() override { return inner_.get_snapshot(); }
-    Result<void> trim(Sequence upto) override { return inner_.trim(upto); }
-    Result<std::string> body(TaskId task) override { return inner_.body(task); }
-    Result<std::string> result(TaskId task) override { return inner_.result(task); }
-    bool has_body(TaskId task) override { return inner_.has_body(task); }
-    store::Durability level() const override { return store::Durability::disk; }
+    std::vector<store::Body> bodies(store::BodyKind kind, std::span<const TaskId> tasks) override {
+        return inner_.bodies(kind, tasks);
+    }
+    Result<void> put_snapshot(Sequence at, const store::SnapshotSource& source) override {
+        while (slow_snapshots)
+            if (const auto part = source(); !part) return std::unexpected(part.error());
+        return inner_.put_snapshot(at, source);
+    }
+    Result<Sequence> get_snapshot(store::Kept which, const store::SnapshotSink& sink) override {
+        return inner_.get_snapshot(which, sink);
+    }
 
 private:
     store::MemoryJournal inner_;
@@ -114,6 +130,10 @@ Result<std::vector<Submitted>> submit(Runner& runner, Submission item) {
         [&](auto done) { runner.ask({}, SubmitTasks{{std::move(item)}}, std::move(done)); });
 }
 
+Result<TaskInfo> get(Runner& runner, TaskId task) {
+    return ask<TaskInfo>([&](auto done) { runner.ask({}, GetTask{.task = task}, std::move(done)); });
+}
+
 SessionId join(Runner& runner, const std::shared_ptr<QuietLink>& link) {
     WorkerHello hello;
     hello.joined.name = "w";
@@ -140,6 +160,14 @@ TEST_CASE("C17: after a failed sync nothing is acknowledged, and the process is 
     CHECK(fatal == 1);
 }
 
+// Waits for what another thread will do, without pacing it.
+template <class F>
+bool comes_true(F&& f) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!f() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    return f();
+}
+
 TEST_CASE("C17: a full disk refuses submissions, takes completions, and is left without a restart") {
     SickJournal journal;
     history::MemoryHistory history;
@@ -155,26 +183,112 @@ TEST_CASE("C17: a full disk refuses submissions, takes completions, and is left 
         attempt = link->assigned[0].order.attempt;
     }
     journal.full = true;
-    CHECK_FALSE(submit(**runner, keyed("k")).has_value());
+    // What meets the full disk first is stored from the reserve; from then on nothing new is taken.
+    REQUIRE(submit(**runner, a_task()).has_value());
+    std::string why;
+    REQUIRE(comes_true([&] { return !(*runner)->ready(&why); }));
+    CHECK(why == "the disk is full");
+    CHECK(submit(**runner, keyed("k")).error().fault == Fault::exhausted);
     WorkerReport report;
     report.finished.push_back({.task = task, .attempt = attempt, .run = milliseconds(1)});
     (*runner)->report(session, std::move(report));
-    CHECK(ask<TaskInfo>([&](auto done) { (*runner)->ask({}, GetTask{task, false}, std::move(done)); })->state ==
-          core::TaskState::succeeded);
+    CHECK(get(**runner, task)->state == core::TaskState::succeeded);
     CHECK_FALSE((*runner)->ready());
     journal.full = false;
-    for (int i = 0; i < 300; ++i) {
-        const auto answer = submit(**runner, keyed("k"));
-        if (!answer) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(50));
-            continue;
-        }
-        CHECK_FALSE(answer->front().duplicate);
-        CHECK(journal.has_body(answer->front().task));
-        CHECK((*runner)->ready());
-        return;
+    REQUIRE(comes_true([&] { return (*runner)->ready(); }));
+    Result<std::vector<Submitted>> answer;
+    REQUIRE(comes_true([&] { return (answer = submit(**runner, keyed("k"))).has_value(); }));
+    CHECK_FALSE(answer->front().duplicate);
+}
+
+TEST_CASE("C17: a server that starts on a full disk says so at once, and takes nothing") {
+    SickJournal journal;
+    journal.full = true;
+    history::MemoryHistory history;
+    auto runner = Runner::start({}, journal, history);
+    REQUIRE(runner.has_value());
+    CHECK_FALSE((*runner)->ready());
+    std::size_t bad = 0;
+    for (const Runner::Check& check : (*runner)->checks()) {
+        CAPTURE(check.name);
+        CHECK(check.good == (check.name != "space"));
+        bad += !check.good;
     }
-    FAIL("the server did not come back");
+    CHECK(bad == 1);
+    CHECK(submit(**runner, a_task()).error().fault == Fault::exhausted);
+}
+
+TEST_CASE("C24: on a wholly full disk a stop keeps its limit and says what is missing; nothing acknowledged is") {
+    SickJournal journal;
+    history::MemoryHistory history;
+    TaskId acknowledged;
+    {
+        auto runner = Runner::start({}, journal, history);
+        REQUIRE(runner.has_value());
+        acknowledged = submit(**runner, a_task())->front().task;
+        journal.exhausted = true;
+        std::promise<Result<std::vector<Submitted>>> open;
+        (*runner)->ask({}, SubmitTasks{{a_task()}}, [&](auto value) { open.set_value(std::move(value)); });
+        const auto begin = std::chrono::steady_clock::now();
+        const auto stopped = (*runner)->stop(milliseconds(300));
+        CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(2));
+        REQUIRE_FALSE(stopped.has_value());
+        CHECK(stopped.error().fault == Fault::unreachable);
+        CHECK(open.get_future().get().error().fault == Fault::unreachable);
+    }
+    journal.exhausted = false;
+    auto runner = Runner::start({}, journal, history);
+    REQUIRE(runner.has_value());
+    CHECK(get(**runner, acknowledged).has_value());
+}
+
+TEST_CASE("C24: a snapshot that takes too long is left off when the stop's time is over; the next start replays") {
+    SickJournal journal;
+    history::MemoryHistory history;
+    {
+        auto runner = Runner::start({}, journal, history);
+        REQUIRE(runner.has_value());
+        for (int i = 0; i < 100; ++i) REQUIRE(submit(**runner, a_task()).has_value());
+        journal.slow_snapshots = true;  // for ever
+        const auto stopped = (*runner)->stop(milliseconds(200));
+        REQUIRE_FALSE(stopped.has_value());
+        CHECK(stopped.error().what.find("snapshot") != std::string::npos);
+    }
+    journal.slow_snapshots = false;
+    auto runner = Runner::start({}, journal, history);
+    REQUIRE(runner.has_value());
+    CHECK((*runner)->recovery().tasks_live == 100);
+    CHECK((*runner)->recovery().events_replayed > 100);
+}
+
+TEST_CASE("C16: a flood of submissions whose answers wait stays bounded: the rest is refused, nothing is lost") {
+    SickJournal journal;
+    history::MemoryHistory history;
+    auto runner = Runner::start({.commit_queue_bytes_max = 4 << 20}, journal, history);
+    REQUIRE(runner.has_value());
+    journal.held = true;  // the store takes its time
+    constexpr int kCalls = 40'000;
+    std::atomic<int> accepted = 0, refused = 0, other = 0;
+    for (int i = 0; i < kCalls; ++i) {
+        Submission item = a_task();
+        item.body.payload.assign(4'000, 'x');
+        (*runner)->ask({}, SubmitTasks{{std::move(item)}}, [&](Result<std::vector<Submitted>> answer) {
+            ++(answer                                           ? accepted
+               : answer.error().fault == Fault::exhausted ? refused
+                                                                : other);
+        });
+    }
+    // 160 MB were offered: what is neither refused nor answered is all that the server holds of them.
+    CHECK(comes_true([&] { return (kCalls - refused) * 4'000LL < 80'000'000; }));
+    CHECK(accepted == 0);
+    journal.held = false;
+    CHECK((*runner)->stop(seconds(20)).has_value());
+    CHECK(comes_true([&] { return accepted + refused + other == kCalls; }));
+    CHECK(other == 0);
+    CHECK(accepted > 100);
+    runner = Runner::start({}, journal, history);
+    REQUIRE(runner.has_value());
+    CHECK((*runner)->recovery().tasks_live == static_cast<std::uint64_t>(accepted));
 }
 
 TEST_CASE("C17: a journal that is damaged in the middle is refused at the start") {
@@ -182,7 +296,7 @@ TEST_CASE("C17: a journal that is damaged in the middle is refused at the start"
     for (int i = 0; i < 3; ++i) house.submitted(a_task());
     std::vector<std::string> batches;
     REQUIRE(house.journal
-                ->read({},
+                ->read({}, {},
                        [&](Sequence, std::string_view bytes) -> Result<void> {
                            batches.emplace_back(bytes);
                            return {};
@@ -212,7 +326,7 @@ TEST_CASE("C20: the same journal gives the same decisions; one that gives others
     const std::uint64_t digest = house.engine->core().digest();
     for (int twin = 0; twin < 2; ++twin) {
         Engine again{EngineOptions{.seed = 77}};
-        REQUIRE(house.journal->read({}, [&](Sequence, std::string_view bytes) { return again.replay(bytes, {}); })
+        REQUIRE(house.journal->read({}, {}, [&](Sequence, std::string_view bytes) { return again.replay(bytes, {}); })
                     .has_value());
         CHECK(again.core().digest() == digest);
     }
@@ -257,7 +371,7 @@ TEST_CASE("C22: history has a bound, drops are counted, and after a crash it is 
     house.finish(session, link->assigned()[0]);
     Engine after{EngineOptions{}};
     REQUIRE(
-        house.journal->read({}, [&](Sequence, std::string_view bytes) { return after.replay(bytes, {}); }).has_value());
+        house.journal->read({}, {}, [&](Sequence, std::string_view bytes) { return after.replay(bytes, {}); }).has_value());
     after.start(house.now);
     const PendingBatch batch = after.take_batch();
     CHECK(std::ranges::any_of(batch.history.tasks, [&](const history::TaskRow& row) { return row.task == task; }));
@@ -265,7 +379,7 @@ TEST_CASE("C22: history has a bound, drops are counted, and after a crash it is 
     // What the history is known to have is not made again.
     Engine knowing{EngineOptions{}};
     knowing.history_has(after.last_sequence());
-    REQUIRE(house.journal->read({}, [&](Sequence, std::string_view bytes) { return knowing.replay(bytes, {}); })
+    REQUIRE(house.journal->read({}, {}, [&](Sequence, std::string_view bytes) { return knowing.replay(bytes, {}); })
                 .has_value());
     knowing.start(house.now);
     CHECK(knowing.take_batch().history.tasks.empty());
@@ -347,7 +461,7 @@ TEST_CASE("C24: a server that stops refuses, finishes its commits, sends its wor
     REQUIRE(runner.has_value());
     CHECK((*runner)->recovery().tasks_live == 1);
     CHECK((*runner)->recovery().events_replayed == 0);  // it left a snapshot
-    CHECK(ask<TaskInfo>([&](auto done) { (*runner)->ask({}, GetTask{task, false}, std::move(done)); }).has_value());
+    CHECK(get(**runner, task).has_value());
 }
 
 TEST_CASE("C25: formats newer than ours are refused, not guessed, and so are events of another core") {

@@ -178,9 +178,11 @@ TEST_CASE("C21: the events behind a decision are stored before its assignment le
     PendingBatch batch = house.engine->take_batch();
     CHECK(batch.decisions.size() == 1);
     CHECK(link->assigned().empty());
-    REQUIRE(house.journal->append(std::span(&batch.journal, 1)).has_value());
+    house.line().take(std::move(batch), house.now.at);
+    REQUIRE(house.line().append(house.now.at).step == CommitLine::Step::confirmed);
     CHECK(link->assigned().empty());
-    release(batch, *house.journal, house.engine->post);
+    REQUIRE(house.line().release_next(house.now.at).has_value());
+    CHECK_FALSE(house.line().release_next(house.now.at).has_value());
     REQUIRE(link->assigned().size() == 1);
     // A replay comes to the same decision.
     const AttemptId attempt = link->assigned()[0].order.attempt;

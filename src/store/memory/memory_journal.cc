@@ -1,43 +1,91 @@
 #include "store/memory/memory_journal.h"
 
+#include <algorithm>
+#include <chrono>
+
 namespace nexus::store {
 
-Result<void> MemoryJournal::append(std::span<const JournalBatch> batches) {
+Result<Head> MemoryJournal::head() {
     const std::lock_guard lock(mutex_);
-    std::uint64_t next = next_;
-    for (const JournalBatch& batch : batches) {
-        if (batch.count == 0) continue;
-        if (batch.first.n == 0 || (next != 0 && batch.first.n != next))
-            return fail(Fault::invalid, "batch starts at sequence " + std::to_string(batch.first.n) + ", expected " +
-                                            std::to_string(next));
-        next = batch.first.n + batch.count;
-    }
-    next_ = next;
-    for (const JournalBatch& batch : batches) {
-        if (batch.count > 0) batches_[batch.first] = {.count = batch.count, .bytes = batch.bytes};
-        for (const BodyPut& put : batch.puts) bodies_[put.task] = put.body;
-        for (const TaskId task : batch.drops) bodies_.erase(task);
-        for (const ResultPut& put : batch.results) {
-            StoredResult& stored = results_[put.task];
-            result_bytes_ += put.body.size();
-            result_bytes_ -= stored.body.size();
-            stored = {.at = now(), .body = put.body};
-            results_by_age_.emplace_back(stored.at, put.task);
-        }
-    }
-    while (result_bytes_ > options_.result_bytes_max && !results_by_age_.empty()) drop_oldest_result();
+    Head head = stored_.head;
+    head.level = options_.level;
+    head.renews = options_.renews;
+    head.snapshot = stored_.snapshots.empty() ? Sequence{} : stored_.snapshots.rbegin()->first;
+    return head;
+}
+
+Result<Claim> MemoryJournal::claim(const Head& observed, const Claimant& me) {
+    const std::lock_guard lock(mutex_);
+    Head& head = stored_.head;
+    const bool wished = !head.wish.empty() && (head.wish == me.name || head.wish == "any");
+    const bool unmoved = head.claim == observed.claim && head.last == observed.last && head.beat == observed.beat;
+    if (head.claim.epoch != observed.claim.epoch || (!unmoved && !wished))
+        return fail(Fault::conflict, "the journal has moved since it was observed; its owner is " + head.owner);
+    head.claim = {.token_hi = me.token_hi, .token_lo = me.token_lo, .epoch = head.claim.epoch + 1};
+    head.owner = me.name;
+    head.address = me.address;
+    head.wish.clear();
+    ++head.beat;
+    return head.claim;
+}
+
+Result<void> MemoryJournal::check(const Claim& claim) const {
+    if (claim && claim == stored_.head.claim) return {};
+    return fail(Fault::superseded, "the journal belongs to " + stored_.head.owner + " since epoch " +
+                                       std::to_string(stored_.head.claim.epoch));
+}
+
+Result<void> MemoryJournal::renew(const Claim& claim, std::string_view wish) {
+    const std::lock_guard lock(mutex_);
+    if (auto ok = check(claim); !ok) return ok;
+    ++stored_.head.beat;
+    stored_.head.wish = wish;
     return {};
 }
 
-Result<void> MemoryJournal::read(Sequence after, const std::function<Result<void>(Sequence, std::string_view)>& visit) {
+Result<Appended> MemoryJournal::append(const Claim& claim, std::span<const JournalBatch> batches) {
+    const std::lock_guard lock(mutex_);
+    if (auto ok = check(claim); !ok) return std::unexpected(std::move(ok).error());
+    const auto how = joins(batches, {.last = stored_.head.last, .chain = stored_.head.chain});
+    if (!how) return std::unexpected(how.error());
+    if (*how == Joins::again) return Appended{.again = true};
+    for (const JournalBatch& batch : batches) {
+        if (batch.count > 0) {
+            stored_.batches[batch.first] = {.count = batch.count, .bytes = batch.bytes};
+            stored_.head.last = {batch.first.n + batch.count - 1};
+            stored_.head.chain = batch.chain;
+        }
+        for (const BodyPut& put : batch.puts) stored_.bodies[put.task] = put.body;
+        for (const TaskId task : batch.drops) stored_.bodies.erase(task);
+        for (const BodyPut& put : batch.taken) stored_.taken[put.task] = put.body;
+        for (const TaskId task : batch.untaken) stored_.taken.erase(task);
+        for (const BodyPut& put : batch.results) {
+            StoredResult& stored = stored_.results[put.task];
+            stored_.result_bytes += put.body.size();
+            stored_.result_bytes -= stored.body.size();
+            stored = {.at = now(), .body = put.body};
+            stored_.results_by_age.emplace_back(stored.at, put.task);
+        }
+        stored_.head.history = std::max(stored_.head.history, batch.history_upto);
+    }
+    while (stored_.result_bytes > options_.result_bytes_max && !stored_.results_by_age.empty()) drop_oldest_result();
+    appended_.notify_all();
+    return Appended{};
+}
+
+Result<void> MemoryJournal::read(Sequence after, Duration wait, const BatchVisitor& visit) {
+    if (wait.us > 0) {
+        std::unique_lock lock(mutex_);
+        appended_.wait_for(lock, std::chrono::microseconds(wait.us), [&] { return stored_.head.last > after; });
+    }
     // One batch at a time is copied out, so that `visit` may call the store.
     for (Sequence at = after;;) {
         Sequence first;
         std::string bytes;
         {
             const std::lock_guard lock(mutex_);
-            const auto found = batches_.upper_bound(at);
-            if (found == batches_.end()) return {};
+            const auto found = stored_.batches.upper_bound(at);
+            if (found == stored_.batches.end()) return {};
             first = found->first;
             bytes = found->second.bytes;
         }
@@ -46,64 +94,78 @@ Result<void> MemoryJournal::read(Sequence after, const std::function<Result<void
     }
 }
 
-Result<void> MemoryJournal::put_snapshot(const StoredSnapshot& snapshot) {
+std::vector<Body> MemoryJournal::bodies(BodyKind kind, std::span<const TaskId> tasks) {
     const std::lock_guard lock(mutex_);
-    if (!snapshot_ || snapshot_->at <= snapshot.at) snapshot_ = snapshot;
-    return {};
-}
-
-Result<std::optional<StoredSnapshot>> MemoryJournal::get_snapshot() {
-    const std::lock_guard lock(mutex_);
-    return snapshot_;
-}
-
-Result<void> MemoryJournal::trim(Sequence upto) {
-    const std::lock_guard lock(mutex_);
-    if (!snapshot_ || snapshot_->at < upto)
-        return fail(Fault::invalid, "trim up to " + std::to_string(upto.n) + " is beyond the newest snapshot");
-    while (!batches_.empty()) {
-        const auto& [first, batch] = *batches_.begin();
-        if (first.n + batch.count - 1 > upto.n) break;
-        batches_.erase(batches_.begin());
+    std::vector<Body> answers(tasks.size());
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+        const std::string* bytes = nullptr;
+        if (kind == BodyKind::result) {
+            const auto found = stored_.results.find(tasks[i]);
+            if (found != stored_.results.end()) bytes = &found->second.body;
+        } else {
+            const auto& table = kind == BodyKind::body ? stored_.bodies : stored_.taken;
+            const auto found = table.find(tasks[i]);
+            if (found != table.end()) bytes = &found->second;
+        }
+        if (bytes != nullptr)
+            answers[i] = {.state = Body::State::found, .bytes = *bytes, .why = {}};
+        else
+            answers[i].why = "it is not stored";
     }
-    if (next_ <= upto.n) next_ = upto.n + 1;
-    expire_results();
+    return answers;
+}
+
+Result<void> MemoryJournal::put_snapshot(Sequence at, const SnapshotSource& source) {
+    std::string bytes;
+    for (;;) {
+        const auto part = source();
+        if (!part) return std::unexpected(part.error());
+        if (part->empty()) break;
+        bytes += *part;
+    }
+    const std::lock_guard lock(mutex_);
+    if (!stored_.snapshots.empty() && at < stored_.snapshots.rbegin()->first) return {};
+    stored_.snapshots[at] = std::move(bytes);
+    while (stored_.snapshots.size() > 2) stored_.snapshots.erase(stored_.snapshots.begin());
+    trim();
     return {};
 }
 
-void MemoryJournal::expire_results() {
+Result<Sequence> MemoryJournal::get_snapshot(Kept which, const SnapshotSink& sink) {
+    Sequence at;
+    std::string bytes;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto& kept = stored_.snapshots;
+        if (kept.size() < (which == Kept::newest ? 1U : 2U)) return Sequence{};
+        const auto& one = which == Kept::newest ? *kept.rbegin() : *kept.begin();
+        at = one.first;
+        bytes = one.second;
+    }
+    if (auto ok = sink(bytes); !ok) return std::unexpected(std::move(ok).error());
+    return at;
+}
+
+void MemoryJournal::trim() {
+    const std::uint64_t upto = stored_.snapshots.size() < 2 ? 0 : stored_.snapshots.begin()->first.n;
+    while (!stored_.batches.empty()) {
+        const auto& [first, batch] = *stored_.batches.begin();
+        if (first.n + batch.count - 1 > upto) break;
+        stored_.batches.erase(stored_.batches.begin());
+    }
     if (!options_.now) return;
     const WallTime oldest = now() - options_.result_age_max;
-    while (!results_by_age_.empty() && results_by_age_.front().first < oldest) drop_oldest_result();
+    while (!stored_.results_by_age.empty() && stored_.results_by_age.front().first < oldest) drop_oldest_result();
 }
 
 void MemoryJournal::drop_oldest_result() {
-    const auto [at, task] = results_by_age_.front();
-    results_by_age_.pop_front();
-    const auto found = results_.find(task);
+    const auto [at, task] = stored_.results_by_age.front();
+    stored_.results_by_age.pop_front();
+    const auto found = stored_.results.find(task);
     // A result put again has a younger entry further back.
-    if (found == results_.end() || found->second.at != at) return;
-    result_bytes_ -= found->second.body.size();
-    results_.erase(found);
-}
-
-Result<std::string> MemoryJournal::body(TaskId task) {
-    const std::lock_guard lock(mutex_);
-    const auto found = bodies_.find(task);
-    if (found == bodies_.end()) return fail(Fault::not_found, "no body of task " + to_text(task));
-    return found->second;
-}
-
-bool MemoryJournal::has_body(TaskId task) {
-    const std::lock_guard lock(mutex_);
-    return bodies_.contains(task);
-}
-
-Result<std::string> MemoryJournal::result(TaskId task) {
-    const std::lock_guard lock(mutex_);
-    const auto found = results_.find(task);
-    if (found == results_.end()) return fail(Fault::not_found, "no result of task " + to_text(task));
-    return found->second.body;
+    if (found == stored_.results.end() || found->second.at != at) return;
+    stored_.result_bytes -= found->second.body.size();
+    stored_.results.erase(found);
 }
 
 }  // namespace nexus::store

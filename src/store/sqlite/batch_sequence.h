@@ -36,6 +36,8 @@ public:
     Result<void> follow(const StoredBatch& batch);
 
     std::uint64_t next() const { return next_ != 0 ? next_ : trimmed_ == 0 ? 0 : trimmed_ + 1; }  // 0 = any
+    // The chain of the batch that was followed last; none = there was none.
+    std::optional<std::uint64_t> chain() const { return chain_; }
     // The chain before the batch that was followed last.
     std::uint64_t chain_before() const { return chain_before_; }
 

@@ -58,38 +58,54 @@ Result<void> sync_directory(const std::string& path) {
     return {};
 }
 
-Result<void> write_file_durably(const std::string& path, std::string_view bytes) {
+Result<void> write_parts_durably(const std::string& path, const std::function<Result<std::string_view>()>& next) {
     constexpr std::size_t kStepBytes = 4 << 20;
     const OpenFile file(path, O_WRONLY | O_CREAT | O_TRUNC);
     if (!file) return system_error("creating " + path, errno);
     std::size_t since_sync = 0;
-    while (!bytes.empty()) {
-        const ssize_t n = ::write(file.fd(), bytes.data(), std::min(bytes.size(), kStepBytes));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return system_error("writing " + path, errno);
-        bytes.remove_prefix(static_cast<std::size_t>(n));
-        since_sync += static_cast<std::size_t>(n);
-        if (since_sync >= kStepBytes && ::fdatasync(file.fd()) != 0) return system_error("syncing " + path, errno);
-        if (since_sync >= kStepBytes) since_sync = 0;
+    for (;;) {
+        const auto part = next();
+        if (!part) return std::unexpected(part.error());
+        if (part->empty()) break;
+        for (std::string_view bytes = *part; !bytes.empty();) {
+            const ssize_t n = ::write(file.fd(), bytes.data(), std::min(bytes.size(), kStepBytes));
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0) return system_error("writing " + path, errno);
+            bytes.remove_prefix(static_cast<std::size_t>(n));
+            since_sync += static_cast<std::size_t>(n);
+            if (since_sync < kStepBytes) continue;
+            if (::fdatasync(file.fd()) != 0) return system_error("syncing " + path, errno);
+            since_sync = 0;
+        }
     }
     if (::fsync(file.fd()) != 0) return system_error("syncing " + path, errno);
     return {};
 }
 
-Result<std::string> read_file(const std::string& path) {
+Result<void> write_file_durably(const std::string& path, std::string_view bytes) {
+    return write_parts_durably(path, [&]() -> Result<std::string_view> { return std::exchange(bytes, {}); });
+}
+
+Result<void> read_parts(const std::string& path, const std::function<Result<void>(std::string_view)>& take) {
     const OpenFile file(path, O_RDONLY);
-    struct stat info{};
-    if (!file || ::fstat(file.fd(), &info) != 0) return system_error("opening " + path, errno);
-    std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
-    std::size_t at = 0;
-    while (at < bytes.size()) {
-        const ssize_t n = ::read(file.fd(), bytes.data() + at, bytes.size() - at);
+    if (!file) return system_error("opening " + path, errno);
+    std::string part(1 << 20, '\0');
+    for (;;) {
+        const ssize_t n = ::read(file.fd(), part.data(), part.size());
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return system_error("reading " + path, errno);
-        if (n == 0) break;
-        at += static_cast<std::size_t>(n);
+        if (n == 0) return {};
+        if (auto ok = take(std::string_view(part).substr(0, static_cast<std::size_t>(n))); !ok) return ok;
     }
-    bytes.resize(at);
+}
+
+Result<std::string> read_file(const std::string& path) {
+    std::string bytes;
+    const auto done = read_parts(path, [&](std::string_view part) -> Result<void> {
+        bytes += part;
+        return {};
+    });
+    if (!done) return std::unexpected(done.error());
     return bytes;
 }
 

@@ -3,6 +3,7 @@
 // space set aside for the day the disk is full.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,8 +16,10 @@ namespace nexus::store {
 Result<void> make_private_directory(const std::string& path);
 // Makes a rename or a new file in the directory durable.
 Result<void> sync_directory(const std::string& path);
-// Writes the whole file, synced in steps so that the device is never flooded.
+// Writes the whole file, synced in steps so that the device is never flooded. `next` gives the next part; empty = the end.
+Result<void> write_parts_durably(const std::string& path, const std::function<Result<std::string_view>()>& next);
 Result<void> write_file_durably(const std::string& path, std::string_view bytes);
+Result<void> read_parts(const std::string& path, const std::function<Result<void>(std::string_view)>& take);
 Result<std::string> read_file(const std::string& path);
 
 // Holds the lock file until destroyed. Fault conflict names the process that holds it.

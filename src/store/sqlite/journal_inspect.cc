@@ -34,6 +34,16 @@ Result<Database> open_to_read(const std::string& directory, const std::string& v
     return db;
 }
 
+Result<std::string> read_snapshot_bytes(const std::string& directory, Sequence at) {
+    std::string bytes;
+    const auto read = read_snapshot_file(directory, at, [&](std::string_view part) -> Result<void> {
+        bytes += part;
+        return {};
+    });
+    if (!read) return std::unexpected(read.error());
+    return bytes;
+}
+
 class Verifier {
 public:
     Verifier(Database& db, std::string directory) : db_(db), directory_(std::move(directory)) {}
@@ -116,28 +126,30 @@ private:
     }
 
     Result<void> snapshot() {
-        const auto stored = read_newest_snapshot_file(directory_);
-        if (!stored) return std::unexpected(stored.error());
-        if (!*stored) {
-            if (verdict_.first.n > 1)
-                problem("no snapshot, and the journal starts at sequence " + std::to_string(verdict_.first.n));
-            return {};
+        const auto kept = snapshot_files(directory_);
+        if (!kept) return std::unexpected(kept.error());
+        if (kept->empty() && verdict_.first.n > 1)
+            problem("no snapshot, and the journal starts at sequence " + std::to_string(verdict_.first.n));
+        for (const Sequence at : *kept) {
+            verdict_.snapshot = at;
+            const auto bytes = read_snapshot_bytes(directory_, at);
+            if (!bytes) return std::unexpected(bytes.error());
+            check_snapshot(at, *bytes);
         }
-        verdict_.snapshot = (*stored)->at;
-        const std::string place = "snapshot " + std::to_string((*stored)->at.n) + ": ";
-        const auto snapshot = journal::decode_snapshot((*stored)->bytes);
-        if (!snapshot) {
-            problem(place + snapshot.error().what);
-            return {};
-        }
-        if (snapshot->at != (*stored)->at) problem(place + "it stands at sequence " + std::to_string(snapshot->at.n));
+        return {};
+    }
+
+    void check_snapshot(Sequence at, std::string_view bytes) {
+        const std::string place = "snapshot " + std::to_string(at.n) + ": ";
+        const auto snapshot = journal::decode_snapshot(bytes);
+        if (!snapshot) return problem(place + snapshot.error().what);
+        if (snapshot->at != at) problem(place + "it stands at sequence " + std::to_string(snapshot->at.n));
         if (verdict_.first && verdict_.first.n > snapshot->at.n + 1)
             problem(place + "the events from " + std::to_string(snapshot->at.n + 1) + " to " +
                     std::to_string(verdict_.first.n - 1) + " are missing");
         if (trimmed_ > snapshot->at.n) problem(place + "the journal is trimmed beyond it");
         for (const auto& [end, chain] : ends_)
             if (end == snapshot->at && chain != snapshot->chain) problem(place + "its chain hash is not the journal's");
-        return {};
     }
 
     Database& db_;
@@ -153,6 +165,58 @@ Result<JournalVerdict> verify_journal(const std::string& directory, const std::s
     auto db = open_to_read(directory, vfs);
     if (!db) return std::unexpected(std::move(db).error());
     return Verifier(*db, directory).run();
+}
+
+namespace {
+
+class StoredJournal final : public JournalStore {
+public:
+    StoredJournal(Database db, std::string directory) : db_(std::move(db)), directory_(std::move(directory)) {}
+
+    Result<Head> head() override { return refused(); }
+    Result<Claim> claim(const Head&, const Claimant&) override { return refused(); }
+    Result<void> renew(const Claim&, std::string_view) override { return refused(); }
+    Result<Appended> append(const Claim&, std::span<const JournalBatch>) override { return refused(); }
+    Result<void> put_snapshot(Sequence, const SnapshotSource&) override { return refused(); }
+    std::vector<Body> bodies(BodyKind, std::span<const TaskId> tasks) override {
+        return std::vector<Body>(tasks.size(), Body{.state = Body::State::unreachable, .bytes = {}, .why = "not read"});
+    }
+    Result<void> read(Sequence after, Duration, const BatchVisitor& visit) override {
+        const auto trimmed = db_.integer("SELECT value FROM meta WHERE name = 'trimmed'");
+        if (!trimmed) return std::unexpected(trimmed.error());
+        auto rows = db_.prepare(kSelectBatches);
+        if (!rows) return std::unexpected(std::move(rows).error());
+        rows->bind(after.n, *trimmed);
+        for (;;) {
+            const auto row = rows->step();
+            if (!row) return std::unexpected(row.error());
+            if (!*row) return {};
+            const StoredBatch stored = stored_batch(*rows);
+            if (auto ok = visit(stored.first, stored.bytes); !ok) return ok;
+        }
+    }
+    Result<Sequence> get_snapshot(Kept which, const SnapshotSink& sink) override {
+        const auto kept = snapshot_files(directory_);
+        if (!kept) return std::unexpected(kept.error());
+        const std::size_t from_end = which == Kept::newest ? 1 : 2;
+        if (kept->size() < from_end) return Sequence{};
+        const Sequence at = (*kept)[kept->size() - from_end];
+        if (auto ok = read_snapshot_file(directory_, at, sink); !ok) return std::unexpected(std::move(ok).error());
+        return at;
+    }
+
+private:
+    static std::unexpected<Error> refused() { return fail(Fault::unsupported, "the journal is open for reading only"); }
+    Database db_;
+    std::string directory_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<JournalStore>> open_journal_to_read(const std::string& directory, const std::string& vfs) {
+    auto db = open_to_read(directory, vfs);
+    if (!db) return std::unexpected(std::move(db).error());
+    return std::make_unique<StoredJournal>(*std::move(db), directory);
 }
 
 Result<void> export_journal(const std::string& directory, Sequence after,
@@ -191,8 +255,11 @@ Result<Sequence> backup_journal(const std::string& directory, const std::string&
     // was trimmed beyond it meanwhile.
     constexpr int kTries = 5;
     for (int attempt = 0; attempt < kTries; ++attempt) {
-        auto snapshot = read_newest_snapshot_file(directory);
-        if (!snapshot) return std::unexpected(std::move(snapshot).error());
+        const auto kept = snapshot_files(directory);
+        if (!kept) return std::unexpected(kept.error());
+        const Sequence snapshot = kept->empty() ? Sequence{} : kept->back();
+        auto bytes = snapshot ? read_snapshot_bytes(directory, snapshot) : Result<std::string>();
+        if (!bytes) return std::unexpected(std::move(bytes).error());
         if (auto ok = make_private_directory(to); !ok) return std::unexpected(std::move(ok).error());
         auto db = Database::open(directory + "/" + kJournalFile, Access::read);
         if (!db) return std::unexpected(std::move(db).error());
@@ -207,10 +274,13 @@ Result<Sequence> backup_journal(const std::string& directory, const std::string&
         const auto trimmed = copied->integer("SELECT value FROM meta WHERE name = 'trimmed'");
         const auto last = copied->integer("SELECT coalesce(max(first + count - 1), 0) FROM batch");
         if (!trimmed || !last) return std::unexpected(trimmed ? last.error() : trimmed.error());
-        const std::uint64_t at = *snapshot ? (*snapshot)->at.n : 0;
+        const std::uint64_t at = snapshot.n;
         if (at >= static_cast<std::uint64_t>(*trimmed)) {
-            if (*snapshot)
-                if (auto ok = write_snapshot_file(to, **snapshot); !ok) return std::unexpected(std::move(ok).error());
+            std::string_view left = *bytes;
+            const auto whole = [&]() -> Result<std::string_view> { return std::exchange(left, {}); };
+            if (snapshot)
+                if (auto ok = write_snapshot_file(to, snapshot, whole); !ok)
+                    return std::unexpected(std::move(ok).error());
             if (auto ok = sync_directory(to); !ok) return std::unexpected(std::move(ok).error());
             return Sequence{std::max(at, static_cast<std::uint64_t>(*last))};
         }

@@ -3,12 +3,14 @@
 // lock, works while a server runs (both see one state of the database).
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "store/journal_store.h"
 
 namespace nexus::store {
 
@@ -34,6 +36,10 @@ Result<JournalVerdict> verify_journal(const std::string& directory, const std::s
 Result<void> export_journal(const std::string& directory, Sequence after,
                             const std::function<Result<void>(std::string_view line)>& line,
                             const std::string& vfs = {});
+
+// The stored journal for whoever follows it: get_snapshot() and read() of one state of the database; the rest is
+// `unsupported`.
+Result<std::unique_ptr<JournalStore>> open_journal_to_read(const std::string& directory, const std::string& vfs = {});
 
 // Copies the journal's present state (one moment of it, with the snapshot it needs) into the new directory `to`, from
 // which a server can be started. The history is not part of it. Returns the last event copied. Faults: conflict (`to`

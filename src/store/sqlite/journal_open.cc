@@ -32,6 +32,8 @@ Result<void> take_schema(Database& db) {
     if (*version > kJournalSchemaVersion)
         return fail(Fault::unsupported, "the journal has schema version " + std::to_string(*version) +
                                             ", this release knows up to " + std::to_string(kJournalSchemaVersion));
+    // Came later, and is of no concern to releases that do not know it.
+    if (auto ok = db.run(kTakenTable); !ok) return ok;
     if (*version < 1) return fail(Fault::corrupt, "the journal has schema version " + std::to_string(*version));
     return {};
 }
@@ -75,9 +77,12 @@ Result<void> SqliteJournal::start() {
         {&writer_, &delete_batches_,
          "DELETE FROM batch WHERE first IN (SELECT first FROM batch WHERE first + count - 1 <= ? ORDER BY first LIMIT "
          "?)"},
-        {&writer_, &put_trimmed_, "INSERT OR REPLACE INTO meta(name, value) VALUES('trimmed', ?)"},
+        {&writer_, &put_meta_, "INSERT OR REPLACE INTO meta(name, value) VALUES(?, ?)"},
+        {&writer_, &put_taken_, "INSERT OR REPLACE INTO taken(hi, lo, entry) VALUES(?, ?, ?)"},
+        {&writer_, &drop_taken_, "DELETE FROM taken WHERE hi = ? AND lo = ?"},
         {&reader_, &select_body_, "SELECT directory, bytes FROM body_segment WHERE id = ?"},
         {&reader_, &select_result_, "SELECT directory, bytes FROM result_segment WHERE id = ?"},
+        {&reader_, &select_taken_, "SELECT entry FROM taken WHERE hi = ? AND lo = ?"},
     };
     for (const auto& [db, statement, sql] : statements) {
         auto prepared = db->prepare(sql);
@@ -85,6 +90,8 @@ Result<void> SqliteJournal::start() {
         *statement = *std::move(prepared);
     }
     disk_full_ = !reserve_.hold();
+    appended_ = end_.last.n;
+    if (options_.upkeep_thread) upkeep_thread_ = std::thread([this] { upkeep_loop(); });
     return {};
 }
 
@@ -93,6 +100,11 @@ Result<void> SqliteJournal::recover() {
     if (!trimmed) return std::unexpected(trimmed.error());
     trimmed_ = static_cast<std::uint64_t>(*trimmed);
     trim_left_ = trimmed_ != 0;
+    const auto epoch = writer_.integer("SELECT value FROM meta WHERE name = 'epoch'");
+    const auto history = writer_.integer("SELECT value FROM meta WHERE name = 'history'");
+    if (!epoch || !history) return std::unexpected(epoch ? history.error() : epoch.error());
+    claim_.epoch = stored_epoch_ = static_cast<std::uint32_t>(*epoch);
+    history_ = {static_cast<std::uint64_t>(*history)};
     if (auto ok = recover_batches(); !ok) return ok;
     if (auto ok = bodies_.open(writer_); !ok) return ok;
     if (auto ok = results_.open(writer_); !ok) return ok;
@@ -116,8 +128,10 @@ Result<void> SqliteJournal::recover_batches() {
         damage = sequence.follow(stored_batch(*rows));
         if (damage) ++report_.batches;
     }
-    next_ = sequence.next();
-    report_.last = {next_ == 0 ? 0 : next_ - 1};
+    const std::uint64_t next = sequence.next();
+    end_ = {.last = {next == 0 ? 0 : next - 1}, .chain = sequence.chain()};
+    if (next == 0) end_.chain = 0;
+    report_.last = end_.last;
     if (damage) return {};
     // A newer format is not damage: it must never be cut.
     if (damage.error().fault == Fault::unsupported) return damage;

@@ -14,13 +14,16 @@ inline constexpr std::int64_t kJournalSchemaVersion = 1;           // PRAGMA use
 
 inline constexpr std::uint64_t kPageBytes = 4096;  // SQLite's default; 1000 small commits cost least
 
+inline constexpr const char* kTakenTable =
+    "CREATE TABLE IF NOT EXISTS taken(hi INTEGER, lo INTEGER, entry BLOB NOT NULL, PRIMARY KEY(hi, lo)) WITHOUT ROWID;";
+
 inline std::string journal_schema() {
     return "CREATE TABLE batch(first INTEGER PRIMARY KEY, count INTEGER NOT NULL, drops BLOB NOT NULL, bytes BLOB NOT "
            "NULL);"
            "CREATE TABLE cut(first INTEGER PRIMARY KEY, count INTEGER NOT NULL, drops BLOB NOT NULL, bytes BLOB NOT "
            "NULL);"
            "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;" +
-           Segments::schema("body") + Segments::schema("result");
+           Segments::schema("body") + Segments::schema("result") + kTakenTable;
 }
 
 }  // namespace nexus::store

@@ -54,10 +54,10 @@ Result<Listing> list(const std::string& directory) {
 
 }  // namespace
 
-Result<void> write_snapshot_file(const std::string& directory, const StoredSnapshot& snapshot) {
-    const std::string path = directory + "/" + file_name(snapshot.at);
+Result<void> write_snapshot_file(const std::string& directory, Sequence at, const SnapshotSource& source) {
+    const std::string path = directory + "/" + file_name(at);
     const std::string unfinished = path + std::string(kUnfinished);
-    if (auto ok = write_file_durably(unfinished, snapshot.bytes); !ok) {
+    if (auto ok = write_parts_durably(unfinished, source); !ok) {
         ::unlink(unfinished.c_str());
         return ok;
     }
@@ -66,28 +66,26 @@ Result<void> write_snapshot_file(const std::string& directory, const StoredSnaps
     return sync_directory(directory);
 }
 
-Result<Sequence> newest_snapshot_file(const std::string& directory) {
-    const auto listing = list(directory);
-    if (!listing) return std::unexpected(listing.error());
-    return listing->snapshots.empty() ? Sequence{} : listing->snapshots.back();
+Result<std::vector<Sequence>> snapshot_files(const std::string& directory) {
+    auto listing = list(directory);
+    if (!listing) return std::unexpected(std::move(listing).error());
+    return std::move(listing->snapshots);
 }
 
-Result<std::optional<StoredSnapshot>> read_newest_snapshot_file(const std::string& directory) {
-    const auto newest = newest_snapshot_file(directory);
-    if (!newest) return std::unexpected(newest.error());
-    if (!*newest) return std::nullopt;
-    auto bytes = read_file(directory + "/" + file_name(*newest));
-    if (!bytes) return std::unexpected(std::move(bytes).error());
-    return StoredSnapshot{.at = *newest, .bytes = *std::move(bytes)};
+Result<void> read_snapshot_file(const std::string& directory, Sequence at, const SnapshotSink& sink) {
+    return read_parts(directory + "/" + file_name(at), sink);
 }
 
-Result<void> delete_older_snapshot_files(const std::string& directory) {
-    const auto listing = list(directory);
-    if (!listing) return std::unexpected(listing.error());
+Result<std::vector<Sequence>> delete_old_snapshot_files(const std::string& directory) {
+    auto listing = list(directory);
+    if (!listing) return std::unexpected(std::move(listing).error());
     for (const std::string& name : listing->unfinished) ::unlink((directory + "/" + name).c_str());
-    for (std::size_t i = 0; i + 1 < listing->snapshots.size(); ++i)
-        ::unlink((directory + "/" + file_name(listing->snapshots[i])).c_str());
-    return {};
+    std::vector<Sequence>& kept = listing->snapshots;
+    while (kept.size() > 2) {
+        ::unlink((directory + "/" + file_name(kept.front())).c_str());
+        kept.erase(kept.begin());
+    }
+    return std::move(kept);
 }
 
 }  // namespace nexus::store

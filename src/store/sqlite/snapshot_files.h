@@ -3,19 +3,19 @@
 // writing it through the database would hold up the journal. A file appears whole (written aside, synced, renamed) or
 // not at all.
 
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "store/journal_store.h"
 
 namespace nexus::store {
 
-Result<void> write_snapshot_file(const std::string& directory, const StoredSnapshot& snapshot);
-// The sequence of the newest one; 0 = none.
-Result<Sequence> newest_snapshot_file(const std::string& directory);
-Result<std::optional<StoredSnapshot>> read_newest_snapshot_file(const std::string& directory);
-// Removes all but the newest, and what an interrupted write left.
-Result<void> delete_older_snapshot_files(const std::string& directory);
+Result<void> write_snapshot_file(const std::string& directory, Sequence at, const SnapshotSource& source);
+// Where they stand, ascending.
+Result<std::vector<Sequence>> snapshot_files(const std::string& directory);
+Result<void> read_snapshot_file(const std::string& directory, Sequence at, const SnapshotSink& sink);
+// Removes all but the newest two, and what an interrupted write left; returns those that stay, ascending.
+Result<std::vector<Sequence>> delete_old_snapshot_files(const std::string& directory);
 
 }  // namespace nexus::store

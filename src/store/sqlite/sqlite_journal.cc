@@ -16,6 +16,7 @@ namespace {
 
 // Trimmed batches are deleted a slice per append: the pages of a long journal take too long to free at once.
 constexpr std::int64_t kBatchesPerSlice = 32;
+constexpr const char* kFailed = "the journal failed before; the process must end";
 
 }  // namespace
 
@@ -25,7 +26,15 @@ SqliteJournal::SqliteJournal(SqliteJournalOptions options)
       results_({.table = "result", .cache_bytes_max = options_.result_cache_bytes_max, .expires = true}),
       reserve_(path("journal.reserve"), options_.reserve_bytes) {}
 
-SqliteJournal::~SqliteJournal() = default;
+SqliteJournal::~SqliteJournal() {
+    {
+        const std::lock_guard lock(upkeep_mutex_);
+        ending_ = true;
+    }
+    upkeep_wake_.notify_all();
+    appended_wake_.notify_all();
+    if (upkeep_thread_.joinable()) upkeep_thread_.join();
+}
 
 WallTime SqliteJournal::now() const {
     if (options_.now) return options_.now();
@@ -33,26 +42,112 @@ WallTime SqliteJournal::now() const {
     return {std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count()};
 }
 
-Result<void> SqliteJournal::append(std::span<const JournalBatch> batches) {
-    const std::lock_guard lock(writer_mutex_);
-    if (failed_) return fail(Fault::failed, "the journal failed before; the process must end");
-    const bool has_puts = std::ranges::any_of(batches, [](const JournalBatch& b) { return !b.puts.empty(); });
-    if (disk_full_ && reserve_.hold()) disk_full_ = false;
-    if (disk_full_ && has_puts) return fail(Fault::no_space, "the disk is full: no new tasks until it is not");
-    Result<void> done = append_once(batches);
-    if (!done && done.error().fault == Fault::no_space && !has_puts && reserve_.held()) {
-        reserve_.release();
-        disk_full_ = true;
-        done = append_once(batches);
+Result<Head> SqliteJournal::head() {
+    Head head;
+    {
+        const std::lock_guard lock(writer_mutex_);
+        if (failed_) return fail(Fault::failed, kFailed);
+        if (disk_full_ && reserve_.hold()) disk_full_ = false;
+        head.claim = claim_;
+        head.owner = owner_;
+        head.address = address_;
+        head.wish = wish_;
+        head.beat = beat_;
+        head.last = end_.last;
+        head.chain = end_.chain.value_or(0);
+        head.history = history_;
     }
-    if (done) done = checkpoint_from(2 * options_.checkpoint_bytes);
-    return stop_unless_harmless(std::move(done));
+    head.level = options_.level;
+    head.low_on_space = disk_full_;
+    // A body is written to the WAL and then to the database.
+    if (options_.reserve_bytes != 0) head.reserve_bytes = options_.reserve_bytes / 2;
+    const std::lock_guard lock(snapshot_mutex_);
+    const auto kept = snapshot_files(options_.directory);
+    if (!kept) return std::unexpected(kept.error());
+    if (!kept->empty()) head.snapshot = kept->back();
+    return head;
 }
 
-Result<void> SqliteJournal::tidy() {
+Result<Claim> SqliteJournal::claim(const Head& observed, const Claimant& me) {
     const std::lock_guard lock(writer_mutex_);
-    if (failed_) return fail(Fault::failed, "the journal failed before; the process must end");
+    if (failed_) return fail(Fault::failed, kFailed);
+    const bool wished = !wish_.empty() && (wish_ == me.name || wish_ == "any");
+    const bool unmoved = claim_ == observed.claim && end_.last == observed.last && beat_ == observed.beat;
+    if (claim_.epoch != observed.claim.epoch || (!unmoved && !wished))
+        return fail(Fault::conflict, "the journal has moved since it was observed; its owner is " + owner_);
+    claim_ = {.token_hi = me.token_hi, .token_lo = me.token_lo, .epoch = claim_.epoch + 1};
+    owner_ = me.name;
+    address_ = me.address;
+    wish_.clear();
+    ++beat_;
+    return claim_;
+}
+
+Result<void> SqliteJournal::check(const Claim& claim) const {
+    if (failed_) return fail(Fault::failed, kFailed);
+    if (claim && claim == claim_) return {};
+    return fail(Fault::superseded,
+                "the journal belongs to " + owner_ + " since epoch " + std::to_string(claim_.epoch));
+}
+
+Result<void> SqliteJournal::renew(const Claim& claim, std::string_view wish) {
+    const std::lock_guard lock(writer_mutex_);
+    if (auto ok = check(claim); !ok) return ok;
+    wish_ = wish;
+    ++beat_;
+    return {};
+}
+
+Result<Appended> SqliteJournal::append(const Claim& claim, std::span<const JournalBatch> batches) {
+    Appended appended;
+    std::uint64_t last = 0;
+    bool due = false;
+    {
+        const std::lock_guard lock(writer_mutex_);
+        if (auto ok = check(claim); !ok) return std::unexpected(std::move(ok).error());
+        const auto how = joins(batches, end_);
+        if (!how) return std::unexpected(how.error());
+        if (disk_full_ && reserve_.hold()) disk_full_ = false;
+        if (*how == Joins::again) return Appended{.again = true, .low_on_space = disk_full_};
+        Result<void> done = append_once(batches);
+        if (!done && done.error().fault == Fault::no_space && reserve_.held()) {
+            reserve_.release();
+            disk_full_ = true;
+            done = append_once(batches);
+        }
+        if (done) done = checkpoint_from(2 * options_.checkpoint_bytes);
+        if (done = stop_unless_harmless(std::move(done)); !done) return std::unexpected(std::move(done).error());
+        appended.low_on_space = disk_full_;
+        last = end_.last.n;
+        due = checkpoint_due(options_.checkpoint_bytes);
+    }
+    {
+        const std::lock_guard lock(upkeep_mutex_);
+        appended_ = last;
+        if (waiting_ > 0) appended_wake_.notify_all();
+        upkeep_due_ = upkeep_due_ || due;
+    }
+    if (due) upkeep_wake_.notify_one();
+    return appended;
+}
+
+Result<void> SqliteJournal::upkeep() {
+    const std::lock_guard lock(writer_mutex_);
+    if (failed_) return fail(Fault::failed, kFailed);
     return stop_unless_harmless(checkpoint_from(options_.checkpoint_bytes));
+}
+
+// What goes wrong here is told by the next append: the store has failed.
+void SqliteJournal::upkeep_loop() {
+    for (;;) {
+        {
+            std::unique_lock lock(upkeep_mutex_);
+            upkeep_wake_.wait(lock, [&] { return ending_ || upkeep_due_; });
+            if (ending_) return;
+            upkeep_due_ = false;
+        }
+        if (!upkeep()) return;
+    }
 }
 
 Result<void> SqliteJournal::stop_unless_harmless(Result<void> done) {
@@ -61,27 +156,36 @@ Result<void> SqliteJournal::stop_unless_harmless(Result<void> done) {
 }
 
 Result<void> SqliteJournal::append_once(std::span<const JournalBatch> batches) {
-    std::uint64_t next = next_;
-    if (auto ok = check_sequence(batches, next); !ok) return ok;
     if (auto ok = begin_.run(); !ok) return ok;
     Result<void> ok = write_bodies(batches);
     if (ok) ok = write_results(batches);
     if (ok) ok = write_batches(batches);
+    if (ok) ok = write_marks(batches);
     if (ok && trim_left_) ok = delete_trimmed();
     ok = end_transaction(std::move(ok));
-    if (ok) next_ = next;
+    if (!ok) return ok;
+    stored_epoch_ = claim_.epoch;
+    for (const JournalBatch& batch : batches) {
+        if (batch.count > 0) end_ = {.last = {batch.first.n + batch.count - 1}, .chain = batch.chain};
+        history_ = std::max(history_, batch.history_upto);
+    }
     return ok;
 }
 
-Result<void> SqliteJournal::check_sequence(std::span<const JournalBatch> batches, std::uint64_t& next) const {
+Result<void> SqliteJournal::write_marks(std::span<const JournalBatch> batches) {
+    Sequence history = history_;
     for (const JournalBatch& batch : batches) {
-        if (batch.count == 0) continue;
-        if (batch.first.n == 0 || (next != 0 && batch.first.n != next))
-            return fail(Fault::invalid, "batch starts at sequence " + std::to_string(batch.first.n) + ", expected " +
-                                            std::to_string(next));
-        next = batch.first.n + batch.count;
+        for (const BodyPut& put : batch.taken)
+            if (auto ok = put_taken_.run(put.task.hi, put.task.lo, put.body); !ok) return ok;
+        for (const TaskId task : batch.untaken)
+            if (auto ok = drop_taken_.run(task.hi, task.lo); !ok) return ok;
+        history = std::max(history, batch.history_upto);
     }
-    return {};
+    // A claim is stored with the first thing that its owner appends: a start on a full disk writes nothing.
+    if (stored_epoch_ != claim_.epoch)
+        if (auto ok = put_meta_.run(Text{"epoch"}, claim_.epoch); !ok) return ok;
+    if (history == history_) return {};
+    return put_meta_.run(Text{"history"}, history.n);
 }
 
 // Commits when all went well; otherwise nothing of the transaction remains, neither on disk nor in memory.
@@ -141,7 +245,7 @@ Result<void> SqliteJournal::write_results(std::span<const JournalBatch> batches)
     std::uint64_t first = 0;
     for (const JournalBatch& batch : batches) {
         if (first == 0) first = batch.first.n;
-        for (const ResultPut& put : batch.results) body_views_.push_back({.task = put.task, .bytes = put.body});
+        for (const BodyPut& put : batch.results) body_views_.push_back({.task = put.task, .bytes = put.body});
     }
     if (body_views_.empty()) return {};
     const WallTime at = now();
@@ -169,13 +273,16 @@ int SqliteJournal::note_wal_frames(void* self, sqlite3*, const char*, int frames
     return SQLITE_OK;
 }
 
+bool SqliteJournal::checkpoint_due(std::uint64_t wal_bytes) {
+    // The WAL starts again from its first frame when a checkpoint has copied it all and no reader needs it.
+    if (wal_frames_ < checkpointed_frames_) checkpointed_frames_ = 0;
+    return wal_frames_ - checkpointed_frames_ >= static_cast<int>(wal_bytes / kPageBytes);
+}
+
 // A failed checkpoint loses nothing: the WAL still has all. A full disk ends here quietly; a broken one fails the next
 // sync of the WAL, which stops the store.
 Result<void> SqliteJournal::checkpoint_from(std::uint64_t wal_bytes) {
-    // The WAL starts again from its first frame when a checkpoint has copied it all and no reader needs it.
-    if (wal_frames_ < checkpointed_frames_) checkpointed_frames_ = 0;
-    const auto due = static_cast<int>(wal_bytes / kPageBytes);
-    if (wal_frames_ - checkpointed_frames_ < due) return {};
+    if (!checkpoint_due(wal_bytes)) return {};
     const int code = sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
     checkpointed_frames_ = wal_frames_;
     // Beside a reader, or without space, it is made up for by a later one. After a failed sync a later one would
@@ -186,7 +293,14 @@ Result<void> SqliteJournal::checkpoint_from(std::uint64_t wal_bytes) {
                 "checkpoint: " + std::string(sqlite3_errstr(code)) + " (code " + std::to_string(code) + ")");
 }
 
-Result<void> SqliteJournal::read(Sequence after, const std::function<Result<void>(Sequence, std::string_view)>& visit) {
+Result<void> SqliteJournal::read(Sequence after, Duration wait, const BatchVisitor& visit) {
+    if (wait.us > 0) {
+        std::unique_lock lock(upkeep_mutex_);
+        ++waiting_;
+        appended_wake_.wait_for(lock, std::chrono::microseconds(wait.us),
+                                [&] { return appended_ > after.n || ending_; });
+        --waiting_;
+    }
     auto db = Database::open(path(kJournalFile), Access::read, options_.vfs);
     if (!db) return std::unexpected(std::move(db).error());
     auto rows = db->prepare(kSelectBatches);
@@ -201,95 +315,122 @@ Result<void> SqliteJournal::read(Sequence after, const std::function<Result<void
     }
 }
 
-Result<void> SqliteJournal::put_snapshot(const StoredSnapshot& snapshot) {
+Result<void> SqliteJournal::put_snapshot(Sequence at, const SnapshotSource& source) {
     if (options_.level == Durability::process) {
         // A snapshot is synced, so the batches it includes must be: a checkpoint syncs the WAL first.
         const std::lock_guard lock(writer_mutex_);
-        if (failed_) return fail(Fault::failed, "the journal failed before; the process must end");
+        if (failed_) return fail(Fault::failed, kFailed);
         const int code =
             sqlite3_wal_checkpoint_v2(writer_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
         if (code != SQLITE_OK)
             return fail(sqlite::fault_of(code, sqlite3_system_errno(writer_.handle())), "syncing the journal");
         checkpointed_frames_ = wal_frames_;
     }
-    const std::lock_guard lock(snapshot_mutex_);
-    return write_snapshot_file(options_.directory, snapshot);
-}
-
-Result<std::optional<StoredSnapshot>> SqliteJournal::get_snapshot() {
-    const std::lock_guard lock(snapshot_mutex_);
-    return read_newest_snapshot_file(options_.directory);
-}
-
-Result<void> SqliteJournal::trim(Sequence upto) {
     {
         const std::lock_guard lock(snapshot_mutex_);
-        const auto newest = newest_snapshot_file(options_.directory);
-        if (!newest) return std::unexpected(newest.error());
-        if (*newest < upto)
-            return fail(Fault::invalid, "trim up to " + std::to_string(upto.n) + " is beyond the newest snapshot");
+        const auto kept = snapshot_files(options_.directory);
+        if (!kept) return std::unexpected(kept.error());
+        if (!kept->empty() && at < kept->back()) return {};
+        if (auto ok = write_snapshot_file(options_.directory, at, source); !ok) return ok;
+    }
+    return trim();
+}
+
+Result<Sequence> SqliteJournal::get_snapshot(Kept which, const SnapshotSink& sink) {
+    const std::lock_guard lock(snapshot_mutex_);
+    const auto kept = snapshot_files(options_.directory);
+    if (!kept) return std::unexpected(kept.error());
+    const std::size_t from_end = which == Kept::newest ? 1 : 2;
+    if (kept->size() < from_end) return Sequence{};
+    const Sequence at = (*kept)[kept->size() - from_end];
+    if (auto ok = read_snapshot_file(options_.directory, at, sink); !ok) return std::unexpected(std::move(ok).error());
+    return at;
+}
+
+// Drops the batches that both snapshots cover.
+Result<void> SqliteJournal::trim() {
+    std::uint64_t upto = 0;
+    {
+        const std::lock_guard lock(snapshot_mutex_);
+        const auto kept = delete_old_snapshot_files(options_.directory);
+        if (!kept) return std::unexpected(kept.error());
+        if (kept->size() > 1) upto = kept->front().n;
     }
     const std::lock_guard lock(writer_mutex_);
-    if (failed_) return fail(Fault::failed, "the journal failed before; the process must end");
-    if (upto.n > trimmed_.load()) {
-        if (auto ok = begin_.run(); !ok) return stop_unless_harmless(std::move(ok));
+    if (failed_) return fail(Fault::failed, kFailed);
+    if (auto ok = begin_.run(); !ok) return stop_unless_harmless(std::move(ok));
+    Result<void> ok = results_.expire(now() - options_.result_age_max, options_.result_bytes_max);
+    if (upto > trimmed_.load()) {
         // The batches that go are the only place where their drops are written down.
-        Result<void> ok = bodies_.fold_deaths();
-        if (ok) ok = put_trimmed_.run(upto.n);
-        if (ok) ok = results_.expire(now() - options_.result_age_max, options_.result_bytes_max);
-        ok = stop_unless_harmless(end_transaction(std::move(ok)));
-        if (!ok) return ok;
-        trimmed_ = upto.n;
-        trim_left_ = true;
-        if (next_ <= upto.n) next_ = upto.n + 1;
+        if (ok) ok = bodies_.fold_deaths();
+        if (ok) ok = put_meta_.run(Text{"trimmed"}, upto);
     }
-    const std::lock_guard snapshot_lock(snapshot_mutex_);
-    return delete_older_snapshot_files(options_.directory);
+    ok = stop_unless_harmless(end_transaction(std::move(ok)));
+    if (!ok || upto <= trimmed_.load()) return ok;
+    trimmed_ = upto;
+    trim_left_ = true;
+    if (end_.last.n < upto) end_ = {.last = {upto}, .chain = {}};
+    return {};
 }
 
-Result<std::string> SqliteJournal::body(TaskId task) {
-    return stored(bodies_, select_body_, task, "body");
+std::vector<Body> SqliteJournal::bodies(BodyKind kind, std::span<const TaskId> tasks) {
+    std::vector<Body> answers(tasks.size());
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+        if (kind != BodyKind::taken) {
+            answers[i] = kind == BodyKind::body ? stored(bodies_, select_body_, tasks[i])
+                                                : stored(results_, select_result_, tasks[i]);
+            continue;
+        }
+        const std::lock_guard lock(reader_mutex_);
+        select_taken_.bind(tasks[i].hi, tasks[i].lo);
+        const auto row = select_taken_.step();
+        if (!row)
+            answers[i] = {.state = Body::State::unreachable, .bytes = {}, .why = row.error().what};
+        else if (*row)
+            answers[i] = {.state = Body::State::found, .bytes = std::string(select_taken_.bytes(0)), .why = {}};
+        else
+            answers[i].why = "it is not stored";
+        select_taken_.reset();
+    }
+    return answers;
 }
 
-Result<std::string> SqliteJournal::result(TaskId task) {
-    return stored(results_, select_result_, task, "result");
-}
-
-bool SqliteJournal::has_body(TaskId task) {
-    return bodies_.find(task).has_value();
-}
-
-Result<std::string> SqliteJournal::stored(Segments& segments, Statement& select, TaskId task, const char* what) {
+Body SqliteJournal::stored(Segments& segments, Statement& select, TaskId task) {
+    const auto missing = [](std::string why) { return Body{.bytes = {}, .why = std::move(why)}; };
+    const auto found_body = [](std::string bytes) {
+        return Body{.state = Body::State::found, .bytes = std::move(bytes), .why = {}};
+    };
     for (;;) {
         const auto found = segments.find(task);
-        if (!found) return fail(Fault::not_found, std::string("no ") + what + " of task " + to_text(task));
+        if (!found) return missing("it is not stored");
         const Place& place = found->place;
-        if (found->segment) return found->segment->substr(place.offset, place.length);
+        const std::string name = "segment " + std::to_string(place.segment);
+        if (found->segment) return found_body(found->segment->substr(place.offset, place.length));
 
         const std::lock_guard lock(reader_mutex_);
         select.bind(place.segment);
         const auto row = select.step();
-        if (!row) return std::unexpected(row.error());
         Result<void> ok;
         std::shared_ptr<const std::string> bytes;
-        if (*row) {
+        if (row && *row) {
             ok = Segments::check_bytes(select.bytes(0), select.bytes(1));
             if (ok) bytes = std::make_shared<const std::string>(select.bytes(1));
         }
         select.reset();
-        if (!ok) return std::unexpected(std::move(ok).error().during(std::string(what) + " of task " + to_text(task)));
+        if (!row && row.error().fault == Fault::corrupt) return missing(name + ": " + row.error().what);
+        if (!row) return {.state = Body::State::unreachable, .bytes = {}, .why = name + ": " + row.error().what};
+        if (!ok) return missing(name + ": " + ok.error().what);
         // The segment may have been rewritten between the two looks: then the index already tells the new place.
         if (!bytes) {
             const auto again = segments.find(task);
-            if (again && again->place == place && !again->segment)
-                return fail(Fault::corrupt, "segment " + std::to_string(place.segment) + " has vanished");
+            if (again && again->place == place && !again->segment) return missing(name + " has vanished");
             continue;
         }
         if (place.offset + std::uint64_t{place.length} > bytes->size())
-            return fail(Fault::corrupt, "segment " + std::to_string(place.segment) + " is shorter than its directory");
+            return missing(name + " is shorter than its directory");
         std::string body = bytes->substr(place.offset, place.length);
         segments.cache(place.segment, std::move(bytes));
-        return body;
+        return found_body(std::move(body));
     }
 }
 

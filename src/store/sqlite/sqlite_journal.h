@@ -8,15 +8,18 @@
 //                process, not of the machine (NORMAL)
 //   Bodies       in segments (sqlite/segments.h): a bounded cache in memory, the rest read when asked for. Drops are
 //                part of their batch, so a crash never brings a dropped body back
-//   Full disk    no_space, nothing stored. Batches without new bodies may use a reserve of disk space, given back to
-//                the file system when the disk is full and taken again when it is not; until then new bodies are
-//                refused
+//   Full disk    a reserve of disk space is given back to the file system when the disk is full and taken again when it
+//                is not; until then low_on_space is told. What finds no room in it either is refused (no_space)
+//   Claim        the lock on the directory is the claim: it needs no renewal. The epoch is kept in the database
+//   Upkeep       a thread of its own checkpoints when 4 MiB of WAL have gathered; put_snapshot() trims
 //   Fail-stop    after any other failed write or sync every method answers failed: the process must end (C17)
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "sqlite/database.h"
@@ -37,6 +40,7 @@ struct SqliteJournalOptions {
     std::uint64_t result_bytes_max = 1ULL << 30;  // the oldest go first
     std::uint64_t reserve_bytes = 64ULL << 20;    // 0 = no reserve
     std::uint64_t checkpoint_bytes = 4ULL << 20;  // of WAL; see bench/store_bench.cc for what it costs
+    bool upkeep_thread = true;                    // false: the owner calls upkeep() itself
     bool cut_damage = false;                      // open a damaged journal by cutting it before the damage
     std::function<WallTime()> now;                // for the age of results; empty = the system's clock
     std::string vfs;                              // empty = the system's
@@ -60,22 +64,21 @@ public:
     static Result<std::unique_ptr<SqliteJournal>> open(SqliteJournalOptions options);
     ~SqliteJournal() override;
 
-    Result<void> append(std::span<const JournalBatch> batches) override;
-    // Checkpoints when checkpoint_bytes of WAL have gathered. append() does so itself when it finds twice as much.
-    Result<void> tidy() override;
-    Result<void> read(Sequence after,
-                      const std::function<Result<void>(Sequence first, std::string_view bytes)>& visit) override;
-    Result<void> put_snapshot(const StoredSnapshot& snapshot) override;
-    Result<std::optional<StoredSnapshot>> get_snapshot() override;
-    Result<void> trim(Sequence upto) override;
-    Result<std::string> body(TaskId task) override;
-    Result<std::string> result(TaskId task) override;
-    bool has_body(TaskId task) override;
-    Durability level() const override { return options_.level; }
+    Result<Head> head() override;
+    Result<Claim> claim(const Head& observed, const Claimant& me) override;
+    Result<void> renew(const Claim& claim, std::string_view wish) override;
+    Result<Appended> append(const Claim& claim, std::span<const JournalBatch> batches) override;
+    Result<void> read(Sequence after, Duration wait, const BatchVisitor& visit) override;
+    std::vector<Body> bodies(BodyKind kind, std::span<const TaskId> tasks) override;
+    Result<void> put_snapshot(Sequence at, const SnapshotSource& source) override;
+    Result<Sequence> get_snapshot(Kept which, const SnapshotSink& sink) override;
 
+    // Checkpoints when checkpoint_bytes of WAL have gathered. append() does so itself when it finds twice as much.
+    // Called by the store's own thread unless the options say otherwise. Faults as of append().
+    Result<void> upkeep();
     const OpenReport& open_report() const { return report_; }
     Segments::Totals body_totals() { return bodies_.totals(); }
-    // True while the reserve is given away: new bodies are refused.
+    // True while the reserve is given away.
     bool disk_full() const { return disk_full_; }
 
 private:
@@ -90,13 +93,17 @@ private:
     Result<void> write_batches(std::span<const JournalBatch> batches);
     Result<void> write_bodies(std::span<const JournalBatch> batches);
     Result<void> write_results(std::span<const JournalBatch> batches);
-    Result<void> check_sequence(std::span<const JournalBatch> batches, std::uint64_t& next) const;
+    Result<void> write_marks(std::span<const JournalBatch> batches);
+    Result<void> check(const Claim& claim) const;
     Result<void> end_transaction(Result<void> changes);
     Result<void> delete_trimmed();
     static int note_wal_frames(void* self, sqlite3* db, const char* name, int frames);
+    bool checkpoint_due(std::uint64_t wal_bytes);
     Result<void> checkpoint_from(std::uint64_t wal_bytes);
     Result<void> stop_unless_harmless(Result<void> done);
-    Result<std::string> stored(Segments& segments, Statement& select, TaskId task, const char* what);
+    Result<void> trim();
+    void upkeep_loop();
+    Body stored(Segments& segments, Statement& select, TaskId task);
     std::string path(const std::string& name) const { return options_.directory + "/" + name; }
     WallTime now() const;
 
@@ -108,9 +115,14 @@ private:
 
     std::mutex writer_mutex_;  // guards the writer connection and all down to the next mutex
     Database writer_;
-    Statement begin_, commit_, insert_batch_, delete_batches_, put_trimmed_;
+    Statement begin_, commit_, insert_batch_, delete_batches_, put_meta_, put_taken_, drop_taken_;
     SpaceReserve reserve_;
-    std::uint64_t next_ = 0;            // the sequence the next batch must start with; 0 = any
+    Position end_;
+    Claim claim_;
+    std::uint32_t stored_epoch_ = 0;
+    std::string owner_, address_, wish_;
+    std::uint64_t beat_ = 0;
+    Sequence history_;
     int wal_frames_ = 0;                // in the WAL since it started again
     int checkpointed_frames_ = 0;       // of these, copied to the database
     bool trim_left_ = false;            // trimmed batches are still stored
@@ -119,7 +131,15 @@ private:
 
     std::mutex reader_mutex_;  // guards the reader connection
     Database reader_;
-    Statement select_body_, select_result_;
+    Statement select_body_, select_result_, select_taken_;
+
+    std::mutex upkeep_mutex_;  // guards the next five; never held together with another
+    std::condition_variable upkeep_wake_, appended_wake_;
+    std::uint64_t appended_ = 0;  // where the journal ends, for read()
+    int waiting_ = 0;             // calls of read()
+    bool upkeep_due_ = false;
+    bool ending_ = false;
+    std::thread upkeep_thread_;
 
     std::mutex snapshot_mutex_;               // one snapshot is written or read at a time
     std::atomic<std::uint64_t> trimmed_ = 0;  // batches up to here are dropped

@@ -24,15 +24,15 @@ struct Damaged {
         directory = pattern;
         auto journal = open();
         REQUIRE(journal);
+        const auto claim = claim_now(**journal, {.name = "test"});
+        REQUIRE(claim);
         journal::BatchWriter writer({1}, 0, 1);
         for (std::uint64_t i = 0; i < 10; ++i) {
-            JournalBatch batch;
-            batch.first = writer.first();
-            for (batch.count = 0; batch.count < 2; ++batch.count) writer.add({.at = {5}, .what = core::TimePassed{}});
-            batch.bytes = writer.finish(i);
+            for (int n = 0; n < 2; ++n) writer.add({.at = {5}, .what = core::TimePassed{}});
+            JournalBatch batch = finish_batch(writer, i);
             batch.puts = {{.task = {1, i + 1}, .body = "body"}};
             if (i > 4) batch.drops = {{1, i}};
-            REQUIRE((*journal)->append({&batch, 1}));
+            REQUIRE((*journal)->append(*claim, {&batch, 1}));
         }
     }
     ~Damaged() { std::filesystem::remove_all(directory); }
@@ -58,11 +58,15 @@ struct Damaged {
 
 std::size_t batches_in(JournalStore& store) {
     std::size_t n = 0;
-    REQUIRE(store.read({0}, [&](Sequence, std::string_view) -> Result<void> {
+    REQUIRE(store.read({0}, {}, [&](Sequence, std::string_view) -> Result<void> {
         ++n;
         return {};
     }));
     return n;
+}
+
+bool has_body(JournalStore& store, std::uint64_t n) {
+    return read_body(store, BodyKind::body, {1, n}).state == Body::State::found;
 }
 
 constexpr const char* kFlip =
@@ -92,8 +96,8 @@ TEST_CASE("a torn last batch is cut off and reported, with the bodies it brought
     CHECK_EQ((*journal)->open_report().cut_from.n, 19);
     CHECK_EQ((*journal)->open_report().last.n, 18);
     CHECK_EQ(batches_in(**journal), 9);
-    CHECK_FALSE((*journal)->body({1, 10}));
-    CHECK((*journal)->body({1, 4}));
+    CHECK_FALSE(has_body(**journal, 10));
+    CHECK(has_body(**journal, 4));
     journal->reset();
     CHECK_EQ((*rig.open())->open_report().batches_cut, 0);
     CHECK_EQ(verify_journal(rig.directory)->cut_batches, 1);
@@ -129,8 +133,8 @@ TEST_CASE("damage in the middle is refused with its place, and cut only when ask
         CHECK_EQ(batches_in(**journal), 4);
         CHECK_EQ((*journal)->open_report().last.n, 8);
         CHECK_GE((*journal)->open_report().batches_cut, 5);
-        CHECK((*journal)->body({1, 4}));
-        CHECK_FALSE((*journal)->body({1, 10}));
+        CHECK(has_body(**journal, 4));
+        CHECK_FALSE(has_body(**journal, 10));
     }
 }
 
@@ -190,9 +194,9 @@ TEST_CASE("a changed body is noticed when it is read and when it is verified") {
     CHECK(rig.problems().find("body_segment 1: segment has a wrong checksum") != std::string::npos);
     auto journal = rig.open();
     REQUIRE(journal);
-    const auto body = (*journal)->body({1, 1});
-    REQUIRE_FALSE(body);
-    CHECK(body.error().fault == Fault::corrupt);
+    const Body body = read_body(**journal, BodyKind::body, {1, 1});
+    CHECK(body.state == Body::State::missing);  // for good: no later reading will help
+    CHECK(body.why.find("checksum") != std::string::npos);
 }
 
 TEST_CASE("verification joins snapshot and batches") {
@@ -200,7 +204,7 @@ TEST_CASE("verification joins snapshot and batches") {
     const auto put = [&](journal::Snapshot snapshot) {
         auto journal = rig.open();
         REQUIRE(journal);
-        REQUIRE((*journal)->put_snapshot({.at = snapshot.at, .bytes = journal::encode_snapshot(snapshot)}));
+        REQUIRE(put_snapshot(**journal, snapshot.at, journal::encode_snapshot(snapshot)));
     };
     put({.at = {8}, .chain = 77});
     CHECK(rig.problems().find("snapshot 8: its chain hash is not the journal's") != std::string::npos);
@@ -223,4 +227,35 @@ TEST_CASE("the export has one line per event, with its sequence") {
     CHECK_EQ(lines.size(), 15);
     rig.change(std::string(kFlip) + " WHERE first = 9");
     CHECK(export_journal(rig.directory, {0}, collect).error().fault == Fault::corrupt);
+}
+
+TEST_CASE("a directory of the release before is opened: without an epoch, marks or a second snapshot") {
+    const Damaged rig;
+    rig.change("DROP TABLE taken; DELETE FROM meta");
+    auto journal = rig.open();
+    REQUIRE(journal);
+    const auto head = (*journal)->head();
+    REQUIRE(head);
+    CHECK_EQ(head->claim.epoch, 0);
+    CHECK_EQ(head->last.n, 20);
+    const auto claim = claim_now(**journal, {.name = "test"});
+    REQUIRE(claim);
+    CHECK_EQ(claim->epoch, 1);
+    journal::BatchWriter writer({21}, head->chain, 1);
+    writer.add({.at = {6}, .what = core::TimePassed{}});
+    JournalBatch batch = finish_batch(writer, 0);
+    batch.taken = {{.task = {1, 30}, .body = "entry"}};
+    REQUIRE((*journal)->append(*claim, {&batch, 1}));
+    CHECK(read_body(**journal, BodyKind::taken, {1, 30}).bytes == "entry");
+    journal->reset();
+    CHECK_EQ((*rig.open())->head()->claim.epoch, 1);
+    CHECK(rig.problems().empty());
+}
+
+TEST_CASE("a claim of the embedded store never needs renewal") {
+    const Damaged rig;
+    auto journal = rig.open();
+    REQUIRE(journal);
+    CHECK_FALSE((*journal)->head()->renews);
+    CHECK_FALSE((*journal)->head()->low_on_space);
 }
