@@ -569,8 +569,8 @@ std::string Checker::first_left() const {
         std::string text = name(id) + ", type " + known.spec.type + ", " + std::to_string(known.attempts) + " attempts";
         if (const auto view = twin_.task(id)) {
             const auto why = twin_.why_waiting(id);
-            text +=
-                std::string(", ") + core::name_of(view->state) + ", " + core::name_of(why.reason) + " " + why.culprit;
+            text += std::string(", ") + core::name_of(view->state) + ", " + core::name_of(why.reason) + " " +
+                    core::name_of(why.cause) + " " + why.name;
         }
         return text;
     }

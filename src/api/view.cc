@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "api/sentences.h"
 #include "config/toml.h"
 
 namespace nexus::api {
@@ -103,10 +104,11 @@ void to_message(const engine::TaskInfo& task, v1::Task& out) {
     if (task.waiting != core::WaitReason::none) {
         v1::Waiting& waiting = *out.mutable_waiting();
         waiting.set_reason(static_cast<v1::WaitReason>(task.waiting));
-        waiting.set_culprit(task.waiting_culprit);
+        WaitWords words = wait_words(task.waiting_cause, task.waiting_name, task.waiting_count);
+        waiting.set_culprit(std::move(words.culprit));
         waiting.set_since_unix_us(task.waiting_since.us);
         waiting.set_until_unix_us(task.waiting_until.us);
-        waiting.set_remedy(task.waiting_remedy);
+        waiting.set_remedy(std::move(words.remedy));
     }
     for (const auto& attempt : task.attempts) set_attempt(attempt, *out.add_attempts());
     out.set_failures(task.failures);
@@ -141,7 +143,7 @@ void to_message(const history::DecisionInfo& decision, v1::Decision& out) {
     to_message(decision.estimate, *out.mutable_estimate());
     out.set_fallback(decision.fallback);
     out.set_baseline_worker(decision.baseline_worker);
-    out.set_reason(decision.reason);
+    out.set_reason(std::string(decision_words(decision.reason)));
     out.set_eligible_free(decision.eligible_free);
     out.set_waiting(decision.waiting);
     if (decision.rival) out.set_rival_task_id(to_text(decision.rival));
@@ -173,8 +175,9 @@ void to_message(const engine::Explanation& explanation, v1::Explanation& out) {
     out.set_work_ahead_us(explanation.work_ahead.us);
     out.set_workers_eligible(explanation.workers_eligible);
     out.set_workers_total(explanation.workers_total);
-    for (const auto& [reason, workers] : explanation.excluded) (*out.mutable_workers_excluded())[reason] = workers;
-    out.set_summary(explanation.summary);
+    for (const auto& [cause, workers] : explanation.excluded)
+        (*out.mutable_workers_excluded())[std::string(exclusion_words(cause))] = workers;
+    out.set_summary(summary_of(explanation));
 }
 
 void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {

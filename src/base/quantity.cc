@@ -145,4 +145,10 @@ std::string size_text(std::uint64_t bytes) {
     return std::to_string(bytes).append("B");
 }
 
+std::string counted(std::uint64_t count, std::string_view noun) {
+    std::string text = std::to_string(count);
+    for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
+    return text.append(" ").append(noun).append(count == 1 ? "" : "s");
+}
+
 }  // namespace nexus

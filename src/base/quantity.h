@@ -27,4 +27,7 @@ Result<std::uint64_t> parse_size(std::string_view text);
 // The shortest exact spelling: "64MiB", "1500B", "0B".
 std::string size_text(std::uint64_t bytes);
 
+// "1 task", "1,200 tasks": the count with commas, the noun with an s unless there is just one.
+std::string counted(std::uint64_t count, std::string_view noun);
+
 }  // namespace nexus

@@ -87,3 +87,10 @@ TEST_CASE("sizes") {
         CHECK_FALSE(parse_size(bad).has_value());
     }
 }
+
+TEST_CASE("counts have commas, and a plural unless there is one") {
+    CHECK_EQ(counted(0, "task"), "0 tasks");
+    CHECK_EQ(counted(1, "task"), "1 task");
+    CHECK_EQ(counted(999, "task"), "999 tasks");
+    CHECK_EQ(counted(1'234'567, "worker"), "1,234,567 workers");
+}

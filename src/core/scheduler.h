@@ -52,10 +52,11 @@ struct AdmissionAnswer {
 
 struct WaitingWhy {
     WaitReason reason = WaitReason::none;
-    std::string culprit;  // in words: which limit, label, worker, task
+    WaitCause cause = WaitCause::none;
+    std::string name;         // of the queue, tenant, type or worker that the cause is about
+    std::uint64_t count = 0;  // where the cause counts something
     Instant since;
     Instant until = kNever;  // predicted end of this reason; kNever = unknown
-    std::string remedy;
 };
 
 struct EtaView {
@@ -123,7 +124,7 @@ struct ExplainView {
     Duration work_ahead;
     std::uint32_t workers_eligible = 0;
     std::uint32_t workers_total = 0;
-    std::vector<std::pair<std::string, std::uint32_t>> excluded;  // reason -> workers
+    std::vector<std::pair<WaitCause, std::uint32_t>> excluded;  // what keeps how many workers from it, most first
 };
 
 class Scheduler {

@@ -93,6 +93,33 @@ enum class WaitReason : std::uint8_t {
     lease,
 };
 
+// What exactly it waits for. The words for people are api's (api/sentences.h).
+enum class WaitCause : std::uint8_t {
+    none = 0,
+    run_at,
+    dependencies,  // count: how many have not succeeded yet
+    failures,      // count: so far; 0 after a rejection
+    hold,
+    ordering_key,
+    concurrency_key,  // count: at a time
+    rate_key,
+    worker_line,   // name: the worker it was bound to at arrival
+    paused,        // name: the worker whose slot shorter tasks use
+    lost_worker,   // name: the worker whose lease runs
+    queue_paused,  // name
+    queue_limit,   // name
+    tenant_limit,  // name
+    type_limit,    // name
+    no_worker,
+    disconnected,  // this and the next four: what keeps most workers from it
+    demands,       // labels, type, pin or resources
+    cordoned,      // or draining
+    suspected,
+    breakers,
+    workers_busy,
+    tasks_ahead,  // count
+};
+
 // How one attempt ended.
 enum class AttemptOutcome : std::uint8_t {
     succeeded = 1,
@@ -108,6 +135,7 @@ enum class AttemptOutcome : std::uint8_t {
 
 const char* name_of(TaskState state);
 const char* name_of(WaitReason reason);
+const char* name_of(WaitCause cause);
 const char* name_of(AttemptOutcome outcome);
 
 }  // namespace nexus::core

@@ -49,49 +49,42 @@ WaitingWhy Scheduler::why_waiting(TaskId id) const {
 WaitingWhy Scheduler::State::why(Index task) const {
     const Task& t = tasks[task];
     WaitingWhy why{.since = t.since};
-    const auto say = [&](WaitReason reason, std::string culprit, std::string remedy) {
+    const auto say = [&](WaitReason reason, WaitCause cause, std::string name = {}, std::uint64_t count = 0) {
         why.reason = reason;
-        why.culprit = std::move(culprit);
-        why.remedy = std::move(remedy);
+        why.cause = cause;
+        why.name = std::move(name);
+        why.count = count;
         return why;
     };
     switch (t.place) {
         case Place::not_before:
             why.until = {saturating_sub(sides[t.side].run_at.us, wall_offset.us)};
-            return say(WaitReason::not_before, "its run_at", "wait, or submit it without run_at");
+            return say(WaitReason::not_before, WaitCause::run_at);
         case Place::dependency:
-            return say(WaitReason::dependency, std::to_string(sides[t.side].dependencies) + " tasks it comes after",
-                       "they must succeed first");
+            return say(WaitReason::dependency, WaitCause::dependencies, {}, sides[t.side].dependencies);
         case Place::backoff:
             for (const Timer& timer : timers.entries())
                 if (timer.kind == TimerKind::task && timer.index == task && timer.ticket == t.ticket)
                     why.until = {timer.at};
-            return say(WaitReason::retry_backoff, "failure " + std::to_string(t.failures), "it is retried by itself");
-        case Place::held: return say(WaitReason::held, "an operator's hold", "clear the override");
-        case Place::ordering:
-            return say(WaitReason::ordering, "an earlier task with its ordering key", "it must end first");
+            return say(WaitReason::retry_backoff, WaitCause::failures, {}, t.failures);
+        case Place::held: return say(WaitReason::held, WaitCause::hold);
+        case Place::ordering: return say(WaitReason::ordering, WaitCause::ordering_key);
         case Place::concurrency:
-            return say(WaitReason::concurrency,
-                       "its concurrency key, " + std::to_string(concurrency_keys[sides[t.side].concurrency].most) +
-                           " at a time",
-                       "one of them must end");
+            return say(WaitReason::concurrency, WaitCause::concurrency_key, {},
+                       concurrency_keys[sides[t.side].concurrency].most);
         case Place::rate:
             why.until = rate_keys[sides[t.side].rate].next;
-            return say(WaitReason::rate, "its rate key", "wait for its turn");
-        case Place::bound:
-            return say(WaitReason::capacity, "the queue of worker " + workers[t.worker].name, "add workers");
+            return say(WaitReason::rate, WaitCause::rate_key);
+        case Place::bound: return say(WaitReason::capacity, WaitCause::worker_line, workers[t.worker].name);
         case Place::ready: return why_ready(task);
         case Place::running:
             if (t.run != kNone && runs[t.run].paused() && !runs[t.run].orphan) {
                 why.since = runs[t.run].paused_at;
-                return say(WaitReason::capacity,
-                           "it is paused: shorter tasks use its slot of worker " + workers[runs[t.run].worker].name,
-                           "it goes on when it is next");
+                return say(WaitReason::capacity, WaitCause::paused, workers[runs[t.run].worker].name);
             }
             if (t.run == kNone || !runs[t.run].orphan) return {};
             why.until = runs[t.run].ends_at;
-            return say(WaitReason::lease, "the lease of lost worker " + workers[runs[t.run].worker].name,
-                       "the worker returns, or the lease ends");
+            return say(WaitReason::lease, WaitCause::lost_worker, workers[runs[t.run].worker].name);
         case Place::nowhere: return {};
     }
     return {};
@@ -102,31 +95,26 @@ WaitingWhy Scheduler::State::why_ready(Index task) const {
     const Class& cls = classes[t.cls];
     WaitingWhy why{.since = t.since};
     const QueueRecord& queue = queues[cls.queue];
-    const auto say = [&](WaitReason reason, std::string culprit, std::string remedy) {
+    const auto say = [&](WaitReason reason, WaitCause cause, std::string name = {}, std::uint64_t count = 0) {
         why.reason = reason;
-        why.culprit = std::move(culprit);
-        why.remedy = std::move(remedy);
+        why.cause = cause;
+        why.name = std::move(name);
+        why.count = count;
         return why;
     };
-    if (queue.paused) return say(WaitReason::queue_paused, "queue " + queue.name, "resume the queue");
-    if (queue.limit.full()) return say(WaitReason::capacity, "running limit of queue " + queue.name, "raise the limit");
-    if (tenants[cls.tenant].limit.full())
-        return say(WaitReason::capacity, "running limit of tenant " + cls.spec.tenant, "raise the limit");
-    if (types[cls.type].limit.full())
-        return say(WaitReason::capacity, "running limit of type " + cls.spec.type, "raise the limit");
+    if (queue.paused) return say(WaitReason::queue_paused, WaitCause::queue_paused, queue.name);
+    if (queue.limit.full()) return say(WaitReason::capacity, WaitCause::queue_limit, queue.name);
+    if (tenants[cls.tenant].limit.full()) return say(WaitReason::capacity, WaitCause::tenant_limit, cls.spec.tenant);
+    if (types[cls.type].limit.full()) return say(WaitReason::capacity, WaitCause::type_limit, cls.spec.type);
     const ExplainView explained = explain(task);
     if (explained.workers_eligible == 0) {
-        std::string culprit = explained.excluded.empty() ? "no worker" : explained.excluded.front().first;
-        const bool breaker = culprit == "breaker";
-        return say(breaker ? WaitReason::breaker : WaitReason::no_eligible_worker, std::move(culprit),
-                   "connect a worker that matches its demands");
+        const WaitCause most = explained.excluded.empty() ? WaitCause::no_worker : explained.excluded.front().first;
+        return say(most == WaitCause::breakers ? WaitReason::breaker : WaitReason::no_eligible_worker, most);
     }
     const std::optional<EtaView> when = eta(task);
     if (when) why.until = when->start_p50;
-    return say(WaitReason::capacity,
-               explained.tasks_ahead == 0 ? "its eligible workers are busy"
-                                          : std::to_string(explained.tasks_ahead) + " tasks ahead of it",
-               "add workers");
+    if (explained.tasks_ahead == 0) return say(WaitReason::capacity, WaitCause::workers_busy);
+    return say(WaitReason::capacity, WaitCause::tasks_ahead, {}, explained.tasks_ahead);
 }
 
 ExplainView Scheduler::explain(TaskId id) const {
@@ -143,8 +131,8 @@ ExplainView Scheduler::State::explain(Index task) const {
         view.tasks_ahead = static_cast<std::uint64_t>(std::max<std::int64_t>(sum.tasks, 0));
         view.work_ahead = {sum.work_us};
     }
-    static constexpr const char* reasons[] = {"disconnected", "labels, type, pin or size", "cordoned or draining",
-                                              "suspected", "breaker"};
+    static constexpr WaitCause causes[] = {WaitCause::disconnected, WaitCause::demands, WaitCause::cordoned,
+                                           WaitCause::suspected, WaitCause::breakers};
     std::uint32_t counts[5] = {};
     for (Index w = 0; w < workers.size(); ++w) {
         const Worker& worker = workers[w];
@@ -162,7 +150,7 @@ ExplainView Scheduler::State::explain(Index task) const {
             ++view.workers_eligible;
     }
     for (std::size_t i = 0; i < 5; ++i)
-        if (counts[i] > 0) view.excluded.emplace_back(reasons[i], counts[i]);
+        if (counts[i] > 0) view.excluded.emplace_back(causes[i], counts[i]);
     std::stable_sort(view.excluded.begin(), view.excluded.end(),
                      [](const auto& a, const auto& b) { return a.second > b.second; });
     return view;

@@ -73,7 +73,9 @@ struct TaskInfo {
     Estimate estimate;
     WallTime eta_start_p50, eta_start_p90, eta_finish_p50, eta_finish_p90;
     core::WaitReason waiting = core::WaitReason::none;
-    std::string waiting_culprit, waiting_remedy;
+    core::WaitCause waiting_cause = core::WaitCause::none;
+    std::string waiting_name;  // what the cause is about, and how many
+    std::uint64_t waiting_count = 0;
     WallTime waiting_since, waiting_until;
     std::vector<AttemptInfo> attempts;
     std::uint32_t failures = 0, crashes = 0;
@@ -107,8 +109,7 @@ struct Explanation {
     std::uint64_t tasks_ahead = 0;
     Duration work_ahead;
     std::uint32_t workers_eligible = 0, workers_total = 0;
-    std::vector<std::pair<std::string, std::uint32_t>> excluded;
-    std::string summary;
+    std::vector<std::pair<core::WaitCause, std::uint32_t>> excluded;
 };
 
 struct WorkerInfo {

@@ -85,34 +85,6 @@ void join_page(TaskPage& page, std::vector<TaskInfo> live, std::vector<EndedTask
             page_token({.order = history::TaskOrder::submitted, .task = page.tasks.back().task, .finished = {}});
 }
 
-std::string span_text(Duration d) {
-    if (d.us < 1'000'000) return fmt::format("{} ms", d.us / 1000);
-    if (d.us < 120'000'000) return fmt::format("{:.1f} s", static_cast<double>(d.us) / 1e6);
-    return fmt::format("{:.1f} min", static_cast<double>(d.us) / 6e7);
-}
-
-std::string summary_of(const Explanation& e) {
-    const TaskInfo& t = e.task;
-    if (t.state == core::TaskState::paused)
-        return fmt::format("It stands still: {}. What would free it: {}.", t.waiting_culprit, t.waiting_remedy);
-    if (t.state == core::TaskState::waiting) {
-        std::string text =
-            "It waits: " + (t.waiting_culprit.empty() ? std::string(core::name_of(t.waiting)) : t.waiting_culprit) +
-            ".";
-        text += fmt::format(" {} of {} workers may run it; {} tasks ({} of predicted work) stand before it.",
-                            e.workers_eligible, e.workers_total, e.tasks_ahead, span_text(e.work_ahead));
-        if (!t.waiting_remedy.empty()) text += " What would free it: " + t.waiting_remedy + ".";
-        return text;
-    }
-    std::string text = fmt::format("It is {}", core::name_of(t.state));
-    if (e.decision)
-        text += fmt::format("; worker {} was chosen ({}) with a predicted run of {}{}", e.decision->worker,
-                            e.decision->reason, span_text(e.decision->estimate.p50),
-                            e.decision->fallback ? ", by round-robin because prediction failed" : "");
-    if (!t.error.empty()) text += "; " + t.error;
-    return text + ".";
-}
-
 }  // namespace
 
 TaskInfo Engine::info_of(TaskId task, bool with_why) const {
@@ -142,8 +114,9 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     if (view->state == core::TaskState::waiting || (paused && with_why)) {
         const core::WaitingWhy why = core_.why_waiting(task);
         info.waiting = why.reason;
-        info.waiting_culprit = why.culprit;
-        info.waiting_remedy = why.remedy;
+        info.waiting_cause = why.cause;
+        info.waiting_name = why.name;
+        info.waiting_count = why.count;
         info.waiting_since = wall_of(why.since);
         info.waiting_until = wall_of(why.until);
     }
@@ -333,7 +306,6 @@ void Engine::answer(const Caller&, ExplainTask request, Done<Explanation> done) 
         [out = std::move(out), done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
             // Without a history a live task is explained all the same.
             if (decisions && !decisions->empty()) out.decision = std::move(decisions->front());
-            out.summary = summary_of(out);
             done(std::move(out));
         });
 }
@@ -345,7 +317,6 @@ void Engine::explain_ended(TaskId task, Done<Explanation> done) {
             Explanation out;
             out.decision = std::move(ended->decision);
             out.task = info_of_ended(*std::move(ended));
-            out.summary = summary_of(out);
             done(std::move(out));
         });
 }

@@ -78,7 +78,10 @@ public:
         words >> mark >> verb >> name;
         if (verb == "why") {
             const WaitingWhy why = scheduler_.why_waiting(task(name));
-            return "? why " + name + ": " + name_of(why.reason) + (why.culprit.empty() ? "" : ", " + why.culprit);
+            std::string told = "? why " + name + ": " + name_of(why.reason);
+            if (why.cause != WaitCause::none) told += std::string(", ") + name_of(why.cause);
+            if (!why.name.empty()) told += " " + why.name;
+            return why.count == 0 ? told : told + " " + std::to_string(why.count);
         }
         if (verb == "breaker") {
             const WorkerView view = scheduler_.worker(scheduler_.find_worker(name));

@@ -1,0 +1,31 @@
+#pragma once
+// The words that people read about a task: why it waits, what would help, why a worker was chosen. Core, engine and
+// history keep codes; every door shows these sentences, so that there is one wording of each. No threads, no clock.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/task.h"
+#include "engine/messages.h"
+
+namespace nexus::api {
+
+// A time as a person says it: "2.0 s", "12 ms", "3.5 min".
+std::string span_words(Duration span);
+
+struct WaitWords {
+    std::string culprit;  // what it waits for: "queue mail is paused"
+    std::string remedy;   // what would help: "resume the queue"
+};
+// `name` and `count` are what the cause is about (core/task.h). Empty for `none`.
+WaitWords wait_words(core::WaitCause cause, std::string_view name, std::uint64_t count);
+// What keeps a worker from a task, as a key of Explanation.workers_excluded: "cordoned or draining".
+std::string_view exclusion_words(core::WaitCause cause);
+// A decision's reason as a sentence, from its code ("slot_freed"); an unknown code is returned as it is.
+std::string_view decision_words(std::string_view code);
+
+// Why the task is where it is, in one or two sentences.
+std::string summary_of(const engine::Explanation& explanation);
+
+}  // namespace nexus::api
