@@ -152,7 +152,9 @@ def check_tables(name, page):
             continue
         pushed = (text[i + 1] is not None and indent[i] <= 4 and indent[i + 1] >= indent[i] + 6 and not row.search(text[i])
                   and (row.search(text[i - 1]) or indent[i - 1] >= 8))
-        if pushed or re.match(r"^ {1,4}[a-z]+[^ ]* [A-Z][A-Za-z]* {2,}\S", text[i]):
+        column = [len(m.group(1)) if (m := re.match(r"( +\S.*? {2,})\S", t)) else len(t) - len(t.lstrip()) for t in text[i - 1:i + 1]]
+        joined = re.match(r" {1,4}[a-z]+[^ ]* [A-Z][A-Za-z]* {2,}\S", text[i]) and column[0] != column[1]
+        if pushed or joined:
             yield f"{name}:{i + 1}: a broken row of an aligned comment: {text[i].strip()}"
 
 

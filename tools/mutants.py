@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--build", default=str(ROOT / "build/mutants"))
     arguments = parser.parse_args()
     if arguments.check:
-        astray = [f"{name}: its line stands {count} times in {path}" for name, _, path, old, _ in mutants()
+        astray = [f"{name}: its line is found {count} times in {path}" for name, _, path, old, _ in mutants()
                   if (count := (ROOT / path).read_text().count(old)) != 1]
         sys.exit("\n".join(astray) or 0)
     base = pathlib.Path(arguments.build)
@@ -126,7 +126,7 @@ def main():
         file = tree / path
         text = file.read_text()
         if text.count(old) != 1:
-            sys.exit(f"mutants: {name}: its line stands {text.count(old)} times in {path}")
+            sys.exit(f"mutants: {name}: its line is found {text.count(old)} times in {path}")
         begin = time.monotonic()
         file.write_text(text.replace(old, new))
         try:

@@ -63,9 +63,9 @@ function showStatus(s) {
   $("tiles").replaceChildren(
     tile(count(s.waiting), "waiting"), tile(count(s.running), "running"), tile(count(s.succeeded), "succeeded"),
     tile(count(num(s.dead) + num(s.cancelled) + num(s.expired)), "dead, cancelled, expired"),
-    tile(percent(s.within_25), "predictions within 25 %"), tile(percent(s.p90_coverage), "runs within their P90"),
+    tile(percent(s.within_25), "predictions within 25 %"), tile(percent(s.p90_coverage), "run times within their P90"),
     tile(span(num(s.decision_p99_us)), "decision p99"), tile(span(num(s.commit_p99_us)), "commit p99"),
-    tile(num(s.drain_eta_unix_us) > now ? span(num(s.drain_eta_unix_us) - now) : "–", "until all is done"));
+    tile(num(s.drain_eta_unix_us) > now ? span(num(s.drain_eta_unix_us) - now) : "–", "until all tasks are done"));
   const chips = [chip("policy " + (s.policy || "?")), chip("durable: " + (s.durability || "?")),
     chip(num(s.workers_ready) + " of " + num(s.workers_total) + " workers ready", num(s.workers_ready) ? "good" : "bad"),
     chip("up " + span(num(s.uptime_us)))];
@@ -137,7 +137,7 @@ function runBar(task, now) {
   const fill = make("div", "fill" + (elapsed > p90 ? " late" : ""));
   fill.style.width = (100 * elapsed / full) + "%";
   bar.append(band, fill);
-  bar.title = "predicted " + span(p50) + " (P90 " + span(p90) + ")" + (started ? ", runs for " + span(elapsed) : "");
+  bar.title = "predicted " + span(p50) + " (P90 " + span(p90) + ")" + (started ? ", running for " + span(elapsed) : "");
   return bar;
 }
 
@@ -178,7 +178,7 @@ function connect() {
   const link = $("link");
   const source = new EventSource("v1/live");
   source.addEventListener("open", () => { link.textContent = "live"; link.className = "chip good"; });
-  source.addEventListener("error", () => { link.textContent = "server away, reconnecting…"; link.className = "chip bad"; });
+  source.addEventListener("error", () => { link.textContent = "server not reachable, reconnecting…"; link.className = "chip bad"; });
   source.addEventListener("status", (e) => showStatus(JSON.parse(e.data)));
   source.addEventListener("workers", (e) => showWorkers(JSON.parse(e.data)));
   source.addEventListener("tasks", (e) => showTasks(JSON.parse(e.data)));

@@ -27,7 +27,7 @@ void add_output(CLI::App& verb, std::string& output) {
 
 void add_core(CLI::App& bench, const std::shared_ptr<std::string>& output, int& exit_code) {
     const auto options = std::make_shared<CoreOptions>();
-    CLI::App* verb = bench.add_subcommand("core", "One decision of the core alone");
+    CLI::App* verb = bench.add_subcommand("core", "Decisions of the core alone");
     verb->footer("Examples:\n  nexus bench core --workers 1000 --pending 1000000");
     verb->add_option("--workers", options->workers, "Workers")->check(CLI::Range(1, 100'000))->capture_default_str();
     verb->add_option("--slots", options->slots, "Slots per worker")->check(CLI::Range(1, 4096))->capture_default_str();
@@ -57,7 +57,7 @@ void add_end_to_end(CLI::App& bench, const std::shared_ptr<std::string>& output,
         ->capture_default_str();
     verb->add_option("--batch", options->batch, "Tasks per submit call; 0 = 500, with --rate 1")
         ->check(CLI::Range(0, 1000));
-    verb->add_option("--inflight", options->inflight, "Submit calls at once; 0 = 4, of single tasks 64")
+    verb->add_option("--inflight", options->inflight, "Submit calls at once; 0 = 4, or 64 with single tasks")
         ->check(CLI::Range(0, 4096));
     verb->add_option("--store", options->store, "Store")->check(CLI::IsMember({"sqlite"}))->capture_default_str();
     verb->add_option("--durability", options->durability, "disk or process")->check(CLI::IsMember({"disk", "process"}));
@@ -78,7 +78,8 @@ void add_end_to_end(CLI::App& bench, const std::shared_ptr<std::string>& output,
 
 void add_recover(CLI::App& bench, const std::shared_ptr<std::string>& output, int& exit_code) {
     const auto options = std::make_shared<RecoverOptions>();
-    CLI::App* verb = bench.add_subcommand("recover", "kill -9, until ready and until the first task is assigned");
+    CLI::App* verb =
+        bench.add_subcommand("recover", "Time from kill -9 until ready, and until the first task is assigned");
     verb->footer("Examples:\n  nexus bench recover --pending 1000000");
     verb->add_option("--pending", options->pending, "Tasks waiting")
         ->check(CLI::Range(1, 4'000'000))
@@ -130,7 +131,7 @@ void add_readers(CLI::App& bench, const std::shared_ptr<std::string>& output, in
 }  // namespace
 
 void add_command(CLI::App& root, int& exit_code) {
-    CLI::App* bench = root.add_subcommand("bench", "What the scheduler costs, measured on this machine");
+    CLI::App* bench = root.add_subcommand("bench", "Measure the scheduler on this machine");
     bench->require_subcommand(1);
     const auto output = std::make_shared<std::string>("table");
     add_core(*bench, output, exit_code);

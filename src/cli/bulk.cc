@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/hash.h"
+#include "base/quantity.h"
 #include "cli/submit.h"
 #include "cli/submit_stream.h"
 #include "cli/task_view.h"
@@ -158,10 +159,10 @@ Answer<int> submit_file(Shell& shell, const BulkFlags& flags) {
         answered.notify_all();
     });
     Progress progress(shell);
-    Answer<void> told;
+    Answer<void> read;
     while (true) {
         auto batch = file.next();
-        if (!batch) told = std::unexpected(std::move(batch).error());
+        if (!batch) read = std::unexpected(std::move(batch).error());
         if (!batch || batch->tasks().empty()) break;
         {
             std::unique_lock lock(mutex);
@@ -178,10 +179,9 @@ Answer<int> submit_file(Shell& shell, const BulkFlags& flags) {
     shell.interrupt.on_raise({});
     const auto finished = stream->finish();
     progress.clear();
-    const std::string so_far =
-        fmt::format("{} tasks stored{} in {:.1f} s", count_text(tally.stored),
-                    tally.duplicates > 0 ? fmt::format(" ({} had been before)", count_text(tally.duplicates)) : "",
-                    progress.seconds());
+    const std::string so_far = fmt::format(
+        "{} stored{} in {:.1f} s", counted(tally.stored, "task"),
+        tally.duplicates > 0 ? fmt::format(" ({} before)", count_text(tally.duplicates)) : "", progress.seconds());
     if (!finished) {
         Failure failure = finished.error();
         failure.what +=
@@ -190,7 +190,7 @@ Answer<int> submit_file(Shell& shell, const BulkFlags& flags) {
         return std::unexpected(std::move(failure));
     }
     shell.say(so_far);
-    if (!told) return std::unexpected(std::move(told).error());
+    if (!read) return std::unexpected(std::move(read).error());
     return kExitOk;
 }
 

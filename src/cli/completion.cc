@@ -72,7 +72,7 @@ void add_completion(CLI::App& root, int& exit_code) {
             put(fmt::format(fmt::runtime(bash ? kBash : kZsh), fmt::arg("table", table))) ? kExitOk : kExitFailure;
     });
 
-    CLI::App* version = root.add_subcommand("version", "The version of this program");
+    CLI::App* version = root.add_subcommand("version", "Version of this program");
     version->footer("Examples:\n  nexus version\n  nexus status        (the server's version)");
     version->callback([&exit_code] { exit_code = put(fmt::format("nexus {}\n", kVersion)) ? kExitOk : kExitFailure; });
 }

@@ -77,7 +77,7 @@ Answer<std::string> toml_line(const std::string& pair) {
 
 Answer<int> set_config(Shell& shell, const ConfigFlags& flags) {
     if (flags.pairs.empty() == flags.file.empty())
-        return failure(kExitUsage, "config set: say key=value, or --file", "e.g. nexus config set lease=3s");
+        return failure(kExitUsage, "config set: give key=value pairs, or --file", "e.g. nexus config set lease=3s");
     pb::SetConfigRequest request;
     if (!flags.file.empty()) {
         auto text = read_whole(flags.file, kLineBytesMax);
@@ -116,13 +116,13 @@ void add_config(CLI::App& config, int& exit_code) {
     const auto set = std::make_shared<ConfigFlags>();
     verb = add_verb(config,
                     {.name = "set",
-                     .help = "Change the live configuration; what is not named stays as it is",
+                     .help = "Change the live configuration; keys that are not named keep their values",
                      .examples = "  nexus config set lease=3s pause=true --reason 'faster workers'\n"
                                  "  nexus config set --file limits.toml --etag 7"},
                     exit_code, [set](Shell& shell) { return set_config(shell, *set); });
     verb->add_option("pairs", set->pairs, "key=value, the keys of [scheduler]");
-    verb->add_option("-f,--file", set->file, "TOML with what changes: [scheduler], [[queues]], [[tenants]], [[types]]");
-    verb->add_option("--etag", set->etag, "Only when this is still the version in force (see config get)");
+    verb->add_option("-f,--file", set->file, "TOML with what changes: [scheduler], [[queues]], [queues.NAME], ...");
+    verb->add_option("--etag", set->etag, "Change it only if this is still the version in force (see config get)");
     add_blame(*verb, set->blame);
 }
 

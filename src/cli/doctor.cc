@@ -10,6 +10,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/quantity.h"
 #include "base/version.h"
 #include "cli/shell.h"
 #include "cli/task_view.h"
@@ -19,7 +20,7 @@
 namespace nexus::cli {
 namespace {
 
-constexpr std::int64_t kSkewMaxUs = 2'000'000;      // of contract C11: larger jumps are told as such
+constexpr std::int64_t kSkewMaxUs = 2'000'000;      // of contract C11: larger jumps are logged
 constexpr std::uint64_t kDiskFreeMin = 1ULL << 30;  // chosen: hours of warning at 100 tasks a second
 constexpr rlim_t kFilesMin = 1024;                  // one per worker and client, and a few dozen
 constexpr std::uint32_t kWaitingLookedAt = 1000;
@@ -60,7 +61,7 @@ void check_server(const pb::Status& status, std::int64_t half_way_us, Findings& 
         findings.add("prediction", "predictions fail; tasks are placed round-robin",
                      "see the server's log, and `nexus type list`");
     if (status.history_dropped() > 0)
-        findings.add("history", fmt::format("{} rows of history were dropped", count_text(status.history_dropped())),
+        findings.add("history", fmt::format("{} dropped", counted(status.history_dropped(), "history row")),
                      "the history store is too slow or its disk is full");
 }
 
@@ -68,7 +69,8 @@ void check_ready(Session& session, Findings& findings) {
     findings.looked();
     const auto ready = session.ready();
     if (ready && !*ready)
-        findings.add("ready", "the server takes no new tasks now", "see its log: it is stopping, or its disk is full");
+        findings.add("ready", "the server accepts no new tasks now",
+                     "see its log: it is stopping, or its disk is full");
 }
 
 void check_workers(const pb::ListWorkersResponse& all, Findings& findings) {
@@ -79,15 +81,15 @@ void check_workers(const pb::ListWorkersResponse& all, Findings& findings) {
         if (worker.state() == pb::WORKER_STATE_READY) ++ready;
         if (worker.state() == pb::WORKER_STATE_SUSPECT)
             findings.add("worker", fmt::format("{} is silent", name),
-                         "is its machine or network in trouble? it gets no new work");
+                         "is its machine or network in trouble? it gets no new tasks");
         if (worker.breaker() == "open")
             findings.add(
                 "worker",
                 fmt::format("the circuit breaker of {} is open: {}", name, safe_text(worker.breaker_reason(), 120)),
-                fmt::format("see `nexus worker get {}`; it is tried again by itself", name));
+                fmt::format("see `nexus worker get {}`; it is tried again automatically", name));
     }
     if (ready == 0)
-        findings.add("worker", all.workers().empty() ? "no worker was ever connected" : "no worker is ready",
+        findings.add("worker", all.workers().empty() ? "no worker has ever connected" : "no worker is ready",
                      "start one: nexus worker --allow exec");
 }
 
@@ -98,7 +100,7 @@ Answer<void> check_waiting(Session& session, Findings& findings) {
     request.set_page_size(kWaitingLookedAt);
     const auto page = session.list_tasks(request);
     if (!page) return std::unexpected(page.error());
-    std::map<std::string, std::pair<int, std::string>> stuck;  // culprit -> how many, one of them
+    std::map<std::string, std::pair<std::uint64_t, std::string>> stuck;  // culprit -> how many, one of them
     for (const pb::Task& task : page->tasks()) {
         if (task.waiting().reason() != pb::WAIT_REASON_NO_ELIGIBLE_WORKER) continue;
         auto& [tasks, example] = stuck[task.waiting().culprit()];
@@ -107,8 +109,9 @@ Answer<void> check_waiting(Session& session, Findings& findings) {
     }
     for (const auto& [culprit, found] : stuck)
         findings.add("waiting",
-                     fmt::format("{}{} tasks can run on no connected worker: {}", found.first,
-                                 page->next_page_token().empty() ? "" : " or more", safe_text(culprit, 120)),
+                     fmt::format("{}{} cannot run on any connected worker: {}",
+                                 page->next_page_token().empty() ? "" : "at least ", counted(found.first, "task"),
+                                 safe_text(culprit, 120)),
                      fmt::format("see `nexus task explain {}`", found.second));
     return {};
 }
@@ -120,7 +123,7 @@ void check_disk(const std::string& folder, Findings& findings) {
     const std::uint64_t free = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
     if (free < kDiskFreeMin)
         findings.add("disk", fmt::format("{} has {} free", safe_text(folder, 120), bytes_text(free)),
-                     "make room: without it submissions are refused");
+                     "free some space: without it submissions are refused");
     if (access(folder.c_str(), W_OK) != 0)
         findings.add("disk", fmt::format("{} cannot be written: {}", safe_text(folder, 120), std::strerror(errno)),
                      "run as its owner");
@@ -182,7 +185,7 @@ void add_doctor(CLI::App& root, int& exit_code) {
     const auto folder = std::make_shared<std::string>("./nexus-data");
     CLI::App* verb = add_verb(root,
                               {.name = "doctor",
-                               .help = "Look for what is wrong: server, clock, workers, stuck tasks, disk, limits",
+                               .help = "Find problems: server, clock, workers, stuck tasks, disk, limits",
                                .examples = "  nexus doctor\n  nexus doctor --quiet || systemctl restart nexus\n  nexus "
                                            "doctor --data /var/lib/nexus -o json"},
                               exit_code, [folder](Shell& shell) { return examine(shell, *folder); });

@@ -19,8 +19,8 @@ struct Named {
 };
 
 void add_reason(CLI::App& verb, Named& flags) {
-    verb.add_option("--reason", flags.reason, "Kept in the audit log");
-    verb.add_option("--author", flags.author, "Who does it, for the audit log");
+    verb.add_option("--reason", flags.reason, "Why; kept in the audit log");
+    verb.add_option("--author", flags.author, "Who you are, for the audit log");
 }
 
 Answer<int> list_workers(Shell& shell) {
@@ -91,14 +91,14 @@ Answer<int> list_types(Shell& shell) {
     }
     if (shell.format != Format::table && shell.format != Format::wide) return kExitOk;
     if (all->types().empty())
-        shell.say("no types: nothing was submitted yet");
+        shell.say("no types: no task was submitted yet");
     else
         shell.put_table(type_table(*all, shell.terminal.colour));
-    shell.say(
-        fmt::format("all: {} of recent predictions within 25 % ({:+.0f} points lately), p90 held for {}, p90 of "
-                    "finish times for {}",
-                    rate_text(all->within_25()), 100 * all->trend(), rate_text(all->p90_coverage()),
-                    rate_text(all->eta_p90_coverage())));
+    shell.say(fmt::format(
+        "all: {} of recent predictions within 25 % ({:+.0f} points lately), {} of run times and {} of finish times "
+        "within their p90",
+        rate_text(all->within_25()), 100 * all->trend(), rate_text(all->p90_coverage()),
+        rate_text(all->eta_p90_coverage())));
     return kExitOk;
 }
 
@@ -115,7 +115,7 @@ void add_type_changes(CLI::App& type, int& exit_code) {
     const auto reset = std::make_shared<Named>();
     CLI::App* verb = add_verb(type,
                               {.name = "reset",
-                               .help = "Forget what was learned of a type",
+                               .help = "Forget what was learned about a type",
                                .examples = "  nexus type reset thumb --reason 'new encoder'"},
                               exit_code, [reset](Shell& shell) {
                                   pb::ResetTypeRequest request;
@@ -130,12 +130,12 @@ void add_type_changes(CLI::App& type, int& exit_code) {
     const auto force = std::make_shared<Named>();
     verb = add_verb(type,
                     {.name = "force",
-                     .help = "Predict this for a type whatever was learned",
+                     .help = "Predict a fixed run time for a type",
                      .examples = "  nexus type force thumb --estimate 2s --for 1h --reason 'known slow disk'\n  nexus "
                                  "type force thumb --clear"},
                     exit_code, [force](Shell& shell) -> Answer<int> {
                         if (force->clear == (force->estimate_us > 0))
-                            return failure(kExitUsage, "force: say either --estimate or --clear");
+                            return failure(kExitUsage, "force: give either --estimate or --clear");
                         pb::OverrideEstimateRequest request;
                         request.set_type(force->name);
                         request.set_estimate_us(force->estimate_us);
@@ -147,7 +147,7 @@ void add_type_changes(CLI::App& type, int& exit_code) {
     verb->add_option("type", force->name, "The type")->required();
     add_duration(*verb, "--estimate", force->estimate_us, "The run time to predict");
     add_duration(*verb, "--for", force->for_us, "Forget it after this time");
-    verb->add_flag("--clear", force->clear, "Predict by what was learned again");
+    verb->add_flag("--clear", force->clear, "Predict from what was learned again");
     add_reason(*verb, *force);
 }
 
@@ -169,24 +169,24 @@ void add_worker_verbs(CLI::App& root, int& exit_code) {
     get->add_option("name", *name, "The worker")->required();
     add_order(*worker, exit_code,
               {.name = "drain",
-               .help = "Let it finish what runs and start nothing new",
+               .help = "Let it finish its running tasks and start no new ones",
                .examples = "  nexus worker drain w1 --reason 'new kernel'"},
               pb::WORKER_ACTION_DRAIN);
     add_order(*worker, exit_code,
-              {.name = "cordon", .help = "Give it no new work", .examples = "  nexus worker cordon w1"},
+              {.name = "cordon", .help = "Give it no new tasks", .examples = "  nexus worker cordon w1"},
               pb::WORKER_ACTION_CORDON);
     add_order(*worker, exit_code,
-              {.name = "uncordon", .help = "Give it work again", .examples = "  nexus worker uncordon w1"},
+              {.name = "uncordon", .help = "Give it tasks again", .examples = "  nexus worker uncordon w1"},
               pb::WORKER_ACTION_UNCORDON);
 }
 
 void add_type_verbs(CLI::App& root, int& exit_code) {
-    CLI::App* type = add_noun(root, "type", "What was learned of each type of task");
+    CLI::App* type = add_noun(root, "type", "What was learned about each type of task");
     add_watched_verb(*type, {.name = "list", .help = "All types", .examples = "  nexus type list"}, exit_code,
                      list_types);
     add_watched_verb(*type,
                      {.name = "stats",
-                      .help = "All types, the same as list",
+                      .help = "All types (the same as list)",
                       .examples = "  nexus type stats --watch\n  nexus type stats -o json"},
                      exit_code, list_types);
     const auto name = std::make_shared<std::string>();
@@ -200,7 +200,7 @@ void add_type_verbs(CLI::App& root, int& exit_code) {
 void add_status_verbs(CLI::App& root, int& exit_code) {
     add_watched_verb(root,
                      {.name = "status",
-                      .help = "How the server does, in a few lines",
+                      .help = "Server summary",
                       .examples = "  nexus status\n  nexus status --watch\n  nexus status -o json"},
                      exit_code, [](Shell& shell) -> Answer<int> {
                          const auto status = shell.session.status();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/quantity.h"
 #include "cli/text.h"
 
 namespace nexus::cli {
@@ -69,7 +70,8 @@ std::string worker_page(const pb::Worker& worker, std::int64_t now) {
         "average run time\n",
         safe_text(worker.name(), 128), worker_state_text(worker.state()), worker.running(), worker.slots(),
         percent_text(worker.utilization()), worker.speed());
-    if (worker.paused() > 0) page += fmt::format("paused       {} tasks, for shorter ones\n", worker.paused());
+    if (worker.paused() > 0)
+        page += fmt::format("paused       {}, for shorter ones\n", counted(worker.paused(), "task"));
     page += fmt::format("tasks        {} succeeded, {} failed\n", count_text(worker.succeeded()),
                         count_text(worker.failed()));
     if (worker.breaker() != "closed" && !worker.breaker().empty())
@@ -84,7 +86,7 @@ std::string worker_page(const pb::Worker& worker, std::int64_t now) {
 }
 
 Table type_table(const pb::ListTypesResponse& types, bool colour) {
-    Table table({"TYPE", ">RUNS", ">P50", ">P90", ">MEAN", ">WITHIN 25 %", ">P90 HELD", "MODEL", ">FAILED", "NOTE"});
+    Table table({"TYPE", ">RUNS", ">P50", ">P90", ">MEAN", ">WITHIN 25 %", ">WITHIN P90", "MODEL", ">FAILED", "NOTE"});
     for (const pb::TypeStat& type : types.types()) {
         std::string note = type.override_us() > 0 ? "forced to " + span_text(type.override_us()) : "";
         if (type.drifting()) note += toned("drifting", Tone::warn, colour);
@@ -101,7 +103,7 @@ std::string type_page(const pb::TypeStat& type, const Terminal& terminal) {
         safe_text(type.type(), 128), count_text(type.samples()), count_text(type.succeeded()),
         count_text(type.failed()), span_text(type.p50_us()), span_text(type.p90_us()), span_text(type.mean_us()));
     page += fmt::format(
-        "accuracy     {} within 25 % ({:+.0f} points lately), p90 held for {}\nmodel        {}{}, {} drifts "
+        "accuracy     {} within 25 % ({:+.0f} points lately), {} within p90\nmodel        {}{}, {} drifts "
         "seen\n",
         percent_text(type.within_25()), 100 * type.trend(), percent_text(type.p90_coverage()),
         safe_text(type.expert(), 40), type.drifting() ? ", drifting" : "", type.drifts());
@@ -152,8 +154,8 @@ std::string status_page(const pb::Status& status, const std::string& server, std
     page += fmt::format("workers      {} of {} ready, {} slots, {} used\n", status.workers_ready(),
                         status.workers_total(), status.slots(), percent_text(status.utilization()));
     page += fmt::format("backlog      {} of predicted work, done {}\n", span_text(status.backlog_work_us()),
-                        moment_text(status.drain_eta_unix_us(), now));
-    page += fmt::format("predictions  {} within 25 %, p90 held for {}, ETA p90 held for {}\n",
+                        done_text(status.drain_eta_unix_us(), now));
+    page += fmt::format("predictions  {} within 25 %, {} within p90; {} of finish times within p90\n",
                         rate_text(status.within_25()), rate_text(status.p90_coverage()),
                         rate_text(status.eta_p90_coverage()));
     page += fmt::format("decisions    {}, p50 {:.1f} us, p99 {:.1f} us; commit p50 {:.0f} us, p99 {:.0f} us\n",

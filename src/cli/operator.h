@@ -16,8 +16,8 @@ struct Blame {
 
 // Adds --reason and --author.
 inline void add_blame(CLI::App& verb, Blame& blame) {
-    verb.add_option("--reason", blame.reason, "Kept in the audit log");
-    verb.add_option("--author", blame.author, "Who does it, for the audit log");
+    verb.add_option("--reason", blame.reason, "Why; kept in the audit log");
+    verb.add_option("--author", blame.author, "Who you are, for the audit log");
 }
 
 // A list in every output format; `row` adds one item to the table, `name` is what -o name prints.

@@ -48,7 +48,7 @@ private:
 std::string json_text(const google::protobuf::Message& message, bool pretty);
 
 // Writes and flushes to standard output. False when it is closed or full; a closed pipe is not worth a message, other
-// faults are told on standard error, once.
+// faults are reported on standard error, once.
 bool put(std::string_view text);
 
 }  // namespace nexus::cli

@@ -27,7 +27,7 @@ void add_override_row(Table& table, const pb::Override& item) {
 }
 
 Table override_table() {
-    return Table({">NUMBER", "KIND", "OF", "WORKER", ">BOOST", "EXPIRES", "AUTHOR", "REASON"});
+    return Table({">NUMBER", "KIND", "TARGET", "WORKER", ">BOOST", "EXPIRES", "AUTHOR", "REASON"});
 }
 
 Answer<int> put_override(const Shell& shell, const Answer<pb::Override>& done, const char* what) {
@@ -51,7 +51,7 @@ Answer<pb::Override> override_of(const OverrideFlags& flags) {
     if (flags.for_us > 0) set.set_expires_unix_us(now_unix_us() + flags.for_us);
     const auto needs = [&](bool there, const char* what) -> Answer<pb::Override> {
         if (there) return set;
-        return failure(kExitUsage, fmt::format("override set {}: say {}", flags.kind, what),
+        return failure(kExitUsage, fmt::format("override set {}: give {}", flags.kind, what),
                        "see `nexus override set --help`");
     };
     if (flags.kind == "pin") return needs(!flags.task.empty() && !flags.worker.empty(), "--task and --worker");
@@ -65,7 +65,7 @@ void add_override_set(CLI::App& noun, int& exit_code) {
     CLI::App* verb =
         add_verb(noun,
                  {.name = "set",
-                  .help = "pin a task to a worker, hold or boost a task or type, exclude a worker from a type",
+                  .help = "Pin a task to a worker, hold or boost a task or type, exclude a worker from a type",
                   .examples = "  nexus override set pin --task 0190c1d2-... --worker w1\n"
                               "  nexus override set hold --type report --for 1h --reason 'database is moving'\n"
                               "  nexus override set boost --task 0190c1d2-... --by 30s\n"
@@ -78,18 +78,18 @@ void add_override_set(CLI::App& noun, int& exit_code) {
     verb->add_option("kind", flags->kind, "pin, hold, boost or exclude")
         ->required()
         ->check(CLI::IsMember({"pin", "hold", "boost", "exclude"}));
-    verb->add_option("--task", flags->task, "Of this task, by id");
-    verb->add_option("--type", flags->type, "Of all tasks of this type");
-    verb->add_option("--worker", flags->worker, "The worker to pin to or to exclude");
-    add_duration(*verb, "--by", flags->boost_us, "As if it had been submitted this much earlier");
-    add_duration(*verb, "--for", flags->for_us, "Ends by itself after this time");
+    verb->add_option("--task", flags->task, "Task id");
+    verb->add_option("--type", flags->type, "All tasks of this type");
+    verb->add_option("--worker", flags->worker, "Worker to pin to or to exclude");
+    add_duration(*verb, "--by", flags->boost_us, "Treat it as submitted this much earlier");
+    add_duration(*verb, "--for", flags->for_us, "End it automatically after this time");
     add_blame(*verb, flags->blame);
 }
 
 }  // namespace
 
 void add_override_verbs(CLI::App& root, int& exit_code) {
-    CLI::App* noun = add_noun(root, "override", "Exceptions to what the scheduler would do");
+    CLI::App* noun = add_noun(root, "override", "Exceptions to the scheduler's own decisions");
     add_watched_verb(*noun,
                      {.name = "list",
                       .help = "The overrides in force",
@@ -111,8 +111,8 @@ void add_override_verbs(CLI::App& root, int& exit_code) {
                      request.set_author(flags->blame.author);
                      return put_override(shell, shell.session.clear_override(request), "is cleared");
                  });
-    clear->add_option("number", flags->number, "Its number, see `nexus override list`")->required();
-    clear->add_option("--author", flags->blame.author, "Who does it, for the audit log");
+    clear->add_option("number", flags->number, "Number, see `nexus override list`")->required();
+    clear->add_option("--author", flags->blame.author, "Who you are, for the audit log");
 }
 
 }  // namespace nexus::cli

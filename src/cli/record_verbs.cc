@@ -62,41 +62,41 @@ void add_decision(CLI::App& root, int& exit_code) {
                           .help = "Decisions, newest first",
                           .examples = "  nexus decision list\n  nexus decision list --worker w1 --limit 1000 -o jsonl"},
                          exit_code, [flags](Shell& shell) { return list_decisions(shell, *flags); });
-    list->add_option("--task", flags->task, "Only of this task");
-    list->add_option("--worker", flags->worker, "Only to this worker");
+    list->add_option("--task", flags->task, "Only for this task");
+    list->add_option("--worker", flags->worker, "Only for this worker");
     list->add_option("--limit", flags->limit, "At most this many (default 50)")->check(CLI::Range(1, 1000));
-    list->add_option("--page", flags->page, "Where an earlier list ended");
+    list->add_option("--page", flags->page, "Continue where an earlier list ended");
     CLI::App* get = add_verb(
-        *noun, {.name = "get", .help = "One decision with all its candidates", .examples = "  nexus decision get 1024"},
+        *noun, {.name = "get", .help = "One decision with its candidates", .examples = "  nexus decision get 1024"},
         exit_code, [flags](Shell& shell) { return get_decision(shell, flags->number); });
-    get->add_option("number", flags->number, "Its number, see `nexus decision list`")->required();
+    get->add_option("number", flags->number, "Number, see `nexus decision list`")->required();
 }
 
 void add_audit(CLI::App& root, int& exit_code) {
     CLI::App* noun = add_noun(root, "audit", "Who changed what, and why");
     const auto flags = std::make_shared<RecordFlags>();
-    CLI::App* list = add_verb(
-        *noun,
-        {.name = "list",
-         .help = "Changes by operators, newest first",
-         .examples = "  nexus audit list\n  nexus audit list -o jsonl"},
-        exit_code, [flags](Shell& shell) -> Answer<int> {
-            pb::ListAuditRequest request;
-            request.set_page_size(flags->limit);
-            request.set_page_token(flags->page);
-            const auto all = shell.session.list_audit(request);
-            if (!all) return std::unexpected(all.error());
-            return put_items(
-                shell, *all, all->entries(), Table({"AT (UTC)", "AUTHOR", "ACTION", "REASON", "BEFORE", "AFTER"}),
-                "nothing was changed yet", [](const pb::AuditEntry& entry) { return entry.hash(); },
-                [](Table& table, const pb::AuditEntry& entry) {
-                    table.add({calendar_text(entry.at_unix_us()), safe_text(entry.author(), 30),
-                               safe_text(entry.action(), 60), safe_text(entry.reason(), 60),
-                               safe_text(entry.before(), 60), safe_text(entry.after(), 60)});
-                });
-        });
+    CLI::App* list = add_verb(*noun,
+                              {.name = "list",
+                               .help = "Changes by operators, newest first",
+                               .examples = "  nexus audit list\n  nexus audit list -o jsonl"},
+                              exit_code, [flags](Shell& shell) -> Answer<int> {
+                                  pb::ListAuditRequest request;
+                                  request.set_page_size(flags->limit);
+                                  request.set_page_token(flags->page);
+                                  const auto all = shell.session.list_audit(request);
+                                  if (!all) return std::unexpected(all.error());
+                                  return put_items(
+                                      shell, *all, all->entries(),
+                                      Table({"AT (UTC)", "AUTHOR", "ACTION", "REASON", "BEFORE", "AFTER"}),
+                                      "no changes yet", [](const pb::AuditEntry& entry) { return entry.hash(); },
+                                      [](Table& table, const pb::AuditEntry& entry) {
+                                          table.add({calendar_text(entry.at_unix_us()), safe_text(entry.author(), 30),
+                                                     safe_text(entry.action(), 60), safe_text(entry.reason(), 60),
+                                                     safe_text(entry.before(), 60), safe_text(entry.after(), 60)});
+                                      });
+                              });
     list->add_option("--limit", flags->limit, "At most this many (default 50)")->check(CLI::Range(1, 1000));
-    list->add_option("--page", flags->page, "Where an earlier list ended");
+    list->add_option("--page", flags->page, "Continue where an earlier list ended");
 }
 
 }  // namespace

@@ -38,14 +38,14 @@ void add_shared_flags(CLI::App& verb, Flags& flags) {
         ->default_str(std::string(kServerDefault))
         ->group("Shared");
     add_duration(verb, "--timeout", flags.timeout_us,
-                 "Longest wait for an answer, e.g. 500ms (default 10s; with --wait no limit)")
+                 "Longest wait for an answer, e.g. 500ms (default 10s; no limit with --wait)")
         ->group("Shared");
     verb.add_option("-o,--output", flags.format, "table, wide, json, jsonl or name")
         ->check(CLI::IsMember({"table", "wide", "json", "jsonl", "name"}))
         ->default_str("table")
         ->group("Shared");
     verb.add_flag("-q,--quiet", flags.quiet, "Results and errors only")->group("Shared");
-    verb.add_flag("--no-color", flags.no_colour, "No colours; so does NO_COLOR")->group("Shared");
+    verb.add_flag("--no-color", flags.no_colour, "No colours (NO_COLOR does the same)")->group("Shared");
 }
 
 Answer<int> repeat(Shell& shell, const std::function<Answer<int>(Shell&)>& show) {
@@ -80,7 +80,7 @@ CLI::App* add(CLI::App& parent, const Verb& verb, int& exit_code, std::function<
     CLI::App* app = parent.add_subcommand(verb.name, verb.help);
     app->footer("Examples:\n" + std::string(verb.examples));
     add_shared_flags(*app, *flags);
-    if (watched) app->add_flag("-w,--watch", flags->watch, "Again each second until Ctrl-C");
+    if (watched) app->add_flag("-w,--watch", flags->watch, "Repeat every second until Ctrl-C");
     app->callback([flags, run = std::move(run), &exit_code] { exit_code = run_verb(*flags, run); });
     return app;
 }

@@ -49,7 +49,7 @@ CLI::App* add_watched_verb(CLI::App& parent, const Verb& verb, int& exit_code, s
 // A noun that only groups verbs.
 CLI::App* add_noun(CLI::App& root, const char* name, const char* help);
 
-// Who is told in the audit log: --author, else the user's name, else "unknown".
+// The name in the audit log: --author, else the user's name, else "unknown".
 std::string default_author();
 
 // A flag whose value is a duration ("5s"); a wrong one is a usage error. `us` must outlive the parsing.

@@ -43,7 +43,10 @@ void put_submitted(const Shell& shell, const pb::SubmitResponse& answer, const p
     if (answer.estimate().p50_us() > 0)
         line += fmt::format(", predicted {} (p90 {})", span_text(answer.estimate().p50_us()),
                             span_text(answer.estimate().p90_us()));
-    if (answer.eta().finish_p50_unix_us() > 0) line += ", done " + moment_text(answer.eta().finish_p50_unix_us(), now);
+    if (answer.estimate().source() == "none")
+        line += ", a guess: no task like it has run yet";
+    else if (answer.eta().finish_p50_unix_us() > 0)
+        line += ", done " + done_text(answer.eta().finish_p50_unix_us(), now);
     shell.say(line);
 }
 
@@ -102,7 +105,7 @@ Answer<int> ended(const Shell& shell, const pb::Task& task) {
     const ProgramResult program = program_result(task.result());
     put(program.is_program ? program.out : task.result());
     if (!program.err.empty()) std::fwrite(program.err.data(), 1, program.err.size(), stderr);
-    if (program.truncated) shell.say("nexus: the output was longer than what is kept; this is its beginning");
+    if (program.truncated) shell.say("nexus: the output was cut: this is its beginning");
     if (task.state() == pb::TASK_STATE_SUCCEEDED) return kExitOk;
     const std::string what =
         fmt::format("task {} is {}: {}", task.id(), state_text(task.state()), safe_text(task.error(), 500));
@@ -127,11 +130,11 @@ Answer<int> wait_for_task(Shell& shell, const std::string& id, Duration limit) {
             return ended(shell, *task);
         }
         if (shell.interrupt.raised() || shell.interrupt.wait(pause))
-            return failure(kExitInterrupted, fmt::format("stopped waiting; task {} goes on", id),
+            return failure(kExitInterrupted, fmt::format("stopped waiting; task {} continues", id),
                            fmt::format("stop it with `nexus task cancel {}`", id));
         if (end > 0 && now_unix_us() >= end)
             return failure(kExitTimedOut,
-                           fmt::format("task {} has not ended within {}; it goes on", id, duration_text(limit)),
+                           fmt::format("task {} has not ended within {}; it continues", id, duration_text(limit)),
                            fmt::format("see `nexus task explain {}`", id));
         live.show(task ? state_line(*task) : "the server does not answer; waiting for it");
         pause = std::min(Duration{pause.us * 3 / 2}, milliseconds(500));
@@ -153,18 +156,18 @@ void add_submit(CLI::App& task, int& exit_code) {
             if (flags->bulk.file.empty()) return submit_one(shell, *flags);
             if (!flags->spec.argv.empty() || !flags->spec.payload.empty() || !flags->spec.type.empty() || flags->wait)
                 return failure(kExitUsage, "submit: --file takes no --type, --payload, --wait or program",
-                               "each line of the file says its own");
+                               "give them in each line of the file");
             return submit_file(shell, flags->bulk);
         });
     add_spec_flags(*verb, flags->spec);
-    verb->add_flag("--wait", flags->wait, "Until it has ended; exits as its program did");
+    verb->add_flag("--wait", flags->wait, "Wait until it has ended; exit with its program's exit code");
     verb->add_option("-f,--file", flags->bulk.file,
-                     "One task a line, JSON with the fields of TaskSpec; payload_text is a text payload");
+                     "One task per line: JSON with the fields of TaskSpec; payload_text is a payload as text");
     verb->add_option(
         "--key-prefix", flags->bulk.key_prefix,
-        "With --file: keys of tasks without one, prefix-<line>; the same prefix and file again submits nothing twice");
-    verb->add_option("--batch", flags->bulk.batch, "With --file: tasks of one message")->check(CLI::Range(1, 1000));
-    verb->add_option("--in-flight", flags->bulk.in_flight, "With --file: messages not yet answered")
+        "With --file: tasks without a key get PREFIX-<line>; submitting the file again with it stores nothing twice");
+    verb->add_option("--batch", flags->bulk.batch, "With --file: tasks per message")->check(CLI::Range(1, 1000));
+    verb->add_option("--in-flight", flags->bulk.in_flight, "With --file: unanswered messages")
         ->check(CLI::Range(1, 64));
 }
 

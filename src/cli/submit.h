@@ -10,7 +10,7 @@ namespace nexus::cli {
 
 void add_submit(CLI::App& task, int& exit_code);
 
-// Waits until the task has ended, telling its state on standard error as it changes; then what it wrote goes to
+// Waits until the task has ended and shows its state on standard error as it changes; then what it wrote goes to
 // standard output and its program's exit code is the answer (128 + n for signal n), 1 when it ended without one. A
 // server that goes away is waited for. `limit` 0 = for ever.
 Answer<int> wait_for_task(Shell& shell, const std::string& id, Duration limit);

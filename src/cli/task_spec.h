@@ -1,5 +1,5 @@
 #pragma once
-// A task as told on the command line or as one line of a file, made into a TaskSpec. Nothing here talks to a server.
+// A task from the command line or from one line of a file, made into a TaskSpec. Nothing here talks to a server.
 
 #include <CLI/CLI.hpp>
 #include <cstdint>

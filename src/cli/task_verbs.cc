@@ -46,9 +46,9 @@ void add_get(CLI::App& task, int& exit_code) {
                                                    "  nexus task get 0190c1d2-... --wait --timeout 5m\n"
                                                    "  nexus task get 0190c1d2-... -o json"},
                                       exit_code, show);
-    verb->add_option("id", flags->id, "The task")->required();
-    verb->add_flag("--result", flags->result, "What it gave back: its output, on standard output");
-    verb->add_flag("--wait", flags->wait, "Until it has ended; then as submit --wait");
+    verb->add_option("id", flags->id, "Task id")->required();
+    verb->add_flag("--result", flags->result, "Write its result to standard output");
+    verb->add_flag("--wait", flags->wait, "Wait until it has ended; then as submit --wait");
 }
 
 struct ListFlags {
@@ -123,13 +123,13 @@ void add_list(CLI::App& task, int& exit_code) {
                                                    "  nexus task list --state waiting --state running --watch\n"
                                                    "  nexus task list --type thumb --limit 1000 -o jsonl"},
                                       exit_code, [flags](Shell& shell) { return list(shell, *flags); });
-    verb->add_option("--state", flags->states, "Only in this state; may be given several times")->delimiter(',');
-    verb->add_option("--type", flags->type, "Only of this type");
-    verb->add_option("--tenant", flags->tenant, "Only of this tenant");
-    verb->add_option("--queue", flags->queue, "Only of this queue");
-    verb->add_option("--worker", flags->worker, "Only tried on this worker");
+    verb->add_option("--state", flags->states, "Only in this state; repeatable")->delimiter(',');
+    verb->add_option("--type", flags->type, "Only this type");
+    verb->add_option("--tenant", flags->tenant, "Only this tenant");
+    verb->add_option("--queue", flags->queue, "Only this queue");
+    verb->add_option("--worker", flags->worker, "Only with an attempt on this worker");
     verb->add_option("--limit", flags->limit, "At most this many (default 100)")->check(CLI::Range(1, 1'000'000));
-    verb->add_option("--page", flags->page, "Where an earlier list ended");
+    verb->add_option("--page", flags->page, "Continue where an earlier list ended");
 }
 
 struct WatchFlags {
@@ -164,14 +164,14 @@ void add_watch(CLI::App& task, int& exit_code) {
     const auto flags = std::make_shared<WatchFlags>();
     CLI::App* verb = add_verb(task,
                               {.name = "watch",
-                               .help = "Changes of tasks as they happen; with ids until those have ended",
+                               .help = "Show changes of tasks as they happen; with ids, until those tasks have ended",
                                .examples = "  nexus task watch\n"
                                            "  nexus task watch 0190c1d2-... 0190c1d3-...\n"
                                            "  nexus task watch --type thumb -o jsonl"},
                               exit_code, [flags](Shell& shell) { return watch(shell, *flags); });
-    verb->add_option("ids", flags->ids, "These tasks; none = all");
-    verb->add_option("--type", flags->type, "Only of this type");
-    verb->add_option("--tenant", flags->tenant, "Only of this tenant");
+    verb->add_option("ids", flags->ids, "Task ids; none = all tasks");
+    verb->add_option("--type", flags->type, "Only this type");
+    verb->add_option("--tenant", flags->tenant, "Only this tenant");
 }
 
 struct ChangeFlags {
@@ -198,7 +198,7 @@ void add_cancel(CLI::App& task, int& exit_code) {
     CLI::App* verb = add_verb(
         task,
         {.name = "cancel",
-         .help = "Stop tasks: waiting ones at once, running ones by their worker",
+         .help = "Cancel tasks: waiting ones at once, running ones through their workers",
          .examples =
              "  nexus task cancel 0190c1d2-...\n"
              "  nexus task list --type thumb --state waiting -o name | xargs nexus task cancel --reason 'wrong input'"},
@@ -213,7 +213,7 @@ void add_cancel(CLI::App& task, int& exit_code) {
                 return {};
             });
         });
-    verb->add_option("ids", flags->ids, "The tasks")->required();
+    verb->add_option("ids", flags->ids, "Task ids")->required();
     verb->add_option("--reason", flags->reason, "Kept with the task");
 }
 
@@ -221,7 +221,7 @@ void add_retry(CLI::App& task, int& exit_code) {
     const auto flags = std::make_shared<ChangeFlags>();
     CLI::App* verb = add_verb(task,
                               {.name = "retry",
-                               .help = "Submit ended tasks that did not succeed again, as new ones",
+                               .help = "Submit tasks that ended without success again, as new tasks",
                                .examples = "  nexus task retry 0190c1d2-...\n"
                                            "  nexus task list --state dead -o name | xargs nexus task retry"},
                               exit_code, [flags](Shell& shell) {
@@ -235,7 +235,7 @@ void add_retry(CLI::App& task, int& exit_code) {
                                       return {};
                                   });
                               });
-    verb->add_option("ids", flags->ids, "The tasks")->required();
+    verb->add_option("ids", flags->ids, "Task ids")->required();
 }
 
 void add_explain(CLI::App& task, int& exit_code) {
@@ -243,7 +243,7 @@ void add_explain(CLI::App& task, int& exit_code) {
     CLI::App* verb =
         add_watched_verb(task,
                          {.name = "explain",
-                          .help = "Why a task is where it is, or still waits",
+                          .help = "Why a task is waiting, or why it runs where it does",
                           .examples = "  nexus task explain 0190c1d2-...\n  nexus task explain 0190c1d2-... --watch"},
                          exit_code, [id](Shell& shell) -> Answer<int> {
                              const auto answer = shell.session.explain_task(*id);
@@ -254,7 +254,7 @@ void add_explain(CLI::App& task, int& exit_code) {
                                  put(explanation_page(*answer, shell.terminal.colour, now_unix_us()));
                              return kExitOk;
                          });
-    verb->add_option("id", *id, "The task")->required();
+    verb->add_option("id", *id, "Task id")->required();
 }
 
 }  // namespace

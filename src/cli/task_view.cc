@@ -6,6 +6,7 @@
 #include <cctype>
 #include <nlohmann/json.hpp>
 
+#include "base/quantity.h"
 #include "cli/text.h"
 
 namespace nexus::cli {
@@ -35,7 +36,7 @@ std::string attempt_line(const pb::Attempt& attempt, std::int64_t now) {
     if (attempt.ended_unix_us() == 0)
         line += attempt.started_unix_us() == 0
                     ? "assigned " + moment_text(attempt.assigned_unix_us(), now)
-                    : (attempt.run_us() > 0 ? "ran " + span_text(attempt.run_us()) + " without pauses since "
+                    : (attempt.run_us() > 0 ? "ran " + span_text(attempt.run_us()) + " (pauses not counted) since "
                                             : std::string("running since ")) +
                           moment_text(attempt.started_unix_us(), now) + progress_text(attempt);
     else
@@ -97,7 +98,7 @@ std::string where_text(const pb::Task& task, std::int64_t now) {
     if (!is_terminal(task.state())) {
         text += progress_text(last);
         const std::int64_t finish = task.eta().finish_p50_unix_us();
-        if (finish > 0) text += finish > now ? ", done " + moment_text(finish, now) : ", longer than predicted";
+        if (finish > 0) text += finish > now ? ", done " + done_text(finish, now) : ", longer than predicted";
     }
     return text;
 }
@@ -135,7 +136,7 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
     add_line(page, "type", safe_text(task.type(), 128));
     add_line(page, "state", toned(state_text(task.state()), tone_of(task.state()), colour));
     if (task.waiting().reason() != pb::WAIT_REASON_UNSPECIFIED) {
-        add_line(page, "waits for",
+        add_line(page, "waiting for",
                  reason_text(task.waiting().reason()) +
                      (task.waiting().culprit().empty() ? "" : ": " + safe_text(task.waiting().culprit())));
         if (task.waiting().until_unix_us() > 0)
@@ -150,12 +151,12 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
     if (task.estimate().p50_us() > 0)
         add_line(page, "predicted",
                  band_text(task.estimate().p50_us(), task.estimate().p90_us()) +
-                     (task.estimate().source() == "none" ? ", a guess: nothing like it has run yet"
+                     (task.estimate().source() == "none" ? ", a guess: no task like it has run yet"
                                                          : fmt::format(" by {}", task.estimate().source())));
     if (!is_terminal(task.state()) && task.eta().finish_p50_unix_us() > 0)
         add_line(page, "finishes",
-                 moment_text(task.eta().finish_p50_unix_us(), now) + " (p90 " +
-                     moment_text(task.eta().finish_p90_unix_us(), now) + ")");
+                 done_text(task.eta().finish_p50_unix_us(), now) + " (p90 " +
+                     done_text(task.eta().finish_p90_unix_us(), now) + ")");
     if (is_terminal(task.state())) {
         add_line(page, "finished",
                  calendar_text(task.finished_unix_us()) + " UTC, " + moment_text(task.finished_unix_us(), now));
@@ -172,8 +173,8 @@ std::string explanation_page(const pb::Explanation& explanation, bool colour, st
     std::string page = toned(safe_text(explanation.summary(), 1000), Tone::strong, colour) + "\n\n" +
                        task_page(explanation.task(), colour, now);
     if (explanation.task().state() == pb::TASK_STATE_WAITING) {
-        add_line(page, "ahead of it",
-                 fmt::format("{} tasks, {} of predicted work", count_text(explanation.tasks_ahead()),
+        add_line(page, "ahead",
+                 fmt::format("{}, {} of predicted work", counted(explanation.tasks_ahead(), "task"),
                              span_text(explanation.work_ahead_us())));
         add_line(page, "workers",
                  fmt::format("{} of {} may run it", explanation.workers_eligible(), explanation.workers_total()));
@@ -188,16 +189,15 @@ std::string decision_page(const pb::Decision& decision, bool colour) {
     std::string page =
         fmt::format("decision {} at {} UTC by {}{}: {}\n", decision.number(), calendar_text(decision.at_unix_us()),
                     decision.policy(), decision.fallback() ? " (fallback)" : "", safe_text(decision.reason(), 300));
-    page += fmt::format("{} free workers might run it, {} tasks waited, predicted {} by {}\n", decision.eligible_free(),
-                        count_text(decision.waiting()),
+    page += fmt::format("{} could run it, {} waiting, predicted {} by {}\n",
+                        counted(decision.eligible_free(), "free worker"), counted(decision.waiting(), "task"),
                         band_text(decision.estimate().p50_us(), decision.estimate().p90_us()),
                         safe_text(decision.estimate().source(), 30));
     if (!decision.baseline_worker().empty())
         page += fmt::format("round-robin would have chosen {}\n", safe_text(decision.baseline_worker(), 60));
     if (decision.remaining_us() > 0) {
         page +=
-            fmt::format("the run that {} was expected to go on for {}",
-                        decision.reason() == "resumed" ? "goes on" : "gives way", span_text(decision.remaining_us()));
+            fmt::format("the attempt that gave way had {} left by its prediction", span_text(decision.remaining_us()));
         if (!decision.rival_task_id().empty())
             page += fmt::format(", over {:.4g} times the other's; the other task is {}", decision.ratio(),
                                 safe_text(decision.rival_task_id(), 60));
@@ -205,10 +205,10 @@ std::string decision_page(const pb::Decision& decision, bool colour) {
     }
     if (decision.saved_us() > 0)
         page +=
-            fmt::format("{} of its work are thrown away to save task {} a wait of {}\n", span_text(decision.lost_us()),
+            fmt::format("{} of its work is thrown away to save task {} a wait of {}\n", span_text(decision.lost_us()),
                         safe_text(decision.rival_task_id(), 60), span_text(decision.saved_us()));
     for (const pb::RunnerUp& other : decision.runner_ups())
-        page += fmt::format("before task {} by {}\n", safe_text(other.task_id(), 60), span_text(other.behind_us()));
+        page += fmt::format("ahead of task {} by {}\n", safe_text(other.task_id(), 60), span_text(other.behind_us()));
     Table table({"WORKER", ">SCORE", "FACTORS"});
     for (const pb::Candidate& candidate : decision.candidates()) {
         std::vector<std::string> factors;

@@ -30,6 +30,13 @@ std::string moment_text(std::int64_t at_unix_us, std::int64_t now_unix_us) {
     return ahead > 0 ? "in " + span_text(ahead) : span_text(-ahead) + " ago";
 }
 
+std::string done_text(std::int64_t at_unix_us, std::int64_t now_unix_us) {
+    if (at_unix_us == 0) return "-";
+    const std::int64_t ahead = at_unix_us - now_unix_us;
+    if (ahead < 0) return "soon";
+    return ahead < 1'000'000 ? "within a second" : "in " + span_text(ahead);
+}
+
 std::string calendar_text(std::int64_t at_unix_us) {
     if (at_unix_us == 0) return "-";
     const std::time_t seconds = at_unix_us / 1'000'000;

@@ -9,7 +9,9 @@ namespace nexus::cli {
 
 // "0", "850 us", "12 ms", "3.4 s", "2m05s", "1h12m", "3d04h"; a negative span is "-".
 std::string span_text(std::int64_t us);
-// A point in time told from now: "in 12 s", "3.4 s ago", "now" (within half a second); 0 is "-".
+// When something will be done: "in 12 s", "within a second"; 0 is "-". Never in the past: what is overdue is "soon".
+std::string done_text(std::int64_t at_unix_us, std::int64_t now_unix_us);
+// A point in time from now: "in 12 s", "3.4 s ago", "now" (within half a second); 0 is "-".
 std::string moment_text(std::int64_t at_unix_us, std::int64_t now_unix_us);
 // Calendar time in UTC: "2026-03-01 12:30:05"; 0 is "-".
 std::string calendar_text(std::int64_t at_unix_us);

@@ -95,3 +95,10 @@ TEST_CASE("a table lines up, cuts and colours only when told") {
     CHECK_EQ(toned("x", Tone::bad, false), "x");
     CHECK_EQ(toned("x", Tone::bad, true), "\x1b[31mx\x1b[0m");
 }
+
+TEST_CASE("when something will be done is never now and never in the past") {
+    CHECK_EQ(done_text(0, 5), "-");
+    CHECK_EQ(done_text(5'000'000, 5'000'001), "soon");
+    CHECK_EQ(done_text(5'000'000, 5'000'000), "within a second");
+    CHECK_EQ(done_text(7'000'000, 5'000'000), "in 2.0 s");
+}

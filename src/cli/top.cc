@@ -33,9 +33,9 @@ std::string headline(const pb::Status& status, const std::string& server, const 
         fmt::format("workers  {} of {} ready, {} slots  {} {} used  backlog {} of work, done {}\n",
                     status.workers_ready(), status.workers_total(), status.slots(),
                     bar_text(status.utilization(), 10, terminal.unicode), percent_text(status.utilization()),
-                    span_text(status.backlog_work_us()), moment_text(status.drain_eta_unix_us(), status.now_unix_us()));
+                    span_text(status.backlog_work_us()), done_text(status.drain_eta_unix_us(), status.now_unix_us()));
     page += fmt::format(
-        "predict  {} within 25 %, p90 holds {}, ETA p90 holds {}  decide p99 {:.0f} us  commit p99 {:.0f} us\n",
+        "predict  {} within 25 %, {} within p90, {} of ETAs within p90  decide p99 {:.0f} us  commit p99 {:.0f} us\n",
         rate_text(status.within_25()), rate_text(status.p90_coverage()), rate_text(status.eta_p90_coverage()),
         status.decision_p99_us(), status.commit_p99_us());
     return page;
@@ -59,7 +59,7 @@ Table running_table(const pb::ListTasksResponse& tasks, const Terminal& terminal
         table.add({task.id(), safe_text(task.type(), 24), safe_text(attempt.worker(), 24),
                    started ? span_text(ran) : "-", attempt.predicted_us() > 0 ? span_text(attempt.predicted_us()) : "-",
                    bar_text(share_done(attempt, ran), kBarWidth, terminal.unicode),
-                   moment_text(task.eta().finish_p50_unix_us(), now),
+                   done_text(task.eta().finish_p50_unix_us(), now),
                    late ? toned("longer than its p90", Tone::warn, terminal.colour)
                         : safe_text(attempt.progress_note(), 40)});
     }
@@ -114,9 +114,9 @@ Answer<int> live(Shell& shell) {
             break;
         }
         const Terminal now = look_at_terminal(!shell.terminal.colour);
-        alive = put(
-            over_the_last(away ? safe_text(picture.error().what, now.columns) + "\nwaiting for it; Ctrl-C ends this\n"
-                               : top_picture(*picture, shell.session.server(), now)));
+        alive =
+            put(over_the_last(away ? safe_text(picture.error().what, now.columns) + "\nwaiting for it; Ctrl-C stops\n"
+                                   : top_picture(*picture, shell.session.server(), now)));
     } while (alive && !shell.interrupt.wait(seconds(1)));
     put(kLeaveScreen);
     return done;
@@ -144,7 +144,7 @@ std::string top_picture(const Picture& picture, const std::string& server, const
 void add_top(CLI::App& root, int& exit_code) {
     add_verb(root,
              {.name = "top",
-              .help = "A live picture of workers and running tasks; one picture when piped",
+              .help = "Workers and running tasks, live; printed once when piped",
               .examples = "  nexus top\n  nexus top --server 127.0.0.1:7071\n  nexus top | head -20"},
              exit_code, [](Shell& shell) -> Answer<int> {
                  if (shell.terminal.out_is_tty && !shell.wants_json()) return live(shell);

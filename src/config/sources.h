@@ -1,6 +1,6 @@
 #pragma once
 // The configuration a server starts with: a file, then the environment, then flags; the later one wins, and every value
-// knows where it came from. A file is read by whoever calls: this room sees text only.
+// knows where it came from. Files are read by the caller: this room sees text only.
 //
 // In the environment a setting is NEXUS_SERVER_LISTEN, NEXUS_SCHEDULER_LEASE; a flag is --set scheduler.lease=3s, or the
 // flag of its own that `nexus serve` has. After an error nothing is changed.

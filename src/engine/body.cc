@@ -66,9 +66,8 @@ Result<void> check_times(const core::TaskSpec& spec, WallTime wall) {
         return invalid("run_at_unix_us", "must be microseconds since 1970, between 2000 and 2200");
     if (!is_wall(spec.deadline))
         return invalid("deadline_unix_us", "must be microseconds since 1970, between 2000 and 2200");
-    if (spec.deadline.us != 0 && spec.deadline <= wall) return invalid("deadline_unix_us", "lies in the past");
-    if (spec.deadline.us != 0 && spec.run_at > spec.deadline)
-        return invalid("run_at_unix_us", "lies after the deadline");
+    if (spec.deadline.us != 0 && spec.deadline <= wall) return invalid("deadline_unix_us", "is in the past");
+    if (spec.deadline.us != 0 && spec.run_at > spec.deadline) return invalid("run_at_unix_us", "is after the deadline");
     if (auto ok = check_span("timeout_us", spec.timeout); !ok) return ok;
     if (auto ok = check_span("ttl_us", spec.ttl); !ok) return ok;
     if (auto ok = check_span("retry.backoff_first_us", spec.retry.backoff_first); !ok) return ok;

@@ -38,7 +38,7 @@ Result<void> admitted(const core::AdmissionAnswer& answer) {
         case core::Admission::tenant_full:
             return fail(Fault::exhausted, "tenant: its limit of waiting tasks is reached; retry later");
         case core::Admission::unknown_after:
-            return fail(Fault::not_found, "after: task " + to_text(answer.existing) + " is not known (any more)");
+            return fail(Fault::not_found, "after: task " + to_text(answer.existing) + " is not known (or no longer)");
     }
     return {};
 }
@@ -76,8 +76,9 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
         if (!fresh && same->second != item.spec.body_hash)
             return reply<Answer>(
                 std::move(done),
-                std::unexpected(at_item({Fault::conflict, "idempotency_key: stands in this batch with another body"}, i,
-                                        items.size())));
+                std::unexpected(
+                    at_item({Fault::conflict, "idempotency_key: used twice in this batch, with different bodies"}, i,
+                            items.size())));
     }
     Answer answer(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) submit_one(items[i], answer[i]);

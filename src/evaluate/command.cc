@@ -192,7 +192,7 @@ void add_command(CLI::App& root, int& exit_code) {
     CLI::App* verb =
         root.add_subcommand("evaluate", "Measure how well models predict the run times of a recorded workload");
     verb->footer(
-        "Each row is predicted before anything of it is known and learned only when it completes.\n"
+        "Each row is predicted before its run time is known, and learned only when it completes.\n"
         "Examples:\n"
         "  nexus evaluate --trace jobs.csv.gz\n"
         "  nexus evaluate --trace jobs.csv.gz --model mixture,ema --moment submit --by-type\n"
@@ -207,7 +207,7 @@ void add_command(CLI::App& root, int& exit_code) {
     verb->add_option("--limit", options->limit, "Only the first N rows of each trace; 0 = all")->capture_default_str();
     verb->add_option("--seed", options->seed, "Echoed in the result; the replay itself draws no random numbers")
         ->capture_default_str();
-    verb->add_flag("--by-type", options->by_type, "The same figures for each type, with what was possible for it");
+    verb->add_flag("--by-type", options->by_type, "The same figures for each type, with the best that was possible");
     verb->add_option("--types", options->types_shown, "Types the table shows; json shows all")->capture_default_str();
     verb->add_option("-o,--output", options->output, "table or json")
         ->check(CLI::IsMember({"table", "json"}))

@@ -53,7 +53,7 @@ std::string prometheus_text(const engine::ReadModel& state, const api::MethodCou
                    fmt::format("{{outcome=\"{}\"}}", core::name_of(end)));
     page.single("nexus_tasks_pending", "gauge", "Tasks that wait.", c.waiting);
     page.single("nexus_tasks_running", "gauge", "Tasks assigned or running.", c.assigned + c.running);
-    page.single("nexus_tasks_paused", "gauge", "Tasks that stand still on their worker.", c.paused);
+    page.single("nexus_tasks_paused", "gauge", "Tasks that are paused on their worker.", c.paused);
     page.single("nexus_backlog_work_seconds", "gauge", "Predicted work that waits, at average worker speed.",
                 static_cast<double>(c.backlog.us) / 1e6);
     page.family("nexus_decisions_total", "counter", "Placement decisions.");

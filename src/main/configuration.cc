@@ -98,11 +98,11 @@ void add_keys(CLI::App& config, int& exit_code) {
         exit_code = cli::kExitOk;
         if (*markdown) return void(cli::put(config::settings_markdown()));
         const config::Values defaults;
-        cli::Table table({"KEY", "CHANGE", "DEFAULT", "RANGE", "MEANING"});
+        cli::Table table({"KEY", "CHANGE", "DEFAULT", "MEANING", "RANGE"});
         for (const config::Setting& setting : config::settings())
             table.add({std::string(setting.name), setting.live() ? "live" : "restart",
-                       config::value_text(setting, defaults), config::range_text(setting),
-                       std::string(setting.meaning)});
+                       config::value_text(setting, defaults), std::string(setting.meaning),
+                       config::range_text(setting)});
         cli::put(table.text(false));
     });
 }

@@ -178,7 +178,7 @@ Answer<bool> Dev::work_off() {
     bool ask = follower_->missed();
     while (!progress_.done()) {
         const auto restarted = house_.look_after();
-        if (!restarted) return failed(restarted.error(), "run `nexus dev` again: the job goes on where it stopped");
+        if (!restarted) return failed(restarted.error(), "run `nexus dev` again: the job continues where it stopped");
         ask = follower_->missed() || *restarted || ask;
         for (const pb::Task& task : follower_->take()) progress_.take(task);
         if (ask) ask = !look_at_open_tasks();
@@ -225,8 +225,8 @@ Answer<int> Dev::run() {
     auto going = submit();
     ended_before_ = continued_ ? progress_.ended() : 0;
     if (continued_) {
-        screen_.note(fmt::format("{} of {} files were done before and are not done again",
-                                 cli::count_text(ended_before_), cli::count_text(job_.files.size())));
+        screen_.note(fmt::format("{} of {} files were done before and are skipped", cli::count_text(ended_before_),
+                                 cli::count_text(job_.files.size())));
         progress_.begin_run();
     }
     if (going && *going) going = work_off();
@@ -239,7 +239,7 @@ Answer<int> Dev::run() {
     }
     screen_.clear();
     const bool complete = progress_.done();
-    if (!complete && going) cli::put("stopping; `nexus dev` goes on with this job where it stopped\n");
+    if (!complete && going) cli::put("stopping; `nexus dev` continues this job where it stopped\n");
     house_.stop();
     follower_.reset();
     if (!going) return std::unexpected(std::move(going).error());
@@ -268,22 +268,22 @@ void add_command(CLI::App& root, int& exit_code) {
     verb->footer(
         "The job hashes and compresses every file below DIR, one task per file, each a process of its own. Kill what "
         "you like:\n"
-        "workers and server are started again; kill `nexus dev` itself and run it again, and the job goes on where it "
+        "workers and server are started again; kill `nexus dev` itself and run it again, and the job continues where "
+        "it "
         "stopped.\n"
         "Examples:\n"
         "  nexus dev\n"
         "  nexus dev ~/src --workers 8\n"
         "  nexus dev /usr/share/doc --data /tmp/nexus-data --no-stay");
-    verb->add_option("dir", flags->folder, "The folder (default: this one)");
+    verb->add_option("dir", flags->folder, "Folder (default: the current one)");
     verb->add_option("--data", flags->data, "Directory of the embedded store (default ./nexus-data)");
     verb->add_option("--workers", flags->workers, "Worker processes, one task at a time each")
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
-    verb->add_option("--listen", flags->listen, "gRPC address; another free port when it is taken")
+    verb->add_option("--listen", flags->listen, "gRPC address; any free port when it is taken")->capture_default_str();
+    verb->add_option("--http", flags->http, "Address of the page; any free port when it is taken")
         ->capture_default_str();
-    verb->add_option("--http", flags->http, "Address of the page; another free port when it is taken")
-        ->capture_default_str();
-    verb->add_flag("--no-stay", flags->no_stay, "End after the summary");
+    verb->add_flag("--no-stay", flags->no_stay, "Exit after the summary");
     verb->callback([flags, &exit_code] { exit_code = dev(*flags); });
 }
 

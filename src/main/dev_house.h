@@ -20,7 +20,7 @@ struct HouseOptions {
 
 class House {
 public:
-    // `note` is told what happens, in one sentence each.
+    // `note` gets what happens, in one sentence each.
     House(HouseOptions options, std::function<void(const std::string&)> note)
         : options_(std::move(options)), note_(std::move(note)) {}
 

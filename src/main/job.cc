@@ -26,7 +26,7 @@ bool is_left_out(const fs::path& path, const fs::path& data) {
     return fs::equivalent(path, data, fault);
 }
 
-// A path that is not UTF-8 cannot be told to a server.
+// A path that is not UTF-8 cannot be sent to a server.
 bool is_utf8(const std::string& text) {
     const std::string dumped = Json(text).dump(-1, ' ', false, Json::error_handler_t::ignore);
     return Json::parse(dumped, nullptr, false) == Json(text);

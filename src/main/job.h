@@ -1,5 +1,5 @@
 #pragma once
-// The job of `nexus dev`: one task per file of a folder. Its manifest in the data directory makes it go on after any
+// The job of `nexus dev`: one task per file of a folder. Its manifest in the data directory makes it continue after any
 // kill: the same keys are submitted again, and what was finished is not run again.
 
 #include <cstdint>

@@ -9,13 +9,11 @@ namespace nexus::dev {
 std::string summary_text(const JobProgress& progress, std::size_t ended_before, std::int64_t wall_us,
                          const cli::Terminal& terminal) {
     const Accuracy first = progress.part(0, 0.25), last = progress.part(0.75, 1);
-    std::string text = fmt::format(
-        "\n{} of {} tasks succeeded in {} ({:.1f}/s){}\n", cli::count_text(progress.succeeded()),
-        cli::count_text(progress.total()), cli::span_text(wall_us),
-        static_cast<double>(progress.ended() - ended_before) / (static_cast<double>(wall_us) / 1e6),
-        ended_before > 0
-            ? fmt::format("; {} of them before this run, none of those again", cli::count_text(ended_before))
-            : "");
+    std::string text =
+        fmt::format("\n{} of {} tasks succeeded in {} ({:.1f}/s){}\n", cli::count_text(progress.succeeded()),
+                    cli::count_text(progress.total()), cli::span_text(wall_us),
+                    static_cast<double>(progress.ended() - ended_before) / (static_cast<double>(wall_us) / 1e6),
+                    ended_before > 0 ? fmt::format("; {} of them before this run", cli::count_text(ended_before)) : "");
     cli::Table times({"", ">P50", ">P90", ">P99"});
     const auto row = [&](const char* name, auto percentile) {
         times.add(

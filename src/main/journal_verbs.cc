@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "base/quantity.h"
 #include "cli/failure.h"
 #include "cli/output.h"
 #include "cli/shell.h"
@@ -95,7 +96,8 @@ int backup(const Flags& flags) {
 }  // namespace
 
 void add_command(CLI::App& root, int& exit_code) {
-    CLI::App& noun = *cli::add_noun(root, "journal", "Look into a data directory, also while its server runs");
+    CLI::App& noun =
+        *cli::add_noun(root, "journal", "Check, export or back up a data directory, also while its server runs");
     const auto flags = std::make_shared<Flags>();
     const auto add = [&](const char* name, const char* about, const char* examples, int (*run)(const Flags&)) {
         CLI::App* verb = noun.add_subcommand(name, about);
@@ -104,14 +106,14 @@ void add_command(CLI::App& root, int& exit_code) {
         verb->callback([flags, run, &exit_code] { exit_code = run(*flags); });
         return verb;
     };
-    add("verify", "Check every checksum, batch, body and event; ends with 1 when something is wrong",
+    add("verify", "Check every checksum, batch, body and event; exit code 1 when one is wrong",
         "Examples:\n  nexus journal verify --data /var/lib/nexus", verify);
-    add("export", "Every event as one line of JSON",
+    add("export", "Print every event as one line of JSON",
         "Examples:\n  nexus journal export | jq .event\n  nexus journal export --after 120000", export_lines)
         ->add_option("--after", flags->after, "Only events after this one");
     add("backup", "Copy the state into a new directory, from which a server can be started",
         "Examples:\n  nexus journal backup /backup/monday", backup)
-        ->add_option("directory", flags->to, "Where to; must not exist")
+        ->add_option("directory", flags->to, "New directory; must not exist")
         ->required();
 }
 

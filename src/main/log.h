@@ -4,7 +4,7 @@
 //   {"ts":"2026-03-01T12:00:00.123456Z","level":"info","event":"ready","msg":"..."}
 //
 // One line is at most 1 KiB; control characters never reach the terminal. An event that repeats more than
-// kLogRepeatsMax times a second is counted instead and the count told with the next line. Any thread.
+// kLogRepeatsMax times a second is counted instead, and the count goes with the next line. Any thread.
 
 #include <cstdint>
 #include <map>

@@ -203,10 +203,10 @@ void add_command(CLI::App& root, int& exit_code) {
         "  nexus serve --listen 127.0.0.1:0 --http off --set scheduler.lease=3s");
     add_start_flags(*verb, flags->start);
     verb->add_flag("--config-wins", flags->config_wins,
-                   "The scheduler's configuration given here replaces the one in the journal");
+                   "Replace the scheduler's configuration in the journal by the one given here");
     verb->add_option("--nexus-snapshot", flags->nexus_snapshot,
-                     "What the old Nexus learned (JSON of its key scheduler:predictions), for a new store");
-    verb->add_flag("--no-reflection", flags->no_reflection, "Without gRPC reflection");
+                     "File with what the old Nexus learned (JSON of its key scheduler:predictions), for a new store");
+    verb->add_flag("--no-reflection", flags->no_reflection, "Switch gRPC reflection off");
     verb->callback([flags, &exit_code] {
         const auto done = serve(*flags);
         exit_code = done ? *done : cli::report(done.error());

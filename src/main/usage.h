@@ -1,5 +1,5 @@
 #pragma once
-// What a mistaken command line is told: what is wrong, the nearest thing that exists, and where to read on.
+// The answer to a mistaken command line: what is wrong, the nearest thing that exists, and where to read on.
 
 #include <string>
 

@@ -2,7 +2,7 @@
 // A small process beside the worker that outlives it by one step: when the worker is gone, however it went, the guard
 // kills the process groups the worker left behind, grandchildren included.
 //
-// It is told of groups through a pipe; the end of that pipe is the death of the worker. Make it before any thread
+// It learns of groups through a pipe; the end of that pipe is the death of the worker. Make it before any thread
 // exists. watch() and forget() may be called from any thread.
 
 #include <sys/types.h>

@@ -71,7 +71,7 @@ struct ChildEnd {
     ChildOutput out, err;
     std::int64_t user_us = 0, system_us = 0;
     // The largest of the child and its waited-for descendants; 0 = less than this process ever used itself. The kernel
-    // counts our memory as the child's, from before it became another program, so less cannot be told apart.
+    // counts our memory as the child's, from before it became another program, so smaller amounts cannot be seen.
     std::int64_t peak_memory_bytes = 0;
 };
 

@@ -26,8 +26,8 @@ struct Metrics {
     double max_wait_s = 0;                  // from submission to the first start
     double max_wait_large_s = 0;            // of the largest hundredth of the tasks
     double run_within_25 = 0;               // run time predicted at dispatch within 25 % of the actual
-    double eta_within_25 = 0;               // response told at submission within 25 % of the actual
-    double eta_p90_coverage = 0;            // finished by the p90 told at submission
+    double eta_within_25 = 0;               // response predicted at submission within 25 % of the actual
+    double eta_p90_coverage = 0;            // finished by the p90 predicted at submission
     double decisions = 0;
     double decision_ns_p50 = 0, decision_ns_p99 = 0;
     double makespan_s = 0;

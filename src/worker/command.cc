@@ -116,27 +116,29 @@ int run_worker(const WorkerFlags& flags) {
 void add_worker(CLI::App& root, int& exit_code) {
     const auto flags = std::make_shared<WorkerFlags>();
     // `worker` is a group of the operators' verbs too (worker list, worker drain, ...); alone, with --allow, it works.
-    CLI::App* verb = root.add_subcommand("worker", "Run the programs that tasks name; or see and steer the workers");
+    CLI::App* verb = root.add_subcommand("worker", "Run a worker that executes programs; or list and direct workers");
     verb->add_option("--server,-s", flags->server, "Address of the server")
         ->envname("NEXUS_SERVER")
         ->capture_default_str();
     verb->add_option("--name,-n", flags->name, "Stable, unique name (default: host name and process number)");
-    verb->add_option("--slots", flags->slots, "Tasks at once")->check(CLI::Range(1U, 4096U))->capture_default_str();
-    verb->add_option("--label,-l", flags->labels, "name=value that tasks may ask for; repeatable");
+    verb->add_option("--slots", flags->slots, "Tasks it runs at once")
+        ->check(CLI::Range(1U, 4096U))
+        ->capture_default_str();
+    verb->add_option("--label,-l", flags->labels, "Label name=value that tasks may ask for; repeatable");
     verb->add_option("--allow", flags->allow,
-                     "What it may run: exec, or exec=PATTERN,PATTERN (a path with *, or a bare name)");
-    verb->add_option("--allow-env", flags->allow_env, "Environment variables passed on or set by tasks")
+                     "What tasks may run: exec, or exec=PATTERN,PATTERN (a path with *, or a bare name)");
+    verb->add_option("--allow-env", flags->allow_env, "Environment variables that are passed on, or set by tasks")
         ->delimiter(',')
         ->capture_default_str();
     verb->add_option("--types", flags->types, "Take only tasks of these types")->delimiter(',');
-    verb->add_option("--cpus", flags->cpus, "Cores offered to tasks that ask for some")->check(CLI::NonNegativeNumber);
-    verb->add_option("--memory", flags->memory, "Memory offered to tasks that ask for some, e.g. 8GiB");
-    verb->add_option("--drain-limit", flags->drain_limit, "After SIGTERM: how long running tasks may go on")
+    verb->add_option("--cpus", flags->cpus, "Cores offered to tasks that ask for CPU")->check(CLI::NonNegativeNumber);
+    verb->add_option("--memory", flags->memory, "Memory offered to tasks that ask for it, e.g. 8GiB");
+    verb->add_option("--drain-limit", flags->drain_limit, "How long tasks may continue to run after SIGTERM")
         ->capture_default_str();
-    verb->add_option("--stop-grace", flags->stop_grace, "From SIGTERM to SIGKILL for a cancelled program")
+    verb->add_option("--stop-grace", flags->stop_grace, "Time from SIGTERM to SIGKILL of a cancelled program")
         ->capture_default_str();
-    verb->add_flag("--no-pause", flags->no_pause, "Programs here may not be stopped in between (see scheduler.pause)");
-    verb->add_flag("--quiet,-q", flags->quiet, "Say nothing about connections");
+    verb->add_flag("--no-pause", flags->no_pause, "Do not let the server pause programs here (see scheduler.pause)");
+    verb->add_flag("--quiet,-q", flags->quiet, "Do not report connections");
     verb->footer(
         "Examples:\n"
         "  nexus worker --allow exec                                  any program, four at once\n"
@@ -154,7 +156,8 @@ void add_digest(CLI::App& root, int& exit_code) {
         std::string file, out;
     };
     const auto flags = std::make_shared<Flags>();
-    CLI::App* verb = root.add_subcommand("digest", "Hash and compress one file: SHA-256, size, compressed size, path");
+    CLI::App* verb =
+        root.add_subcommand("digest", "Hash and compress a file; print SHA-256, size, compressed size, path");
     verb->add_option("file", flags->file, "The file")->required();
     verb->add_option("--out", flags->out, "Write the compressed file into this directory");
     verb->footer(

@@ -46,7 +46,7 @@ std::string last_line(std::string_view text) {
 enum class Count { silent, same, risen };
 
 Outcome outcome_of(const ExecRequest& request, const ChildEnd& end, Count kills) {
-    if (end.stopped && end.exit_code != 0) return Outcome::cancelled();  // why, the runtime knows and tells
+    if (end.stopped && end.exit_code != 0) return Outcome::cancelled();  // the runtime knows why, and reports it
     const std::string said = last_line(end.err.kept);
     const std::string tail = said.empty() ? "" : ": " + said;
     if (end.signal != 0) {

@@ -50,7 +50,7 @@ struct ExecOptions {
 struct ExecTask {
     std::string_view payload;
     std::string_view handler;            // metadata "handler"
-    std::vector<std::string> variables;  // NAME=value, told to the program whatever the rules say
+    std::vector<std::string> variables;  // NAME=value, in the program's environment whatever the rules say
 };
 // Runs it to its end, or until `stop` is used. `guard` may be null.
 Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions& options, ChildStop& stop,

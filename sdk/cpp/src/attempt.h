@@ -1,6 +1,6 @@
 #pragma once
 // One attempt while it runs: what the server sent, and the two-way talk between its handler and the worker's loop.
-// Owned together by the loop and by the pool thread that runs the handler; whoever lets go last ends it. Thread-safe.
+// Owned together by the loop and by the pool thread that runs the handler; the last owner ends it. Thread-safe.
 
 #include <condition_variable>
 #include <functional>
@@ -36,7 +36,7 @@ public:
 
     // The loop's side. cancel() runs the handler's callbacks on the caller's thread; only the first one counts.
     void cancel(CancelReason reason);
-    // Has the handler stand still or go on, by its callback. Returns whether it stands still now.
+    // Pauses or continues the handler, by its callback. Returns whether it is paused now.
     bool set_paused(bool pause);
 
     // The handler's side.
@@ -62,7 +62,7 @@ private:
     std::function<bool(bool)> pause_callback_;
     bool calling_ = false;
     bool paused_ = false;
-    std::optional<Context::Steady> began_at_;  // later by what it stood still
+    std::optional<Context::Steady> began_at_;  // later by the time it was paused
     Context::Steady paused_at_;
 };
 

@@ -2,7 +2,7 @@
 //
 // An answer belongs to the oldest batch without one. When the stream breaks, what was not answered is sent again with
 // the same keys through a new stream, so nothing is stored twice; when it ends with a refusal, that refusal is the
-// answer to the oldest unanswered batch, and the rest goes on.
+// answer to the oldest unanswered batch, and the rest continues.
 
 #include <deque>
 

@@ -11,7 +11,7 @@ namespace {
 // How long a goodbye may take to be read by the server before the worker ends anyway.
 constexpr Micros kGoodbyeLimit = std::chrono::seconds(1);
 
-// Handlers that stand still keep their threads: the server pauses no more of them than this.
+// Paused handlers keep their threads: the server pauses no more of them than this.
 constexpr std::size_t kPausedMax = 4;
 
 // What the server says to the older of two sessions of one name.

@@ -22,7 +22,7 @@ Ending ending_of(Outcome::Kind kind) {
     return Ending::failed;
 }
 
-// What an attempt that was asked to stop, and did not succeed, is told to be. One that we cut for our own reasons (a
+// How an attempt that was asked to stop, and did not succeed, is reported. One that we cut for our own reasons (a
 // stop, a fence) is `rejected`: the server gives it to another worker without counting a failure against the task.
 Ending ending_of(CancelReason reason) {
     switch (reason) {

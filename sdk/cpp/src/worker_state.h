@@ -6,7 +6,7 @@
 //   Pure      no clock, thread, I/O or protobuf; time arrives with each call, microseconds since any fixed origin, and
 //             never goes backwards. Jitter comes from the seed
 //   Total     every call is legal in every state; a late, repeated or unknown one changes nothing
-//   Bounded   holds at most 2 x slots unfinished attempts, those that stand paused by order of the server, and one
+//   Bounded   holds at most 2 x slots unfinished attempts, those paused by order of the server, and one
 //             report for each attempt that ended unacknowledged
 //   One owner not thread-safe; the runtime's loop (or a simulation) is the only caller
 //
@@ -20,7 +20,7 @@
 //     cancels `exclusive` attempts and gives the stream up
 //   - a handler that succeeds is a success, even when it was asked to stop meanwhile: the server has the last word
 //   - a handler that outlives its cancel by the grace is reported as ended; its slot is withheld until it returns
-//   - a paused attempt has no slot; its run time and timeout stand still. It goes on when it is cancelled
+//   - a paused attempt has no slot; its run time and timeout do not advance. It continues when it is cancelled
 
 #include <chrono>
 #include <cstdint>
@@ -53,7 +53,7 @@ struct WorkerRules {
     std::size_t note_bytes_max = 256;             // of progress; a longer one is cut
 };
 
-// How an attempt ended, as told to the server. Numbers equal nexus.v1.Outcome.
+// How an attempt ended, as reported to the server. Numbers equal nexus.v1.Outcome.
 enum class Ending : std::uint8_t { succeeded = 1, failed, timed_out, cancelled, out_of_memory, rejected };
 
 // Numbers equal nexus.v1.RevokeReason.
@@ -138,8 +138,8 @@ struct Action {
         close_stream,  // cancel it; nothing it still delivers may be handed in
         start,         // run the handler of the attempt; answer with handler_ended()
         cancel,        // ask the handler of the attempt to stop, for `reason`
-        pause,         // let the handler stand still; answer with handler_paused()
-        resume,        // let it go on; the same
+        pause,         // pause the handler; answer with handler_paused()
+        resume,        // continue it; the same
         drop,          // nothing will be asked about the attempt any more: forget its payload
         stop,          // run() returns `exit_code`, once a goodbye (if any) is written
     };
@@ -192,7 +192,7 @@ public:
 private:
     enum class Link : std::uint8_t { down, opening, up };
 
-    // One attempt we know of. It leaves the table when its handler is not running and nothing is left to be told.
+    // One attempt we know of. It leaves the table when its handler is not running and nothing is left to report.
     struct Held {
         std::string task_id;
         bool exclusive = false;
@@ -205,7 +205,7 @@ private:
         Micros timer = kNever;  // queued: start by; running: timeout; cancelled: end of the grace
         Micros started_at{0};
         bool paused = false;
-        std::uint32_t turn = 0;  // of the last order to pause or go on
+        std::uint32_t turn = 0;  // of the last order to pause or continue
         Micros paused_at{0};
         Micros paused_for{0};          // before that
         Micros timeout_left{0};        // while paused

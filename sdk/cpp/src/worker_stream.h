@@ -33,7 +33,7 @@ public:
 
     // One at a time: the next only after on_written.
     virtual void write(v1::WorkerMessage message) = 0;
-    // After the last write has ended: tells the server that nothing follows.
+    // After the last write has ended: says that nothing follows.
     virtual void half_close() = 0;
     // The last call made to a stream is one of these.
     virtual void release() = 0;

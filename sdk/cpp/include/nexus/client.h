@@ -100,7 +100,7 @@ struct Task {
     Micros duration_hint{0};                   // your own guess of the run time
     std::map<std::string, double> features{};  // numbers a model may learn from, e.g. pixels; at most 16
     bool idempotent = false;                   // safe to run twice: may be speculated
-    bool exclusive = false;                    // two runs must never overlap
+    bool exclusive = false;                    // two attempts must never overlap
     bool preemptible = false;
     std::string traceparent{};
     std::string tracestate{};

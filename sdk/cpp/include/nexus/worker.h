@@ -40,7 +40,7 @@ public:
 
     // `result` is opaque bytes, at most 256 KiB; a longer one fails the attempt.
     static Outcome success(std::string result = {}) { return {Kind::succeeded, std::move(result), {}, true}; }
-    // Tried again while the task has attempts left. `error` is told to people; 4 KiB of it are kept.
+    // Tried again while the task has attempts left. `error` is shown to people; 4 KiB of it are kept.
     static Outcome failure(std::string error) { return {Kind::failed, {}, std::move(error), true}; }
     // Trying again cannot help: the task is dead at once.
     static Outcome fatal(std::string error) { return {Kind::failed, {}, std::move(error), false}; }
@@ -122,9 +122,9 @@ public:
     // must not block. It never runs after the handler returned.
     void on_cancel(std::function<void(CancelReason)> callback);
 
-    // Says how this attempt stands still (true) and goes on (false), for workers with `can_pause`. `callback` runs on
-    // another thread, must not block, and tells whether it did. It never runs after the handler returned. Without it
-    // the attempt cannot be paused. A paused attempt that is cancelled is first told to go on.
+    // How to pause (true) and continue (false) this attempt, for workers with `can_pause`. `callback` runs on
+    // another thread, must not block, and returns whether it did. It never runs after the handler returned. Without it
+    // the attempt cannot be paused. A paused attempt that is cancelled is first continued.
     void on_pause(std::function<bool(bool pause)> callback);
 
     // Tells how far it is (0..1) and a few words. Cheap: the latest is sent a few times a second.
@@ -145,7 +145,7 @@ struct WorkerOptions {
     bool can_pause = false;
     std::map<std::string, std::string> labels{};
     std::optional<ResourceRequest> resources{};     // offered; unset = unlimited. A zero dimension = unlimited
-    Micros drain_limit = std::chrono::seconds(30);  // after stop(): how long running attempts may go on
+    Micros drain_limit = std::chrono::seconds(30);  // after stop(): how long running attempts may continue
     Micros cancel_grace = std::chrono::seconds(5);  // from a cancel to being forgotten, when the server names none
     Micros reconnect_first = std::chrono::milliseconds(200);
     Micros reconnect_max = std::chrono::seconds(1);
