@@ -45,6 +45,9 @@ CASES = [
     (["bench", "recover", "--pending", "1000000"],
      [("kill -9 to first dispatch, 1,000,000 waiting", "s", metric("dispatch_s"), 4),
       ("memory per waiting task, 1,000,000 waiting", "B", metric("server_rss_bytes", 1e-6), 400)]),
+    (["bench", "readers"],
+     [("submit to start p99, 50/s, 500,000 waiting: beside an open page and lists, against alone", "x", metric("p99_ratio"), 1.2),
+      ("one task found by its type behind 500,000", "ms", metric("find_ms_p50"), 50)]),
 ]
 
 

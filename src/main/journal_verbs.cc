@@ -28,7 +28,7 @@ int complain(const Error& error) {
 // Follows nothing: the core and its digests are what is looked at.
 struct Nobody final : engine::Replica::Follower {
     Result<void> loaded(const journal::Snapshot&) override { return {}; }
-    void event(Sequence, const core::Event&) override {}
+    void event(Sequence, const core::Event&, const core::Scheduler&) override {}
     void command(core::Command&) override {}
 };
 

@@ -93,7 +93,7 @@ void WorkerStream::report() {
     if (!report) return refuse(report.error());
     if (in_.has_heartbeat()) {
         const std::lock_guard lock(mutex_);
-        if (!lost_ && context_.engine.sure()) {
+        if (!lost_ && context_.door.engine.sure()) {
             room_for(kAnswerBytes).mutable_heartbeat_ack()->set_sequence(in_.heartbeat().sequence());
             write_on();
         }

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "engine/body.h"
+#include "engine/commit_line.h"
 #include "engine/engine.h"
 #include "journal/codec.h"
 #include "store/memory/memory_journal.h"
@@ -46,6 +47,7 @@ struct Upgraded {
     Old old;
     store::MemoryJournal journal;
     Engine engine{EngineOptions{}};
+    CommitLine line{journal, *store::claim_now(journal, {.name = "test"}), {.post = [](Work) {}}};
     Now now;
 
     Upgraded() {
@@ -61,8 +63,9 @@ struct Upgraded {
     }
     void commit() {
         while (engine.has_batch()) {
-            PendingBatch batch = engine.take_batch();
-            release(batch, journal, engine.post);
+            line.take(engine.take_batch(), now.at);
+            REQUIRE(line.append(now.at).step == CommitLine::Step::confirmed);
+            while (line.release_next(now.at)) continue;
         }
     }
     template <class T, class F>

@@ -209,7 +209,7 @@ TEST_CASE("C17: a server that starts on a full disk says so at once, and takes n
     REQUIRE(runner.has_value());
     CHECK_FALSE((*runner)->ready());
     std::size_t bad = 0;
-    for (const Runner::Check& check : (*runner)->checks()) {
+    for (const Check& check : (*runner)->checks()) {
         CAPTURE(check.name);
         CHECK(check.good == (check.name != "space"));
         bad += !check.good;

@@ -172,7 +172,7 @@ TEST_CASE("C19: an owner that another has overtaken is refused, answers nothing 
     CHECK(ask(**runner, SubmitTasks{{a_task()}}).error().fault == Fault::unreachable);
     CHECK_FALSE((*runner)->sure());
     CHECK_FALSE((*runner)->ready());
-    CHECK(ask(**runner, GetStatus{}).error().fault == Fault::unavailable);
+    CHECK(ask(**runner, ReadState{}).error().fault == Fault::unavailable);
     CHECK(other.head()->last == last);
     CHECK(other.head()->owner == "second");
     CHECK_FALSE((*runner)->stop().has_value());
