@@ -90,6 +90,7 @@ Result<void> Engine::replay(std::string_view bytes, Sequence skip_event) {
         return fail(Fault::corrupt, "the journal goes on at " + std::to_string(batch->first.n) + " but " +
                                         std::to_string(sequence_ + 1) + " is next");
     replaying_ = true;
+    forced_before_.clear();  // a start after that snapshot told them: they are among the events
     bool skipped = false;
     for (core::Event& event : batch->events) {
         ++sequence_;
