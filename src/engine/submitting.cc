@@ -225,8 +225,7 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
     again.spec.idempotency_hi = again.spec.idempotency_lo = again.spec.body_hash = 0;
     // What makes a task is admitted by the same rules, whoever asks.
     if (refusal_) return reply<Submitted>(std::move(done), std::unexpected(*refusal_));
-    if (auto ok = admitted(admit(again)); !ok)
-        return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
+    if (auto ok = admitted(admit(again)); !ok) return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
     Submitted out;
     submit_one(again, out);
     batch_.submits.push_back({.reply = reply_of<Submitted>(std::move(done), std::move(out)), .duplicates = {}});
@@ -286,6 +285,11 @@ void Engine::answer(const Caller& caller, PauseQueue request, Done<StatusInfo> d
 Result<core::Config> Engine::reconfigure(core::Config config, core::Act act) {
     if (auto ok = may_act(act); !ok) return std::unexpected(std::move(ok).error());
     if (auto ok = config::check(config); !ok) return std::unexpected(std::move(ok).error());
+    // Whatever the server has must be readable again by `config set`.
+    if (config::to_toml(config).size() > config::kTextBytesMax)
+        return fail(Fault::exhausted, "the configuration would be longer than " +
+                                          std::to_string(config::kTextBytesMax / 1024) +
+                                          " KiB: drop some queues first");
     config.version = core_.config().version + 1;
     apply(core::ConfigChanged{.config = config, .act = std::move(act)});
     return config;
