@@ -467,7 +467,7 @@ void World::operate() {
     const std::uint64_t detail = rng_.below(1000);
     const WallTime expires{server_.wall().us + rng_.between(500'000, 10'000'000)};
     const TaskId task = known_.empty() ? TaskId{} : known_[rng_.below(known_.size())];
-    server_.call([=](engine::Engine& engine) {
+    server_.call([=, this](engine::Engine& engine) {
         const auto nothing = [](Result<engine::WorkerInfo>) {};
         const auto no_answer = [this](Result<engine::OverrideInfo> set) {
             if (set) checker_.operators().override_acked(set->set.number);

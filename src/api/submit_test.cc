@@ -7,6 +7,9 @@
 #include <limits>
 #include <string>
 
+#include "core/shape.h"
+#include "engine/body.h"
+
 namespace nexus::api {
 namespace {
 
@@ -123,6 +126,16 @@ TEST_CASE("to_submission carries every field") {
     CHECK_EQ(result->body.metadata, core::Labels{{"m", "v"}});
     CHECK_EQ(result->body.traceparent, "tp");
     CHECK_EQ(result->body.tracestate, "ts");
+    // A field of the work that no message fills in would be at its default, whatever the list above says.
+    for_each_of<kWork, core::TaskSpec>([&](const auto& m) {
+        CAPTURE(m.name);
+        CHECK_NE(result->spec.*m.at == core::TaskSpec{}.*m.at, true);
+    });
+    for_each_member<engine::TaskBody>([&](const auto& m) {
+        CAPTURE(m.name);
+        const bool by_engine = m.name == std::string_view("spec");
+        CHECK_EQ(result->body.*m.at == engine::TaskBody{}.*m.at, by_engine);
+    });
 }
 
 TEST_CASE("to_submission leaves the defaults of what is not said") {

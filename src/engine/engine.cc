@@ -78,6 +78,7 @@ void Engine::follow(Sequence at, const core::Event& event) {
     now_ = {event.at, {event.at.us + core_.wall_offset().us}};
     part_ = 0;
     cancel_reason_.clear();
+    forced_before_.clear();  // a start after that snapshot told them: they are among the events
     if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) note_submitted(*submitted);
     heed(event);
 }

@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 
+#include "config/toml.h"
 #include "engine/body.h"
 #include "engine/commit_line.h"
 #include "engine/inbox.h"
@@ -753,6 +754,30 @@ TEST_CASE("what cannot be audited is not done") {
     CHECK(audit_of(world).size() == Audit::kUnconfirmedMax);
     CHECK(cordon(world, "once more").has_value());
     CHECK(cordon(world, std::string(1025, 'x')).error().fault == Fault::invalid);
+}
+
+TEST_CASE("the configuration does not grow beyond what can be set again, one paused queue after the other") {
+    World world;
+    core::Config large;
+    const auto queue = [](int n) {
+        return core::QueueLimits{.name = std::string(120, 'q') + std::to_string(1000 + n), .paused = true};
+    };
+    large.queues = {queue(0)};
+    const std::size_t one = config::to_toml(large).size();
+    large.queues.push_back(queue(1));
+    const std::size_t each = config::to_toml(large).size() - one;
+    for (int n = 2; one + (large.queues.size() + 2) * each < config::kTextBytesMax; ++n)
+        large.queues.push_back(queue(n));
+    REQUIRE(world.call(Configure{0, config::to_toml(large), "ann", ""}).has_value());
+    std::optional<Error> refused;
+    for (int n = 8000; n < 8010 && !refused; ++n)
+        if (auto paused = world.call(PauseQueue{queue(n).name, true, "ann", ""}); !paused) refused = paused.error();
+    REQUIRE(refused.has_value());
+    CHECK(refused->fault == Fault::exhausted);
+    const auto config = world.call(GetConfig{});
+    CHECK(config->queues.size() > large.queues.size());
+    CHECK(world.call(Configure{0, config::to_toml(*config), "ann", ""}).has_value());
+    CHECK(world.call(PauseQueue{queue(0).name, false, "ann", ""}).has_value());
 }
 
 TEST_CASE("overrides in force are listed and cleared after a restart, from the journal alone and from a snapshot") {

@@ -288,6 +288,11 @@ void Engine::answer(const Caller& caller, PauseQueue request, Done<StatusInfo> d
 Result<core::Config> Engine::reconfigure(core::Config config, core::Act act) {
     if (auto ok = may_act(act); !ok) return std::unexpected(std::move(ok).error());
     if (auto ok = config::check(config); !ok) return std::unexpected(std::move(ok).error());
+    // Whatever the server has must be readable again by `config set`.
+    if (config::to_toml(config).size() > config::kTextBytesMax)
+        return fail(Fault::exhausted, "the configuration would be longer than " +
+                                          std::to_string(config::kTextBytesMax / 1024) +
+                                          " KiB: drop some queues first");
     config.version = core_.config().version + 1;
     apply(core::ConfigChanged{.config = config, .act = std::move(act)});
     return config;

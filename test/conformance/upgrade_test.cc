@@ -49,6 +49,7 @@ struct Upgraded {
     Engine engine{EngineOptions{}};
     CommitLine line{journal, *store::claim_now(journal, {.name = "test"}), {.post = [](Work) {}}};
     Now now;
+    std::vector<std::string> batches;  // what it wrote since
 
     Upgraded() {
         auto restored = engine.restore(old.snapshot);
@@ -63,7 +64,9 @@ struct Upgraded {
     }
     void commit() {
         while (engine.has_batch()) {
-            line.take(engine.take_batch(), now.at);
+            PendingBatch batch = engine.take_batch();
+            if (batch.journal.count > 0) batches.push_back(batch.journal.bytes);
+            line.take(std::move(batch), now.at);
             REQUIRE(line.append(now.at).step == CommitLine::Step::confirmed);
             while (line.release_next(now.at)) continue;
         }
@@ -145,6 +148,18 @@ TEST_CASE("a forced estimate of the release before is in force, and from then on
     const auto answer = world.submit(std::move(item));
     REQUIRE(answer);
     CHECK_EQ(answer->front().estimate.source, EstimateSource::forced);
+}
+
+TEST_CASE("what an operator took back after the upgrade stays so, though the next start reads the old snapshot again") {
+    Upgraded world;
+    REQUIRE(world.ask<predict::TypeStat>(
+        [](Engine& e, auto done) { e.answer({}, ForceEstimate{"encode", {}, {}, "ann", ""}, std::move(done)); }));
+    CHECK(world.engine.core().forced_estimates().empty());
+    Engine again{EngineOptions{.seed = 2}};  // killed before it made a snapshot of its own
+    REQUIRE(again.restore(world.old.snapshot));
+    for (const std::string& batch : world.batches) REQUIRE(again.replay(batch, {}));
+    again.start(world.now);
+    CHECK(again.core().forced_estimates().empty());
 }
 
 TEST_CASE("C3: a key of the release before stands for what it stood for then") {
