@@ -45,7 +45,7 @@ struct Link : WorkerLink {
 // The new release on the old snapshot, two minutes later.
 struct Upgraded {
     Old old;
-    store::MemoryJournal journal;
+    store::MemoryJournal journal{{.after = old.snapshot.at, .chain = old.snapshot.chain}};
     Engine engine{EngineOptions{}};
     CommitLine line{journal, *store::claim_now(journal, {.name = "test"}), {.post = [](Work) {}}};
     Now now;

@@ -20,6 +20,8 @@ namespace nexus::store {
 struct MemoryJournalOptions {
     Durability level = Durability::process;  // what head() claims; simulations claim what they simulate
     bool renews = false;                     // its claims must be renewed, as of a store that is shared
+    Sequence after;                          // where it begins, when it goes on from another journal's snapshot…
+    std::uint64_t chain = 0;                 // …and the chain there
     Duration result_age_max = hours(24);
     std::uint64_t result_bytes_max = 256ULL << 20;  // the oldest go first
     std::function<WallTime()> now;                  // for the age of results; empty: they age by bytes only
@@ -27,7 +29,10 @@ struct MemoryJournalOptions {
 
 class MemoryJournal final : public JournalStore {
 public:
-    explicit MemoryJournal(MemoryJournalOptions options = {}) : options_(std::move(options)) {}
+    explicit MemoryJournal(MemoryJournalOptions options = {}) : options_(std::move(options)) {
+        stored_.head.last = options_.after;
+        stored_.head.chain = options_.chain;
+    }
     // Copies what is stored; no thread may use `other` meanwhile.
     MemoryJournal(const MemoryJournal& other) : options_(other.options_), stored_(other.stored_) {}
     MemoryJournal& operator=(const MemoryJournal&) = delete;
