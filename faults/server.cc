@@ -11,7 +11,7 @@ namespace {
 
 constexpr WallTime kEpoch{1'800'000'000'000'000};
 constexpr Duration kSpaceRetry = milliseconds(200);
-constexpr std::uint64_t kRoomBytes = 8 << 20;
+constexpr std::uint64_t kRoomBytes = 256 << 10;
 constexpr Duration kStoreRetry = milliseconds(50);
 
 }  // namespace

@@ -57,20 +57,18 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
     if (refusal_) return reply<Answer>(std::move(done), std::unexpected(*refusal_));
     if (items.empty() || items.size() > SubmissionLimits{}.batch_max)
         return reply<Answer>(std::move(done), fail(Fault::invalid, "tasks: must be 1 to 1000"));
-    std::uint64_t bytes = writer_.size_bytes() + put_bytes_;
-    for (const Submission& item : items) bytes += bytes_of(item);
-    if (bytes > room_)
-        return reply<Answer>(std::move(done),
-                             fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
     // All or nothing: everything is checked before anything becomes an event.
     std::unordered_map<std::string, std::uint64_t> keys;
+    std::uint64_t bytes = writer_.size_bytes() + put_bytes_;
     for (std::size_t i = 0; i < items.size(); ++i) {
         Submission& item = items[i];
         if (auto ok = check_submission(item, now_.wall); !ok)
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
         seal(item);
-        if (auto ok = admitted(admit(item)); !ok)
+        const core::AdmissionAnswer admission = admit(item);
+        if (auto ok = admitted(admission); !ok)
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
+        if (admission.admission != core::Admission::duplicate) bytes += bytes_of(item);
         if (item.idempotency_key.empty()) continue;
         const auto [same, fresh] = keys.emplace(item.spec.tenant + '\n' + item.idempotency_key, item.spec.body_hash);
         if (!fresh && same->second != item.spec.body_hash)
@@ -80,6 +78,9 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
                     at_item({Fault::conflict, "idempotency_key: used twice in this batch, with different bodies"}, i,
                             items.size())));
     }
+    if (bytes > room_)
+        return reply<Answer>(std::move(done),
+                             fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
     Answer answer(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) submit_one(items[i], answer[i]);
     reply<Answer>(std::move(done), std::move(answer));
