@@ -44,7 +44,7 @@ struct GetTask {
     using Answer = TaskInfo;
 };
 // Newest first: by submission, so that a task keeps its place when it ends, and pages neither repeat nor skip one
-// meanwhile; those of ended states only by their end. Faults: invalid (`page` is none of ours), unreachable (the history).
+// meanwhile; those of ended states only by their end. Faults: invalid (an invalid `page`), unreachable (the history).
 struct ListTasks {
     TaskFilter filter;
     std::size_t limit = 100;  // 1 to 1000
