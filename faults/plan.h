@@ -31,7 +31,7 @@ struct Plan {
     Duration down_max;                      // how long a crashed server stays away
     std::uint32_t pause_one_in_s = 0;       // per second: stopped for 0.1 to 5 s
     std::uint64_t sync_failure_one_in = 0;
-    Duration full_disk_last;                // one episode; 0 = none
+    Duration full_disk_last;  // one episode; 0 = none
     std::uint64_t store_reply_lost_one_in = 0;
     Duration silent_store_last;             // one episode without any answer; 0 = none
     bool exhausted_disk = false;            // in the middle of it not even the reserve is left

@@ -21,7 +21,8 @@ Server::Server(const Plan& plan, Timeline& timeline, Checker& checker)
       timeline_(timeline),
       checker_(checker),
       rng_(plan.seed ^ 0x5E77E7),
-      journal_(plan.seed ^ 0xD15C, {.lost_reply_one_in = plan.store_reply_lost_one_in, .sync_failure_one_in = plan.sync_failure_one_in}) {}
+      journal_(plan.seed ^ 0xD15C,
+               {.lost_reply_one_in = plan.store_reply_lost_one_in, .sync_failure_one_in = plan.sync_failure_one_in}) {}
 
 WallTime Server::wall() const {
     if (wall_frozen_) return *wall_frozen_;

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "engine/commit_line.h"
 #include "engine/engine.h"
 #include "faults/checker.h"
 #include "faults/plan.h"
-#include "engine/commit_line.h"
 #include "faults/timeline.h"
 #include "history/memory/memory_history.h"
 #include "store/memory/faulty_journal.h"

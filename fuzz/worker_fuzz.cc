@@ -11,8 +11,8 @@
 #include "api/worker.h"
 #include "choices.h"
 #include "engine/body.h"
-#include "engine/engine.h"
 #include "engine/commit_line.h"
+#include "engine/engine.h"
 #include "engine/inbox.h"
 #include "history/memory/memory_history.h"
 #include "history/whole_history.h"
@@ -104,11 +104,9 @@ private:
         }
     }
     void after(engine::PendingBatch batch) {
-        for (const history::TaskRow& row : batch.history.tasks)
-            insist(outcomes_.emplace(row.task, row.state).second);
+        for (const history::TaskRow& row : batch.history.tasks) insist(outcomes_.emplace(row.task, row.state).second);
         history::WholeHistory whole(history_, {});
-        for (engine::HistoryQuestion& question : batch.questions)
-            engine::answer(std::move(question), whole, journal_);
+        for (engine::HistoryQuestion& question : batch.questions) engine::answer(std::move(question), whole, journal_);
     }
     void pass(Duration span) {
         now_.at = now_.at + span;
@@ -223,7 +221,8 @@ private:
     engine::Engine engine_{engine::EngineOptions{}};
     engine::Now now_{Instant{1'000'000}, WallTime{1'800'000'000'000'000}};
     std::vector<engine::Work> later_;
-    engine::CommitLine line_{journal_, *store::claim_now(journal_, {.name = "fuzz"}),
+    engine::CommitLine line_{journal_,
+                             *store::claim_now(journal_, {.name = "fuzz"}),
                              {.post = [this](engine::Work work) { later_.push_back(std::move(work)); }}};
     std::vector<SessionId> sessions_;
     std::vector<TaskId> tasks_;

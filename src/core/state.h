@@ -230,7 +230,7 @@ struct Scheduler::State {
     Index signature_of(const TypeRecord& type);  // found or made: makes signatures
     void renew_signatures();                     // makes groups: after a set of types or an exclusion came or went
     bool matches(const Group& group, const Worker& worker) const;
-    void renew_eligibility(Index worker);  // of it in all groups
+    void renew_eligibility(Index worker);                                    // of it in all groups
     bool matches_otherwise(const Group& group, const Worker& worker) const;  // whatever memory it asks for
     std::int64_t most_memory(const Group& group) const;  // that a connected worker offers which may run it otherwise
     bool eligible(const Group& group, Index worker) const {

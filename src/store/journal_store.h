@@ -72,11 +72,11 @@ struct Head {
     std::uint64_t beat = 0;  // grows with each claim and each renewal
     Sequence last;           // where the journal ends; 0 = empty
     std::uint64_t chain = 0;
-    Sequence snapshot;                    // the newest; 0 = none
-    Sequence history;                     // the largest history_upto appended
-    Durability level = Durability::disk;  // in force now
-    bool renews = false;                  // a claim must be renewed; where a lock holds it for good it need not
-    bool low_on_space = false;            // new bodies live off the reserve: take no new tasks
+    Sequence snapshot;                         // the newest; 0 = none
+    Sequence history;                          // the largest history_upto appended
+    Durability level = Durability::disk;       // in force now
+    bool renews = false;                       // a claim must be renewed; where a lock holds it for good it need not
+    bool low_on_space = false;                 // new bodies live off the reserve: take no new tasks
     std::uint64_t reserve_bytes = UINT64_MAX;  // of new bodies that find room even when the disk is full
 };
 
@@ -97,8 +97,8 @@ struct Body {
     std::string why;    // of the others
 };
 
-enum class Kept : std::uint8_t { newest, older };                   // of the two snapshots that a store keeps
-using SnapshotSource = std::function<Result<std::string_view>()>;   // the next part; empty = the end
+enum class Kept : std::uint8_t { newest, older };                    // of the two snapshots that a store keeps
+using SnapshotSource = std::function<Result<std::string_view>()>;    // the next part; empty = the end
 using SnapshotSink = std::function<Result<void>(std::string_view)>;  // takes the next part
 using BatchVisitor = std::function<Result<void>(Sequence first, std::string_view bytes)>;
 

@@ -325,8 +325,8 @@ TEST_CASE("of two writers that race, each position goes to one, and a zombie nev
         const auto race = [&](std::uint64_t seed) {
             Rng rng(seed);
             for (int round = 0; round < 40; ++round) {
-                const auto claim =
-                    store::claim_now(rig.store(), {.name = "w", .token_hi = seed, .token_lo = std::uint64_t(round) + 1});
+                const auto claim = store::claim_now(
+                    rig.store(), {.name = "w", .token_hi = seed, .token_lo = std::uint64_t(round) + 1});
                 if (!claim) {
                     wrong += claim.error().fault != Fault::conflict;
                     continue;
@@ -493,8 +493,7 @@ TEST_CASE("bodies can be read by other threads while the committer appends, drop
                 const std::uint64_t n = newest - rng.below(std::min(newest, kLiving / 2));
                 const store::Body stored = body(rig.store(), task_of(n));
                 // It may have been dropped since `newest` was read, never changed.
-                if (found(stored) ? stored.bytes != body_of(n, 300) : appended < n + kLiving)
-                    ++wrong;
+                if (found(stored) ? stored.bytes != body_of(n, 300) : appended < n + kLiving) ++wrong;
             }
         };
         std::thread readers[2] = {std::thread(read, 1), std::thread(read, 2)};

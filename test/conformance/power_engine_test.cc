@@ -94,12 +94,11 @@ void submit(engine::Runner& runner, Journals& journals, Rng& rng) {
 }
 
 std::unique_ptr<store::SqliteJournal> opened(const std::string& directory, const PowerDisk& disk) {
-    auto journal = store::SqliteJournal::open(
-        {.directory = directory,
-         .reserve_bytes = 0,
-         .checkpoint_bytes = 256 << 10,
-         .upkeep_thread = false,
-         .vfs = disk.name()});
+    auto journal = store::SqliteJournal::open({.directory = directory,
+                                               .reserve_bytes = 0,
+                                               .checkpoint_bytes = 256 << 10,
+                                               .upkeep_thread = false,
+                                               .vfs = disk.name()});
     if (!journal) FAIL(journal.error().what);
     return *std::move(journal);
 }

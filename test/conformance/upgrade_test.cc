@@ -47,7 +47,8 @@ struct Upgraded {
     Old old;
     store::MemoryJournal journal{{.after = old.snapshot.at, .chain = old.snapshot.chain}};
     Engine engine{EngineOptions{}};
-    CommitLine line{journal, *store::claim_now(journal, {.name = "test"}), {.post = [](Work) {}}};
+    CommitLine line{
+        journal, *store::claim_now(journal, {.name = "test"}), {.post = [](std::move_only_function<void(Engine&)>) {}}};
     Now now;
     std::vector<std::string> batches;  // what it wrote since
 

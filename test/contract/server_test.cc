@@ -273,9 +273,7 @@ TEST_CASE("C16: a flood of submissions whose answers wait stays bounded: the res
         Submission item = a_task();
         item.body.payload.assign(4'000, 'x');
         (*runner)->ask({}, SubmitTasks{{std::move(item)}}, [&](Result<std::vector<Submitted>> answer) {
-            ++(answer                                           ? accepted
-               : answer.error().fault == Fault::exhausted ? refused
-                                                                : other);
+            ++(answer ? accepted : answer.error().fault == Fault::exhausted ? refused : other);
         });
     }
     // 160 MB were offered: what is neither refused nor answered is all that the server holds of them.
@@ -370,8 +368,8 @@ TEST_CASE("C22: history has a bound, drops are counted, and after a crash it is 
     const TaskId task = house.submitted(a_task());
     house.finish(session, link->assigned()[0]);
     Engine after{EngineOptions{}};
-    REQUIRE(
-        house.journal->read({}, {}, [&](Sequence, std::string_view bytes) { return after.replay(bytes, {}); }).has_value());
+    REQUIRE(house.journal->read({}, {}, [&](Sequence, std::string_view bytes) { return after.replay(bytes, {}); })
+                .has_value());
     after.start(house.now);
     const PendingBatch batch = after.take_batch();
     CHECK(std::ranges::any_of(batch.history.tasks, [&](const history::TaskRow& row) { return row.task == task; }));

@@ -51,7 +51,8 @@ bool comes_true(F&& f) {
 template <class Request>
 Result<typename Request::Answer> ask(Runner& runner, Request request) {
     std::promise<Result<typename Request::Answer>> promise;
-    runner.ask({}, std::move(request), Done<typename Request::Answer>([&](auto value) { promise.set_value(std::move(value)); }));
+    runner.ask({}, std::move(request),
+               Done<typename Request::Answer>([&](auto value) { promise.set_value(std::move(value)); }));
     return promise.get_future().get();
 }
 
@@ -204,9 +205,8 @@ TEST_CASE("two engines on two stores live in one process, and know nothing of ea
         REQUIRE(comes_true([&] { return links[k]->count() >= 4; }));
         CHECK(ask(*runners[k], GetTask{tasks[k][0]})->state == core::TaskState::succeeded);
         CHECK(ask(*runners[k], GetTask{tasks[1 - k][0]}).error().fault == Fault::not_found);
-        CHECK(std::ranges::all_of(links[k]->assigned, [&](const Assignment& each) {
-            return each.body->payload == (k == 0 ? "a" : "b");
-        }));
+        CHECK(std::ranges::all_of(links[k]->assigned,
+                                  [&](const Assignment& each) { return each.body->payload == (k == 0 ? "a" : "b"); }));
         CHECK(runners[k]->stop().has_value());
     }
 }

@@ -213,7 +213,8 @@ std::string JournalServer::answer(std::string_view request) {
         }
         case Method::bodies: {
             const auto kind = static_cast<BodyKind>(in.u64());
-            return answer_of(Result<List>(List{.batches = {}, .tasks = {}, .bodies = journal_.bodies(kind, taken<List>(in).tasks)}));
+            return answer_of(
+                Result<List>(List{.batches = {}, .tasks = {}, .bodies = journal_.bodies(kind, taken<List>(in).tasks)}));
         }
         case Method::put_snapshot: {
             const auto snapshot = taken<store::StoredSnapshot>(in);

@@ -127,8 +127,7 @@ void FaultyJournal::crash(bool power) {
 void FaultyJournal::crash_during(std::span<const JournalBatch> batches) {
     // Batches reach the disk in order; a torn one is cut off when the store is opened again.
     const std::uint64_t kept = rng_.below(batches.size() + 1);
-    if (!failed_)
-        (void)store(present_->head()->claim, batches.first(kept));
+    if (!failed_) (void)store(present_->head()->claim, batches.first(kept));
     if (kept < batches.size() && rng_.one_in(2)) ++counts_.batches_torn;
     crash(true);
 }

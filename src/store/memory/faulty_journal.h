@@ -33,7 +33,8 @@ struct JournalFaults {
 };
 
 struct JournalFaultCounts {  // so that a test can insist that each thing happened
-    std::uint64_t refused_full = 0, unanswered = 0, failed_syncs = 0, crashes = 0, batches_lost = 0, batches_torn = 0, bit_flips = 0;
+    std::uint64_t refused_full = 0, unanswered = 0, failed_syncs = 0, crashes = 0, batches_lost = 0, batches_torn = 0,
+                  bit_flips = 0;
 };
 
 class FaultyJournal final : public JournalStore {

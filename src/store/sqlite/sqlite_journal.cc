@@ -86,8 +86,7 @@ Result<Claim> SqliteJournal::claim(const Head& observed, const Claimant& me) {
 Result<void> SqliteJournal::check(const Claim& claim) const {
     if (failed_) return fail(Fault::failed, kFailed);
     if (claim && claim == claim_) return {};
-    return fail(Fault::superseded,
-                "the journal belongs to " + owner_ + " since epoch " + std::to_string(claim_.epoch));
+    return fail(Fault::superseded, "the journal belongs to " + owner_ + " since epoch " + std::to_string(claim_.epoch));
 }
 
 Result<void> SqliteJournal::renew(const Claim& claim, std::string_view wish) {
