@@ -1,5 +1,9 @@
 // Routes made from the table, and health: over the real engine with stores in memory.
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <future>
 #include <memory>
@@ -9,6 +13,7 @@
 #include "engine/runner.h"
 #include "history/memory/memory_history.h"
 #include "http/routes.h"
+#include "http/server.h"
 #include "http/target.h"
 #include "store/memory/faulty_journal.h"
 
@@ -147,6 +152,54 @@ TEST_CASE("metrics count the requests of each method") {
     CHECK(says(page, "nexus_requests_total{method=\"/nexus.v1.AdminService/GetStatus\",code=\"OK\"} 1"));
     CHECK(says(page, "nexus_requests_total{method=\"/nexus.v1.TaskService/Get\",code=\"INVALID_ARGUMENT\"} 1"));
     CHECK(says(page, "nexus_tasks_pending 0"));
+}
+
+// What the server sends to these bytes, until it closes the connection or has sent `enough`.
+std::string talk(std::uint16_t port, const std::string& bytes, const std::string& enough = {}) {
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE_EQ(connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    REQUIRE_EQ(send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+    std::string got;
+    char buffer[4096];
+    for (ssize_t n = 1; n > 0 && (enough.empty() || got.find(enough) == std::string::npos);) {
+        n = recv(socket, buffer, sizeof buffer, 0);
+        if (n > 0) got.append(buffer, static_cast<std::size_t>(n));
+    }
+    close(socket);
+    return got;
+}
+
+std::string head_of(const std::string& line, const std::string& more = {}) {
+    return line + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n";
+}
+
+TEST_CASE("one connection: pages, answers and refusals, one after another") {
+    const Site site;
+    const auto server = Server::start({.address = "127.0.0.1:0"}, *site.door);
+    REQUIRE(server.has_value());
+    const std::uint16_t port = (*server)->port();
+    const std::string json = "Content-Type: application/json\r\n";
+    const std::string got =
+        talk(port, head_of("GET /") + head_of("GET /livez") + head_of("GET /v1/status") + head_of("HEAD /v1/status") +
+                       head_of("POST /v1/tasks", json + "Content-Length: 12\r\n") + R"({"type":"t"})" +
+                       head_of("DELETE /v1/tasks") + head_of("GET /v1/nothing", "Connection: close\r\n"));
+    std::size_t at = 0;
+    for (const char* expected : {"200 OK", "</html>", "200 OK", "ok\n", "200 OK", "\"version\"", "200 OK",
+                                 "202 Accepted", "Location: /v1/tasks/", "405 Method", "404 Not Found"}) {
+        CAPTURE(expected);
+        at = got.find(expected, at);
+        REQUIRE_NE(at, std::string::npos);
+    }
+    CHECK_NE(talk(port, head_of("PUT /v1/policy", json + "Content-Length: 70000\r\n")).find(" 413 "),
+             std::string::npos);
+    CHECK_NE(talk(port, head_of("PATCH /v1/tasks", "Connection: close\r\n")).find(" 405 "), std::string::npos);
+    CHECK_NE(talk(port, "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").find(" 421 "),
+             std::string::npos);
+    CHECK_NE(talk(port, head_of("GET /v1/live"), "event: tasks").find("event: workers"), std::string::npos);
 }
 
 TEST_CASE("/readyz says no on a full disk and while stopping; /livez lives on") {

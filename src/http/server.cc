@@ -277,8 +277,11 @@ asio::awaitable<void> Server::State::serve(tcp::socket socket) {
                 more = co_await stream_live(stream);
                 break;
             }
-            response = live ? problem(503, "too_many_streams", "Service unavailable", "too many live streams are open")
-                            : co_await answer(std::move(where), std::move(request));
+            // Two statements: GCC 12 destroys the answer of a co_await in a conditional expression twice.
+            if (live)
+                response = problem(503, "too_many_streams", "Service unavailable", "too many live streams are open");
+            else
+                response = co_await answer(std::move(where), std::move(request));
         }
         const bool head = parser.is_header_done() && message.method() == bhttp::verb::head;
         bhttp::response<bhttp::span_body<const char>> out;

@@ -82,8 +82,7 @@ grpc::ServerUnaryReactor* MethodService::answer(const api::Method& method, grpc:
         return reactor;
     }
     if (request->Length() > method.body_bytes_max)
-        return refuse(Fault::exhausted,
-                      "the request is longer than " + std::to_string(method.body_bytes_max) + " bytes");
+        return refuse(Fault::invalid, "the request is longer than " + std::to_string(method.body_bytes_max) + " bytes");
     unary->request.reset(method.request().New());
     unary->response.reset(method.response().New());
     // gRPC made the buffer for this call alone.
