@@ -17,19 +17,21 @@ std::uint64_t bytes_of(const PendingBatch& batch) {
     return bytes;
 }
 
-void answer(PendingBatch& batch, const Error* error) {
-    for (PendingBatch::Reply& reply : batch.replies) reply(error);
-    batch.replies.clear();
-}
-
 }  // namespace
 
 CommitLine::CommitLine(store::JournalStore& store, store::Claim claim, Options options)
     : store_(store), claim_(claim), options_(std::move(options)) {}
 
+void CommitLine::answer(PendingBatch& batch, const Error* error) {
+    for (PendingBatch::Reply& reply : batch.replies) reply(error);
+    answers_ -= batch.replies.size();
+    batch.replies.clear();
+}
+
 void CommitLine::take(PendingBatch batch, Instant now) {
     batch.bytes = bytes_of(batch);
     bytes_ += batch.bytes;
+    answers_ += batch.replies.size();
     const std::lock_guard lock(mutex_);
     taken_.push_back({.batch = std::move(batch), .since = now});
 }

@@ -9,8 +9,8 @@
 // Nothing leaves before its batch is confirmed (C1, C21). Whoever has waited for longer than ack_timeout hears that the
 // outcome is unknown; everything else (orders, notices, history) stays and is told when the store confirms it.
 //
-// The Runner drives it with a thread, the simulator with simulated time. take() and bytes_in_flight() may be called from
-// another thread than the rest.
+// The Runner drives it with a thread, the simulator with simulated time. take(), bytes_in_flight() and answers_waiting()
+// may be called from another thread than the rest.
 
 #include <atomic>
 #include <cstdint>
@@ -41,6 +41,7 @@ public:
     // Of everything taken and not yet told.
     std::uint64_t bytes_in_flight() const { return bytes_; }
     bool empty() const { return bytes_ == 0; }
+    std::size_t answers_waiting() const { return answers_; }
 
     enum class Step : std::uint8_t { idle, confirmed, wait, no_space, superseded, failed };
     struct Outcome {
@@ -75,6 +76,7 @@ private:
         Instant since;
         bool answered = false;  // with "unknown"
     };
+    void answer(PendingBatch& batch, const Error* error);
     void expire(Instant now);
     bool keep_bodies(Instant now);
     bool fetch_bodies(Instant now);
@@ -88,6 +90,7 @@ private:
     std::mutex mutex_;  // guards taken_
     std::deque<Waiting> taken_;
     std::atomic<std::uint64_t> bytes_ = 0;
+    std::atomic<std::size_t> answers_ = 0;
 
     // The group that one call of the store stores: its batches, and of those with events what is stored.
     std::deque<Waiting> group_;

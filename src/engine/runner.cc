@@ -32,6 +32,7 @@ constexpr std::uint64_t kReplayEventsMin = 250'000;
 constexpr std::uint64_t kSnapshotBytesPerEvent = 128;
 // However small the reserve is set: a submission must fit. What finds no room then waits for it, and is not lost.
 constexpr std::uint64_t kRoomMin = 4 << 20;
+constexpr std::size_t kAnswersMax = 20'000;
 constexpr std::uint64_t kSavedAtStartMax = 250'000;     // live tasks: 0.1 s
 constexpr std::chrono::milliseconds kStoreRetry{20};    // while the store does not answer or has no room
 constexpr std::chrono::seconds kSpaceLook{1};           // while the disk is full
@@ -88,7 +89,11 @@ public:
                 done(std::move(model));
             };
         }
-        if (std::holds_alternative<Asked<SubmitTasks>>(call) && line_->bytes_in_flight() > room_)
+        // Nothing is answered before the store has confirmed what the answer rests on: answers queue up, too.
+        if (line_->answers_waiting() > kAnswersMax)
+            return refuse(call, {Fault::exhausted, "too many answers wait for the store; retry later"});
+        if (const std::uint64_t waiting = line_->bytes_in_flight();
+            waiting > 0 && std::holds_alternative<Asked<SubmitTasks>>(call) && waiting + bytes_of(call) > room_)
             return refuse(call, {Fault::exhausted, "the store is slower than the submissions; retry later"});
         inbox_.put_call(std::move(caller), std::move(call));
     }
@@ -203,10 +208,10 @@ private:
     std::atomic<bool> stopping_ = false;
     std::atomic<bool> failed_ = false;  // the store is finished, or another owner has it
     std::atomic<bool> low_on_space_ = false;
-    std::atomic<bool> silent_ = false;    // the last append got no answer
-    std::atomic<bool> left_out_ = false;  // of the stop: not everything could be stored
-    std::atomic<std::int64_t> stop_by_us_ = kNever.us;
-    std::mutex stop_mutex_;  // one stop at a time
+    std::atomic<bool> silent_ = false;                  // the last append got no answer
+    std::atomic<bool> left_out_ = false;                // of the stop: not everything could be stored
+    std::atomic<std::int64_t> stop_by_ns_ = INT64_MAX;  // on the system's clock
+    std::mutex stop_mutex_;                             // one stop at a time
     bool stopped_ = false;
     std::thread loop_, committer_;
 };
@@ -427,7 +432,7 @@ void RunnerThreads::commit_loop() {
         } else {
             if (outcome.step == Step::no_space) note_space(true);
             again = true;
-            if (!ending || steady().us < stop_by_us_) continue;
+            if (!ending || system_steady_ns() < stop_by_ns_) continue;
             left_out_ = true;
             end_commits({Fault::unreachable, "the server stopped while its store " +
                                                  std::string(silent_ ? "did not answer" : "had no room") +
@@ -528,7 +533,7 @@ Result<void> RunnerThreads::stop(Duration limit) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(limit.us);
     const auto in_time = [&] { return std::chrono::steady_clock::now() < end; };
     stopping_ = true;
-    stop_by_us_ = steady().us + limit.us;
+    stop_by_ns_ = system_steady_ns() + limit.us * 1000;
     inbox_.put([](Engine& engine) {
         engine.refuse_submissions(Error{Fault::unavailable, "the server is stopping"});
         engine.tell_workers_to_reconnect("the server is stopping");

@@ -54,7 +54,8 @@ core::Act act_of(const Caller& caller, std::string author, std::string reason) {
 void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitted>> done) {
     using Answer = std::vector<Submitted>;
     std::vector<Submission>& items = request.items;
-    if (refusal_) return reply<Answer>(std::move(done), std::unexpected(*refusal_));
+    // What is refused for now rests on nothing that must be stored first.
+    if (refusal_) return done(std::unexpected(*refusal_));
     if (items.empty() || items.size() > SubmissionLimits{}.batch_max)
         return reply<Answer>(std::move(done), fail(Fault::invalid, "tasks: must be 1 to 1000"));
     // All or nothing: everything is checked before anything becomes an event.
@@ -78,9 +79,7 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
                     at_item({Fault::conflict, "idempotency_key: used twice in this batch, with different bodies"}, i,
                             items.size())));
     }
-    if (bytes > room_)
-        return reply<Answer>(std::move(done),
-                             fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
+    if (bytes > room_) return done(fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
     Answer answer(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) submit_one(items[i], answer[i]);
     reply<Answer>(std::move(done), std::move(answer));

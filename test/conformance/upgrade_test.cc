@@ -8,6 +8,7 @@
 #include "engine/body.h"
 #include "engine/commit_line.h"
 #include "engine/engine.h"
+#include "engine/inbox.h"
 #include "journal/codec.h"
 #include "store/memory/memory_journal.h"
 
