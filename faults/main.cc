@@ -101,7 +101,7 @@ constexpr MustHappen kMustHappen[] = {
     {"calendar jumped forward", 100},
     {"calendar stands still", 80},
     {"cancel acknowledged", 800},
-    {"cancel during dispatch", 300},
+    {"cancel during dispatch", 50},
     {"capacity lie", 400},
     {"changed type learned", 3},
     {"completion after cancel", 200},
