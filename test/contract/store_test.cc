@@ -119,7 +119,7 @@ TEST_CASE("C13: ten seconds without the store lose, kill and repeat nothing, and
         const std::lock_guard lock(link->mutex);
         return link->closed;
     }));
-    CHECK(server.frames().counts().lost_replies > 2);
+    CHECK(server.frames().counts().lost_replies > 0);
     CHECK(server.frames().counts().connections > 2);
 
     auto again = std::make_shared<QuietLink>();
