@@ -87,6 +87,7 @@ void Engine::followed(Sequence upto) {
     if (upto > history_upto_) return;
     batch_.history.tasks.clear();  // the audit stays: few rows, and writing one again does no harm
     batch_.history.attempts.clear();
+    batch_.decisions.clear();
 }
 
 Result<void> Engine::loaded(const journal::Snapshot& snapshot) {
@@ -261,7 +262,6 @@ void Engine::on(core::AssignAttempt& order) {
     Live& live = *found;
     if (!live.dispatched) live.dispatched = std::make_unique<Estimate>();
     *live.dispatched = learner_.dispatched(order, core_, *this, now_.at);
-    if (replaying_) return;
     const std::string_view worker = core_.worker(order.worker).name;
     if (live.rare) live.rare->progress = 0;
     history::DecisionNote note{.place = place_of_event(),
@@ -273,6 +273,7 @@ void Engine::on(core::AssignAttempt& order) {
     for (int i = 1; i < order.decision.candidates_count && i < 3; ++i)
         note.others[i - 1] = core_.worker(order.decision.candidates[i].worker).name;
     batch_.decisions.push_back(std::move(note));
+    if (replaying_) return;
     Assignment assignment{
         .order = order, .type = names_[live.type], .tenant = names_[live.tenant], .queue = names_[live.queue]};
     if (order.task == current_task_) assignment.body = current_body_;
@@ -282,24 +283,23 @@ void Engine::on(core::AssignAttempt& order) {
 }
 
 void Engine::on(core::RevokeAttempt& order) {
-    if (replaying_) return;
     if (const Live* live = live_.find(order.task); live != nullptr && order.reason == core::RevokeReason::preempted)
         batch_.decisions.push_back({.place = place_of_event(),
                                     .task = order.task,
                                     .decision = order.decision,
                                     .type = names_[live->type],
                                     .worker = std::string(core_.worker(core_.worker_of(order.session)).name)});
-    orders_for(order.session).revoke.push_back(order);
+    if (!replaying_) orders_for(order.session).revoke.push_back(order);
 }
 
 void Engine::on(core::PauseAttempt& order) {
-    if (replaying_) return;
     if (const Live* live = live_.find(order.task))
         batch_.decisions.push_back({.place = place_of_event(),
                                     .task = order.task,
                                     .decision = order.decision,
                                     .type = names_[live->type],
                                     .worker = std::string(core_.worker(order.worker).name)});
+    if (replaying_) return;
     orders_for(order.session).pause.push_back(order);
     notify(order.task);
 }

@@ -202,11 +202,11 @@ TEST_CASE("a full disk is told, what comes then lives off the reserve, and it he
     ScratchDirectory directory;
     PowerDisk disk("full");
     SqliteJournalOptions options = options_for(directory.file("data"), disk);
-    options.reserve_bytes = 1 << 20;
+    options.reserve_bytes = 2 << 20;
     options.checkpoint_bytes = 1 << 30;  // the WAL grows with every append, as it does behind a long read
     auto journal = opened(options);
     CHECK_EQ(journal->head()->reserve_bytes, options.reserve_bytes / 2);
-    disk.set_capacity(4 << 20, directory.file("data/journal.reserve"));
+    disk.set_capacity(6 << 20, directory.file("data/journal.reserve"));
     Model model;
     std::uint64_t stored = 0;
     const auto submit = [&](std::size_t bytes) {
