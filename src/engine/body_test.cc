@@ -2,37 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include "core/change_test.h"
 #include "core/shape.h"
 
 using namespace nexus;
 using namespace nexus::engine;
 
 namespace {
-
-// Another value of any member's type.
-template <class T>
-void change(T& v) {
-    if constexpr (Shaped<T>) {
-        bool changed = false;
-        for_each_member<T>([&](const auto& m) {
-            if (!std::exchange(changed, true)) change(v.*m.at);
-        });
-    } else if constexpr (std::same_as<T, bool>) {
-        v = !v;
-    } else if constexpr (std::is_arithmetic_v<T>) {
-        v = static_cast<T>(v + 1);
-    } else if constexpr (requires { v.us; }) {
-        v.us += 1'000'000;
-    } else if constexpr (requires { v.hi; }) {
-        v.lo += 1;
-    } else if constexpr (std::same_as<T, std::string>) {
-        v += 'x';
-    } else if constexpr (requires { v.first; }) {
-        change(v.first);
-    } else {
-        change(v.emplace_back());
-    }
-}
 
 std::uint64_t hash_of(Submission item) {
     item.idempotency_key = "k";
