@@ -202,7 +202,6 @@ Result<std::vector<TraceRow>> read_trace(const std::string& path, std::size_t li
 }
 
 predict::Features features_of(const TraceRow& row) {
-    const std::int64_t hour = row.submit.us / hours(1).us % 24;
     return {
         .type = row.type,
         .tenant = row.group,
@@ -212,7 +211,6 @@ predict::Features features_of(const TraceRow& row) {
         .cpu_milli = row.cpu_milli,
         .memory_bytes = row.memory,
         .gpu_milli = row.gpu_milli,
-        .hour = static_cast<std::uint8_t>(hour),
     };
 }
 

@@ -76,17 +76,17 @@ void Learner::ended(const core::AttemptEnded& ended, const core::Scheduler& core
     seen.features.attempt = ended.number;
     seen.out_of_memory = ended.outcome == core::AttemptOutcome::out_of_memory;
     predictor_.learn(seen);
-    learned_ = true;
+    ++lessons_;
 }
 
 void Learner::look(const core::Scheduler& core, const Tasks& tasks, Instant now) {
     count_overdue(core, tasks, now);
-    if (!std::exchange(learned_, false)) return;
-    round_ = {.learned = take_learned(core), .part = Round::Part::learned};
+    if (lessons_ == 0) return;
+    round_ = {.learned = take_learned(core), .lessons = std::exchange(lessons_, 0), .part = Round::Part::learned};
 }
 
 Instant Learner::wanted_at() const {
-    if (learned_) return {};
+    if (lessons_ > 0) return {};
     return due_.empty() ? kNever : due_.top().at;
 }
 
@@ -131,32 +131,36 @@ std::optional<core::Fact> Learner::next_fact(const core::Scheduler& core, const 
         round_.part = Round::Part::next;
         round_.at = 0;
         round_.next = core.next_waiting(kNext);
+        round_.looks = kLooksPerLesson * round_.lessons;
     }
     if (round_.part == Round::Part::next) {
-        while (round_.at < round_.next.size())
-            if (auto fact = revised(round_.next[round_.at++], core, tasks, now)) return fact;
+        while (round_.at < round_.next.size() && round_.looks > 0)
+            if (auto fact = look_at(round_.next[round_.at++], core, tasks, now)) return fact;
         round_.part = Round::Part::turn;
         round_.turn = std::min(kTurn, tasks.slot_count());
+        round_.looks += kLooksPerLesson * round_.lessons;
     }
-    for (; round_.turn > 0;) {
+    while (round_.turn > 0 && round_.looks > 0) {
         --round_.turn;
         if (turned_ >= tasks.slot_count()) turned_ = 0;
         const TaskId task = tasks.in_slot(turned_++);
         if (!task) continue;
-        if (auto fact = revised(task, core, tasks, now)) return fact;
+        if (auto fact = look_at(task, core, tasks, now)) return fact;
     }
     round_.part = Round::Part::over;
     return std::nullopt;
 }
 
-std::optional<core::Fact> Learner::revised(TaskId task, const core::Scheduler& core, const Tasks& tasks, Instant now) {
+std::optional<core::Fact> Learner::look_at(TaskId task, const core::Scheduler& core, const Tasks& tasks, Instant now) {
     const auto view = core.task(task);
     if (!view || view->state != core::TaskState::waiting) return std::nullopt;
     const auto known = tasks.known(task);
     if (!known || !known->complete) return std::nullopt;
+    --round_.looks;
     const Estimate estimate = told(task, predictor_.estimate(known->features, now), now);
     if (estimate.source == EstimateSource::none) return std::nullopt;
     if (!moved(view->estimate.p50, estimate.p50) && !moved(view->estimate.mean, estimate.mean)) return std::nullopt;
+    round_.looks += kLooksPerMove;
     return core::EstimateRevised{.task = task, .estimate = estimate};
 }
 

@@ -16,9 +16,11 @@
 //     learner.look(core, tasks, now);
 //     while (auto fact = learner.next_fact(core, tasks, now)) apply(std::move(*fact));
 //
-// A round publishes speeds, affinities and trust, then estimates again: the kNext waiting tasks that would start
-// soonest, and kTurn others in turn, since ETAs and the time to drain rest on every one of them. An estimate that moved
-// by a tenth or less is no fact. So a beat costs at most kNext + kTurn estimates, whatever waits.
+// A round publishes speeds, affinities and trust, then estimates again: the waiting tasks that would start soonest, and
+// others in turn, since ETAs and the time to drain rest on every one of them. An estimate that moved by a tenth or less
+// is no fact. Each lesson pays for a few looks of either kind, each estimate that had moved for some more: where little
+// is learned little is looked at, and a change is soon told to all. A beat costs at most kNext + kTurn estimates,
+// whatever waits.
 //
 // Deterministic. Not thread-safe. No method fails.
 
@@ -41,6 +43,8 @@ inline constexpr Duration kBeat = milliseconds(200);
 
 inline constexpr std::size_t kNext = 64;
 inline constexpr std::size_t kTurn = 1000;
+inline constexpr std::size_t kLooksPerLesson = 4;
+inline constexpr std::size_t kLooksPerMove = 8;
 inline constexpr std::size_t kRecallMax = 64;  // bodies asked for at a time: below a millisecond of the committer
 
 // The live tasks, as whoever drives the core keeps them.
@@ -107,14 +111,16 @@ private:
     struct Round {
         std::vector<core::Fact> learned;
         std::vector<TaskId> next;
-        std::size_t at = 0;    // in the list that is gone through
-        std::size_t turn = 0;  // tasks still to be looked at in turn
+        std::size_t lessons = 0;  // that it is made for
+        std::size_t at = 0;       // in the list that is gone through
+        std::size_t turn = 0;     // slots still to be gone through in turn
+        std::size_t looks = 0;    // estimates paid for and not yet made
         enum class Part : std::uint8_t { over, learned, next, turn } part = Part::over;
     };
 
     void count_overdue(const core::Scheduler& core, const Tasks& tasks, Instant now);
     std::vector<core::Fact> take_learned(const core::Scheduler& core);
-    std::optional<core::Fact> revised(TaskId task, const core::Scheduler& core, const Tasks& tasks, Instant now);
+    std::optional<core::Fact> look_at(TaskId task, const core::Scheduler& core, const Tasks& tasks, Instant now);
     Estimate told(TaskId task, Estimate estimate, Instant now) const {
         return distortion_ ? distortion_(task, estimate, now) : estimate;
     }
@@ -122,7 +128,7 @@ private:
     predict::Predictor predictor_;
     Distortion distortion_;
     std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
-    bool learned_ = false;
+    std::size_t lessons_ = 0;  // since the last round
     double told_trust_ = 1;
     Round round_;
     std::size_t turned_ = 0;  // the slot that is next in turn

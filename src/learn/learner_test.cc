@@ -119,6 +119,29 @@ TEST_CASE("of very many waiting tasks each gets its turn, a bounded number at a 
     for (std::uint64_t n = 10; n <= many; ++n) REQUIRE_LT(loop.core.task(id(n))->estimate.p50.us, milliseconds(100).us);
 }
 
+TEST_CASE("where little is learned few estimates are made again, and a change reaches every waiting task") {
+    Loop loop;
+    std::size_t estimates = 0;
+    loop.learner.distort([&](TaskId, Estimate estimate, Instant) {
+        ++estimates;
+        return estimate;
+    });
+    for (std::uint64_t n = 1; n <= kTurn; ++n) loop.submit(n);
+    for (int n = 0; n < 20; ++n) {
+        loop.run(milliseconds(70));
+        loop.look();
+    }
+    estimates = 0;
+    loop.run(milliseconds(71));
+    loop.look();
+    CHECK_LE(estimates, 1 + 2 * kLooksPerLesson);  // the order's, those who start next, others in turn
+    for (int n = 0; n < 20; ++n) {
+        loop.run(milliseconds(700));
+        loop.look();
+    }
+    for (std::uint64_t n = 50; n <= kTurn; ++n) REQUIRE_GT(loop.core.task(id(n))->estimate.p50.us, 500'000);
+}
+
 TEST_CASE("a small move of an estimate is no fact") {
     Loop loop;
     for (std::uint64_t n = 1; n <= 30; ++n) loop.submit(n);

@@ -176,11 +176,6 @@ ModelFailures Predictor::failures() const {
     return state_->models.failures();
 }
 
-std::uint64_t Predictor::memory_p95_bytes(std::string_view type) const {
-    const TypeRecord* known = state_->types.peek(hash_bytes(type));
-    return known == nullptr ? 0 : known->memory_p95_bytes();
-}
-
 Accuracy Predictor::accuracy() const {
     const State& s = *state_;
     return {.within_25 = s.hits.mean,

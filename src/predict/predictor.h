@@ -30,7 +30,6 @@ struct Features {
     std::int64_t cpu_milli = 0;
     std::int64_t memory_bytes = 0;
     std::int64_t gpu_milli = 0;
-    std::uint8_t hour = 0;  // of day, 0..23
     std::uint32_t attempt = 1;
     const std::vector<std::pair<std::string, double>>* numbers = nullptr;  // named features
     // Asked to plan with: the run will be judged by another estimate, made when it starts. The answer is the same, but
@@ -158,8 +157,6 @@ public:
     double trust() const;  // slope of ln actual on ln predicted, 0..1
     std::uint32_t failures_in_a_row() const;
     ModelFailures failures() const;
-    // What the type's runs need, 0 = never observed. O(1).
-    std::uint64_t memory_p95_bytes(std::string_view type) const;
 
     std::vector<TypeStat> types() const;  // sorted by name, at most the kept types
     Result<TypeStat> type(std::string_view type) const;

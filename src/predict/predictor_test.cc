@@ -183,7 +183,7 @@ TEST_CASE("a reset type is a new type; an unknown one is not found") {
     CHECK_EQ(predictor.reset("other").error().fault, Fault::not_found);
     REQUIRE(predictor.reset("t"));
     CHECK_EQ(predictor.type("t")->samples, 0);
-    CHECK_EQ(predictor.memory_p95_bytes("t"), 0);
+    CHECK_EQ(predictor.type("t")->memory_p95_bytes, 0);
     for (int i = 0; i < 3; ++i) predictor.learn({.features = {.type = "t", .tenant = "a"}, .run = seconds(20)});
     CHECK(within_25(predictor.estimate({.type = "t", .tenant = "a"}, {}).p50, 20e6));
 }
@@ -192,14 +192,13 @@ TEST_CASE("memory is the 95 % quantile of the peaks, and half more than what a r
     Predictor predictor(nullptr);
     for (std::uint64_t i = 1; i <= 60; ++i)
         predictor.learn({.features = {.type = "t"}, .run = seconds(1), .peak_memory_bytes = i * 1'000'000});
-    CHECK_EQ(static_cast<double>(predictor.memory_p95_bytes("t")), doctest::Approx(57e6).epsilon(0.01));
+    CHECK_EQ(static_cast<double>(predictor.type("t")->memory_p95_bytes), doctest::Approx(57e6).epsilon(0.01));
     predictor.learn({.features = {.type = "t"},
                      .end = RunEnd::failed,
                      .run = seconds(1),
                      .peak_memory_bytes = 100'000'000,
                      .out_of_memory = true});
-    CHECK_EQ(static_cast<double>(predictor.memory_p95_bytes("t")), doctest::Approx(150e6).epsilon(0.01));
-    CHECK_EQ(predictor.type("t")->memory_p95_bytes, predictor.memory_p95_bytes("t"));
+    CHECK_EQ(static_cast<double>(predictor.type("t")->memory_p95_bytes), doctest::Approx(150e6).epsilon(0.01));
 }
 
 TEST_CASE("trust is high for good predictions and nothing for reversed ones") {
