@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -67,7 +68,7 @@ public:
     ~RunnerThreads() override {
         (void)stop(seconds(5));
         // Threads that never started need no joining.
-        for (std::thread* thread : {&loop_, &committer_})
+        for (std::thread* thread : {&loop_, &committer_, &last_snapshot_})
             if (thread->joinable()) thread->join();
     }
 
@@ -158,6 +159,7 @@ private:
     void look_at_store();
     void end_commits(const Error& error);
     void die(const Error& error);
+    Result<void> save_last();
     std::uint64_t snapshot_due() const {
         return std::min(options_.snapshot_events, std::max(kReplayEventsMin, snapshot_size_ / kSnapshotBytesPerEvent));
     }
@@ -213,7 +215,8 @@ private:
     std::atomic<std::int64_t> stop_by_ns_ = INT64_MAX;  // on the system's clock
     std::mutex stop_mutex_;                             // one stop at a time
     bool stopped_ = false;
-    std::thread loop_, committer_;
+    std::atomic<bool> late_ = false;  // the stop's time is over: its snapshot is left off
+    std::thread loop_, committer_, last_snapshot_;
 };
 
 Result<void> RunnerThreads::recover() {
@@ -547,33 +550,31 @@ Result<void> RunnerThreads::stop(Duration limit) {
     }
     loop_.join();
     committer_.join();
-    snapshots_->end();
     stopped_ = true;
+    const auto left = [&] {
+        return Duration{std::max<std::int64_t>(
+            0, std::chrono::duration_cast<std::chrono::microseconds>(end - std::chrono::steady_clock::now()).count())};
+    };
+    const bool snapshots_ended = snapshots_->end(left());
     if (failed_) return fail(Fault::failed, "the store had failed");
     if (left_out_) return fail(Fault::unreachable, "the store took no more: what was not acknowledged may be missing");
-    const auto left = std::chrono::duration_cast<std::chrono::microseconds>(end - std::chrono::steady_clock::now());
-    if (in_time() && !history_->flush(Duration{left.count()}))
+    if (in_time() && !history_->flush(left()))
         return fail(Fault::exhausted, "the time was too short for the history: the next start writes it");
     // Everything is stored, so the state itself is the snapshot. It is left off rather than late: the next start replays.
-    std::atomic<bool> late = !in_time();
-    if (late) return fail(Fault::exhausted, "the time was too short for a snapshot: the next start takes longer");
+    if (snapshots_ended && in_time()) {
+        std::promise<Result<void>> made;
+        std::future<Result<void>> answer = made.get_future();
+        last_snapshot_ = std::thread([this, made = std::move(made)]() mutable { made.set_value(save_last()); });
+        if (answer.wait_until(end) == std::future_status::ready) return answer.get();
+        late_ = true;
+    }
+    return fail(Fault::exhausted, "the time was too short for a snapshot: the next start takes longer");
+}
+
+Result<void> RunnerThreads::save_last() {
     const journal::Snapshot snapshot = engine_->save();
     if (snapshot.at.n == recovery_.snapshot_at.n) return {};
-    std::mutex mutex;
-    std::condition_variable wake;
-    bool done = false;
-    std::thread alarm([&] {
-        std::unique_lock lock(mutex);
-        if (!wake.wait_until(lock, end, [&] { return done; })) late = true;
-    });
-    const auto made = store_snapshot(journal_, snapshot, &late);
-    {
-        const std::lock_guard lock(mutex);
-        done = true;
-    }
-    wake.notify_one();
-    alarm.join();
-    if (!made) return std::unexpected(made.error());
+    if (const auto made = store_snapshot(journal_, snapshot, &late_); !made) return std::unexpected(made.error());
     return {};
 }
 

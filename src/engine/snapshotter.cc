@@ -66,7 +66,8 @@ Snapshotter::Snapshotter(store::JournalStore& store, Options options)
 }
 
 Snapshotter::~Snapshotter() {
-    end();
+    (void)end({});
+    thread_.join();
 }
 
 void Snapshotter::order(std::string predictor, Sequence audited, std::optional<journal::Snapshot> recovered) {
@@ -78,14 +79,12 @@ void Snapshotter::order(std::string predictor, Sequence audited, std::optional<j
     wake_.notify_one();
 }
 
-void Snapshotter::end() {
+bool Snapshotter::end(Duration limit) {
     stop_ = true;
-    {
-        const std::lock_guard lock(mutex_);
-        end_ = true;
-        wake_.notify_one();
-    }
-    if (thread_.joinable()) thread_.join();
+    std::unique_lock lock(mutex_);
+    end_ = true;
+    wake_.notify_one();
+    return over_.wait_for(lock, std::chrono::microseconds(limit.us), [this] { return ended_; });
 }
 
 void Snapshotter::run() {
@@ -98,7 +97,11 @@ void Snapshotter::run() {
         {
             std::unique_lock lock(mutex_);
             wake_.wait(lock, [this] { return wanted_ || end_; });
-            if (end_) return;
+            if (end_) {
+                ended_ = true;
+                over_.notify_all();
+                return;
+            }
             wanted_ = false;
             predictor = std::move(predictor_);
             audited = audited_;

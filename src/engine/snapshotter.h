@@ -46,16 +46,16 @@ public:
 
     // `recovered`: the state itself, where it is at hand; stored when everything up to it is released.
     void order(std::string predictor, Sequence audited, std::optional<journal::Snapshot> recovered = {});
-    // Ends the thread, leaving off what is under way.
-    void end();
+    // Leaves off what is under way and ends the thread; false: it has not ended within `limit`.
+    bool end(Duration limit);
 
 private:
     void run();
     store::JournalStore& store_;
     Options options_;
-    std::mutex mutex_;  // guards the next five
-    std::condition_variable wake_;
-    bool wanted_ = false, end_ = false;
+    std::mutex mutex_;  // guards the next six
+    std::condition_variable wake_, over_;
+    bool wanted_ = false, end_ = false, ended_ = false;
     std::string predictor_;
     Sequence audited_;
     std::optional<journal::Snapshot> recovered_;

@@ -22,7 +22,8 @@ namespace {
 // A journal whose disk can be told to fail. Thread-safe, as the port demands.
 class SickJournal final : public store::JournalStore {
 public:
-    std::atomic<bool> broken = false, full = false, exhausted = false, held = false, slow_snapshots = false;
+    std::atomic<bool> broken = false, full = false, exhausted = false, held = false, slow_snapshots = false,
+                      stuck_snapshots = false, in_snapshot = false;
 
     Result<store::Head> head() override {
         auto head = inner_.head();
@@ -49,6 +50,8 @@ public:
         return inner_.bodies(kind, tasks);
     }
     Result<void> put_snapshot(Sequence at, const store::SnapshotSource& source) override {
+        in_snapshot = true;
+        while (stuck_snapshots) std::this_thread::sleep_for(std::chrono::milliseconds(1));
         while (slow_snapshots)
             if (const auto part = source(); !part) return std::unexpected(part.error());
         return inner_.put_snapshot(at, source);
@@ -260,6 +263,23 @@ TEST_CASE("C24: a snapshot that takes too long is left off when the stop's time 
     REQUIRE(runner.has_value());
     CHECK((*runner)->recovery().tasks_live == 100);
     CHECK((*runner)->recovery().events_replayed > 100);
+}
+
+TEST_CASE("C24: a stop does not wait for a snapshot that nothing can end, neither its own nor one under way") {
+    for (const std::uint64_t snapshot_events : {std::uint64_t{1'000'000}, std::uint64_t{10}}) {
+        SickJournal journal;
+        history::MemoryHistory history;
+        journal.stuck_snapshots = true;
+        auto runner = Runner::start({.snapshot_events = snapshot_events}, journal, history);
+        REQUIRE(runner.has_value());
+        for (int i = 0; i < 100; ++i) REQUIRE(submit(**runner, a_task()).has_value());
+        while (snapshot_events < 100 && !journal.in_snapshot) std::this_thread::yield();
+        const auto stopped = (*runner)->stop(milliseconds(200));  // would not return
+        REQUIRE_FALSE(stopped.has_value());
+        CHECK(stopped.error().what.find("snapshot") != std::string::npos);
+        CHECK((*runner)->stop(milliseconds(200)).has_value());
+        journal.stuck_snapshots = false;
+    }
 }
 
 TEST_CASE("C16: a flood of submissions whose answers wait stays bounded: the rest is refused, nothing is lost") {
