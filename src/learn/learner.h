@@ -18,7 +18,7 @@
 //
 // A round publishes speeds, affinities and trust, then estimates again: the waiting tasks that would start soonest, and
 // others in turn, since ETAs and the time to drain rest on every one of them. An estimate that moved by a tenth or less
-// is no fact. Each lesson pays for a few looks of either kind, each estimate that had moved for some more: where little
+// is no fact. Each lesson pays for some looks of either kind, each estimate that had moved for some more: where little
 // is learned little is looked at, and a change is soon told to all. A beat costs at most kNext + kTurn estimates,
 // whatever waits.
 //
@@ -43,8 +43,8 @@ inline constexpr Duration kBeat = milliseconds(200);
 
 inline constexpr std::size_t kNext = 64;
 inline constexpr std::size_t kTurn = 1000;
-inline constexpr std::size_t kLooksPerLesson = 4;
-inline constexpr std::size_t kLooksPerMove = 8;
+inline constexpr std::size_t kLooksPerLesson = 16;
+inline constexpr std::size_t kLooksPerMove = 16;
 inline constexpr std::size_t kRecallMax = 64;  // bodies asked for at a time: below a millisecond of the committer
 
 // The live tasks, as whoever drives the core keeps them.
