@@ -527,6 +527,7 @@ void Engine::heed(const core::Event& event) {
         force(*forced);
     } else if (const auto* reset = std::get_if<core::TypeReset>(&event.what)) {
         (void)learner_.predictor().reset(reset->type);  // unknown to a predictor that started anew: nothing to forget
+        learner_.changed(reset->type);
     }
 }
 
@@ -538,6 +539,7 @@ void Engine::force(const core::EstimateForced& forced) {
                                       .expires_wall = wall_of(forced.expires),
                                       .author = forced.act.author.empty() ? forced.act.caller : forced.act.author,
                                       .reason = forced.act.reason});
+    learner_.changed(forced.type);
 }
 
 // Asks the history for the rows that it was given; what it lost is given to it again.

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "base/hash.h"
+
 namespace nexus::learn {
 namespace {
 
@@ -76,7 +78,12 @@ void Learner::ended(const core::AttemptEnded& ended, const core::Scheduler& core
     seen.features.attempt = ended.number;
     seen.out_of_memory = ended.outcome == core::AttemptOutcome::out_of_memory;
     predictor_.learn(seen);
+    changed(seen.features.type);
+}
+
+void Learner::changed(std::string_view type) {
     ++lessons_;
+    taught_[hash_bytes(type)] = steps_;
 }
 
 void Learner::look(const core::Scheduler& core, const Tasks& tasks, Instant now) {
@@ -142,7 +149,11 @@ std::optional<core::Fact> Learner::next_fact(const core::Scheduler& core, const 
     }
     while (round_.turn > 0 && round_.looks > 0) {
         --round_.turn;
-        if (turned_ >= tasks.slot_count()) turned_ = 0;
+        ++steps_;
+        if (turned_ >= tasks.slot_count()) {
+            turned_ = 0;
+            std::erase_if(taught_, [&](const auto& type) { return steps_ - type.second > tasks.slot_count(); });
+        }
         const TaskId task = tasks.in_slot(turned_++);
         if (!task) continue;
         if (auto fact = look_at(task, core, tasks, now)) return fact;
@@ -155,13 +166,19 @@ std::optional<core::Fact> Learner::look_at(TaskId task, const core::Scheduler& c
     const auto view = core.task(task);
     if (!view || view->state != core::TaskState::waiting) return std::nullopt;
     const auto known = tasks.known(task);
-    if (!known || !known->complete) return std::nullopt;
+    if (!known || !known->complete || !may_have_moved(known->features.type, tasks)) return std::nullopt;
     --round_.looks;
     const Estimate estimate = told(task, predictor_.estimate(known->features, now), now);
     if (estimate.source == EstimateSource::none) return std::nullopt;
     if (!moved(view->estimate.p50, estimate.p50) && !moved(view->estimate.mean, estimate.mean)) return std::nullopt;
     round_.looks += kLooksPerMove;
     return core::EstimateRevised{.task = task, .estimate = estimate};
+}
+
+bool Learner::may_have_moved(std::string_view type, const Tasks& tasks) const {
+    const auto taught = taught_.find(hash_bytes(type));
+    if (taught == taught_.end()) return !predictor_.observed(type);
+    return steps_ - taught->second <= tasks.slot_count();
 }
 
 // Hints and named numbers are stored with the bodies, in no event. They are read back a few at a time, so that neither

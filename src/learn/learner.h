@@ -17,8 +17,8 @@
 //     while (auto fact = learner.next_fact(core, tasks, now)) apply(std::move(*fact));
 //
 // A round publishes speeds, affinities and trust, then estimates again: the waiting tasks that would start soonest, and
-// others in turn, since ETAs and the time to drain rest on every one of them. An estimate that moved by a tenth or less
-// is no fact. Each lesson pays for some looks of either kind, each estimate that had moved for some more: where little
+// others in turn, since ETAs and the time to drain rest on every one of them: those of types that were taught since, or
+// never. An estimate that moved by a tenth or less is no fact. Each lesson pays for some looks of either kind, each estimate that had moved for some more: where little
 // is learned little is looked at, and a change is soon told to all. A beat costs at most kNext + kTurn estimates,
 // whatever waits.
 //
@@ -26,6 +26,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <queue>
@@ -84,6 +85,8 @@ public:
     // Before the task is forgotten. Attempts that never started or were rejected teach nothing.
     void ended(const core::AttemptEnded& ended, const core::Scheduler& core, const Tasks& tasks,
                const Estimate& predicted, Instant now);
+    // An operator forced the estimates of a type, or made it be forgotten: what waits is to be estimated again.
+    void changed(std::string_view type);
     // Of a task that succeeded: by the p90 that was told?
     void finished(bool by_p90) { predictor_.note_eta(by_p90); }
 
@@ -120,6 +123,8 @@ private:
 
     void count_overdue(const core::Scheduler& core, const Tasks& tasks, Instant now);
     std::vector<core::Fact> take_learned(const core::Scheduler& core);
+    // Whether anything was learned since it was looked at last that its estimate rests on.
+    bool may_have_moved(std::string_view type, const Tasks& tasks) const;
     std::optional<core::Fact> look_at(TaskId task, const core::Scheduler& core, const Tasks& tasks, Instant now);
     Estimate told(TaskId task, Estimate estimate, Instant now) const {
         return distortion_ ? distortion_(task, estimate, now) : estimate;
@@ -131,7 +136,9 @@ private:
     std::size_t lessons_ = 0;  // since the last round
     double told_trust_ = 1;
     Round round_;
-    std::size_t turned_ = 0;  // the slot that is next in turn
+    std::size_t turned_ = 0;                         // the slot that is next in turn
+    std::uint64_t steps_ = 0;                        // slots gone through in turn, ever
+    std::map<std::uint64_t, std::uint64_t> taught_;  // steps_ at the last lesson, by hash of the type
     std::size_t recall_at_ = 0, recall_end_ = 0;
     bool recalling_ = false;
 };

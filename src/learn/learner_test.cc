@@ -142,6 +142,39 @@ TEST_CASE("where little is learned few estimates are made again, and a change re
     for (std::uint64_t n = 50; n <= kTurn; ++n) REQUIRE_GT(loop.core.task(id(n))->estimate.p50.us, 500'000);
 }
 
+TEST_CASE("what was taught is looked at, not what was not; a type that nobody has seen follows the others") {
+    Loop loop;
+    std::map<TaskId, int> looked;
+    loop.learner.distort([&](TaskId task, Estimate estimate, Instant) {
+        ++looked[task];
+        return estimate;
+    });
+    for (std::uint64_t n = 1; n <= 2; ++n) loop.submit(n, "other");
+    for (int n = 0; n < 2; ++n) loop.run(seconds(3));
+    for (std::uint64_t n = 3; n <= 40; ++n) loop.submit(n);
+    for (std::uint64_t n = 41; n <= 50; ++n) loop.submit(n, "other");
+    for (std::uint64_t n = 51; n <= 60; ++n) loop.submit(n, "new");
+    for (int n = 0; n < 30; ++n) {
+        if (n == 20) looked.clear();
+        loop.run(milliseconds(70));
+        loop.look();
+    }
+    CHECK_LT(loop.core.task(id(60))->estimate.p50.us, seconds(3).us);
+    for (std::uint64_t n = 36; n <= 60; ++n) {
+        CAPTURE(n);
+        CHECK_EQ(looked.contains(id(n)), loop.types.at(id(n)) != "other");
+    }
+    loop.look();
+    looked.clear();
+    predict::Override minute;
+    minute.estimate = minutes(1);
+    REQUIRE(loop.learner.predictor().force("other", minute));
+    loop.learner.changed("other");
+    CHECK_LE(loop.learner.wanted_at(), loop.now);
+    loop.look();
+    for (std::uint64_t n = 41; n <= 50; ++n) CHECK_EQ(loop.core.task(id(n))->estimate.p50.us, minutes(1).us);
+}
+
 TEST_CASE("a small move of an estimate is no fact") {
     Loop loop;
     for (std::uint64_t n = 1; n <= 30; ++n) loop.submit(n);
