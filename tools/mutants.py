@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Plants each bug of tools/mutants.txt alone in a copy of the tree, builds, and runs the tests, cheapest first, until one
-notices. Fails when a bug survives. With --write the table in docs/testing.md is renewed.
+"""Plants each bug of tools/mutants.txt alone in a copy of the tree, builds, and runs the tests until one notices: first the
+one that noticed last time (docs/testing.md), then the others, cheapest first. Fails when a bug survives. With --write the table in docs/testing.md is renewed.
 
     tools/mutants.py [--check] [--write] [--resume] [--only NAME]... [--build DIRECTORY]
 """
@@ -40,6 +40,13 @@ def mutants():
         old = "\n".join(line[1:] for line in lines[3:] if line.startswith("-"))
         new = "\n".join(line[1:] for line in lines[3:] if line.startswith("+"))
         yield name, what, path, old, new
+
+
+def noticed_before():
+    """By bug, the test of the table in docs/testing.md."""
+    table = re.search(r"<!-- mutants -->\n(.*?)<!-- end -->", (ROOT / "docs/testing.md").read_text(), flags=re.S)
+    rows = [row.split("|") for row in table.group(1).splitlines()]
+    return {row[1].strip(): row[3].split(":")[0].strip() for row in rows if len(row) > 3}
 
 
 def run(command, cwd, seconds=1800):
@@ -101,9 +108,9 @@ def main():
     def built(target):
         return run(["ninja", "-C", str(build), target], tree)
 
-    def catch():
+    def catch(first=""):
         """Who notices what is planted now: (test, what it printed), or None; or the compiler's complaint as a string."""
-        for catcher, target, options, seconds in CATCHERS:
+        for catcher, target, options, seconds in sorted(CATCHERS, key=lambda c: c[0] != first):
             code, output = built(target)
             if code != 0:
                 return output
@@ -120,6 +127,7 @@ def main():
             sys.exit(f"mutants: without any bug: {without if isinstance(without, str) else without[0]}")
         results[""] = "nothing is noticed without a bug"
         known.write_text(json.dumps(results))
+    before = noticed_before()
     for name, what, path, old, new in mutants():
         if (arguments.only and name not in arguments.only) or name in results:
             continue
@@ -130,7 +138,7 @@ def main():
         begin = time.monotonic()
         file.write_text(text.replace(old, new))
         try:
-            caught = catch()
+            caught = catch(before.get(name, ""))
         finally:
             file.write_text(text)
         if isinstance(caught, str):
