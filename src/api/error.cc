@@ -63,6 +63,13 @@ bool is_field_character(char c) {
            c == '[' || c == ']';
 }
 
+std::string_view first_field(std::string_view what) {
+    std::size_t end = 0;
+    while (end < what.size() && is_field_character(what[end])) ++end;
+    const bool named = end > 0 && what.substr(end).starts_with(": ");
+    return named ? what.substr(0, end) : std::string_view{};
+}
+
 }  // namespace
 
 const FaultRow& row_of(Fault fault) {
@@ -83,12 +90,12 @@ std::string_view name_of_grpc(int code) {
 }
 
 std::string_view field_of(const Error& error) {
-    const std::string_view what = error.what;
-    if (error.fault != Fault::invalid) return {};
-    std::size_t end = 0;
-    while (end < what.size() && is_field_character(what[end])) ++end;
-    const bool named = end > 0 && what.substr(end).starts_with(": ");
-    return named ? what.substr(0, end) : std::string_view{};
+    return error.fault == Fault::invalid ? first_field(error.what) : std::string_view{};
+}
+
+Error with_prefix(Error error, std::string_view prefix) {
+    if (!first_field(error.what).empty() && !error.what.starts_with(prefix)) error.what.insert(0, prefix);
+    return error;
 }
 
 google::rpc::Status to_status(const Error& error) {

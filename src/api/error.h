@@ -36,6 +36,9 @@ std::string_view name_of_grpc(int code);  // "NOT_FOUND"; "UNKNOWN" when there i
 // Empty when the error blames no field.
 std::string_view field_of(const Error& error);
 
+// The error with `prefix` before the field that it begins with, unless it has it already or begins with no field.
+Error with_prefix(Error error, std::string_view prefix);
+
 google::rpc::Status to_status(const Error& error);
 
 }  // namespace nexus::api

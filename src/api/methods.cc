@@ -40,18 +40,60 @@ void fill(const Door&, std::uint64_t number, v1::Override& out) {
     out.set_number(number);
 }
 
+// One name for a field, wherever it is found to be wrong: where it stands in the request.
+template <class Request>
+Error told(Error error, std::size_t) {
+    return error;
+}
+template <>
+Error told<v1::SubmitRequest>(Error error, std::size_t) {
+    return error.what.starts_with("task:") ? error : with_prefix(std::move(error), "task.");
+}
+template <>
+Error told<v1::SubmitBatchRequest>(Error error, std::size_t tasks) {
+    return in_batch(std::move(error), tasks);
+}
+template <>
+Error told<v1::SetOverrideRequest>(Error error, std::size_t) {
+    return with_prefix(std::move(error), "override.");
+}
+
+// What a caller without Role::payload does not see.
+template <class Response>
+void hide(Response&) {}
+void hide(v1::Task& task) {
+    hide_what_programs_wrote(task);
+}
+void hide(v1::ListTasksResponse& page) {
+    for (v1::Task& task : *page.mutable_tasks()) hide(task);
+}
+void hide(v1::Explanation& explanation) {
+    hide(*explanation.mutable_task());
+}
+
+template <class Request>
+std::size_t tasks_in(const Request&) {
+    return 0;
+}
+std::size_t tasks_in(const v1::SubmitBatchRequest& request) {
+    return static_cast<std::size_t>(request.tasks_size());
+}
+
 template <class Request, class Response>
 void run(Door& door, const Caller& caller, Message& message, Message& response, engine::Done<void> done) {
+    const std::size_t tasks = tasks_in(static_cast<Request&>(message));
     auto request = to_request(static_cast<Request&>(message), door);
-    if (!request) return done(std::unexpected(std::move(request).error()));
+    if (!request) return done(std::unexpected(told<Request>(std::move(request).error(), tasks)));
     using Asked = typename decltype(request)::value_type;
-    door.engine.ask(caller, std::move(*request),
-                    [&door, &out = static_cast<Response&>(response),
-                     done = std::move(done)](Result<typename Asked::Answer>&& answer) mutable {
-                        if (!answer) return done(std::unexpected(std::move(answer).error()));
-                        fill(door, *answer, out);
-                        done({});
-                    });
+    door.engine.ask(
+        caller, std::move(*request),
+        [&door, tasks, sees_all = has_role(caller.roles, Role::payload), &out = static_cast<Response&>(response),
+         done = std::move(done)](Result<typename Asked::Answer>&& answer) mutable {
+            if (!answer) return done(std::unexpected(told<Request>(std::move(answer).error(), tasks)));
+            fill(door, *answer, out);
+            if (!sees_all) hide(out);
+            done({});
+        });
 }
 
 template <class Request, class Response>
@@ -186,6 +228,7 @@ constexpr Method kMethods[] = {
     {.name = "http/index.html", .kind = Kind::page, .rest = {Verb::get, "/index.html"}, .role = {}},
     {.name = "http/app.js", .kind = Kind::page, .rest = {Verb::get, "/app.js"}, .role = {}},
     {.name = "http/app.css", .kind = Kind::page, .rest = {Verb::get, "/app.css"}, .role = {}},
+    {.name = "http/favicon", .kind = Kind::page, .rest = {Verb::get, "/favicon.ico"}, .role = {}},
 
     // of the gRPC library
     {.name = "/grpc.health.v1.Health/Check", .kind = Kind::builtin, .rest = {}, .role = {}},

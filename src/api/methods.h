@@ -29,6 +29,15 @@ using google::protobuf::Message;
 
 class MethodCounts;
 
+// What became of the connections and requests of one port. Thread-safe.
+struct PortCounts {
+    std::atomic<std::uint64_t> open{0}, accepted{0};
+    std::atomic<std::uint64_t> refused{0};    // connections beyond a limit
+    std::atomic<std::uint64_t> cut{0};        // by us: slow, silent, or not reading
+    std::atomic<std::uint64_t> malformed{0};  // requests that could not be understood
+    std::atomic<std::uint64_t> errors{0};     // of accepting: no descriptors
+};
+
 // What the methods of one server work with; made once, and used by every transport. Thread-safe.
 struct Door {
     explicit Door(engine::Service& service, std::string level = "disk");
@@ -39,6 +48,7 @@ struct Door {
     std::size_t payload_bytes_max = kPayloadBytesMax;
     std::size_t tasks_max = kTasksMax;  // of one batch
     std::unique_ptr<MethodCounts> counts;
+    PortCounts grpc, http;
 };
 
 enum class Kind : std::uint8_t {

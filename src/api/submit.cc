@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "api/error.h"
+
 namespace nexus::api {
 namespace {
 
@@ -53,12 +55,37 @@ Result<std::uint32_t> to_rate(double per_s, std::string_view at) {
     return static_cast<std::uint32_t>(scaled);
 }
 
+// W3C Trace Context, version 00 or a later one that begins like it. It reaches the environment of programs.
+bool is_traceparent(std::string_view text) {
+    constexpr std::size_t kLength = 55;
+    if (text.size() < kLength || (text.size() > kLength && (text.starts_with("00") || text[kLength] != '-')))
+        return false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        const bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        const bool dash = i == 2 || i == 35 || i == 52;
+        if (i < kLength ? (dash ? c != '-' : !hex) : c < '!' || c > '~') return false;
+    }
+    constexpr std::string_view kZeros = "00000000000000000000000000000000";
+    return text.substr(0, 2) != "ff" && text.substr(3, 32) != kZeros && text.substr(36, 16) != kZeros.substr(0, 16);
+}
+
+Result<void> check_trace(const engine::TaskBody& body, std::string_view at) {
+    if (!body.traceparent.empty() && !is_traceparent(body.traceparent))
+        return refuse(at, "traceparent", "not as W3C Trace Context has it (00-<32 hex>-<16 hex>-<2 hex>)");
+    const bool printable = std::ranges::all_of(body.tracestate, [](char c) { return c >= ' ' && c <= '~'; });
+    if (body.tracestate.size() > 512 || !printable)
+        return refuse(at, "tracestate", "not printable ASCII of at most 512 bytes");
+    return {};
+}
+
 Result<engine::TaskBody> take_body(v1::TaskSpec& spec, std::string_view at) {
     engine::TaskBody body;
     if (!spec.payload().empty()) body.payload = std::move(*spec.mutable_payload());
     if (spec.metadata_size() > 0) body.metadata = take_labels(*spec.mutable_metadata());
     if (!spec.traceparent().empty()) body.traceparent = std::move(*spec.mutable_traceparent());
     if (!spec.tracestate().empty()) body.tracestate = std::move(*spec.mutable_tracestate());
+    if (Result<void> trace = check_trace(body, at); !trace) return std::unexpected(std::move(trace).error());
     if (spec.features_size() > 0) {
         body.features.reserve(static_cast<std::size_t>(spec.features_size()));
         for (const auto& [name, value] : spec.features()) {
@@ -172,6 +199,11 @@ Result<std::vector<engine::Submission>> to_submissions(v1::SubmitBatchRequest& r
         items->push_back(std::move(*item));
     }
     return items;
+}
+
+Error in_batch(Error error, std::size_t tasks) {
+    if (tasks != 1 || error.what.starts_with("tasks")) return error;
+    return with_prefix(std::move(error), "tasks[0].");
 }
 
 Result<TaskId> to_task_id(std::string_view text, std::string_view field) {

@@ -28,6 +28,9 @@ Result<std::vector<engine::Submission>> to_submissions(v1::SubmitBatchRequest& r
                                                        std::size_t tasks_max = kTasksMax,
                                                        std::size_t payload_bytes_max = kPayloadBytesMax);
 
+// An error of the engine about a batch of so many tasks: it names no item when there is but one.
+Error in_batch(Error error, std::size_t tasks);
+
 // An id as text in `field`.
 Result<TaskId> to_task_id(std::string_view text, std::string_view field);
 

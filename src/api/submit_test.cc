@@ -88,7 +88,7 @@ TEST_CASE("to_submission carries every field") {
     from.set_idempotent(true);
     from.set_exclusive(true);
     from.set_preemptible(true);
-    from.set_traceparent("tp");
+    from.set_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     from.set_tracestate("ts");
     (*from.mutable_metadata())["m"] = "v";
     const auto result = to_submission(from, "task");
@@ -124,7 +124,7 @@ TEST_CASE("to_submission carries every field") {
     CHECK_EQ(result->body.hint.us, 5);
     CHECK_EQ(result->body.features, std::vector<std::pair<std::string, double>>{{"rows", 10.5}});
     CHECK_EQ(result->body.metadata, core::Labels{{"m", "v"}});
-    CHECK_EQ(result->body.traceparent, "tp");
+    CHECK_EQ(result->body.traceparent, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     CHECK_EQ(result->body.tracestate, "ts");
     // A field of the work that no message fills in would be at its default, whatever the list above says.
     for_each_of<kWork, core::TaskSpec>([&](const auto& m) {
@@ -196,6 +196,40 @@ TEST_CASE("filters and pages") {
     CHECK_FALSE(to_task_id("", "id"));
     CHECK_FALSE(to_task_id("00000000-0000-0000-0000-000000000000", "id"));
     CHECK(to_task_id(kId, "id"));
+}
+
+TEST_CASE("field L: a traceparent is one, or it is refused: it reaches the environment of programs") {
+    const std::string good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const auto taken = [](const std::string& parent, const std::string& state = {}) {
+        v1::TaskSpec spec;
+        spec.set_type("t");
+        spec.set_traceparent(parent);
+        spec.set_tracestate(state);
+        return to_submission(spec, "task");
+    };
+    CHECK(taken("").has_value());
+    CHECK(taken(good, "a=1,b@c=2").has_value());
+    CHECK(taken("cc" + good.substr(2) + "-what-will-be").has_value());
+    for (const std::string& bad :
+         {good + "\nPATH=/tmp", good + "-x", good.substr(1), "ff" + good.substr(2), std::string("00-x"),
+          "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+          "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+          "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "cc" + good.substr(2) + "-a\nb"}) {
+        CAPTURE(bad);
+        const auto refused = taken(bad);
+        REQUIRE_FALSE(refused.has_value());
+        CHECK(refused.error().what.starts_with("task.traceparent: "));
+    }
+    CHECK(taken(good, "a=\n").error().what.starts_with("task.tracestate: "));
+    CHECK(taken(good, std::string(513, 'a')).error().what.starts_with("task.tracestate: "));
+}
+
+TEST_CASE("field N: a field has one name, wherever it is found to be wrong") {
+    CHECK_EQ(in_batch({Fault::invalid, "type: must"}, 1).what, "tasks[0].type: must");
+    CHECK_EQ(in_batch({Fault::invalid, "tasks[0].type: must"}, 1).what, "tasks[0].type: must");
+    CHECK_EQ(in_batch({Fault::invalid, "tasks[3].type: must"}, 5).what, "tasks[3].type: must");
+    CHECK_EQ(in_batch({Fault::exhausted, "the store is slow"}, 1).what, "the store is slow");
+    CHECK_EQ(in_batch({Fault::conflict, "idempotency_key: taken"}, 1).what, "tasks[0].idempotency_key: taken");
 }
 
 }  // namespace

@@ -127,6 +127,19 @@ void to_message(const engine::TaskPage& page, v1::ListTasksResponse& out) {
     out.set_next_page_token(page.next);
 }
 
+void hide_what_programs_wrote(v1::Task& task) {
+    const auto hide = [](std::string& text) {
+        if (!text.empty()) text = "(for those who may read payloads)";
+    };
+    task.clear_result();
+    // Why a task was cancelled or expired says the server.
+    if (task.state() != v1::TASK_STATE_CANCELLED && task.state() != v1::TASK_STATE_EXPIRED) hide(*task.mutable_error());
+    for (v1::Attempt& attempt : *task.mutable_attempts()) {
+        hide(*attempt.mutable_error());
+        hide(*attempt.mutable_progress_note());
+    }
+}
+
 void to_message(const history::DecisionInfo& decision, v1::Decision& out) {
     out.set_number(decision.place.number);
     if (decision.task) out.set_task_id(to_text(decision.task));

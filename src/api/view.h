@@ -19,6 +19,9 @@ void to_message(const core::Resources& resources, v1::Resources& out);
 void to_message(const engine::Submitted& submitted, std::string_view durability, v1::SubmitResponse& out);
 void to_message(const engine::TaskInfo& task, v1::Task& out);
 void to_message(const engine::TaskPage& page, v1::ListTasksResponse& out);
+// Takes out what came from the task's program (results, errors, notes), which may be as sensitive as its payload: for
+// callers without Role::payload.
+void hide_what_programs_wrote(v1::Task& task);
 void to_message(const history::DecisionInfo& decision, v1::Decision& out);
 void to_message(const engine::Explanation& explanation, v1::Explanation& out);
 void to_message(const engine::WorkerInfo& worker, v1::Worker& out);

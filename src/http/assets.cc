@@ -10,6 +10,7 @@
 EMBED(nexus_page_html, "index.html");
 EMBED(nexus_page_js, "app.js");
 EMBED(nexus_page_css, "app.css");
+EMBED(nexus_page_icon, "icon.svg");
 
 namespace nexus::http {
 namespace {
@@ -26,6 +27,7 @@ std::optional<Asset> asset(std::string_view path) {
     if (path == "/app.js")
         return Asset{between(nexus_page_js_begin, nexus_page_js_end), "text/javascript; charset=utf-8"};
     if (path == "/app.css") return Asset{between(nexus_page_css_begin, nexus_page_css_end), "text/css; charset=utf-8"};
+    if (path == "/favicon.ico") return Asset{between(nexus_page_icon_begin, nexus_page_icon_end), "image/svg+xml"};
     return std::nullopt;
 }
 

@@ -113,10 +113,10 @@ TEST_CASE("what cannot be asked is refused with the right status") {
     } rows[] = {
         {api::Verb::get, "/v1/tasks/nonsense", "", 404, "id"},
         {api::Verb::get, "/v1/tasks?state=asleep", "", 400, "waiting"},
-        {api::Verb::get, "/v1/tasks?limit=1001", "", 400, "page_size"},
-        {api::Verb::get, "/v1/tasks?limit=-1", "", 400, "page_size"},
+        {api::Verb::get, "/v1/tasks?limit=1001", "", 400, "limit"},
+        {api::Verb::get, "/v1/tasks?limit=-1", "", 400, "limit"},
         {api::Verb::get, "/v1/tasks?colour=red", "", 400, "colour"},
-        {api::Verb::get, "/v1/tasks?cursor=x", "", 400, "page_token"},
+        {api::Verb::get, "/v1/tasks?cursor=x", "", 400, "cursor"},
         {api::Verb::get, "/v1/tasks/00000000-0000-7000-8000-00000000000a?id=x", "", 400, "path"},
         {api::Verb::post, "/v1/tasks", "{", 400, "body"},
         {api::Verb::post, "/v1/tasks", R"({"tpye":"a"})", 400, "body"},
@@ -218,6 +218,304 @@ TEST_CASE("/readyz says no on a full disk and while stopping; /livez lives on") 
     CHECK_EQ(stopped.status, 503);
     CHECK(says(stopped, "stopping"));
     CHECK_EQ(site.get("/livez").status, 200);
+}
+
+// ---- the field's cases (H, M, N), on a real socket
+
+struct Live : Site {
+    std::unique_ptr<Server> server;
+    explicit Live(Options options = {}) {
+        options.address = "127.0.0.1:0";
+        auto started = Server::start(std::move(options), *door);
+        REQUIRE(started.has_value());
+        server = std::move(*started);
+    }
+    std::string talk(const std::string& bytes, const std::string& enough = {}) const {
+        return http::talk(server->port(), bytes, enough);
+    }
+    // The status of the answer; 0 when there is none.
+    int status_of(const std::string& bytes) const {
+        const std::string got = talk(bytes);
+        return got.starts_with("HTTP/1.1 ") ? std::stoi(got.substr(9, 3)) : 0;
+    }
+};
+
+std::string post_of(const std::string& more, const std::string& body = {}) {
+    return head_of("POST /v1/tasks", "Content-Type: application/json\r\n" + more) + body;
+}
+
+std::size_t count_of(const std::string& text, const std::string& part) {
+    std::size_t count = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+    return count;
+}
+
+TEST_CASE("field N: what a proxy could read in another way is refused, and nothing behind it is carried out") {
+    const Live site;
+    const std::string hidden =
+        head_of("POST /v1/tasks", "Content-Type: application/json\r\nContent-Length: 12\r\n") + R"({"type":"t"})";
+    const std::string chunk = "c\r\n{\"type\":\"t\"}\r\n0\r\n\r\n";
+    const std::string rows[] = {
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: \"chunked\"\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 12\r\n",
+        "Content-Length: 12\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 12\r\nContent-Length: 12\r\n",
+        "Content-Length: 12\r\nContent-Length: 13\r\n",
+        "Content-Length: 12, 12\r\n",
+        "Content-Length: +12\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: 0x0c\r\n",
+        "Content-Length: 99999999999999999999\r\n",
+        "Content-Length:\r\n",
+        "Host: localhost\r\n",
+        "Content-Type: text/plain\r\n",
+        "Idempotency-Key: a\r\nIdempotency-Key: b\r\n",
+        "X-Odd: a\rb\r\n",
+        "X Odd: a\r\n",
+        "X-Odd\r\n",
+        "\x01: a\r\n",
+    };
+    for (const std::string& row : rows) {
+        CAPTURE(row);
+        const std::string got = site.talk(post_of(row) + chunk + hidden);
+        CHECK_MESSAGE(got.starts_with("HTTP/1.1 400 "), got);
+        CHECK_EQ(count_of(got, "HTTP/1.1 "), 1);
+        CHECK_NE(got.find("Connection: close"), std::string::npos);
+    }
+    for (const char* bad : {"c;a\nb\r\n", "0xc\r\n", "-1\r\n", "c\n", " c\r\n", "ffffffffffffffffff\r\n"}) {
+        CAPTURE(bad);
+        const std::string got =
+            site.talk(post_of("Transfer-Encoding: chunked\r\n", bad) + "{\"type\":\"t\"}\r\n0\r\n\r\n");
+        CHECK_MESSAGE((got.starts_with("HTTP/1.1 400 ") || got.starts_with("HTTP/1.1 413 ")), got);
+    }
+    CHECK_EQ(site.status_of("POST /v1/tasks HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+    CHECK_EQ(site.status_of("GET / HTTP/1.1\r\n\r\n"), 400);
+    CHECK_EQ(site.status_of("GET / HTTP/2.0\r\nHost: localhost\r\n\r\n"), 505);
+    CHECK_EQ(site.status_of("GET /v1/tasks/x%2Fcancel HTTP/1.1\r\nHost: localhost\r\n\r\n"), 400);
+    CHECK_EQ(site.status_of("GET /v1/tasks?type=%ed%a0%bd HTTP/1.1\r\nHost: localhost\r\n\r\n"), 400);
+    CHECK_EQ(site.status_of(post_of("Content-Length: 15\r\n", "{\"type\":\"t\xff\xfe\xfd\"}")), 400);
+    // Nothing of all that became a task.
+    CHECK(says(site.get("/v1/tasks"), "\"tasks\":[]"));
+    CHECK(says(site.get("/metrics"), "nexus_requests_malformed_total{port=\"http\"} "));
+}
+
+TEST_CASE("field N: a chunked body is taken, what is around its content counts, trailers change nothing") {
+    const Live site;
+    const std::string chunked = "Transfer-Encoding: Chunked\r\nConnection: close\r\n";
+    const std::string trailer = "Idempotency-Key: of-the-trailer\r\n";
+    const std::string body = "5;a=b\r\n{\"typ\r\n7\r\ne\":\"t\"}\r\n0\r\n" + trailer + "\r\n";
+    CHECK_NE(site.talk(post_of(chunked, body)).find(" 202 "), std::string::npos);
+    CHECK_NE(site.talk(post_of(chunked, body)).find("\"duplicate\":false"), std::string::npos);
+    const std::string long_extension = "5;" + std::string(20'000, 'a') + "\r\n{\"typ\r\n";
+    CHECK_EQ(site.status_of(post_of(chunked, long_extension)), 400);
+    std::string many;
+    for (int i = 0; i < 300; ++i) many += "1;" + std::string(100, 'a') + "\r\n \r\n";
+    CHECK_EQ(site.status_of(post_of(chunked, many)), 400);
+    std::string trailers = "c\r\n{\"type\":\"t\"}\r\n0\r\n";
+    for (int i = 0; i < 300; ++i) trailers += "X-" + std::to_string(i) + ": " + std::string(100, 'a') + "\r\n";
+    CHECK_EQ(site.status_of(post_of(chunked, trailers + "\r\n")), 400);
+}
+
+TEST_CASE("field N: the name that is announced is answered to, absolute targets too") {
+    Options options;
+    options.address = "127.0.0.2:0";
+    const Site site;
+    const auto server = Server::start(std::move(options), *site.door);
+    REQUIRE(server.has_value());
+    const Live other;
+    const auto status = [&](const std::string& target, const std::string& host) {
+        return other.status_of("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n");
+    };
+    CHECK_EQ(status("/livez", "LocalHost:7080"), 200);
+    CHECK_EQ(status("/livez", "127.0.0.1"), 200);
+    CHECK_EQ(status("/livez", "127.0.0.2"), 421);
+    CHECK_EQ(status("/livez", "localhost:80:80"), 421);
+    CHECK_EQ(status("/livez", "localhost.evil.example"), 421);
+    CHECK_EQ(status("/livez", "evil@localhost"), 421);
+    CHECK_EQ(status("http://localhost:7080/livez", "localhost"), 200);
+    CHECK_EQ(status("HTTP://127.0.0.1", "localhost"), 200);
+    CHECK_EQ(status("http://evil.example/livez", "localhost"), 421);
+    CHECK_EQ(status("http://localhost/livez", "evil.example"), 421);
+    CHECK_EQ(status("ftp://localhost/livez", "localhost"), 400);
+    CHECK_EQ(status("*", "localhost"), 400);
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons((*server)->port());
+    address.sin_addr.s_addr = htonl(0x7F000002);
+    REQUIRE_EQ(connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    const std::string asked = "GET /livez HTTP/1.1\r\nHost: 127.0.0.2\r\nConnection: close\r\n\r\n";
+    REQUIRE_EQ(send(socket, asked.data(), asked.size(), MSG_NOSIGNAL), static_cast<ssize_t>(asked.size()));
+    char got[64] = {};
+    CHECK_GT(recv(socket, got, sizeof got - 1, 0), 0);
+    CHECK(std::string_view(got).starts_with("HTTP/1.1 200 "));
+    close(socket);
+}
+
+TEST_CASE("field H: JSON has every field, an error the name that the caller used, a list is one when it is empty") {
+    const Site site;
+    CHECK(says(site.get("/v1/tasks"), "\"tasks\":[]"));
+    CHECK(says(site.get("/v1/overrides"), "\"overrides\":[]"));
+    const Response made = site.post("/v1/tasks", R"({"type":"t","priority":0})");
+    CHECK(says(made, "\"durability\":\"disk\""));
+    CHECK(says(made, "\"duplicate\":false"));
+    CHECK(says(site.get("/v1/tasks/" + id_in(made)), "\"priority\":0"));
+    const struct {
+        api::Verb verb;
+        const char* target;
+        const char* body;
+        const char* field;
+    } rows[] = {
+        {api::Verb::get, "/v1/tasks?cursor=x", "", "cursor"},
+        {api::Verb::get, "/v1/tasks?page_token=x", "", "page_token"},
+        {api::Verb::get, "/v1/tasks?limit=2000", "", "limit"},
+        {api::Verb::get, "/v1/tasks?state=asleep", "", "state"},
+        {api::Verb::get, "/v1/decisions?task=x", "", "task"},
+        {api::Verb::post, "/v1/tasks", R"({"type":"a b"})", "type"},
+        {api::Verb::post, "/v1/tasks", R"({"type":"a","priority":77})", "priority"},
+        {api::Verb::post, "/v1/tasks/batch", R"({"tasks":[{"type":"a b"}]})", "tasks[0].type"},
+        {api::Verb::post, "/v1/tasks/batch", R"({"tasks":[{"type":"a","priority":77}]})", "tasks[0].priority"},
+        {api::Verb::post, "/v1/overrides", R"({"kind":"jump"})", "kind"},
+        {api::Verb::post, "/v1/overrides", R"({"kind":"hold","type":"a b"})", "type"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.target);
+        const Response response = site.ask(row.verb, row.target, row.body);
+        CHECK_EQ(response.status, 400);
+        CHECK_MESSAGE(says(response, std::string("\"field\":\"") + row.field + "\""), response.body);
+        CHECK_MESSAGE(says(response, std::string("\"detail\":\"") + row.field + ": "), response.body);
+    }
+}
+
+TEST_CASE("field H: manners of HTTP: Expect, media types, Allow, large bodies, HEAD, the icon") {
+    const Live site;
+    // The answer to Expect comes at once, the body is sent only then.
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(site.server->port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE_EQ(connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    const std::string head = post_of("Content-Length: 12\r\nExpect: 100-continue\r\nConnection: close\r\n");
+    REQUIRE_EQ(send(socket, head.data(), head.size(), MSG_NOSIGNAL), static_cast<ssize_t>(head.size()));
+    char got[256] = {};
+    REQUIRE_GT(recv(socket, got, sizeof got - 1, 0), 0);
+    CHECK_EQ(std::string_view(got), "HTTP/1.1 100 Continue\r\n\r\n");
+    REQUIRE_EQ(send(socket, R"({"type":"t"})", 12, MSG_NOSIGNAL), 12);
+    REQUIRE_GT(recv(socket, got, sizeof got - 1, 0), 0);
+    CHECK(std::string_view(got).starts_with("HTTP/1.1 202 "));
+    close(socket);
+    CHECK_EQ(site.status_of(post_of("Content-Length: 3000000\r\nExpect: 100-continue\r\n")), 413);
+    CHECK_EQ(site.status_of(post_of("Expect: something\r\n")), 417);
+
+    const std::string body = R"({"type":"t"})";
+    for (const char* type : {"Application/JSON", "application/json; charset=utf-8", "application/json ;x"})
+        CHECK_EQ(site.status_of(
+                     head_of("POST /v1/tasks",
+                             std::string("Connection: close\r\nContent-Length: 12\r\nContent-Type: ") + type + "\r\n") +
+                     body),
+                 202);
+    CHECK_EQ(
+        site.status_of(head_of("POST /v1/tasks",
+                               "Connection: close\r\nContent-Length: 12\r\nContent-Type: application/jsonish\r\n") +
+                       body),
+        415);
+    CHECK_NE(site.talk(head_of("PATCH /v1/tasks")).find("Allow: GET"), std::string::npos);
+    CHECK_NE(site.talk(head_of("DELETE /v1/tasks", "Connection: close\r\n")).find("Allow: "), std::string::npos);
+    // All of a body that is too long can be sent, and the answer is read.
+    const std::string large(3'000'000, ' ');
+    CHECK_NE(site.talk(post_of("Content-Length: 3000000\r\n", large)).find(" 413 "), std::string::npos);
+    const std::string stream = site.talk(head_of("HEAD /v1/live", "Connection: close\r\n"));
+    CHECK_NE(stream.find("text/event-stream"), std::string::npos);
+    CHECK_EQ(stream.find("event:"), std::string::npos);
+    CHECK_NE(site.talk(head_of("GET /favicon.ico", "Connection: close\r\n")).find("image/svg+xml"), std::string::npos);
+}
+
+int open_socket(std::uint16_t port) {
+    const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE_EQ(connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return socket;
+}
+
+TEST_CASE("field M: idle connections give way, event streams are counted before they begin") {
+    Options options;
+    options.connections_max = 8;
+    options.live_streams_max = 3;
+    const Live site(std::move(options));
+    std::vector<int> idle;
+    for (int i = 0; i < 8; ++i) {
+        idle.push_back(open_socket(site.server->port()));
+        const std::string asked = head_of("GET /livez");
+        REQUIRE_EQ(send(idle.back(), asked.data(), asked.size(), MSG_NOSIGNAL), static_cast<ssize_t>(asked.size()));
+        char got[2048];
+        REQUIRE_GT(recv(idle.back(), got, sizeof got, 0), 0);
+    }
+    CHECK_EQ(site.status_of(head_of("GET /readyz", "Connection: close\r\n")), 200);
+    CHECK(says(site.get("/metrics"), "nexus_connections_cut_total{port=\"http\"} 1"));
+    for (const int socket : idle) close(socket);
+    std::vector<int> streams;
+    for (int i = 0; i < 6; ++i) {
+        streams.push_back(open_socket(site.server->port()));
+        const std::string asked = head_of("GET /v1/live");
+        REQUIRE_EQ(send(streams.back(), asked.data(), asked.size(), MSG_NOSIGNAL), static_cast<ssize_t>(asked.size()));
+    }
+    int refused = 0;
+    for (const int socket : streams) {
+        char got[512] = {};
+        REQUIRE_GT(recv(socket, got, sizeof got - 1, 0), 0);
+        refused += std::string_view(got).starts_with("HTTP/1.1 503 ") ? 1 : 0;
+        close(socket);
+    }
+    CHECK_EQ(refused, 3);
+}
+
+TEST_CASE("field M: bodies that arrive and answers that nobody reads have a bound for all together") {
+    Options options;
+    options.body_bytes_max = 1 << 20;
+    const Live site(std::move(options));
+    std::vector<int> half;
+    const std::string part = post_of("Content-Length: 1000000\r\n") + std::string(600'000, ' ');
+    for (int i = 0; i < 4; ++i) {
+        half.push_back(open_socket(site.server->port()));
+        std::size_t sent = 0;
+        while (sent < part.size()) {
+            const ssize_t n = send(half.back(), part.data() + sent, part.size() - sent, MSG_NOSIGNAL);
+            if (n <= 0) break;
+            sent += static_cast<std::size_t>(n);
+        }
+    }
+    char got[512] = {};
+    // Whoever crosses the bound is told so.
+    CHECK_GT(recv(half.back(), got, sizeof got - 1, 0), 0);
+    CHECK_MESSAGE(std::string_view(got).starts_with("HTTP/1.1 503 "), got);
+    for (const int socket : half) close(socket);
+}
+
+TEST_CASE("field L: pages are full until the last one, however rare what is asked for is") {
+    const Site site;
+    for (int i = 0; i < 300; ++i)
+        CHECK_EQ(site.post("/v1/tasks", i % 50 == 7 ? R"({"type":"rare"})" : R"({"type":"common"})").status, 202);
+    std::string cursor;
+    int pages = 0;
+    do {
+        const Response page = site.get("/v1/tasks?type=rare&limit=2" + (cursor.empty() ? "" : "&cursor=" + cursor));
+        REQUIRE_EQ(page.status, 200);
+        CHECK_EQ(count_of(page.body, "\"type\":\"rare\""), 2);
+        const std::size_t at = page.body.find("\"next_page_token\":\"") + 19;
+        cursor = page.body.substr(at, page.body.find('"', at) - at);
+        ++pages;
+    } while (!cursor.empty() && pages < 100);
+    CHECK_EQ(pages, 3);
 }
 
 }  // namespace

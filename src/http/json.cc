@@ -96,6 +96,7 @@ Result<void> set_one(Message& message, const FieldDescriptor& field, std::string
 std::string json_of(const Message& message) {
     google::protobuf::util::JsonPrintOptions options;
     options.preserve_proto_field_names = true;
+    options.always_print_primitive_fields = true;  // 0, "" and [] are answers, too
     std::string text;
     const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
     return status.ok() ? text : "{}";

@@ -24,19 +24,21 @@ std::string_view title_of(unsigned status) {
 
 }  // namespace
 
-Response problem(unsigned status, std::string_view code, std::string_view title, std::string_view detail) {
+Response problem(unsigned status, std::string_view code, std::string_view title, std::string_view detail,
+                 std::string_view field) {
     Response response;
     response.status = status;
     response.content_type = "application/problem+json";
-    const nlohmann::json body = {
+    nlohmann::json body = {
         {"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}, {"code", code}};
+    if (!field.empty()) body["field"] = field;
     response.body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     return response;
 }
 
 Response problem_of(const Error& error) {
     const api::FaultRow& row = api::row_of(error.fault);
-    Response response = problem(row.http, row.reason, title_of(row.http), error.what);
+    Response response = problem(row.http, row.reason, title_of(row.http), error.what, api::field_of(error));
     if (row.retry_s > 0) response.headers.emplace_back("Retry-After", std::to_string(row.retry_s));
     return response;
 }

@@ -34,8 +34,9 @@ struct Response {
 // Runs exactly once, on whatever thread answers.
 using Reply = std::move_only_function<void(Response)>;
 
-// application/problem+json (RFC 9457) with a stable `code`.
-Response problem(unsigned status, std::string_view code, std::string_view title, std::string_view detail);
+// application/problem+json (RFC 9457) with a stable `code`, and the `field` that is to blame if there is one.
+Response problem(unsigned status, std::string_view code, std::string_view title, std::string_view detail,
+                 std::string_view field = {});
 Response problem_of(const Error& error);
 Response plain_text(std::string text, unsigned status = 200);
 

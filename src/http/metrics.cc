@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <iterator>
 #include <utility>
 
@@ -35,9 +36,29 @@ struct Page {
     }
 };
 
+void ports(Page& page, const api::Door& door) {
+    const std::pair<const char*, const api::PortCounts*> both[] = {{"{port=\"grpc\"}", &door.grpc},
+                                                                   {"{port=\"http\"}", &door.http}};
+    const auto family = [&](const char* name, const char* type, const char* help,
+                            std::atomic<std::uint64_t> api::PortCounts::* member) {
+        page.family(name, type, help);
+        for (const auto& [label, port] : both) page.value(name, (port->*member).load(), label);
+    };
+    using Ports = api::PortCounts;
+    family("nexus_connections", "gauge", "Open connections.", &Ports::open);
+    family("nexus_connections_accepted_total", "counter", "Connections taken.", &Ports::accepted);
+    family("nexus_connections_refused_total", "counter", "Connections closed at once: a limit was met.",
+           &Ports::refused);
+    family("nexus_connections_cut_total", "counter", "Connections and streams cut: slow, silent or not reading.",
+           &Ports::cut);
+    family("nexus_accept_errors_total", "counter", "Connections that found no file descriptor.", &Ports::errors);
+    family("nexus_requests_malformed_total", "counter", "Requests that could not be understood.", &Ports::malformed);
+}
+
 }  // namespace
 
-std::string prometheus_text(const engine::ReadModel& state, const api::MethodCounts& counts) {
+std::string prometheus_text(const engine::ReadModel& state, const api::Door& door) {
+    const api::MethodCounts& counts = *door.counts;
     const engine::StatusInfo& status = state.status;
     const core::Counters& c = status.counters;
     Page page;
@@ -112,6 +133,7 @@ std::string prometheus_text(const engine::ReadModel& state, const api::MethodCou
             if (const std::uint64_t count = counts.get(method, code); count > 0)
                 page.value("nexus_requests_total", count,
                            fmt::format("{{method=\"{}\",code=\"{}\"}}", method.name, api::name_of_grpc(code)));
+    ports(page, door);
 
     page.family("scheduler_decisions_total", "counter", "The old Nexus name of nexus_decisions_total.");
     page.value("scheduler_decisions_total", c.decisions - c.fallback_decisions, "{status=\"success\"}");
@@ -130,7 +152,7 @@ void metrics(api::Door& door, const Request& request, Reply reply) {
     door.engine.ask(caller_of(request), engine::ReadState{},
                     [&door, reply = std::move(reply)](Result<State>&& state) mutable {
                         if (!state) return reply(problem_of(state.error()));
-                        Response response = plain_text(prometheus_text(**state, *door.counts));
+                        Response response = plain_text(prometheus_text(**state, door));
                         response.content_type = "text/plain; version=0.0.4; charset=utf-8";
                         reply(std::move(response));
                     });

@@ -8,7 +8,7 @@
 
 namespace nexus::http {
 
-std::string prometheus_text(const engine::ReadModel& state, const api::MethodCounts& counts);
+std::string prometheus_text(const engine::ReadModel& state, const api::Door& door);
 void metrics(api::Door& door, const Request& request, Reply reply);
 
 }  // namespace nexus::http

@@ -135,6 +135,7 @@ struct Calling {
     api::Door& door;
     const Route route;
     Reply reply;
+    std::vector<std::pair<std::string, std::string>> names;  // field -> what the caller called it, where that differs
     std::unique_ptr<Message> request, response;
 
     void finish(const Result<void>& outcome) {
@@ -147,8 +148,17 @@ struct Calling {
         if (*rest.location != '\0') answer.headers.emplace_back("Location", rest.location + text_of(*response, "id"));
         reply(std::move(answer));
     }
+    // By the names that the caller used: those of the body where the body is a part of the request.
+    Error told(Error error) const {
+        const std::string body = std::string(route.method->rest.body) + ".";
+        if (body.size() > 2 && error.what.starts_with(body)) error.what.erase(0, body.size());
+        for (const auto& [field, given] : names)
+            if (api::field_of(error) == field) error.what.replace(0, field.size(), given);
+        return error;
+    }
     // A path with a bad id leads to nothing.
-    void refuse(const Error& error) {
+    void refuse(const Error& plain) {
+        const Error error = told(plain);
         const std::string_view field = api::field_of(error);
         const bool in_path =
             std::ranges::any_of(route.variables, [&](const auto& each) { return each.first == field; });
@@ -174,6 +184,8 @@ Route find_route(api::Verb verb, const std::string& path) {
 void call_method(api::Door& door, const Route& route, const Request& request, Reply reply) {
     const api::Method& method = *route.method;
     auto calling = std::make_unique<Calling>(door, route, std::move(reply));
+    for (const auto& [brief, field] : kShortNames)
+        if (request.query.contains(std::string(brief))) calling->names.emplace_back(field, brief);
     calling->request.reset(method.request().New());
     calling->response.reset(method.response().New());
     if (auto ok = fill(route, request, *calling->request); !ok) return calling->finish(ok);

@@ -19,10 +19,16 @@ void file(api::Door&, const Request& request, Reply reply) {
     reply(std::move(response));
 }
 
+// "application/json" of "Application/JSON; charset=utf-8", in lower case already.
+std::string_view media_type(std::string_view content_type) {
+    const std::string_view type = content_type.substr(0, content_type.find(';'));
+    return type.substr(0, type.find_last_not_of(" \t") + 1);
+}
+
 using Page = void (*)(api::Door& door, const Request& request, Reply reply);
-constexpr std::string_view kNames[] = {"http/metrics", "http/livez",      "http/readyz", "http/healthz",
-                                       "http/page",    "http/index.html", "http/app.js", "http/app.css"};
-constexpr Page kPages[] = {metrics, livez, readyz, readyz, file, file, file, file};
+constexpr std::string_view kNames[] = {"http/metrics",    "http/livez",  "http/readyz",  "http/healthz", "http/page",
+                                       "http/index.html", "http/app.js", "http/app.css", "http/favicon"};
+constexpr Page kPages[] = {metrics, livez, readyz, readyz, file, file, file, file, file};
 static_assert(std::size(kNames) == std::size(kPages));
 
 }  // namespace
@@ -46,7 +52,7 @@ void route(api::Door& door, const Route& where, Request request, Reply reply) {
         return kPages[name - std::begin(kNames)](door, request, std::move(reply));
     }
     // A form or a plain-text post of another site can carry no such header without asking first.
-    const bool json = request.content_type.starts_with("application/json");
+    const bool json = media_type(request.content_type) == "application/json";
     const bool needed = *method.rest.body != '\0' && *method.rest.body != '*';
     if (!json && (needed || !request.content_type.empty()))
         return reply(problem(415, "CONTENT_TYPE", "Unsupported media type",

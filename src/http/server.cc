@@ -6,12 +6,13 @@
 #include <boost/beast/http.hpp>
 #include <charconv>
 #include <chrono>
-#include <set>
+#include <list>
+#include <memory>
 #include <thread>
 
 #include "http/live.h"
+#include "http/request_reader.h"
 #include "http/routes.h"
-#include "http/target.h"
 
 namespace nexus::http {
 namespace {
@@ -20,9 +21,16 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace bhttp = boost::beast::http;
 using asio::ip::tcp;
-using Parser = bhttp::request_parser<bhttp::string_body>;
+using Clock = std::chrono::steady_clock;
+using Step = RequestReader::Step;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+constexpr std::size_t kReadBytes = 64 << 10;
+constexpr std::size_t kSmallAnswer = 64 << 10;  // is never refused for what others do not read
+// After a refusal the rest of a body is read and dropped for so long, or the client would see a broken connection
+// instead of the answer.
+constexpr std::chrono::seconds kLinger{2};
+constexpr std::size_t kLingerBytes = 16 << 20;
 
 std::chrono::microseconds chrono(Duration d) {
     return std::chrono::microseconds(d.us);
@@ -39,35 +47,10 @@ bool split_address(std::string_view address, std::string& host, std::uint16_t& p
     return error == std::errc{} && end == digits.data() + digits.size();
 }
 
-std::string_view without_port(std::string_view host) {
-    if (!host.empty() && host.front() == '[') return host.substr(0, host.find(']') + 1);
-    return host.substr(0, host.find(':'));
-}
-
-std::string_view view(boost::core::string_view text) {
-    return {text.data(), text.size()};
-}
-
-bool is_read(bhttp::verb verb) {
-    return verb == bhttp::verb::get || verb == bhttp::verb::head;
-}
-
-api::Verb verb_of(bhttp::verb verb) {
-    switch (verb) {
-        case bhttp::verb::get:
-        case bhttp::verb::head: return api::Verb::get;
-        case bhttp::verb::post: return api::Verb::post;
-        case bhttp::verb::put: return api::Verb::put;
-        case bhttp::verb::delete_: return api::Verb::remove;
-        default: return api::Verb::none;
-    }
-}
-
-constexpr std::uint64_t kBodyMax = 2 << 20;  // of any method; each has a limit of its own
-
-Response too_large(std::uint64_t limit) {
-    return problem(413, "body_too_large", "Content too large",
-                   "the body is limited to " + std::to_string(limit) + " bytes here");
+Response too_busy(std::string_view code, std::string_view detail) {
+    Response response = problem(503, code, "Service unavailable", detail);
+    response.headers.emplace_back("Retry-After", "1");
+    return response;
 }
 
 void secure_headers(bhttp::fields& fields) {
@@ -86,35 +69,54 @@ void secure_headers(bhttp::fields& fields) {
 // Everything below runs on the one I/O thread, except what engine callbacks post to it.
 // Shared with the engine callbacks on their way back: a late one still finds an io_context to post to.
 struct Server::State : std::enable_shared_from_this<Server::State> {
-    State(Options o, api::Door& d) : options(std::move(o)), door(d), acceptor(io), tick(io), live_news(io) {
+    State(Options o, api::Door& d)
+        : options(std::move(o)),
+          rules{.hosts = options.hosts, .header_bytes_max = options.header_bytes_max},
+          door(d),
+          acceptor(io),
+          tick(io),
+          live_news(io) {
         live_news.expires_at(asio::steady_timer::time_point::max());
     }
 
+    struct Connection {
+        explicit Connection(tcp::socket socket) : stream(std::move(socket)) {}
+        beast::tcp_stream stream;
+        beast::flat_buffer buffer;
+        std::string from;
+        bool waits = true;  // for its client to say something, since then
+        Clock::time_point since = Clock::now();
+        bool evicted = false;
+    };
+
     Options options;
+    ReadRules rules;
     api::Door& door;
     asio::io_context io{1};
     tcp::acceptor acceptor;
     asio::steady_timer tick;
     std::thread thread;
-    std::uint32_t connections = 0;
-    std::set<beast::tcp_stream*> open;
+    std::list<Connection> open;
+    std::size_t evicted = 0;                         // of them, on their way out
+    std::uint64_t body_bytes = 0, answer_bytes = 0;  // arriving, and not yet read by their clients
 
     // The live stream: one frame for all, made only while somebody listens.
     std::uint32_t live_streams = 0;
-    std::string live_latest;
+    std::shared_ptr<const std::string> live_latest;  // shared by the streams that write it
     std::uint64_t live_version = 0;
     asio::steady_timer live_news;  // cancelled to wake the streams
 
     asio::awaitable<void> accept_loop();
+    bool evict_one();
     asio::awaitable<void> serve(tcp::socket socket);
+    asio::awaitable<bool> serve_one(Connection& connection);  // false: the connection ends
+    asio::awaitable<bool> read(Connection& connection, RequestReader& reader, Response& refusal);
+    asio::awaitable<Response> respond(RequestReader& reader);
+    asio::awaitable<bool> write(Connection& connection, const Response& response, bool head, bool keep_alive);
+    asio::awaitable<void> linger(Connection& connection);
     asio::awaitable<void> live_loop();
-    asio::awaitable<bool> stream_live(beast::tcp_stream& stream);
+    asio::awaitable<void> stream_live(Connection& connection);
     asio::awaitable<Response> answer(Route where, Request request);
-    Response refuse_foreign(const bhttp::request<bhttp::string_body>& message) const;
-    Response refuse_early(const bhttp::request<bhttp::string_body>& message, Request& request, Route& where) const;
-    // Reads one request. Its response when it is refused; status 0 when it is to be answered.
-    asio::awaitable<bool> read_request(beast::tcp_stream& stream, beast::flat_buffer& buffer, Parser& parser,
-                                       Request& request, Route& where, Response& response);
 };
 
 asio::awaitable<Response> Server::State::answer(Route where, Request request) {
@@ -130,47 +132,28 @@ asio::awaitable<Response> Server::State::answer(Route where, Request request) {
         asio::use_awaitable, std::move(where), std::move(request));
 }
 
-// A page of another site must not reach us through the user's browser: by name (DNS rebinding), by fetch, by form.
-Response Server::State::refuse_foreign(const bhttp::request<bhttp::string_body>& message) const {
-    const std::string_view host = view(message[bhttp::field::host]);
-    if (message.count(bhttp::field::host) != 1 ||
-        std::find(options.hosts.begin(), options.hosts.end(), without_port(host)) == options.hosts.end())
-        return problem(421, "wrong_host", "Misdirected request", "this server does not answer to that Host name");
-    const std::string_view origin = view(message[bhttp::field::origin]);
-    if (!origin.empty() && origin != "http://" + std::string(host) && origin != "https://" + std::string(host))
-        return problem(403, "foreign_origin", "Forbidden", "requests from pages of another origin are refused");
-    const std::string_view site = view(message["Sec-Fetch-Site"]);
-    const bool navigation = is_read(message.method()) && view(message["Sec-Fetch-Mode"]) == "navigate";
-    if (!site.empty() && site != "same-origin" && site != "none" && !navigation)
-        return problem(403, "cross_site", "Forbidden", "cross-site requests are refused");
-    Response fine;
-    fine.status = 0;
-    return fine;
-}
-
-asio::awaitable<bool> Server::State::stream_live(beast::tcp_stream& stream) {
+asio::awaitable<void> Server::State::stream_live(Connection& connection) {
     const std::string head =
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: "
         "nosniff\r\n"
         "Connection: close\r\n\r\nretry: 1000\n\n";
+    beast::tcp_stream& stream = connection.stream;
     stream.expires_after(chrono(options.write_time_max));
     auto [head_error, head_bytes] = co_await asio::async_write(stream, asio::buffer(head), kTuple);
-    if (head_error) co_return false;
-    if (live_streams++ == 0) tick.cancel();
+    if (head_error) co_return;
     std::uint64_t sent = 0;
     for (;;) {
         if (sent == live_version) {
             co_await live_news.async_wait(kTuple);
-            if (sent == live_version) break;  // woken without news: the server stops
+            if (sent == live_version) co_return;  // woken without news: the server stops
         }
         sent = live_version;
-        const std::string frame = live_latest;
+        const std::shared_ptr<const std::string> frame = live_latest;
         stream.expires_after(chrono(options.write_time_max));
-        auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(frame), kTuple);
-        if (error) break;
+        auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(*frame), kTuple);
+        if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
+        if (error) co_return;
     }
-    --live_streams;
-    co_return false;
 }
 
 asio::awaitable<void> Server::State::live_loop() {
@@ -179,7 +162,7 @@ asio::awaitable<void> Server::State::live_loop() {
         [[maybe_unused]] auto [stopped] = co_await tick.async_wait(kTuple);
         if (!acceptor.is_open()) co_return;
         if (live_streams == 0) continue;
-        live_latest = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::string)>(
+        std::string made = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::string)>(
             [this](auto handler) {
                 auto shared = std::make_shared<decltype(handler)>(std::move(handler));  // owned by the callback alone
                 live_frame(door, [self = shared_from_this(), shared](std::string frame) mutable {
@@ -187,124 +170,167 @@ asio::awaitable<void> Server::State::live_loop() {
                 });
             },
             asio::use_awaitable);
+        live_latest = std::make_shared<const std::string>(std::move(made));
         ++live_version;
         live_news.cancel();
     }
 }
 
-// What is wrong is told by its header alone, before the body is read; status 0 when nothing is.
-Response Server::State::refuse_early(const bhttp::request<bhttp::string_body>& message, Request& request,
-                                     Route& where) const {
-    Response response = refuse_foreign(message);
-    if (response.status != 0) return response;
-    request.verb = verb_of(message.method());
-    if (request.verb == api::Verb::none)
-        return problem(405, "method_not_allowed", "Method not allowed", "GET, HEAD, POST, PUT and DELETE are served");
-    if (message.version() != 11 && message.version() != 10)
-        return problem(505, "version", "HTTP version not supported", "use HTTP/1.1");
-    if (!message[bhttp::field::content_encoding].empty())
-        return problem(415, "encoding", "Unsupported media type", "compressed bodies are refused");
-    if (!parse_target(view(message.target()), request.path, request.query))
-        return problem(400, "target", "Bad request", "the request target is malformed");
-    where = find_route(request.verb, request.path);
-    return response;
+// True: there is something to answer, a request or its refusal. False: the connection is over.
+asio::awaitable<bool> Server::State::read(Connection& connection, RequestReader& reader, Response& refusal) {
+    beast::tcp_stream& stream = connection.stream;
+    beast::flat_buffer& buffer = connection.buffer;
+    std::uint64_t held = 0;
+    const auto hold = [&](std::uint64_t bytes) {
+        body_bytes += bytes - held;
+        held = bytes;
+    };
+    bool over = false;
+    for (;;) {
+        std::size_t taken = 0;
+        const bool fresh = !reader.begun();
+        const auto input = buffer.cdata();
+        const Step step = reader.take({static_cast<const char*>(input.data()), input.size()}, taken);
+        buffer.consume(taken);
+        if (step == Step::refused) refusal = std::move(reader.refusal());
+        if (step != Step::more) break;
+        hold(reader.body_bytes());
+        if (body_bytes > options.body_bytes_max) {
+            refusal = too_busy("TOO_MANY_BODIES", "too many bodies arrive at once; retry later");
+            break;
+        }
+        // Between requests a connection may idle; once bytes came the whole request has to arrive in time.
+        if (fresh && reader.begun()) stream.expires_after(chrono(options.header_time_max));
+        if (reader.wants_continue()) {
+            static constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
+            auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(kGoOn), kTuple);
+            if (error) over = true;
+        }
+        if (over) break;
+        auto [error, bytes] = co_await stream.async_read_some(buffer.prepare(kReadBytes), kTuple);
+        buffer.commit(bytes);
+        if (!error) continue;
+        if (reader.begun() && !connection.evicted)
+            (error == beast::error::timeout ? door.http.cut : door.http.malformed)
+                .fetch_add(1, std::memory_order_relaxed);
+        over = true;
+        break;
+    }
+    hold(0);
+    co_return !over;
 }
 
-asio::awaitable<bool> Server::State::read_request(beast::tcp_stream& stream, beast::flat_buffer& buffer, Parser& parser,
-                                                  Request& request, Route& where, Response& response) {
-    parser.header_limit(options.header_bytes_max);
-    parser.body_limit(kBodyMax);
-    auto [error, bytes] = co_await bhttp::async_read_header(stream, buffer, parser, kTuple);
-    if (!error) {
-        response = refuse_early(parser.get(), request, where);
-        if (response.status != 0) co_return true;
-        const std::uint64_t limit = where.method == nullptr ? 0 : where.method->body_bytes_max;
-        const auto announced = parser.content_length();
-        if (where.method != nullptr && announced && *announced > limit) {
-            response = too_large(limit);
-            co_return true;
-        }
-        // Where nothing is served the body is of no interest: the answer ends the connection.
-        if (where.method == nullptr) co_return true;
-        parser.body_limit(limit);
-        auto [body_error, body_bytes] = co_await bhttp::async_read(stream, buffer, parser, kTuple);
-        if (body_error == bhttp::error::body_limit)
-            response = too_large(limit);
-        else if (body_error)
-            co_return false;
-        co_return true;
+asio::awaitable<Response> Server::State::respond(RequestReader& reader) {
+    const api::Method* method = reader.route().method;
+    const bool page = method == nullptr || method->kind == api::Kind::page;
+    if (!page && answer_bytes > options.answer_bytes_max)
+        co_return too_busy("TOO_MANY_ANSWERS", "too many answers wait for their clients to read them; retry later");
+    Response response = co_await answer(std::move(reader.route()), std::move(reader.request()));
+    if (response.body.size() > kSmallAnswer && answer_bytes + response.body.size() > options.answer_bytes_max)
+        co_return too_busy("TOO_MANY_ANSWERS", "too many answers wait for their clients to read them; retry later");
+    co_return response;
+}
+
+asio::awaitable<bool> Server::State::write(Connection& connection, const Response& response, bool head,
+                                           bool keep_alive) {
+    bhttp::response<bhttp::span_body<const char>> out;
+    const std::string_view body = response.fixed.empty() ? std::string_view(response.body) : response.fixed;
+    out.result(response.status);
+    out.version(11);
+    secure_headers(out);
+    out.set(bhttp::field::content_type, response.content_type);
+    for (const auto& [name, value] : response.headers) out.set(name, value);
+    out.keep_alive(keep_alive);
+    out.content_length(body.size());
+    if (!head) out.body() = beast::span<const char>(body.data(), body.size());
+    bhttp::serializer<false, bhttp::span_body<const char>> serializer(out);
+    answer_bytes += response.body.size();
+    connection.stream.expires_after(chrono(options.write_time_max));
+    auto [error, written] = head ? co_await bhttp::async_write_header(connection.stream, serializer, kTuple)
+                                 : co_await bhttp::async_write(connection.stream, serializer, kTuple);
+    answer_bytes -= response.body.size();
+    if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
+    co_return !error;
+}
+
+asio::awaitable<void> Server::State::linger(Connection& connection) {
+    beast::error_code ignored;
+    connection.stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    connection.stream.expires_after(kLinger);
+    connection.buffer.clear();
+    for (std::size_t dropped = 0; dropped < kLingerBytes;) {
+        auto [error, bytes] = co_await connection.stream.async_read_some(connection.buffer.prepare(kReadBytes), kTuple);
+        if (error) co_return;
+        dropped += bytes;
     }
-    if (error == bhttp::error::end_of_stream || error == beast::error::timeout) co_return false;
-    if (error == bhttp::error::body_limit)
-        response = too_large(kBodyMax);
-    else if (error == bhttp::error::header_limit)
-        response = problem(431, "header_too_large", "Request header fields too large", "headers are limited to 16 KiB");
-    else if (error.category() == bhttp::make_error_code(bhttp::error::bad_method).category())
-        response = problem(400, "malformed", "Bad request", "not HTTP/1.1: " + error.message());
-    else
+}
+
+asio::awaitable<bool> Server::State::serve_one(Connection& connection) {
+    RequestReader reader(rules);
+    connection.waits = true;
+    connection.since = Clock::now();
+    Response response;
+    response.status = 0;
+    if (!co_await read(connection, reader, response)) co_return false;
+    connection.waits = false;
+    const bool refused = response.status != 0;
+    const bool head = reader.is_head();
+    if (response.status == 400 || response.status == 431 || response.status == 505)
+        door.http.malformed.fetch_add(1, std::memory_order_relaxed);
+    const api::Method* method = reader.route().method;
+    const bool live = !refused && method != nullptr && std::string_view(method->name) == "http/live";
+    if (live && !head && live_streams < options.live_streams_max) {
+        door.counts->add(*method, 0);
+        if (live_streams++ == 0) tick.cancel();
+        co_await stream_live(connection);
+        --live_streams;
         co_return false;
-    co_return true;
+    }
+    const bool more = !refused && reader.keeps_alive();
+    reader.request().from = connection.from;
+    // Statements of their own: GCC 12 destroys the answer of a co_await in a conditional expression twice.
+    if (live && head)
+        response = {.status = 200, .content_type = "text/event-stream", .body = {}, .headers = {}, .fixed = {}};
+    else if (live)
+        response = too_busy("TOO_MANY_STREAMS", "too many live streams are open");
+    else if (!refused)
+        response = co_await respond(reader);
+    const bool written = co_await write(connection, response, head, more);
+    if (more && written) co_return true;
+    if (written && (refused || !reader.keeps_alive())) {
+        connection.waits = true;
+        connection.since = Clock::now();
+        co_await linger(connection);
+    }
+    co_return false;
 }
 
 asio::awaitable<void> Server::State::serve(tcp::socket socket) {
-    beast::error_code unknown;
-    const std::string from = "http:" + socket.remote_endpoint(unknown).address().to_string();
-    beast::tcp_stream stream(std::move(socket));
-    open.insert(&stream);
-    beast::flat_buffer buffer;
-    bool more = true;
-    bool first = true;
-    while (more) {
-        Parser parser;
-        Request request;
-        Route where;
-        Response response;
-        response.status = 0;
-        // Between requests a connection may idle; once bytes came the whole request has to arrive in time.
-        stream.expires_after(chrono(first || buffer.size() > 0 ? options.header_time_max : options.idle_max));
-        first = false;
-        if (!co_await read_request(stream, buffer, parser, request, where, response)) break;
-        const bool whole = parser.is_done();
-        auto& message = parser.get();
-        if (response.status == 0) {
-            request.content_type = view(message[bhttp::field::content_type]);
-            request.idempotency_key = view(message["Idempotency-Key"]);
-            request.body = std::move(message.body());
-            request.from = from;
-            const bool live = where.method != nullptr && std::string_view(where.method->name) == "http/live";
-            if (live && live_streams < options.live_streams_max) {
-                door.counts->add(*where.method, 0);
-                more = co_await stream_live(stream);
-                break;
-            }
-            // Two statements: GCC 12 destroys the answer of a co_await in a conditional expression twice.
-            if (live)
-                response = problem(503, "too_many_streams", "Service unavailable", "too many live streams are open");
-            else
-                response = co_await answer(std::move(where), std::move(request));
-        }
-        const bool head = parser.is_header_done() && message.method() == bhttp::verb::head;
-        bhttp::response<bhttp::span_body<const char>> out;
-        const std::string_view body = response.fixed.empty() ? std::string_view(response.body) : response.fixed;
-        out.result(response.status);
-        out.version(11);
-        secure_headers(out);
-        out.set(bhttp::field::content_type, response.content_type);
-        for (const auto& [name, value] : response.headers) out.set(name, value);
-        more = whole && message.keep_alive();
-        out.keep_alive(more);
-        out.content_length(body.size());
-        if (!head) out.body() = beast::span<const char>(body.data(), body.size());
-        stream.expires_after(chrono(options.write_time_max));
-        bhttp::serializer<false, bhttp::span_body<const char>> serializer(out);
-        auto [write_error, written] = head ? co_await bhttp::async_write_header(stream, serializer, kTuple)
-                                           : co_await bhttp::async_write(stream, serializer, kTuple);
-        if (write_error) break;
-    }
-    open.erase(&stream);
+    const auto here = open.emplace(open.end(), std::move(socket));
+    Connection& connection = *here;
+    door.http.open.store(open.size(), std::memory_order_relaxed);
     beast::error_code ignored;
-    stream.socket().shutdown(tcp::socket::shutdown_both, ignored);
-    --connections;
+    connection.from = "http:" + connection.stream.socket().remote_endpoint(ignored).address().to_string();
+    connection.stream.expires_after(chrono(options.header_time_max));
+    while (co_await serve_one(connection)) connection.stream.expires_after(chrono(options.idle_max));
+    connection.stream.socket().shutdown(tcp::socket::shutdown_both, ignored);
+    if (connection.evicted) --evicted;
+    open.erase(here);
+    door.http.open.store(open.size(), std::memory_order_relaxed);
+}
+
+// Makes room: whoever has kept us waiting longest goes. False: all are being answered.
+bool Server::State::evict_one() {
+    Connection* oldest = nullptr;
+    for (Connection& connection : open)
+        if (connection.waits && !connection.evicted && (oldest == nullptr || connection.since < oldest->since))
+            oldest = &connection;
+    if (oldest == nullptr) return false;
+    oldest->evicted = true;
+    ++evicted;
+    oldest->stream.close();
+    door.http.cut.fetch_add(1, std::memory_order_relaxed);
+    return true;
 }
 
 asio::awaitable<void> Server::State::accept_loop() {
@@ -313,12 +339,16 @@ asio::awaitable<void> Server::State::accept_loop() {
         auto [error, socket] = co_await acceptor.async_accept(kTuple);
         if (error == asio::error::operation_aborted || !acceptor.is_open()) co_return;
         if (error) {  // out of descriptors: wait a little instead of spinning
+            door.http.errors.fetch_add(1, std::memory_order_relaxed);
             pause.expires_after(std::chrono::milliseconds(50));
             co_await pause.async_wait(kTuple);
             continue;
         }
-        if (connections >= options.connections_max) continue;  // the socket closes here
-        ++connections;
+        if (open.size() - evicted >= options.connections_max && !evict_one()) {
+            door.http.refused.fetch_add(1, std::memory_order_relaxed);
+            continue;  // the socket closes here
+        }
+        door.http.accepted.fetch_add(1, std::memory_order_relaxed);
         beast::error_code ignored;
         socket.set_option(tcp::no_delay(true), ignored);
         asio::co_spawn(io, serve(std::move(socket)), asio::detached);
@@ -336,6 +366,8 @@ Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) 
     beast::error_code error;
     const auto ip = asio::ip::make_address(host, error);
     if (error) return fail(Fault::invalid, "address '" + host + "': " + error.message());
+    // What we announce is what we answer to.
+    state->rules.hosts.push_back(ip.is_v6() ? "[" + ip.to_string() + "]" : ip.to_string());
     const tcp::endpoint endpoint(ip, port);
     state->acceptor.open(endpoint.protocol(), error);
     if (!error) state->acceptor.set_option(tcp::acceptor::reuse_address(true), error);
@@ -358,7 +390,7 @@ Server::~Server() {
         raw->acceptor.close(ignored);
         raw->tick.cancel();
         raw->live_news.cancel();
-        for (beast::tcp_stream* stream : raw->open) stream->close();
+        for (State::Connection& connection : raw->open) connection.stream.close();
         // Requests still waiting for the engine are dropped with the context.
         raw->io.stop();
     });

@@ -8,8 +8,8 @@
 // 9457).
 //
 // Threads: one I/O thread of its own; engine calls are asynchronous, so a slow engine delays its own answer only.
-// Limits: Options::*_max, and of each body what its method takes; a client slower than them is cut. Names other than
-// loopback in Host are refused (421, DNS rebinding), foreign Origins and cross-site fetches too (403).
+// Limits: Options::*_max, and of each body what its method takes; a client slower than them is cut. What is refused
+// before it is looked at: request_reader.h.
 
 #include <cstdint>
 #include <memory>
@@ -24,12 +24,14 @@ namespace nexus::http {
 struct Options {
     std::string address = "127.0.0.1:7080";                                // host:port; port 0 = any free one
     std::vector<std::string> hosts = {"localhost", "127.0.0.1", "[::1]"};  // accepted names in Host, port ignored
-    std::uint32_t connections_max = 512;                                   // the next one is closed at once
-    std::uint32_t live_streams_max = 128;                                  // further ones get 503
-    std::uint32_t header_bytes_max = 16 << 10;                             // 431
-    Duration header_time_max = seconds(5);                                 // whole header and body must be in by then
-    Duration idle_max = seconds(60);                                       // between requests of one connection
-    Duration write_time_max = seconds(10);                                 // one response or one live frame
+    std::uint32_t connections_max = 512;        // for the next one whoever has kept us waiting longest is closed
+    std::uint32_t live_streams_max = 128;       // further ones get 503
+    std::uint32_t header_bytes_max = 16 << 10;  // 431
+    Duration header_time_max = seconds(5);      // whole header and body must be in by then
+    Duration idle_max = seconds(60);            // between requests of one connection
+    Duration write_time_max = seconds(10);      // one response or one live frame
+    std::uint64_t body_bytes_max = 32 << 20;    // of all bodies that are arriving; then 503
+    std::uint64_t answer_bytes_max = 64 << 20;  // of all answers that wait to be read; then 503
 };
 
 class Server {

@@ -1,6 +1,9 @@
 #include "http/target.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "base/utf8.h"
 
 namespace nexus::http {
 namespace {
@@ -28,7 +31,7 @@ bool unescape(std::string_view text, bool plus_is_space, std::string& out) {
         if (c == '\0') return false;
         out += c;
     }
-    return true;
+    return is_utf8(out);
 }
 
 }  // namespace
@@ -36,7 +39,11 @@ bool unescape(std::string_view text, bool plus_is_space, std::string& out) {
 bool parse_target(std::string_view target, std::string& path, std::map<std::string, std::string>& query) {
     if (target.empty() || target.front() != '/' || target.size() > 8192) return false;
     const std::size_t mark = target.find('?');
-    if (!unescape(target.substr(0, mark), false, path)) return false;
+    const std::string_view written = target.substr(0, mark);
+    if (!unescape(written, false, path)) return false;
+    // An escaped slash would lead elsewhere than a proxy that does not unescape it believes.
+    if (std::ranges::count(path, '/') != std::ranges::count(written, '/')) return false;
+    if (std::ranges::any_of(path, [](unsigned char c) { return c < 0x20 || c == 0x7F; })) return false;
     if (path.find("//") != std::string::npos || path.find("..") != std::string::npos) return false;
     if (mark == std::string_view::npos) return true;
     std::string_view rest = target.substr(mark + 1);

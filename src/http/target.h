@@ -7,7 +7,8 @@
 
 namespace nexus::http {
 
-// False when it is malformed (bad escapes, NUL, repeated parameter, more than 32 of them, longer than 8 KiB).
+// False when it is malformed: bad escapes, NUL, not UTF-8, an escaped slash or control character in the path, "//" or
+// "..", a parameter that is repeated, more than 32 of them, longer than 8 KiB.
 bool parse_target(std::string_view target, std::string& path, std::map<std::string, std::string>& query);
 
 }  // namespace nexus::http

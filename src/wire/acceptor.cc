@@ -103,7 +103,8 @@ std::uint64_t raise_descriptor_limit() {
     return limit.rlim_cur;
 }
 
-Result<std::unique_ptr<Acceptor>> Acceptor::listen(const std::string& address, const Limits& limits) {
+Result<std::unique_ptr<Acceptor>> Acceptor::listen(const std::string& address, const Limits& limits,
+                                                   api::PortCounts& counts) {
     auto where = resolve(address);
     if (!where) return std::unexpected(std::move(where).error());
     const std::string doing = "listen on " + address;
@@ -127,16 +128,17 @@ Result<std::unique_ptr<Acceptor>> Acceptor::listen(const std::string& address, c
     const std::uint64_t room = descriptors > kOwnDescriptors ? descriptors - kOwnDescriptors : 0;
     fitting.connections_max = static_cast<std::uint32_t>(
         std::min<std::uint64_t>(limits.connections_max, std::max<std::uint64_t>(room, kConnectionsMin)));
-    return std::unique_ptr<Acceptor>(new Acceptor(fitting, socket, wake, port_of(socket)));
+    return std::unique_ptr<Acceptor>(new Acceptor(fitting, socket, wake, port_of(socket), counts));
 }
 
-Acceptor::Acceptor(const Limits& limits, int listener, int wake, std::uint16_t port)
+Acceptor::Acceptor(const Limits& limits, int listener, int wake, std::uint16_t port, api::PortCounts& counts)
     : connections_max_(limits.connections_max),
       per_ip_max_(limits.connections_per_ip_max),
       listener_(listener),
       wake_(wake),
       reserve_(open_reserve()),
-      port_(port) {}
+      port_(port),
+      counts_(counts) {}
 
 Acceptor::~Acceptor() {
     stop();

@@ -12,6 +12,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "api/methods.h"
 #include "base/result.h"
 #include "wire/server.h"
 
@@ -19,14 +20,13 @@ namespace nexus::wire {
 
 class Acceptor {
 public:
-    struct Counts {
-        std::atomic<std::uint64_t> open{0}, accepted{0}, refused{0}, errors{0};
-    };
     // Owns the descriptor from the call on. Called from the acceptor's thread.
     using Receiver = std::function<void(int listener, int descriptor)>;
 
     // Binds and listens. Faults: invalid, conflict (the port is taken), denied, exhausted.
-    static Result<std::unique_ptr<Acceptor>> listen(const std::string& address, const Limits& limits);
+    // `counts` must outlive it.
+    static Result<std::unique_ptr<Acceptor>> listen(const std::string& address, const Limits& limits,
+                                                    api::PortCounts& counts);
     ~Acceptor();
 
     // Starts the thread. `each_second` runs on it, too.
@@ -34,7 +34,6 @@ public:
     void stop();  // closes the listener; idempotent
 
     std::uint16_t port() const { return port_; }
-    const Counts& counts() const { return counts_; }
 
 private:
     struct Peer {
@@ -42,7 +41,7 @@ private:
         std::string address;  // empty for loopback, which has no cap of its own
     };
 
-    Acceptor(const Limits& limits, int listener, int wake, std::uint16_t port);
+    Acceptor(const Limits& limits, int listener, int wake, std::uint16_t port, api::PortCounts& counts);
     void loop();
     bool accept_one();  // false: nothing left, or no descriptors
     void shed();
@@ -57,7 +56,7 @@ private:
     std::function<void()> each_second_;
     std::unordered_map<int, Peer> peers_;  // by descriptor
     std::unordered_map<std::string, std::uint32_t> per_ip_;
-    Counts counts_;
+    api::PortCounts& counts_;
     std::atomic<bool> stopping_{false};
     std::thread thread_;
 };

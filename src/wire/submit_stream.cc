@@ -35,6 +35,7 @@ void SubmitStream::OnReadDone(bool ok) {
             return go_on();
         }
     }
+    const auto tasks = static_cast<std::size_t>(in_.tasks_size());
     auto items = api::to_submissions(in_, context_.door.tasks_max, context_.door.payload_bytes_max);
     std::uint64_t number = 0;
     {
@@ -43,11 +44,14 @@ void SubmitStream::OnReadDone(bool ok) {
         slots_.emplace_back();
     }
     if (items) {
-        context_.door.engine.ask(
-            caller_, engine::SubmitTasks{std::move(*items)},
-            [self = shared_from_this(), number](auto result) { self->settle(number, std::move(result)); });
+        context_.door.engine.ask(caller_, engine::SubmitTasks{std::move(*items)},
+                                 [self = shared_from_this(), number, tasks](auto result) {
+                                     if (!result)
+                                         result = std::unexpected(api::in_batch(std::move(result).error(), tasks));
+                                     self->settle(number, std::move(result));
+                                 });
     } else {
-        context_.counters.requests_malformed.fetch_add(1, std::memory_order_relaxed);
+        context_.malformed();
         settle(number, std::unexpected(std::move(items).error()));
     }
     const std::lock_guard lock(mutex_);
@@ -111,7 +115,7 @@ void SubmitStream::look_after(Clock::time_point now) {
     if (ended_ || cut_ || !writing_) return;
     if (now - write_began_ <= std::chrono::microseconds(context_.options.limits.submit_stall_max.us)) return;
     cut_ = true;
-    context_.counters.submit_streams_cut.fetch_add(1, std::memory_order_relaxed);
+    context_.cut(context_.counters.submit_streams_cut);
     call_->TryCancel();  // a stream that nobody reads carries no status either
 }
 

@@ -1,0 +1,79 @@
+#pragma once
+// One request from the bytes of a connection, read strictly: what two readers could understand in two ways is refused
+// and ends the connection, so that nothing can be hidden behind a request from a proxy in front of us.
+//
+//   400   framing: a Transfer-Encoding other than exactly "chunked", or with HTTP/1.0; a Content-Length beside it, twice
+//         or as a list; a field twice that may stand once; no Host; chunk framing (sizes, extensions, trailers) that is
+//         more than kFramingMax longer than the content; a target that is no path, or has escaped slashes, control
+//         characters or bytes that are not UTF-8
+//   405   a verb that nothing here has     413  a body longer than its method takes
+//   415   a compressed body                421  a Host (or absolute target) that is not ours: DNS rebinding
+//   403   from a page of another site      431  header longer than header_bytes_max      505  not HTTP/1
+//
+// No I/O and no clock; one thread. Memory: the header, and the body up to its limit.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/message.h"
+#include "http/rest.h"
+
+namespace nexus::http {
+
+inline constexpr std::size_t kFramingMax = 16 << 10;
+
+struct ReadRules {
+    std::vector<std::string> hosts;  // accepted names in Host, lower case, port ignored
+    std::uint32_t header_bytes_max = 16 << 10;
+};
+
+class RequestReader {
+public:
+    enum class Step : std::uint8_t { more, whole, refused };
+
+    explicit RequestReader(const ReadRules& rules);  // must outlive it
+    ~RequestReader();
+    RequestReader(const RequestReader&) = delete;
+    RequestReader& operator=(const RequestReader&) = delete;
+
+    // Takes what it can from the front of `input`; the caller drops the `taken` bytes, and after `more` comes again with
+    // what is left and at least one byte behind it. What is left is never longer than header_bytes_max or kFramingMax.
+    Step take(std::string_view input, std::size_t& taken);
+
+    // The client waits for "100 Continue" before it sends its body. True once.
+    bool wants_continue();
+    // Of a whole request.
+    Request& request() { return request_; }
+    Route& route() { return route_; }
+    // Of a refused one.
+    Response& refusal() { return refusal_; }
+    // Whether another request may follow on this connection, and whether this one asked for the header alone.
+    bool keeps_alive() const;
+    bool is_head() const;
+    // Some of it has arrived.
+    bool begun() const { return begun_; }
+    std::size_t body_bytes() const;
+
+private:
+    struct Parser;
+    Step refuse(Response response);
+    Step judge_header();
+    bool refuse_framing();
+    bool refuse_foreign();
+    bool take_target();
+
+    const ReadRules& rules_;
+    std::unique_ptr<Parser> parser_;
+    Request request_;
+    Route route_;
+    Response refusal_;
+    std::uint64_t body_max_ = 0;
+    std::uint64_t taken_ = 0;  // bytes behind the header
+    bool judged_ = false, refused_ = false, continue_ = false, begun_ = false;
+};
+
+}  // namespace nexus::http
