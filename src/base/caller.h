@@ -3,7 +3,9 @@
 // goes with every call into the engine, and from there into the events that an operator's act becomes. What a request
 // says of its author is another matter: that is only what the caller says.
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace nexus {
@@ -28,6 +30,8 @@ struct Caller {
     std::string tenant;  // the only tenant it may touch; empty = any
     Roles roles = 0;
     std::string from;  // the peer: "ipv4:127.0.0.1:41234", "http:127.0.0.1", "server" for the server itself
+    // Set by the transport, which shares it, when nobody waits for the answer any more; null: somebody always does.
+    std::shared_ptr<const std::atomic<bool>> gone{};
 };
 
 // The server, when it acts by itself.

@@ -233,7 +233,7 @@ std::optional<PendingBatch> CommitLine::release_next(Instant now) {
     answer(batch, nullptr);
     if (!batch.recall.empty()) recall(batch);
     for (PendingBatch::Notice& notice : std::exchange(batch.notices, {}))
-        if (!(*notice.watcher)(notice.at, notice.task))
+        if (!notice.watcher->changed(notice.at, notice.task))
             options_.post([watch = notice.watch](Engine& engine) { engine.unwatch(watch); });
     bytes_ -= batch.bytes;
     return batch;

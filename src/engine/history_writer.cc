@@ -115,7 +115,8 @@ void HistoryWriter::write(const std::vector<Group>& groups, bool last_chance) {
 void HistoryWriter::expire_when_due() {
     const std::int64_t now = wall_us();
     if (now < next_expiry_us_) return;
-    next_expiry_us_ = now + minutes(10).us;
+    // A limit of size is met within seconds, or a small one would be passed many times over.
+    next_expiry_us_ = now + (options_.store_bytes_max > 0 ? seconds(10) : minutes(10)).us;
     if (auto ok = history_.expire(WallTime{now - options_.retention.us}, options_.store_bytes_max); !ok && options_.log)
         options_.log(LogLevel::warning, "history_expiry_failed", ok.error().what);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <type_traits>
 
 #include "engine/engine.h"
 
@@ -25,11 +26,30 @@ std::uint64_t bytes_of(const Call& call) {
     return bytes;
 }
 
+bool only_looks(const Call& call) {
+    return std::visit(
+        []<class Request>(const Asked<Request>&) {
+            return (std::is_same_v<Request, GetTask> || std::is_same_v<Request, ListTasks> ||
+                    std::is_same_v<Request, ExplainTask> || std::is_same_v<Request, ReadState> ||
+                    std::is_same_v<Request, ListTypes> || std::is_same_v<Request, GetType> ||
+                    std::is_same_v<Request, GetConfig> || std::is_same_v<Request, ListOverrides> ||
+                    std::is_same_v<Request, ListDecisions> || std::is_same_v<Request, ListAudit>);
+        },
+        call);
+}
+
 void Inbox::Item::run(Engine& engine) {
+    if (dropped()) return;
     if (call)
         engine.call(call->first, std::move(call->second));
     else
         work(engine);
+}
+
+bool Inbox::Item::dropped() {
+    if (!call || !call->first.gone || !*call->first.gone) return false;
+    refuse({Fault::unavailable, "nobody waits for the answer any more"});
+    return true;
 }
 
 void Inbox::Item::refuse(const Error& why) {
@@ -50,12 +70,17 @@ void Inbox::put_call(Caller caller, Call call) {
         const std::lock_guard lock(mutex_);
         if (closed_) {
             why = {Fault::unavailable, "the server has stopped"};
-        } else if (calls_ >= bounds_.calls_max || call_bytes_ + bytes > bounds_.call_bytes_max) {
+        } else if (calls_ + looks_.size() >= bounds_.calls_max || call_bytes_ + bytes > bounds_.call_bytes_max) {
             why = {Fault::exhausted, "too many calls wait for the engine; retry later"};
         } else {
-            ++calls_;
-            call_bytes_ += bytes;
-            wakes = put_item({.work = {}, .call = asked}, true);
+            if (only_looks(asked->second)) {
+                wakes = looks_.empty() && !urgent_;
+                looks_.push_back({.work = {}, .call = asked});
+            } else {
+                ++calls_;
+                call_bytes_ += bytes;
+                wakes = put_item({.work = {}, .call = asked}, true);
+            }
             asked = nullptr;
         }
     }
@@ -98,7 +123,7 @@ Inbox::Put Inbox::put_report(SessionId session, std::uint64_t bytes, bool alive_
 
 bool Inbox::take(std::vector<Item>& items, const std::function<std::int64_t()>& until_us) {
     std::unique_lock lock(mutex_);
-    while (!urgent_ && !closed_) {
+    while (!urgent_ && looks_.empty() && !closed_) {
         const std::int64_t us = until_us();
         if (us == 0) break;
         if (us < 0)
@@ -111,19 +136,29 @@ bool Inbox::take(std::vector<Item>& items, const std::function<std::int64_t()>& 
     calls_ = 0;
     call_bytes_ = report_bytes_ = 0;
     reports_.clear();
-    return !closed_ || !items.empty();
+    return !closed_ || !items.empty() || !looks_.empty();
+}
+
+bool Inbox::take_look(Item& item) {
+    const std::lock_guard lock(mutex_);
+    if (looks_.empty()) return false;
+    item = std::move(looks_.front());
+    looks_.pop_front();
+    return true;
 }
 
 void Inbox::refuse_calls(const Error& why, std::int64_t us) {
     std::vector<Item> calls;
     {
         std::unique_lock lock(mutex_);
-        if (!closed_ && calls_ == 0)
-            wake_.wait_for(lock, std::chrono::microseconds(us), [this] { return closed_ || calls_ > 0; });
+        const auto waiting = [this] { return closed_ || calls_ > 0 || !looks_.empty(); };
+        if (!waiting()) wake_.wait_for(lock, std::chrono::microseconds(us), waiting);
         const auto rest =
             std::stable_partition(items_.begin(), items_.end(), [](const Item& item) { return !item.call; });
         calls.assign(std::make_move_iterator(rest), std::make_move_iterator(items_.end()));
         items_.erase(rest, items_.end());
+        std::ranges::move(looks_, std::back_inserter(calls));
+        looks_.clear();
         calls_ = 0;
         call_bytes_ = 0;
     }
@@ -153,7 +188,7 @@ bool Inbox::closed() {
 
 std::size_t Inbox::calls_waiting() {
     const std::lock_guard lock(mutex_);
-    return calls_;
+    return calls_ + looks_.size();
 }
 
 }  // namespace nexus::engine

@@ -73,3 +73,47 @@ TEST_CASE("calls can be refused while everything else stays") {
     CHECK_EQ(inbox.calls_waiting(), 0);
     CHECK_EQ(taken(inbox).size(), 1);
 }
+
+TEST_CASE("field M: calls that only look wait in a line of their own, and what nobody waits for is dropped") {
+    Inbox inbox({.calls_max = 3, .call_bytes_max = 20'000, .reports_per_session_max = 2, .report_bytes_max = 1'000});
+    int answered = 0;
+    Fault fault{};
+    const auto look = [&] {
+        return Call(Asked<ListTasks>{{}, [&](Result<TaskPage> answer) {
+                                         ++answered;
+                                         if (!answer) fault = answer.error().fault;
+                                     }});
+    };
+    inbox.put_call({}, look());
+    CHECK(inbox.put_report(SessionId{1}, 100, false, [](Engine&) {}) == Inbox::Put::taken);
+    inbox.put_call({}, a_call(answered, fault));
+    CHECK_EQ(taken(inbox).size(), 2);  // the look stays
+    CHECK_EQ(inbox.calls_waiting(), 1);
+    for (int i = 0; i < 2; ++i) inbox.put_call({}, look());
+    CHECK_EQ(answered, 0);
+    inbox.put_call({}, look());
+    CHECK_EQ(answered, 1);
+    CHECK(fault == Fault::exhausted);
+    Inbox::Item item;
+    for (int i = 0; i < 3; ++i) CHECK(inbox.take_look(item));
+    CHECK_FALSE(inbox.take_look(item));
+    // Given up meanwhile: refused without the engine.
+    const auto gone = std::make_shared<std::atomic<bool>>(false);
+    inbox.put_call({.name = "x", .gone = gone}, look());
+    REQUIRE(inbox.take_look(item));
+    CHECK_FALSE(item.dropped());
+    *gone = true;
+    CHECK(item.dropped());
+    CHECK_EQ(answered, 2);
+    CHECK(fault == Fault::unavailable);
+    inbox.put_call({}, look());
+    inbox.refuse_calls({Fault::unreachable, "not now"}, 0);
+    CHECK_EQ(answered, 3);
+    CHECK(fault == Fault::unreachable);
+    inbox.put_call({}, look());
+    inbox.close();
+    std::vector<Inbox::Item> items;
+    CHECK(inbox.take(items, [] { return -1; }));  // what waits is still answered
+    CHECK(inbox.take_look(item));
+    CHECK_FALSE(inbox.take(items, [] { return -1; }));
+}

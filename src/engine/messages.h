@@ -154,6 +154,7 @@ struct OverrideInfo {
 struct WorkerHello {
     core::WorkerJoined joined;  // session is filled in by the engine
     std::string version, hostname;
+    bool draining = false;  // it wants nothing new
 };
 
 // One order to a worker's stream. The transport merges whatever is queued into one message.

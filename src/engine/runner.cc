@@ -39,6 +39,7 @@ constexpr std::chrono::milliseconds kStoreRetry{20};    // while the store does 
 constexpr std::chrono::seconds kSpaceLook{1};           // while the disk is full
 constexpr std::chrono::milliseconds kRenewalLook{100};  // where claims are renewed
 constexpr Duration kHistoryTold = seconds(1);
+constexpr Duration kLooksPerTurn = milliseconds(1);
 const Error kDiskFull{Fault::exhausted, "the disk of the server is full; retry later"};
 
 std::int64_t system_steady_ns() {
@@ -149,6 +150,7 @@ private:
     Now now() const { return {{base_.us + (steady_ns_() - steady_base_ns_) / 1000}, wall_now()}; }
     Instant steady() const { return {steady_ns_() / 1000}; }
     void loop();
+    void answer_looks();
     void stand_still(std::vector<Inbox::Item>& items);
     std::int64_t us_to_next_turn() const;
     void hand_over(PendingBatch batch);
@@ -336,6 +338,7 @@ void RunnerThreads::loop() {
             if (engine_->batch_events() >= kEventsPerBatch) hand_over(engine_->take_batch());
         }
         items.clear();
+        answer_looks();
         engine_->end_turn();
         if (const std::int64_t ns = last_commit_ns_.exchange(0)) engine_->note_commit(ns);
         engine_->note_history_dropped(history_->dropped());
@@ -349,6 +352,16 @@ void RunnerThreads::loop() {
     const std::lock_guard lock(commit_mutex_);
     commits_end_ = true;
     commit_wake_.notify_one();
+}
+
+// For a share of the turn, and at least one: whoever changes something, and what workers say, waits no longer for them.
+void RunnerThreads::answer_looks() {
+    const std::int64_t end = system_steady_ns() + kLooksPerTurn.us * 1000;
+    Inbox::Item look;
+    while (inbox_.take_look(look)) {
+        look.run(*engine_);
+        if (system_steady_ns() >= end) return;
+    }
 }
 
 // While it is not sure the core stands still: calls are refused, reports wait.

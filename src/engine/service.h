@@ -21,9 +21,13 @@
 
 namespace nexus::engine {
 
-// Called with each change of a watched task, in order per task, from the release thread. Must not block. Returning
-// false ends the watch.
-using TaskWatcher = std::function<bool(WallTime at, const TaskInfo& task)>;
+struct TaskWatcher {
+    // Called with each change of a watched task, in order per task, from the release thread. Must not block. Returning
+    // false ends the watch.
+    std::function<bool(WallTime at, const TaskInfo& task)> changed;
+    // A task that was named is not known, or the history cannot tell. From any thread; the watch goes on.
+    std::function<void(TaskId task, const Error& error)> failed{};
+};
 using WatchId = std::uint64_t;
 
 // One thing that must be in order for the engine to accept work.

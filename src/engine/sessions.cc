@@ -53,7 +53,13 @@ void Engine::connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<S
         if (failed != nullptr) return done(std::unexpected(*failed));
         done(id);
     });
+    if (!hello.draining) return apply(std::move(hello.joined));
+    // It joins without slots, so that it gets nothing before its wish is known.
+    core::WorkerCapacityChanged capacity{
+        .session = id, .slots = hello.joined.slots, .offered = hello.joined.offered, .draining = true};
+    hello.joined.slots = 0;
     apply(std::move(hello.joined));
+    apply(std::move(capacity));
 }
 
 void Engine::report(SessionId id, WorkerReport report) {

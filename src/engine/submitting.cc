@@ -26,7 +26,7 @@ Error at_item(Error error, std::size_t item, std::size_t items) {
     return items == 1 ? error : Error{error.fault, "tasks[" + std::to_string(item) + "]." + error.what};
 }
 
-Result<void> admitted(const core::AdmissionAnswer& answer) {
+Result<void> admitted(const core::AdmissionAnswer& answer, const core::TaskSpec& spec, const core::Config& config) {
     switch (answer.admission) {
         case core::Admission::accepted:
         case core::Admission::duplicate: return {};
@@ -34,9 +34,15 @@ Result<void> admitted(const core::AdmissionAnswer& answer) {
             return fail(Fault::conflict,
                         "idempotency_key: taken by task " + to_text(answer.existing) + ", which has another body");
         case core::Admission::tasks_full:
-            return fail(Fault::exhausted, "the scheduler holds as many tasks as tasks_max allows; retry later");
-        case core::Admission::tenant_full:
-            return fail(Fault::exhausted, "tenant: its limit of waiting tasks is reached; retry later");
+            return fail(Fault::exhausted, "the scheduler holds as many tasks as tasks_max allows (" +
+                                              std::to_string(config.tasks_max) + "); retry later");
+        case core::Admission::tenant_full: {
+            const auto tenant = std::ranges::find(config.tenants, spec.tenant, &core::TenantLimits::name);
+            return fail(Fault::exhausted, "tenant: " + spec.tenant +
+                                              " has as many waiting tasks as its waiting_max allows (" +
+                                              std::to_string(tenant == config.tenants.end() ? 0 : tenant->waiting_max) +
+                                              "); retry later");
+        }
         case core::Admission::unknown_after:
             return fail(Fault::not_found, "after: task " + to_text(answer.existing) + " is not known (or no longer)");
     }
@@ -67,7 +73,7 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
         seal(item);
         const core::AdmissionAnswer admission = admit(item);
-        if (auto ok = admitted(admission); !ok)
+        if (auto ok = admitted(admission, item.spec, core_.config()); !ok)
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
         if (admission.admission != core::Admission::duplicate) bytes += bytes_of(item);
         if (item.idempotency_key.empty()) continue;
@@ -228,7 +234,8 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
     if (writer_.size_bytes() + put_bytes_ + bytes_of(again) > room_)
         return reply<Submitted>(std::move(done),
                                 fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
-    if (auto ok = admitted(admit(again)); !ok) return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
+    if (auto ok = admitted(admit(again), again.spec, core_.config()); !ok)
+        return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
     Submitted out;
     submit_one(again, out);
     reply<Submitted>(std::move(done), std::move(out));

@@ -178,8 +178,11 @@ void Engine::watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std
             batch_.notices.push_back({.watcher = watcher, .watch = id, .at = now_.wall, .task = info_of(task, true)});
             continue;
         }
-        ask(AskTask{.task = task}, [watcher, wall = now_.wall](Result<EndedTask> ended) mutable {
-            if (ended) (*watcher)(wall, info_of_ended(*std::move(ended)));
+        ask(AskTask{.task = task}, [watcher, task, wall = now_.wall](Result<EndedTask> ended) mutable {
+            if (ended)
+                watcher->changed(wall, info_of_ended(*std::move(ended)));
+            else if (watcher->failed)
+                watcher->failed(task, ended.error());
         });
     }
     watches_[id] = {.tasks = std::move(tasks), .filter = std::move(filter), .watcher = std::move(watcher)};
