@@ -263,6 +263,7 @@ void Machine::write(const sdk::Outbound& out) {
                         .offered = shape_.offered,
                         .types = shape_.types,
                         .can_pause = shape_.can_pause};
+        hello.draining = out.hello->draining;
         for (const sdk::HeldEntry& held : out.hello->held)
             hello.joined.held.push_back(
                 {.task = task_of(held.task_id), .attempt = attempt_of(held.attempt_id), .paused = held.paused});

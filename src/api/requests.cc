@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/submit.h"
+#include "base/spelling.h"
 #include "config/toml.h"
 
 namespace nexus::api {
@@ -165,8 +166,12 @@ Result<engine::Configure> to_request(v1::SetConfigRequest& from, const Door&) {
 
 Result<engine::SetPolicy> to_request(v1::SetPolicyRequest& from, const Door&) {
     engine::SetPolicy request{.author = from.author(), .reason = from.reason()};
-    if (!core::policy_from_name(from.policy(), request.policy)) return invalid("policy: no such policy");
-    return request;
+    std::string name = from.policy();
+    std::ranges::replace(name, '_', '-');  // as in the environment
+    if (core::policy_from_name(name, request.policy)) return request;
+    std::vector<std::string_view> known;
+    for (const core::PolicyKind kind : core::kPolicies) known.emplace_back(core::name_of(kind));
+    return invalid("policy: no such policy" + did_you_mean(name, known));
 }
 
 Result<engine::PauseQueue> to_request(v1::ControlQueueRequest& from, const Door&) {

@@ -126,7 +126,8 @@ Result<engine::WorkerHello> to_hello(v1::Hello& from, const WorkerLimits& limits
                                          .offered = std::move(*offered),
                                          .can_pause = from.can_pause()},
                               .version = std::move(*from.mutable_version()),
-                              .hostname = std::move(*from.mutable_hostname())};
+                              .hostname = std::move(*from.mutable_hostname()),
+                              .draining = from.draining()};
     for (auto& [name, value] : *from.mutable_labels()) hello.joined.labels.emplace_back(name, std::move(value));
     std::sort(hello.joined.labels.begin(), hello.joined.labels.end());
     auto& types = hello.joined.types;
@@ -249,7 +250,7 @@ void add_orders(const engine::WorkerOrders& orders, std::string_view server_vers
         ack.set_accepted(answer.accepted);
         if (!answer.accepted) ack.set_reason("stale_attempt");
     }
-    if (orders.drain) out.mutable_drain();
+    if (orders.drain) out.mutable_drain()->set_reason("by order of an operator");
     if (!orders.reconnect.empty()) out.set_reconnect(orders.reconnect);
 }
 

@@ -29,6 +29,12 @@ Caller caller_of(const grpc::CallbackServerContext& call) {
     return {.name = "anonymous", .tenant = {}, .roles = kAllRoles, .from = call.peer()};
 }
 
+std::size_t metadata_bytes(const grpc::CallbackServerContext& call) {
+    std::size_t bytes = 0;
+    for (const auto& [name, value] : call.client_metadata()) bytes += name.size() + value.size() + 32;
+    return bytes;
+}
+
 bool given_up(const grpc::CallbackServerContext& call) {
     return call.IsCancelled() || call.deadline() < std::chrono::system_clock::now();
 }

@@ -4,6 +4,8 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
+#include <cstddef>
+
 #include "base/caller.h"
 #include "base/result.h"
 
@@ -14,6 +16,9 @@ grpc::Status to_grpc(const Error& error);
 
 // Nothing is proved about a caller yet: all are "anonymous" and may do all.
 Caller caller_of(const grpc::CallbackServerContext& call);
+
+// Names and values, with 32 bytes for each field as HTTP/2 counts them.
+std::size_t metadata_bytes(const grpc::CallbackServerContext& call);
 
 // The client is gone or its deadline has passed: nothing is to be stored for it any more.
 bool given_up(const grpc::CallbackServerContext& call);

@@ -48,7 +48,7 @@ void CapacityStream::wind_up() {
 }
 
 void CapacityStream::refuse(const Error& error) {
-    context_.counters.requests_malformed.fetch_add(1, std::memory_order_relaxed);
+    context_.malformed();
     end(to_grpc(error));
 }
 

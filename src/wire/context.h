@@ -67,8 +67,20 @@ struct Context {
     Options options;
     api::Door& door;
     Counters counters;
+    std::atomic<std::uint64_t> answer_bytes{0};  // of large answers that are not sent yet
+    std::atomic<std::uint64_t> watch_bytes{0};   // of changes that watchers have not read yet
     Streams streams;
     WorkerNames workers;
+
+    void malformed() {
+        counters.requests_malformed.fetch_add(1, std::memory_order_relaxed);
+        door.grpc.malformed.fetch_add(1, std::memory_order_relaxed);
+    }
+    // A stream was cut; `which` counts its kind.
+    void cut(std::atomic<std::uint64_t>& which) {
+        which.fetch_add(1, std::memory_order_relaxed);
+        door.grpc.cut.fetch_add(1, std::memory_order_relaxed);
+    }
 };
 
 }  // namespace nexus::wire

@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -64,29 +66,169 @@ TEST_CASE("T19: a worker that never reads is cut, and its tasks go to one that d
     (void)deaf->Finish();
 }
 
-TEST_CASE("a watcher that does not read is cut, and the tasks go on") {
-    Live live({.watch_events_max = 64});
+TEST_CASE("field L: a watcher that reads too slowly is told so when it reads again, and the tasks go on") {
+    Live live({.watch_tasks_max = 64, .watch_stall_max = seconds(60)});
     grpc::ClientContext watch_call;
     v1::WatchTasksRequest everything;
     everything.set_type("watched");
     const auto watch = live.tasks->Watch(&watch_call, everything);
     REQUIRE(comes_true([&] { return live.server->counts().watches_open == 1; }));
-    for (int round = 0; round < 40 && live.server->counts().watches_cut == 0; ++round) {
-        const auto made = submit(live, "watched", 100, 10);
-        for (const auto& task : made.results()) {
-            grpc::ClientContext call;
-            v1::CancelTaskRequest cancel;
-            cancel.set_id(task.id());
-            v1::Task cancelled;
-            REQUIRE(live.tasks->Cancel(&call, cancel, &cancelled).ok());
-        }
-    }
+    for (int round = 0; round < 40 && live.server->counts().watches_cut == 0; ++round) submit(live, "watched", 200, 10);
     CHECK_EQ(live.server->counts().watches_cut, 1);
     v1::TaskEvent event;
     while (watch->Read(&event)) {
     }
-    CHECK_FALSE(watch->Finish().ok());
+    const grpc::Status status = watch->Finish();
+    CHECK_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    CHECK_NE(status.error_message().find("watch again"), std::string::npos);
+    CHECK_FALSE(status.error_details().empty());
     CHECK(live.answers());
+}
+
+TEST_CASE("field L: a watcher that reads nothing at all is cut") {
+    Live live({.watch_tasks_max = 1'000'000, .watch_stall_max = seconds(1)});
+    grpc::ClientContext watch_call;
+    v1::WatchTasksRequest everything;
+    everything.set_type("watched");
+    const auto watch = live.tasks->Watch(&watch_call, everything);
+    REQUIRE(comes_true([&] { return live.server->counts().watches_open == 1; }));
+    for (int round = 0; round < 20; ++round) submit(live, "watched", 500, 10);
+    CHECK(comes_true([&] { return live.server->counts().watches_cut == 1; }));
+    v1::TaskEvent event;
+    while (watch->Read(&event)) {
+    }
+    CHECK_EQ(watch->Finish().error_code(), grpc::StatusCode::CANCELLED);
+    CHECK(live.answers());
+}
+
+TEST_CASE("field L: 1,500 named tasks and a batch of 1,000 cut no watcher; of each task the newest state comes") {
+    Live live;
+    v1::WatchTasksRequest named;
+    for (int i = 0; i < 2; ++i)
+        for (const auto& one : submit(live, "watched", 1000, 10).results()) named.add_ids(one.id());
+    grpc::ClientContext call;
+    const auto watch = live.tasks->Watch(&call, named);
+    // Nothing is read until all of them have been cancelled.
+    for (const std::string& id : named.ids()) {
+        grpc::ClientContext cancelling;
+        v1::CancelTaskRequest cancel;
+        cancel.set_id(id);
+        v1::Task cancelled;
+        REQUIRE(live.tasks->Cancel(&cancelling, cancel, &cancelled).ok());
+    }
+    std::set<std::string> ended;
+    v1::TaskEvent event;
+    while (watch->Read(&event))
+        if (event.task().state() == v1::TASK_STATE_CANCELLED) ended.insert(event.task().id());
+    const grpc::Status status = watch->Finish();
+    CHECK_MESSAGE(status.ok(), status.error_message());
+    CHECK_EQ(ended.size(), 2000);
+}
+
+TEST_CASE("field L: a watch of a task that nobody knows ends, and says which") {
+    Live live;
+    v1::WatchTasksRequest request;
+    request.add_ids(submit(live, "watched", 1, 10).results(0).id());
+    request.add_ids(kNoTask);
+    grpc::ClientContext call;
+    const auto watch = live.tasks->Watch(&call, request);
+    v1::TaskEvent event;
+    while (watch->Read(&event)) {
+    }
+    const grpc::Status status = watch->Finish();
+    CHECK_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+    CHECK_NE(status.error_message().find(kNoTask), std::string::npos);
+}
+
+TEST_CASE("field L: large metadata is taken, too large is its call's own loss: no neighbour pays") {
+    Live live;
+    const auto one = v1::TaskService::NewStub(live.connect());
+    const auto call_with = [&](std::size_t bytes, v1::SubmitResponse& made) {
+        grpc::ClientContext call;
+        if (bytes > 0) call.AddMetadata("x-large", std::string(bytes, 'm'));
+        return one->Submit(&call, submit_of("t"), &made);
+    };
+    v1::SubmitResponse made;
+    CHECK(call_with(7'900, made).ok());
+    CHECK(call_with(40'000, made).ok());
+    std::atomic<int> bare = 0, fine = 0, large = 0;
+    std::vector<std::thread> neighbours;
+    std::atomic<bool> over = false;
+    for (int i = 0; i < 4; ++i)
+        neighbours.emplace_back([&] {
+            while (!over) {
+                v1::SubmitResponse mine;
+                const grpc::Status status = call_with(0, mine);
+                if (status.ok())
+                    ++fine;
+                else
+                    ++bare;
+            }
+        });
+    for (int i = 0; i < 20; ++i) {
+        v1::SubmitResponse mine;
+        const grpc::Status status = call_with(100'000, mine);
+        const bool ours =
+            status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED && !status.error_details().empty();
+        large += ours ? 1 : 0;
+    }
+    over = true;
+    for (auto& neighbour : neighbours) neighbour.join();
+    CHECK_EQ(large.load(), 20);
+    CHECK_GT(fine.load(), 0);
+    CHECK_EQ(bare.load(), 0);
+}
+
+TEST_CASE("field L: a worker may merge what the manual says; a message that is too long is told by name") {
+    Live live;
+    submit(live, "big", 12, 10);
+    grpc::ClientContext call;
+    const auto stream = live.workers->Connect(&call);
+    REQUIRE(stream->Write(hello_of("merger", 12)));
+    v1::WorkerMessage merged;
+    v1::ServerMessage message;
+    while (merged.finished_size() < 12 && stream->Read(&message))
+        for (const v1::Assign& assign : message.assign()) {
+            v1::Finished& finished = *merged.add_finished();
+            finished.set_task_id(assign.task_id());
+            finished.set_attempt_id(assign.attempt_id());
+            finished.set_outcome(v1::OUTCOME_SUCCEEDED);
+            finished.set_result(std::string(250 << 10, 'r'));
+        }
+    REQUIRE(stream->Write(merged));
+    int accepted = 0;
+    while (accepted < 12 && stream->Read(&message))
+        for (const v1::FinishedAck& ack : message.finished_acks()) accepted += ack.accepted() ? 1 : 0;
+    CHECK_EQ(accepted, 12);
+    merged.add_finished()->set_result(std::string(250 << 10, 'r'));
+    REQUIRE(stream->Write(merged));
+    while (stream->Read(&message)) {
+    }
+    const grpc::Status status = stream->Finish();
+    CHECK_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    CHECK_MESSAGE(status.error_message().starts_with("message: longer than 3145728 bytes"), status.error_message());
+}
+
+TEST_CASE("field L: a worker that comes back draining gets nothing") {
+    Live live;
+    submit(live, "work", 4, 10);
+    grpc::ClientContext call;
+    const auto stream = live.workers->Connect(&call);
+    v1::WorkerMessage hello = hello_of("leaving", 4);
+    hello.mutable_hello()->set_draining(true);
+    REQUIRE(stream->Write(hello));
+    v1::ServerMessage message;
+    REQUIRE(stream->Read(&message));
+    CHECK(message.has_welcome());
+    CHECK_EQ(message.assign_size(), 0);
+    v1::WorkerMessage back;
+    back.mutable_capacity()->set_slots(4);
+    REQUIRE(stream->Write(back));
+    int assigned = 0;
+    while (assigned < 4 && stream->Read(&message)) assigned += message.assign_size();
+    CHECK_EQ(assigned, 4);
+    call.TryCancel();
+    (void)stream->Finish();
 }
 
 TEST_CASE("C12: a peer that answers no ping is cut off, one that does stays") {

@@ -6,7 +6,10 @@
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <atomic>
+#include <chrono>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -21,25 +24,82 @@ using grpc::internal::RpcMethod;
 using grpc::internal::RpcServiceMethod;
 using UnaryHandler = grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, grpc::ByteBuffer>;
 
-// What lives as long as a call.
-struct Unary {
-    Context& context;
-    const api::Method& method;
-    grpc::ServerUnaryReactor* reactor;
-    grpc::ByteBuffer* out;  // gRPC keeps it until the end of the call
+constexpr std::size_t kSmallAnswer = 64 << 10;  // is never refused, and not looked after
+
+// What lives as long as a call: owned by itself until OnDone, and by whoever looks after a large answer.
+class Unary final : public grpc::ServerUnaryReactor, public Stream, public std::enable_shared_from_this<Unary> {
+public:
+    Unary(Context& context, const api::Method& method, grpc::CallbackServerContext* call, grpc::ByteBuffer* out)
+        : context_(context), method_(method), call_(call), out_(out) {}
+    void keep() { self_ = shared_from_this(); }
+
     std::unique_ptr<google::protobuf::Message> request, response;
+    Caller caller() const {
+        Caller caller = caller_of(*call_);
+        caller.gone = gone_;
+        return caller;
+    }
 
     void finish(const Result<void>& outcome) {
-        context.door.counts->add(method, api::code_of(outcome));
-        if (!outcome) {
-            if (outcome.error().fault == Fault::invalid)
-                context.counters.requests_malformed.fetch_add(1, std::memory_order_relaxed);
-            return reactor->Finish(to_grpc(outcome.error()));
-        }
+        grpc::Status status;
         bool own_buffer = false;
-        reactor->Finish(grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::MessageLite>(*response, out,
-                                                                                                       &own_buffer));
+        if (outcome)
+            status = grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::MessageLite>(*response, out_,
+                                                                                                    &own_buffer);
+        else
+            status = to_grpc(outcome.error());
+        const std::size_t bytes = outcome && status.ok() ? out_->Length() : 0;
+        // What has been changed is told, whatever it takes: those answers are short.
+        if (bytes > kSmallAnswer && !method_.changes &&
+            context_.answer_bytes.load() + bytes > context_.options.limits.answer_bytes_max)
+            status = to_grpc({Fault::exhausted, "too many answers wait for their clients to read them; retry later"});
+        if (!outcome && outcome.error().fault == Fault::invalid) context_.malformed();
+        finish(status, bytes);
     }
+    // The call may be over, and this object gone, when it returns.
+    void finish(const grpc::Status& status, std::size_t bytes) {
+        context_.door.counts->add(method_, status.error_code());
+        if (status.ok() && bytes > kSmallAnswer) {
+            held_ = bytes;
+            context_.answer_bytes.fetch_add(bytes);
+            began_ = Clock::now();
+            (void)context_.streams.add(shared_from_this());  // not looked after while the server stops
+        }
+        Finish(status);
+    }
+
+    void OnCancel() override { gone_->store(true, std::memory_order_relaxed); }
+    void OnDone() override {
+        {
+            const std::lock_guard lock(mutex_);
+            done_ = true;
+        }
+        context_.answer_bytes.fetch_sub(held_);
+        if (held_ > 0) context_.streams.remove(this);
+        self_.reset();
+    }
+    void look_after(Clock::time_point now) override {
+        const std::lock_guard lock(mutex_);
+        if (done_ || cut_ || now - began_ < std::chrono::microseconds(context_.options.limits.answer_stall_max.us))
+            return;
+        cut_ = true;
+        context_.door.grpc.cut.fetch_add(1, std::memory_order_relaxed);
+        call_->TryCancel();
+    }
+    void wind_up() override {}
+
+private:
+    Context& context_;
+    const api::Method& method_;
+    grpc::CallbackServerContext* const call_;  // valid until OnDone
+    grpc::ByteBuffer* const out_;              // gRPC keeps it until the end of the call
+    std::shared_ptr<Unary> self_;              // until OnDone
+    const std::shared_ptr<std::atomic<bool>> gone_ =
+        std::make_shared<std::atomic<bool>>(false);  // shared with the Caller
+    std::size_t held_ = 0;
+    Clock::time_point began_;
+    std::mutex mutex_;  // guards the two below
+    bool done_ = false, cut_ = false;
 };
 
 }  // namespace
@@ -70,17 +130,19 @@ MethodService::MethodService(Context& context, std::string_view name) : context_
 grpc::ServerUnaryReactor* MethodService::answer(const api::Method& method, grpc::CallbackServerContext* call,
                                                 const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
     context_.counters.requests.fetch_add(1, std::memory_order_relaxed);
-    auto unary = std::make_unique<Unary>(context_, method, call->DefaultReactor(), response);
-    grpc::ServerUnaryReactor* const reactor = unary->reactor;
+    const auto unary = std::make_shared<Unary>(context_, method, call, response);
+    unary->keep();
     const auto refuse = [&](Fault fault, std::string what) {
         unary->finish(std::unexpected(Error{fault, std::move(what)}));
-        return reactor;
+        return unary.get();
     };
     if (method.changes && given_up(*call)) {
-        context_.door.counts->add(method, grpc::StatusCode::DEADLINE_EXCEEDED);
-        reactor->Finish({grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed before the call was taken"});
-        return reactor;
+        unary->finish({grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed before the call was taken"}, 0);
+        return unary.get();
     }
+    if (metadata_bytes(*call) > context_.options.limits.metadata_bytes_max)
+        return refuse(Fault::exhausted, "the metadata of the call is longer than " +
+                                            std::to_string(context_.options.limits.metadata_bytes_max) + " bytes");
     if (request->Length() > method.body_bytes_max)
         return refuse(Fault::invalid, "the request is longer than " + std::to_string(method.body_bytes_max) + " bytes");
     unary->request.reset(method.request().New());
@@ -89,10 +151,9 @@ grpc::ServerUnaryReactor* MethodService::answer(const api::Method& method, grpc:
     auto* bytes = const_cast<grpc::ByteBuffer*>(request);
     if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, google::protobuf::Message>(bytes, unary->request.get()).ok())
         return refuse(Fault::invalid, "the request is not a " + unary->request->GetTypeName());
-    Unary& kept = *unary;
-    method.run(context_.door, caller_of(*call), *kept.request, *kept.response,
-               [unary = std::move(unary)](Result<void>&& outcome) { unary->finish(outcome); });
-    return reactor;
+    method.run(context_.door, unary->caller(), *unary->request, *unary->response,
+               [unary](Result<void>&& outcome) { unary->finish(outcome); });
+    return unary.get();
 }
 
 }  // namespace nexus::wire

@@ -6,6 +6,7 @@
 #include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
@@ -17,6 +18,8 @@ namespace nexus::wire {
 namespace {
 
 using FromFd = grpc::experimental::ExternalConnectionAcceptor;
+
+constexpr const char* kServices[] = {"nexus.v1.TaskService", "nexus.v1.WorkerService", "nexus.v1.AdminService"};
 
 std::shared_ptr<grpc::ServerCredentials> credentials_of(const std::optional<Tls>& tls) {
     if (!tls) return grpc::InsecureServerCredentials();
@@ -31,7 +34,7 @@ std::shared_ptr<grpc::ServerCredentials> credentials_of(const std::optional<Tls>
 void set_arguments(grpc::ServerBuilder& builder, const Limits& limits) {
     builder.SetMaxReceiveMessageSize(static_cast<int>(limits.receive_bytes_max));
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(limits.streams_per_connection_max));
-    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, static_cast<int>(limits.metadata_bytes_max));
+    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, static_cast<int>(limits.header_bytes_max));
     // A connection whose peer is silently gone shows by an unanswered ping 2.5 s after its last byte. Heartbeats, one a
     // second, put the ping off: a worker that is well costs none.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 1500);
@@ -44,9 +47,16 @@ void set_arguments(grpc::ServerBuilder& builder, const Limits& limits) {
     // Instead a window that keeps 256 KiB under way, 20 MB/s at a round trip of 12 ms.
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 256 << 10);
-    // Nobody asks for gRPC's own statistics, and what we send is not compressed (what we receive may be).
+    // Nobody asks for gRPC's own statistics, and nothing is compressed: half a megabyte could unpack to five hundred.
     builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
     builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
+    builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+    builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+    builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+    // All that gRPC holds for connections, half-sent messages first of all; beyond it streams are ended.
+    grpc::ResourceQuota quota("nexus");
+    quota.Resize(limits.transport_bytes_max);
+    builder.SetResourceQuota(quota);
 }
 
 }  // namespace
@@ -73,7 +83,7 @@ Server::~Server() {
 Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) {
     auto state = std::make_unique<State>(std::move(options), door);
     const Options& with = state->context.options;
-    auto acceptor = Acceptor::listen(with.address, with.limits);
+    auto acceptor = Acceptor::listen(with.address, with.limits, door.grpc);
     if (!acceptor) return std::unexpected(std::move(acceptor).error());
     state->acceptor = std::move(*acceptor);
 
@@ -91,6 +101,8 @@ Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) 
     if (state->server == nullptr)
         return fail(Fault::invalid, "gRPC server: cannot start; are the certificates in order?");
 
+    if (auto* health = state->server->GetHealthCheckService())
+        for (const char* name : kServices) health->SetServingStatus(name, true);
     State& running = *state;
     running.acceptor->run(
         [&running](int listener, int descriptor) {
@@ -108,11 +120,14 @@ std::uint16_t Server::port() const {
 }
 
 void Server::set_ready(bool ready) {
-    if (auto* health = state_->server->GetHealthCheckService()) health->SetServingStatus(ready);
+    auto* health = state_->server->GetHealthCheckService();
+    if (health == nullptr) return;
+    health->SetServingStatus(ready);
+    for (const char* name : kServices) health->SetServingStatus(name, ready);
 }
 
 Counts Server::counts() const {
-    const Acceptor::Counts& connections = state_->acceptor->counts();
+    const api::PortCounts& connections = state_->context.door.grpc;
     const Counters& calls = state_->context.counters;
     return {.connections_open = connections.open,
             .connections_accepted = connections.accepted,

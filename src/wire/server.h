@@ -31,8 +31,13 @@ struct Limits {
     std::uint32_t connections_max = 4096;       // more are closed at once after accept
     std::uint32_t connections_per_ip_max = 64;  // loopback is exempt
     std::uint32_t streams_per_connection_max = 100;
-    std::uint32_t receive_bytes_max = 2 << 20;   // of one message; so a batch of 1000 full payloads needs several calls
-    std::uint32_t metadata_bytes_max = 8 << 10;  // all header fields of one call
+    std::uint32_t receive_bytes_max = 4 << 20;      // of one message; each method takes less
+    std::uint32_t message_bytes_max = 3 << 20;      // of one message of a worker
+    std::uint32_t metadata_bytes_max = 64 << 10;    // all header fields of one call; more is refused
+    std::uint32_t header_bytes_max = 1 << 20;       // the same for gRPC, which ends the whole connection beyond it
+    std::uint64_t transport_bytes_max = 128 << 20;  // all that gRPC holds: beyond it streams are ended
+    std::uint64_t answer_bytes_max = 64 << 20;      // all answers of more than 64 KiB that clients have not read
+    Duration answer_stall_max = seconds(10);        // such an answer that takes longer: the call is cancelled
     std::uint32_t result_bytes_max = 256 << 10;
     std::uint32_t stream_batches_max = 8;           // batches of one SubmitStream being stored; then reading pauses
     std::uint32_t held_max = 65'536;                // attempts listed in one hello
@@ -40,7 +45,10 @@ struct Limits {
     Duration worker_stall_max = seconds(10);        // one write that takes longer: the worker is cut
     Duration submit_stall_max = seconds(10);        // likewise of a SubmitStream whose answers are not read
     std::uint32_t submit_streams_max = 1024;        // open at once
-    std::size_t watch_events_max = 1024;            // queued for a watcher that does not read; then the watch ends
+    std::size_t watch_tasks_max = 10'000;           // changes that a watcher has not read, the newest of each task
+    std::size_t watch_bytes_max = 8 << 20;          // the same in bytes; beyond either the watch ends, and says so
+    std::uint64_t watches_bytes_max = 128 << 20;    // of all watches
+    Duration watch_stall_max = seconds(10);         // one change that is not read for longer: the watch is cut
     std::uint32_t watches_max = 1024;               // open at once
 };
 

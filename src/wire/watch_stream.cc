@@ -5,7 +5,6 @@
 
 #include "api/submit.h"
 #include "api/view.h"
-#include "wire/answer.h"
 
 namespace nexus::wire {
 namespace {
@@ -47,38 +46,84 @@ void WatchStream::start(const v1::WatchTasksRequest& request) {
         return refuse_with({.fault = Fault::unavailable, .what = "the server is stopping"});
     engine::TaskFilter filter{.type = request.type(), .tenant = request.tenant()};
     watch_ = context_.door.engine.watch(
-        caller_of(*call_), std::move(ids), std::move(filter),
-        [self = shared_from_this()](WallTime at, const engine::TaskInfo& task) { return self->tell(at, task); });
+        caller_, std::move(ids), std::move(filter),
+        {.changed = [self = shared_from_this()](WallTime at,
+                                                const engine::TaskInfo& task) { return self->tell(at, task); },
+         .failed = [self = shared_from_this()](TaskId task, const Error& error) { self->fail(task, error); }});
 }
 
 bool WatchStream::tell(WallTime at, const engine::TaskInfo& task) {
     const std::lock_guard lock(mutex_);
     if (ended_ || stopping_) return false;
-    if (events_.size() >= context_.options.limits.watch_events_max) {
-        context_.counters.watches_cut.fetch_add(1, std::memory_order_relaxed);
-        stopping_ = true;
-        events_.clear();
-        call_->TryCancel();
-        return false;
-    }
-    v1::TaskEvent& event = events_.emplace_back();
+    const auto [place, fresh] = newest_.try_emplace(task.task);
+    v1::TaskEvent& event = place->second;
+    const std::uint64_t before = fresh ? 0 : event.ByteSizeLong();
+    if (fresh) order_.push_back(task.task);
+    event.Clear();
     event.set_at_unix_us(at.us);
     api::to_message(task, *event.mutable_task());
+    if (!has_role(caller_.roles, Role::payload)) api::hide_what_programs_wrote(*event.mutable_task());
+    const std::uint64_t after = event.ByteSizeLong();
+    bytes_ += after - before;
+    const std::uint64_t all = context_.watch_bytes += after - before;
+    const Limits& limits = context_.options.limits;
+    if (newest_.size() > limits.watch_tasks_max || bytes_ > limits.watch_bytes_max || all > limits.watches_bytes_max) {
+        context_.cut(context_.counters.watches_cut);
+        forget_changes();
+        stop(to_grpc(
+            {.fault = Fault::exhausted, .what = "more changes than were read; list the tasks, then watch again"}));
+        return false;
+    }
     if (by_id_ && is_final(task.state)) unfinished_.erase(task.task);
     go_on();
     return !by_id_ || !unfinished_.empty();
 }
 
+void WatchStream::fail(TaskId task, const Error& error) {
+    const std::lock_guard lock(mutex_);
+    const std::string what = "ids: task " + to_text(task) + ": " + error.what;
+    stop(to_grpc({error.fault == Fault::not_found ? Fault::not_found : Fault::unavailable, what}));
+}
+
+void WatchStream::stop(const grpc::Status& status) {
+    if (ended_ || stopping_) return;
+    stopping_ = true;
+    status_ = status;
+    go_on();
+}
+
+void WatchStream::forget_changes() {
+    context_.watch_bytes -= std::exchange(bytes_, 0);
+    order_.clear();
+    newest_.clear();
+}
+
 void WatchStream::go_on() {
     if (ended_ || writing_) return;
-    if (!events_.empty()) {
-        out_ = std::move(events_.front());
-        events_.pop_front();
+    if (!order_.empty()) {
+        const auto next = newest_.find(order_.front());
+        order_.pop_front();
+        const std::uint64_t size = next->second.ByteSizeLong();
+        bytes_ -= size;
+        context_.watch_bytes -= size;
+        out_ = std::move(next->second);
+        newest_.erase(next);
         writing_ = true;
+        write_began_ = Clock::now();
         return StartWrite(&out_);
     }
-    if (stopping_) return end(to_grpc({.fault = Fault::unavailable, .what = "the server is stopping"}));
+    if (stopping_) return end(status_);
     if (by_id_ && unfinished_.empty()) end(grpc::Status::OK);
+}
+
+void WatchStream::look_after(Clock::time_point now) {
+    const std::lock_guard lock(mutex_);
+    const auto stall_max = std::chrono::microseconds(context_.options.limits.watch_stall_max.us);
+    if (ended_ || cut_ || !writing_ || now - write_began_ < stall_max) return;
+    cut_ = true;
+    context_.cut(context_.counters.watches_cut);
+    forget_changes();
+    call_->TryCancel();
 }
 
 void WatchStream::OnWriteDone(bool ok) {
@@ -102,13 +147,16 @@ void WatchStream::end(const grpc::Status& status) {
 
 void WatchStream::wind_up() {
     const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    go_on();
+    stop(to_grpc({.fault = Fault::unavailable, .what = "the server is stopping"}));
 }
 
 // gRPC runs OnDone only after the handler returned, so watch_ is set by now.
 void WatchStream::OnDone() {
     if (watch_ != 0) context_.door.engine.unwatch(watch_);
+    {
+        const std::lock_guard lock(mutex_);
+        forget_changes();
+    }
     if (counted_) context_.counters.watches_open.fetch_sub(1);
     context_.streams.remove(this);
     self_.reset();

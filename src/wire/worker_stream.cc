@@ -89,6 +89,10 @@ void WorkerStream::connected(Result<SessionId> session) {
 
 void WorkerStream::report() {
     if (in_.has_hello()) return refuse({.fault = Fault::invalid, .what = "hello: only in the first message"});
+    if (const std::size_t most = context_.options.limits.message_bytes_max; in_.ByteSizeLong() > most)
+        return refuse(
+            {.fault = Fault::invalid,
+             .what = "message: longer than " + std::to_string(most) + " bytes; merge fewer reports into one"});
     auto report = api::to_report(in_, {.result_bytes_max = context_.options.limits.result_bytes_max});
     if (!report) return refuse(report.error());
     if (in_.has_heartbeat()) {
@@ -177,7 +181,7 @@ void WorkerStream::close(const grpc::Status& status) {
 }
 
 void WorkerStream::refuse(const Error& error) {
-    if (error.fault == Fault::invalid) context_.counters.requests_malformed.fetch_add(1, std::memory_order_relaxed);
+    if (error.fault == Fault::invalid) context_.malformed();
     leave();
     const std::lock_guard lock(mutex_);
     close(to_grpc(error));
@@ -197,7 +201,7 @@ void WorkerStream::leave() {
 
 void WorkerStream::cut() {
     if (std::exchange(cut_, true)) return;
-    context_.counters.worker_streams_cut.fetch_add(1, std::memory_order_relaxed);
+    context_.cut(context_.counters.worker_streams_cut);
     call_->TryCancel();
 }
 

@@ -14,6 +14,7 @@ void fill(v1::Hello& to, const HelloEntry& hello, const Identity& identity) {
     to.set_worker(identity.name);
     to.mutable_labels()->insert(identity.labels.begin(), identity.labels.end());
     to.set_slots(hello.slots);
+    to.set_draining(hello.draining);
     if (identity.resources) fill(*to.mutable_resources(), *identity.resources);
     for (const std::string& type : identity.types) to.add_types(type);
     for (const HeldEntry& held : hello.held) {

@@ -483,8 +483,8 @@ Outbound WorkerState::take_outbound(Micros now) {
     Outbound out;
     if (!has_outbound()) return out;
     if (link_ == Link::opening) {
-        capacity_told_ = CapacityEntry{.slots = capacity_now().slots, .draining = false};
-        out.hello = HelloEntry{.slots = capacity_told_->slots};
+        capacity_told_ = capacity_now();
+        out.hello = HelloEntry{.slots = capacity_told_->slots, .draining = capacity_told_->draining, .held = {}};
         for (const auto& [id, held] : held_)
             if (held.told) out.hello->held.push_back({held.task_id, id, held.report.has_value(), held.paused});
         hello_due_ = false;

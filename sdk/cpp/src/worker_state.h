@@ -116,6 +116,7 @@ struct CapacityEntry {
 };
 struct HelloEntry {
     std::uint32_t slots = 1;
+    bool draining = false;
     std::vector<HeldEntry> held;
 };
 // Everything there is to say, merged into one message. Reports point into the state and live until its next call.
