@@ -21,6 +21,10 @@ Error error_of(sqlite3* db, int code) {
     return {.fault = fault_of(code, system_errno), .what = std::move(what)};
 }
 
+Error is_link(const std::string& path) {
+    return {Fault::denied, "opening " + path + ": it is a symbolic link, which is never followed here"};
+}
+
 }  // namespace
 
 Fault fault_of(int code, int system_errno) {
@@ -66,19 +70,23 @@ std::string_view Statement::bytes(int column) const {
 }
 
 Result<void> make_private_file(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     int code = fd < 0 || ::fchmod(fd, 0600) != 0 ? errno : 0;
     if (fd >= 0) ::close(fd);
     if (code == 0) return {};
     Fault fault = Fault::failed;
     if (code == ENOSPC || code == EDQUOT) fault = Fault::no_space;
     if (code == EACCES || code == EPERM || code == EROFS) fault = Fault::denied;
+    if (code == ELOOP) return std::unexpected(is_link(path));
     return fail(fault, "creating " + path + ": " + std::strerror(code));
 }
 
 Result<Database> Database::open(const std::string& path, Access access, const std::string& vfs) {
     const int flags = (access == Access::write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY) |
                       SQLITE_OPEN_NOMUTEX;
+    // SQLite follows links of the database itself, though not of the files beside it.
+    struct stat about{};
+    if (::lstat(path.c_str(), &about) == 0 && S_ISLNK(about.st_mode)) return std::unexpected(is_link(path));
     sqlite3* raw = nullptr;
     const int code = sqlite3_open_v2(path.c_str(), &raw, flags, vfs.empty() ? nullptr : vfs.c_str());
     Database db;

@@ -505,6 +505,25 @@ TEST_CASE("expiry by bytes keeps the newest") {
     });
 }
 
+TEST_CASE("field M: what expiry drops is given back to the file system, of the log as well") {
+    ScratchDirectory directory;
+    const std::string path = directory.file("history.db");
+    auto history = SqliteHistory::open({.path = path});
+    REQUIRE(history);
+    for (std::int64_t n = 0; n < 20; ++n) {
+        HistoryBatch batch = tasks_batch(n * 2'000, (n + 1) * 2'000);
+        for (TaskRow& row : batch.tasks) row.error = std::string(500, 'e');
+        REQUIRE((*history)->write(batch));
+    }
+    constexpr std::uint64_t kMost = 4'000'000;
+    REQUIRE((*history)->expire({0}, kMost));
+    std::uintmax_t bytes = 0;
+    for (const char* suffix : {"", "-wal"})
+        if (std::filesystem::exists(path + suffix)) bytes += std::filesystem::file_size(path + suffix);
+    CHECK_LE(bytes, kMost + kMost / 4);
+    CHECK_GT((*history)->tasks({})->size(), 0);
+}
+
 TEST_CASE("an unreadable history is put aside and a new one begun") {
     ScratchDirectory directory;
     const std::string path = directory.file("history.db");

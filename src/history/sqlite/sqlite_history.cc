@@ -84,6 +84,8 @@ Result<void> SqliteHistory::open_writer() {
 }
 
 Result<void> SqliteHistory::create() {
+    // Takes effect before the first table only: expire() can make the file smaller.
+    if (auto ok = writer_.run("PRAGMA auto_vacuum=INCREMENTAL; VACUUM"); !ok) return ok;
     return in_transaction([&]() -> Result<void> {
         for (const char* sql : {kOtherTables, kAttemptTable, kDecisionTable, kDecisionIndexes, kAuditTable})
             if (auto ok = writer_.run(sql); !ok) return ok;
@@ -199,10 +201,12 @@ Result<std::uint64_t> SqliteHistory::used_bytes() {
 }
 
 Result<void> SqliteHistory::expire(WallTime oldest, std::uint64_t bytes_max) {
+    bool smaller = false;
     for (;;) {
         const auto dropped = drop_older(oldest);
         if (!dropped) return std::unexpected(dropped.error());
         if (*dropped == 0) break;
+        smaller = true;
     }
     while (bytes_max != 0) {
         const auto bytes = used_bytes();
@@ -211,8 +215,12 @@ Result<void> SqliteHistory::expire(WallTime oldest, std::uint64_t bytes_max) {
         const auto dropped = drop_oldest();
         if (!dropped) return std::unexpected(dropped.error());
         if (*dropped == 0) break;
+        smaller = true;
     }
-    return {};
+    if (!smaller) return {};
+    // What is free goes back to the file system, of the log as well.
+    const std::lock_guard lock(writer_mutex_);
+    return writer_.run("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 // Runs the statements in one transaction, each with ?1 = `bound`, ?2 = `rows_max`, ?3 = the smallest task id of the

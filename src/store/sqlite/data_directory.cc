@@ -17,12 +17,15 @@ std::unexpected<Error> system_error(const std::string& doing, int code) {
     if (code == ENOSPC || code == EDQUOT) fault = Fault::no_space;
     if (code == EACCES || code == EPERM || code == EROFS) fault = Fault::denied;
     if (code == ENOENT) fault = Fault::not_found;
+    if (code == ELOOP) return fail(Fault::denied, doing + ": it is a symbolic link, which is never followed here");
     return fail(fault, doing + ": " + std::strerror(code));
 }
 
+// Of the data directory, which may be a link itself: a link planted in it would have us overwrite somebody's file.
 class OpenFile {
 public:
-    OpenFile(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
+    OpenFile(const std::string& path, int flags)
+        : fd_(::open(path.c_str(), flags | O_CLOEXEC | ((flags & O_DIRECTORY) != 0 ? 0 : O_NOFOLLOW), 0600)) {}
     OpenFile(const OpenFile&) = delete;
     OpenFile& operator=(const OpenFile&) = delete;
     ~OpenFile() {
@@ -110,7 +113,7 @@ Result<std::string> read_file(const std::string& path) {
 }
 
 Result<DirectoryLock> DirectoryLock::take(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) return system_error("opening " + path, errno);
     DirectoryLock lock(fd);
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
