@@ -1,11 +1,13 @@
 #include "main/log.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <utility>
 
 #include "cli/text.h"
 
@@ -56,6 +58,16 @@ std::string log_line(bool json, std::int64_t unix_us, engine::LogLevel level, st
                                            : fmt::format("{} {}: {}", time, name_of(level), safe);
 }
 
+namespace {
+
+// A pipe is writable when a page of it is free, which takes two lines; a file always is.
+bool has_room(int descriptor) {
+    pollfd polled{.fd = descriptor, .events = POLLOUT, .revents = 0};
+    return poll(&polled, 1, 0) == 1 && (polled.revents & POLLOUT) != 0;
+}
+
+}  // namespace
+
 Log::Log() : json_(isatty(STDERR_FILENO) != 1) {}
 
 void Log::write(engine::LogLevel level, std::string_view event, std::string_view text) {
@@ -79,8 +91,19 @@ void Log::write(engine::LogLevel level, std::string_view event, std::string_view
                  repeats.left_out == 0 ? std::string(text)
                                        : fmt::format("{} ({} more of these were left out)", text, repeats.left_out));
     repeats.left_out = 0;
+    if (!has_room(descriptor_)) {
+        ++lost_;
+        return;
+    }
+    if (const std::uint64_t lost = std::exchange(lost_, 0); lost > 0)
+        put(log_line(json_, now, engine::LogLevel::warning, "log_lost",
+                     fmt::format("{} lines were lost: nobody read the log", lost)));
+    put(std::move(line));
+}
+
+void Log::put(std::string line) {
     line.push_back('\n');
-    std::fwrite(line.data(), 1, line.size(), stderr);
+    [[maybe_unused]] const auto written = ::write(descriptor_, line.data(), line.size());  // nobody to tell
 }
 
 }  // namespace nexus::serve

@@ -22,7 +22,9 @@ inline constexpr std::uint32_t kLogRepeatsMax = 20;
 class Log {
 public:
     Log();  // as standard error is
-    explicit Log(bool json) : json_(json) {}
+    Log(bool json, int descriptor) : json_(json), descriptor_(descriptor) {}
+    // Never waits: a line that finds no room, because nobody reads the pipe, is lost, counted, and told of by the next
+    // one that does.
     void write(engine::LogLevel level, std::string_view event, std::string_view text);
 
 private:
@@ -31,8 +33,12 @@ private:
         std::uint32_t written = 0;
         std::uint64_t left_out = 0;
     };
+    void put(std::string line);
+
     bool json_ = true;
-    std::mutex mutex_;  // guards repeats_ and the order of lines
+    int descriptor_ = 2;
+    std::mutex mutex_;  // guards all below and the order of lines
+    std::uint64_t lost_ = 0;
     std::map<std::string, Repeats, std::less<>> repeats_;
 };
 

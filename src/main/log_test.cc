@@ -1,6 +1,7 @@
 #include "main/log.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 using namespace nexus;
 using namespace nexus::serve;
@@ -16,4 +17,24 @@ TEST_CASE("a log line is one short line, whatever it is told") {
     CHECK_LE(line.size(), kLogLineBytesMax);
     CHECK_EQ(line.find('\n'), std::string::npos);
     CHECK_EQ(line.find('\x1b'), std::string::npos);
+}
+
+TEST_CASE("field M: a log that nobody reads delays nobody, and says later what was lost") {
+    int pipe_ends[2];
+    REQUIRE_EQ(pipe(pipe_ends), 0);
+    Log log(true, pipe_ends[1]);
+    // Many times what a pipe holds; events differ, so that none is left out as a repetition.
+    for (int i = 0; i < 2000; ++i)
+        log.write(engine::LogLevel::info, "event-" + std::to_string(i), std::string(500, 'x'));
+    std::string read_back(1 << 20, '\0');
+    const ssize_t got = read(pipe_ends[0], read_back.data(), read_back.size());
+    REQUIRE_GT(got, 0);
+    log.write(engine::LogLevel::info, "after", "read again");
+    const ssize_t more = read(pipe_ends[0], read_back.data(), read_back.size());
+    REQUIRE_GT(more, 0);
+    const std::string told(read_back.data(), static_cast<std::size_t>(more));
+    CHECK_NE(told.find("lines were lost: nobody read the log"), std::string::npos);
+    CHECK_NE(told.find("read again"), std::string::npos);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
 }
