@@ -18,6 +18,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
     std::vector<std::string> traces;
+    std::string format = "csv";
     std::vector<std::string> models{"mixture"};
     std::string moment = "dispatch";
     std::uint64_t limit = 0;
@@ -141,8 +142,11 @@ Result<void> write_plot(const std::string& path, const std::string& svg) {
 Result<std::vector<Run>> run_all(const Options& options) {
     std::vector<Run> runs;
     const Moment moment = options.moment == "submit" ? Moment::submit : Moment::dispatch;
+    const TraceFormat format = options.format == "sacct"    ? TraceFormat::sacct
+                               : options.format == "joblog" ? TraceFormat::joblog
+                                                            : TraceFormat::csv;
     for (const std::string& path : options.traces) {
-        auto rows = read_trace(path, options.limit);
+        auto rows = read_trace(path, options.limit, format);
         if (!rows) return std::unexpected(std::move(rows).error());
         for (const std::string& name : options.models) {
             auto model = predict::make_model(name);
@@ -176,7 +180,9 @@ int evaluate(const Options& options) {
     const auto runs = run_all(options);
     if (!runs) {
         complain(runs.error().what);
-        return 1;
+        const Fault fault = runs.error().fault;
+        const bool bad_file = fault == Fault::invalid || fault == Fault::not_found || fault == Fault::corrupt;
+        return bad_file ? 2 : 1;
     }
     if (options.output == "json")
         print_json(options, *runs);
@@ -197,9 +203,15 @@ void add_command(CLI::App& root, int& exit_code) {
         "  nexus evaluate --trace jobs.csv.gz\n"
         "  nexus evaluate --trace jobs.csv.gz --model mixture,ema --moment submit --by-type\n"
         "  nexus evaluate --trace a.csv.gz --trace b.csv.gz -o json\n"
-        "  nexus evaluate --trace jobs.csv.gz --plot jobs.svg");
+        "  nexus evaluate --trace jobs.csv.gz --plot jobs.svg\n"
+        "  sacct -P -S 2026-01-01 -o JobID,JobName,User,Submit,ElapsedRaw,State,NodeList > jobs.txt; nexus evaluate "
+        "--format sacct --trace jobs.txt");
     verb->add_option("--trace", options->traces, "Trace file (CSV, may be gzip); may be given several times")
         ->required();
+    verb->add_option("--format", options->format,
+                     "csv (see docs/prediction.md), sacct (sacct -P with a header) or joblog (parallel --joblog)")
+        ->check(CLI::IsMember({"csv", "sacct", "joblog"}))
+        ->capture_default_str();
     verb->add_option("--model", options->models, "Models, separated by commas")->delimiter(',')->capture_default_str();
     verb->add_option("--moment", options->moment, "When a row is predicted: dispatch or submit")
         ->check(CLI::IsMember({"dispatch", "submit"}))

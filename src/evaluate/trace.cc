@@ -9,6 +9,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "evaluate/foreign_trace.h"
+
 namespace nexus::evaluate {
 namespace {
 
@@ -51,6 +53,10 @@ Result<Layout> read_header(std::string_view line, std::string_view name) {
         const std::string_view word = line.substr(0, comma);
         const auto* known = std::find(kColumns.begin(), kColumns.end(), word);
         if (known == kColumns.end()) {
+            if (line.find('|') != std::string_view::npos && line.find("Elapsed") != std::string_view::npos)
+                return fail(Fault::invalid, place(name, 1) + ": this looks like sacct -P: say --format sacct");
+            if (line.find("JobRuntime") != std::string_view::npos)
+                return fail(Fault::invalid, place(name, 1) + ": this looks like a joblog: say --format joblog");
             std::string what = place(name, 1) + ": unknown column '" + std::string(word.substr(0, 64)) + "'; known are";
             for (const auto column : kColumns) what.append(" ").append(column);
             return fail(Fault::invalid, std::move(what));
@@ -152,6 +158,7 @@ Result<std::vector<TraceRow>> parse_trace(std::string_view csv, std::string_view
     std::vector<TraceRow> rows;
     Layout layout;
     std::size_t number = 0;
+    if (csv.starts_with("\xEF\xBB\xBF")) csv.remove_prefix(3);
     while (!csv.empty()) {
         const std::size_t end = csv.find('\n');
         std::string_view text = csv.substr(0, end);
@@ -195,10 +202,13 @@ Result<std::vector<TraceRow>> parse_trace(std::string_view csv, std::string_view
     return rows;
 }
 
-Result<std::vector<TraceRow>> read_trace(const std::string& path, std::size_t limit) {
+Result<std::vector<TraceRow>> read_trace(const std::string& path, std::size_t limit, TraceFormat format) {
     auto bytes = read_bytes(path);
     if (!bytes) return std::unexpected(std::move(bytes).error());
-    return parse_trace(*bytes, path, limit);
+    if (format == TraceFormat::csv) return parse_trace(*bytes, path, limit);
+    auto rows = format == TraceFormat::sacct ? parse_sacct(*bytes, path) : parse_joblog(*bytes, path);
+    if (rows && limit != 0 && rows->size() > limit) rows->resize(limit);
+    return rows;
 }
 
 predict::Features features_of(const TraceRow& row) {

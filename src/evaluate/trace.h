@@ -36,8 +36,11 @@ struct TraceRow {
 
 inline constexpr std::size_t kTraceRowsMax = 20'000'000;
 
+enum class TraceFormat : std::uint8_t { csv = 1, sacct, joblog };  // the last two: foreign_trace.h
+
 // At most `limit` rows from the start; 0 = all.
-Result<std::vector<TraceRow>> read_trace(const std::string& path, std::size_t limit = 0);
+Result<std::vector<TraceRow>> read_trace(const std::string& path, std::size_t limit = 0,
+                                         TraceFormat format = TraceFormat::csv);
 
 // The same from memory; `name` is what errors call it.
 Result<std::vector<TraceRow>> parse_trace(std::string_view csv, std::string_view name, std::size_t limit = 0);
