@@ -65,7 +65,8 @@ Failure failure_of(const grpc::Status& status, const std::string& doing, const C
                                    : plain_reason(failure.message);
     return {.exit_code = exit_code_of(failure.kind, code),
             .what = fmt::format("{} on {}: {}", doing, connection.server, reason),
-            .next = next_step(failure, code, reason)};
+            .next = next_step(failure, code, reason),
+            .definite = !failure.reason.empty() && failure.kind != FailureKind::unknown};
 }
 
 }  // namespace nexus::cli

@@ -4,11 +4,11 @@
 
 namespace nexus::cli {
 
-void add_command(CLI::App& root, int& exit_code) {
+void add_command(CLI::App& root, int& exit_code, const std::vector<std::string>& program) {
     add_status_verbs(root, exit_code);
     add_top(root, exit_code);
     add_doctor(root, exit_code);
-    add_task_verbs(root, exit_code);
+    add_task_verbs(root, exit_code, program);
     add_worker_verbs(root, exit_code);
     add_type_verbs(root, exit_code);
     add_queue_verbs(root, exit_code);

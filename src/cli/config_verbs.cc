@@ -139,9 +139,7 @@ void add_policy(CLI::App& root, int& exit_code) {
                   .examples = "  nexus policy set predictive\n  nexus policy set round-robin --reason 'comparing'"},
                  exit_code, [name, blame](Shell& shell) -> Answer<int> {
                      pb::SetPolicyRequest request;
-                     std::string text = *name;
-                     std::ranges::replace(text, '-', '_');
-                     request.set_policy(text);
+                     request.set_policy(*name);
                      request.set_author(blame->author);
                      request.set_reason(blame->reason);
                      return put_config(shell, shell.session.set_policy(request), "policy");

@@ -24,6 +24,7 @@ constexpr std::int64_t kSkewMaxUs = 2'000'000;      // of contract C11: larger j
 constexpr std::uint64_t kDiskFreeMin = 1ULL << 30;  // chosen: hours of warning at 100 tasks a second
 constexpr rlim_t kFilesMin = 1024;                  // one per worker and client, and a few dozen
 constexpr std::uint32_t kWaitingLookedAt = 1000;
+constexpr std::int64_t kLatelyUs = 3'600'000'000;  // chosen: what is older has been seen, or hurts nobody
 
 struct Problem {
     std::string check, what, next;
@@ -73,12 +74,16 @@ void check_ready(Session& session, Findings& findings) {
                      "see its log: it is stopping, or its disk is full");
 }
 
-void check_workers(const pb::ListWorkersResponse& all, Findings& findings) {
+void check_workers(const pb::ListWorkersResponse& all, std::int64_t now, Findings& findings) {
     findings.looked();
     std::uint32_t ready = 0;
     for (const pb::Worker& worker : all.workers()) {
         const std::string name = safe_text(worker.name(), 60);
         if (worker.state() == pb::WORKER_STATE_READY) ++ready;
+        if (worker.state() == pb::WORKER_STATE_GONE && now - worker.last_heard_unix_us() < kLatelyUs)
+            findings.add("worker",
+                         fmt::format("{} has been gone for {}", name, span_text(now - worker.last_heard_unix_us())),
+                         "if it was not stopped on purpose, see its log and start it again");
         if (worker.state() == pb::WORKER_STATE_SUSPECT)
             findings.add("worker", fmt::format("{} is silent", name),
                          "is its machine or network in trouble? it gets no new tasks");
@@ -101,7 +106,9 @@ Answer<void> check_waiting(Session& session, Findings& findings) {
     const auto page = session.list_tasks(request);
     if (!page) return std::unexpected(page.error());
     std::map<std::string, std::pair<std::uint64_t, std::string>> stuck;  // culprit -> how many, one of them
+    std::map<std::string, std::uint64_t> paused;                         // queue -> how many
     for (const pb::Task& task : page->tasks()) {
+        if (task.waiting().reason() == pb::WAIT_REASON_QUEUE_PAUSED) ++paused[task.queue()];
         if (task.waiting().reason() != pb::WAIT_REASON_NO_ELIGIBLE_WORKER) continue;
         auto& [tasks, example] = stuck[task.waiting().culprit()];
         ++tasks;
@@ -113,6 +120,31 @@ Answer<void> check_waiting(Session& session, Findings& findings) {
                                  page->next_page_token().empty() ? "" : "at least ", counted(found.first, "task"),
                                  safe_text(culprit, 120)),
                      fmt::format("see `nexus task explain {}`", found.second));
+    for (const auto& [queue, tasks] : paused)
+        findings.add("queue",
+                     fmt::format("{} is paused, and {}{} in it", safe_text(queue, 60),
+                                 page->next_page_token().empty() ? "" : "at least ",
+                                 tasks == 1 ? "1 task waits" : counted(tasks, "task") + " wait"),
+                     fmt::format("let it go on with `nexus queue resume {}`", safe_text(queue, 60)));
+    return {};
+}
+
+Answer<void> check_dead(Session& session, std::int64_t now, Findings& findings) {
+    findings.looked();
+    pb::ListTasksRequest request;
+    request.add_states(pb::TASK_STATE_DEAD);
+    request.set_page_size(kWaitingLookedAt);
+    const auto page = session.list_tasks(request);
+    if (!page) return std::unexpected(page.error());
+    std::uint64_t lately = 0;
+    for (const pb::Task& task : page->tasks()) lately += now - task.finished_unix_us() < kLatelyUs ? 1 : 0;
+    if (lately == 0) return {};
+    const bool more = lately == static_cast<std::uint64_t>(page->tasks_size()) && !page->next_page_token().empty();
+    findings.add("dead",
+                 fmt::format("{}{} died within the last hour, the newest of {}: {}", more ? "at least " : "",
+                             counted(lately, "task"), safe_text(page->tasks(0).type(), 60),
+                             safe_text(page->tasks(0).error(), 120)),
+                 "see `nexus task list --state dead`; `nexus task retry ID` submits one again");
     return {};
 }
 
@@ -173,8 +205,10 @@ Answer<int> examine(Shell& shell, const std::string& folder) {
     check_ready(shell.session, findings);
     const auto workers = shell.session.list_workers();
     if (!workers) return std::unexpected(workers.error());
-    check_workers(*workers, findings);
+    check_workers(*workers, status->now_unix_us(), findings);
     if (const auto done = check_waiting(shell.session, findings); !done) return std::unexpected(done.error());
+    const auto dead = check_dead(shell.session, status->now_unix_us(), findings);
+    if (!dead) return std::unexpected(dead.error());
     put_findings(shell, findings);
     return findings.problems().empty() ? kExitOk : kExitFailure;
 }

@@ -19,8 +19,9 @@ inline constexpr int kExitInterrupted = 130;
 
 struct Failure {
     int exit_code = kExitFailure;
-    std::string what;  // what failed, on what, why
-    std::string next;  // what to do about it; may be empty
+    std::string what;       // what failed, on what, why
+    std::string next;       // what to do about it; may be empty
+    bool definite = false;  // the server said that it has done nothing
 };
 
 template <class T>

@@ -20,6 +20,14 @@ inline void add_blame(CLI::App& verb, Blame& blame) {
     verb.add_option("--author", blame.author, "Who you are, for the audit log");
 }
 
+// Says so when no task that the server knows of has what an order was about: a name may be mistyped.
+inline void note_if_unknown(Shell& shell, pb::ListTasksRequest tasks, const std::string& what) {
+    tasks.set_page_size(1);
+    const auto found = shell.session.list_tasks(tasks);
+    if (found && found->tasks().empty())
+        shell.say("note: the server knows no task of " + what + "; is the name right? it is in force all the same");
+}
+
 // A list in every output format; `row` adds one item to the table, `name` is what -o name prints.
 template <class Response, class Items>
 Answer<int> put_items(const Shell& shell, const Response& whole, const Items& items, Table table, const char* nothing,

@@ -73,7 +73,13 @@ void add_override_set(CLI::App& noun, int& exit_code) {
                  exit_code, [flags](Shell& shell) -> Answer<int> {
                      const auto set = override_of(*flags);
                      if (!set) return std::unexpected(set.error());
-                     return put_override(shell, shell.session.set_override(*set), "is in force");
+                     const auto done = put_override(shell, shell.session.set_override(*set), "is in force");
+                     if (done && !set->type().empty()) {
+                         pb::ListTasksRequest tasks;
+                         tasks.set_type(set->type());
+                         note_if_unknown(shell, tasks, "type " + safe_text(set->type(), 128));
+                     }
+                     return done;
                  });
     verb->add_option("kind", flags->kind, "pin, hold, boost or exclude")
         ->required()

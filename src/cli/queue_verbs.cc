@@ -27,6 +27,9 @@ void add_queue_verb(CLI::App& noun, int& exit_code, const Verb& text, bool pause
             shell.put_json(*answer);
         else
             put(fmt::format("{}  {}\n", safe_text(flags->queue, 128), paused ? "paused" : "open"));
+        pb::ListTasksRequest tasks;
+        tasks.set_queue(flags->queue);
+        note_if_unknown(shell, tasks, fmt::format("queue {}", safe_text(flags->queue, 128)));
         return kExitOk;
     });
     verb->add_option("queue", flags->queue, "The queue")->required();

@@ -47,8 +47,9 @@ Answer<Response> Session::call(std::string doing,
     Response response;
     Stub& stub = channel_->stub(static_cast<const Stub*>(nullptr));
     const grpc::Status status = (stub.*method)(&context, request, &response);
-    if (status.ok()) return response;
-    return std::unexpected(failure_of(status, doing, connection_, interrupt_.raised()));
+    if (!status.ok()) return std::unexpected(failure_of(status, doing, connection_, interrupt_.raised()));
+    if (connection_.for_people) make_safe(response);
+    return response;
 }
 
 Answer<pb::SubmitResponse> Session::submit(const pb::TaskSpec& task) {
@@ -83,7 +84,10 @@ Answer<void> Session::watch_tasks(const pb::WatchTasksRequest& request,
     const auto stream = channel_->tasks->Watch(&context, request);
     pb::TaskEvent event;
     bool more = true;
-    while (more && stream->Read(&event)) more = on_event(event);
+    while (more && stream->Read(&event)) {
+        if (connection_.for_people) make_safe(event);
+        more = on_event(event);
+    }
     if (!more) context.TryCancel();
     const grpc::Status status = stream->Finish();
     if (!more || status.ok()) return {};

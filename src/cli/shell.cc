@@ -62,12 +62,15 @@ int run_verb(const Flags& flags, const std::function<Answer<int>(Shell&)>& run) 
     const std::string server = flags.server.empty() ? std::string(kServerDefault) : flags.server;
     if (const auto fine = check_address(server); !fine) return report(fine.error());
     Interrupt interrupt;
-    Session session({.server = server, .timeout = flags.timeout_us > 0 ? microseconds(flags.timeout_us) : seconds(10)},
+    const Format format = format_from(flags.format);
+    Session session({.server = server,
+                     .timeout = flags.timeout_us > 0 ? microseconds(flags.timeout_us) : seconds(10),
+                     .for_people = format != Format::json && format != Format::jsonl},
                     interrupt);
     Shell shell{.session = session,
                 .interrupt = interrupt,
                 .terminal = look_at_terminal(flags.no_colour),
-                .format = format_from(flags.format),
+                .format = format,
                 .quiet = flags.quiet,
                 .limit = microseconds(flags.timeout_us)};
     const auto done = flags.watch ? repeat(shell, run) : run(shell);

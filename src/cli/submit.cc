@@ -30,13 +30,23 @@ Answer<pb::SubmitResponse> submit_once(Shell& shell, const pb::TaskSpec& spec) {
     return answer;
 }
 
-void put_submitted(const Shell& shell, const pb::SubmitResponse& answer, const pb::TaskSpec& spec) {
+// A key that was used before: what its task is now may not be what was meant.
+void say_what_became_of_it(Shell& shell, const std::string& id) {
+    const auto task = shell.session.get_task(id, false);
+    std::string line = "this task was submitted before, with the same key";
+    if (task) line += "; it is " + state_text(task->state());
+    if (task && task->state() != pb::TASK_STATE_SUCCEEDED && is_terminal(task->state()))
+        line += fmt::format(": run it again with `nexus task retry {}`, or submit with another --key", id);
+    shell.say(line);
+}
+
+void put_submitted(Shell& shell, const pb::SubmitResponse& answer, const pb::TaskSpec& spec) {
     if (shell.wants_json()) {
         shell.put_json(answer);
         return;
     }
     put(answer.id() + "\n");
-    if (answer.duplicate()) shell.say("this task was submitted before, with the same key");
+    if (answer.duplicate()) say_what_became_of_it(shell, answer.id());
     if (shell.format == Format::name || shell.quiet) return;
     const std::int64_t now = now_unix_us();
     std::string line = "submitted " + safe_text(spec.type(), 64);
@@ -72,16 +82,26 @@ std::string state_line(const pb::Task& task) {
     return line;
 }
 
-// One line on standard error that is written over on a terminal, and again only when it changes elsewhere.
+// Where a task is, without the numbers that change all the time.
+std::string place_of(const pb::Task& task) {
+    std::string place = state_text(task.state());
+    if (task.state() == pb::TASK_STATE_WAITING) return place + reason_text(task.waiting().reason());
+    if (!task.attempts().empty())
+        place += fmt::format("{}{}", task.attempts().rbegin()->number(), task.attempts().rbegin()->worker());
+    return place;
+}
+
+// One line on standard error that is written over on a terminal; elsewhere one for each new place.
 class LiveLine {
 public:
     explicit LiveLine(const Shell& shell) : shell_(shell) {}
     ~LiveLine() { clear(); }
     LiveLine(const LiveLine&) = delete;
     LiveLine& operator=(const LiveLine&) = delete;
-    void show(const std::string& line) {
-        if (shell_.quiet || line == last_) return;
+    void show(const std::string& line, const std::string& place) {
+        if (shell_.quiet || (shell_.terminal.err_is_tty ? line == last_ : place == place_)) return;
         last_ = line;
+        place_ = place;
         if (shell_.terminal.err_is_tty)
             std::fprintf(stderr, "\r\x1b[K%s", safe_text(line, shell_.terminal.columns - 1).c_str());
         else
@@ -94,7 +114,7 @@ public:
 
 private:
     const Shell& shell_;
-    std::string last_;
+    std::string last_, place_;
 };
 
 Answer<int> ended(const Shell& shell, const pb::Task& task) {
@@ -136,12 +156,15 @@ Answer<int> wait_for_task(Shell& shell, const std::string& id, Duration limit) {
             return failure(kExitTimedOut,
                            fmt::format("task {} has not ended within {}; it continues", id, duration_text(limit)),
                            fmt::format("see `nexus task explain {}`", id));
-        live.show(task ? state_line(*task) : "the server does not answer; waiting for it");
+        if (task)
+            live.show(state_line(*task), place_of(*task));
+        else
+            live.show("the server does not answer; waiting for it", "away");
         pause = std::min(Duration{pause.us * 3 / 2}, milliseconds(500));
     }
 }
 
-void add_submit(CLI::App& task, int& exit_code) {
+void add_submit(CLI::App& task, int& exit_code, const std::vector<std::string>& program) {
     const auto flags = std::make_shared<SubmitFlags>();
     CLI::App* verb = add_verb(
         task,
@@ -152,17 +175,25 @@ void add_submit(CLI::App& task, int& exit_code) {
                      "  nexus task submit --type report --payload '{\"month\": 3}' --run-at +10m --deadline +1h\n"
                      "  nexus task submit --file tasks.jsonl --key-prefix march\n"
                      "  generate | nexus task submit --file -"},
-        exit_code, [flags](Shell& shell) -> Answer<int> {
+        exit_code, [flags, &program](Shell& shell) -> Answer<int> {
+            SpecFlags& spec = flags->spec;
+            spec.argv = program;
             if (flags->bulk.file.empty()) return submit_one(shell, *flags);
-            if (!flags->spec.argv.empty() || !flags->spec.payload.empty() || !flags->spec.type.empty() || flags->wait)
-                return failure(kExitUsage, "submit: --file takes no --type, --payload, --wait or program",
-                               "give them in each line of the file");
-            return submit_file(shell, flags->bulk);
+            if (!spec.argv.empty() || !spec.payload.empty() || !spec.payload_file.empty() || flags->wait)
+                return failure(kExitUsage, "submit: --file takes no --payload, --payload-file, --wait or program",
+                               "give payloads in each line of the file");
+            if (!spec.key.empty())
+                return failure(kExitUsage, "submit: --file takes no --key: each task needs one of its own",
+                               "say --key-prefix, or give idempotency_key in each line of the file");
+            const auto defaults = make_defaults(spec, now_unix_us());
+            if (!defaults) return std::unexpected(defaults.error());
+            return submit_file(shell, flags->bulk, *defaults);
         });
     add_spec_flags(*verb, flags->spec);
     verb->add_flag("--wait", flags->wait, "Wait until it has ended; exit with its program's exit code");
     verb->add_option("-f,--file", flags->bulk.file,
-                     "One task per line: JSON with the fields of TaskSpec; payload_text is a payload as text");
+                     "One task per line: JSON with the fields of TaskSpec; payload_text is a payload as text. Other "
+                     "flags are for the lines that do not say");
     verb->add_option(
         "--key-prefix", flags->bulk.key_prefix,
         "With --file: tasks without a key get PREFIX-<line>; submitting the file again with it stores nothing twice");

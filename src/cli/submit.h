@@ -2,13 +2,14 @@
 // `nexus task submit`: one task, waited for or not, and whole files of them.
 
 #include <string>
+#include <vector>
 
 #include "cli/shell.h"
 #include "cli/task_spec.h"
 
 namespace nexus::cli {
 
-void add_submit(CLI::App& task, int& exit_code);
+void add_submit(CLI::App& task, int& exit_code, const std::vector<std::string>& program);
 
 // Waits until the task has ended and shows its state on standard error as it changes; then what it wrote goes to
 // standard output and its program's exit code is the answer (128 + n for signal n), 1 when it ended without one. A
@@ -21,6 +22,7 @@ struct BulkFlags {
     std::uint32_t batch = 500;
     std::uint32_t in_flight = 8;  // batches
 };
-Answer<int> submit_file(Shell& shell, const BulkFlags& flags);
+// Tasks are as `defaults` where their lines say nothing.
+Answer<int> submit_file(Shell& shell, const BulkFlags& flags, const pb::TaskSpec& defaults);
 
 }  // namespace nexus::cli

@@ -7,12 +7,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/name.h"
 #include "base/quantity.h"
+#include "base/utf8.h"
+#include "cli/moment.h"
 #include "cli/shell.h"
 #include "cli/text.h"
 #include "nexus/client.h"
@@ -21,6 +23,8 @@ namespace nexus::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kNestingMax = 64;  // of a line; protobuf takes 100
 
 struct Pair {
     std::string name, value;
@@ -57,6 +61,14 @@ Answer<void> put_numbers(const std::vector<std::string>& texts, std::string_view
     return {};
 }
 
+// The program's name, with what a type may not have replaced: g++ is g__.
+std::string type_of_program(const std::string& program) {
+    std::string type = std::filesystem::path(program).filename().string().substr(0, kNameBytesMax);
+    for (char& c : type)
+        if (!is_name({&c, 1})) c = '_';
+    return type.empty() ? "program" : type;
+}
+
 Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
     const int given =
         (flags.payload.empty() ? 0 : 1) + (flags.payload_file.empty() ? 0 : 1) + (flags.argv.empty() ? 0 : 1);
@@ -79,7 +91,7 @@ Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
         request["cwd"] = std::filesystem::current_path(fault).string();
         spec.set_payload(request.dump(-1, ' ', false, Json::error_handler_t::replace));
         if (!spec.metadata().contains("handler")) (*spec.mutable_metadata())["handler"] = "exec";
-        if (spec.type().empty()) spec.set_type(std::filesystem::path(flags.argv.front()).filename().string());
+        if (spec.type().empty()) spec.set_type(type_of_program(flags.argv.front()));
     }
     if (spec.payload().size() > kPayloadBytesMax)
         return failure(kExitUsage,
@@ -124,6 +136,41 @@ Answer<void> put_times(const SpecFlags& flags, std::int64_t now, pb::TaskSpec& s
     return {};
 }
 
+// One value each time it is given: what follows is the next flag, and brackets are text.
+void add_list(CLI::App& verb, const char* name, std::vector<std::string>& values, const char* help) {
+    verb.add_option(name, values, help)->allow_extra_args(false)->take_all();
+}
+
+// How deep brackets nest; those in strings do not count.
+std::size_t depth_of(std::string_view json) {
+    std::size_t depth = 0, deepest = 0;
+    bool in_string = false;
+    for (std::size_t i = 0; i < json.size(); ++i) {
+        const char c = json[i];
+        if (c == '\\' && in_string)
+            ++i;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == '[' || c == '{'))
+            deepest = std::max(deepest, ++depth);
+        else if (!in_string && depth > 0 && (c == ']' || c == '}'))
+            --depth;
+    }
+    return deepest;
+}
+
+// What a line that is no object may be meant as, and how it becomes one.
+std::string hint_for(std::string_view line) {
+    const std::size_t first = line.find_first_not_of(" \t\r");
+    if (first == std::string_view::npos) return {};
+    line.remove_prefix(first);
+    if (line.starts_with("\x1f\x8b")) return "this is gzip: gzip -dc FILE | nexus task submit --file -";
+    if (line.starts_with('[')) return "this looks like a JSON array: jq -c '.[]' FILE | nexus task submit --file -";
+    if (line.starts_with('{')) return "one whole object a line is expected: jq -c . FILE | nexus task submit --file -";
+    return "if each line is a command: jq -cR '{type: \"sh\", metadata: {handler: \"exec\"}, payload_text: ({argv: "
+           "[\"sh\", \"-c\", .]} | tojson)}' FILE | nexus task submit --file -";
+}
+
 }  // namespace
 
 void add_spec_flags(CLI::App& verb, SpecFlags& flags) {
@@ -136,20 +183,20 @@ void add_spec_flags(CLI::App& verb, SpecFlags& flags) {
     verb.add_option("--queue", flags.queue, "Queue it waits in (default: default)");
     verb.add_option("--key", flags.key, "Idempotency key: the same key and body is the same task (default: random)");
     verb.add_option("--worker", flags.worker, "Run only on the worker of this name");
-    verb.add_option("--require", flags.labels_required, "Label name=value that the worker must have; repeatable");
-    verb.add_option("--prefer", flags.labels_preferred, "Label name=value that the worker should have; repeatable");
-    verb.add_option("--avoid", flags.labels_forbidden, "Label name=value that the worker must not have; repeatable");
+    add_list(verb, "--require", flags.labels_required, "Label name=value that the worker must have; repeatable");
+    add_list(verb, "--prefer", flags.labels_preferred, "Label name=value that the worker should have; repeatable");
+    add_list(verb, "--avoid", flags.labels_forbidden, "Label name=value that the worker must not have; repeatable");
     verb.add_option("--cpu", flags.cpu_milli, "CPU it needs, in thousandths of a core");
     verb.add_option("--memory", flags.memory, "Memory it needs, e.g. 512MiB");
     verb.add_option("--gpu", flags.gpu_milli, "GPU it needs, in thousandths of a device");
-    verb.add_option("--resource", flags.custom, "Other resource it needs, name=amount; repeatable");
-    verb.add_option("--after", flags.after, "Id of a task that must succeed first; repeatable");
+    add_list(verb, "--resource", flags.custom, "Other resource it needs, name=amount; repeatable");
+    add_list(verb, "--after", flags.after, "Id of a task that must succeed first; repeatable");
     verb.add_option("--run-at", flags.run_at, "Do not start before: 2026-03-01T12:00:00Z or +10m");
     verb.add_option("--deadline", flags.deadline, "Do not start after: 2026-03-01T12:00:00Z or +10m");
     add_duration(verb, "--run-timeout", flags.timeout_us, "Longest run time of one attempt");
     add_duration(verb, "--ttl", flags.ttl_us, "The task expires if it has not ended by then");
     add_duration(verb, "--hint", flags.hint_us, "Your own guess of its run time");
-    verb.add_option("--feature", flags.features, "A number the run time may depend on, name=number");
+    add_list(verb, "--feature", flags.features, "A number the run time may depend on, name=number");
     verb.add_option("--attempts", flags.attempts_max, "Failed attempts before it is dead (default 3)");
     add_duration(verb, "--backoff", flags.backoff_first_us,
                  "Backoff before the second attempt; it doubles (default 1s)");
@@ -159,22 +206,20 @@ void add_spec_flags(CLI::App& verb, SpecFlags& flags) {
     verb.add_option("--ordering-key", flags.ordering_key, "Tasks of one key run one at a time, in order of submission");
     verb.add_option("--rate-key", flags.rate_key, "At most --rate tasks of one key start per second");
     verb.add_option("--rate", flags.rate_per_s, "Limit of --rate-key");
-    verb.add_option("--metadata", flags.metadata, "name=value, passed to the worker");
+    add_list(verb, "--metadata", flags.metadata, "name=value, passed to the worker");
     verb.add_option("--traceparent", flags.traceparent, "W3C trace context, passed to the worker");
     verb.add_flag("--idempotent", flags.idempotent, "Safe to run twice: a slow attempt may get a second copy");
     verb.add_flag("--exclusive", flags.exclusive, "Two attempts must never overlap");
     verb.add_flag("--preemptible", flags.preemptible, "May be stopped for more urgent work");
-    verb.add_option("program", flags.argv, "After --: a program and its arguments, run by a worker that allows it");
 }
 
-Answer<pb::TaskSpec> make_spec(const SpecFlags& flags, std::int64_t now_unix_us) {
+Answer<pb::TaskSpec> make_defaults(const SpecFlags& flags, std::int64_t now_unix_us) {
     pb::TaskSpec spec;
     spec.set_type(flags.type);
     spec.set_tenant(flags.tenant);
     spec.set_queue(flags.queue);
     if (flags.priority >= 0) spec.set_priority(static_cast<std::uint32_t>(flags.priority));
     spec.set_worker(flags.worker);
-    spec.set_idempotency_key(flags.key.empty() ? random_key() : flags.key);
     spec.set_concurrency_key(flags.concurrency_key);
     spec.set_concurrency_max(flags.concurrency_max);
     spec.set_ordering_key(flags.ordering_key);
@@ -191,16 +236,25 @@ Answer<pb::TaskSpec> make_spec(const SpecFlags& flags, std::int64_t now_unix_us)
     if (done) done = put_pairs(flags.metadata, "--metadata", *spec.mutable_metadata());
     if (done) done = put_amounts(flags, spec);
     if (done) done = put_times(flags, now_unix_us, spec);
-    if (done) done = put_payload(flags, spec);
     if (!done) return std::unexpected(std::move(done).error());
-    if (spec.type().empty())
+    return spec;
+}
+
+Answer<pb::TaskSpec> make_spec(const SpecFlags& flags, std::int64_t now_unix_us) {
+    auto spec = make_defaults(flags, now_unix_us);
+    if (!spec) return spec;
+    spec->set_idempotency_key(flags.key.empty() ? random_key() : flags.key);
+    if (auto done = put_payload(flags, *spec); !done) return std::unexpected(std::move(done).error());
+    if (spec->type().empty())
         return failure(kExitUsage, "submit: no type", "say --type NAME, or give a program after --");
     return spec;
 }
 
-Answer<pb::TaskSpec> spec_from_json(std::string_view line) {
+Answer<pb::TaskSpec> spec_from_json(std::string_view line, const pb::TaskSpec& defaults) {
+    if (depth_of(line) > kNestingMax)
+        return failure(kExitUsage, fmt::format("nested deeper than {} levels", kNestingMax));
     Json object = Json::parse(line, nullptr, false);
-    if (object.is_discarded() || !object.is_object()) return failure(kExitUsage, "not a JSON object");
+    if (object.is_discarded() || !object.is_object()) return failure(kExitUsage, "not a JSON object", hint_for(line));
     std::string payload;
     const auto text = object.find("payload_text");
     const bool has_text = text != object.end();
@@ -217,23 +271,12 @@ Answer<pb::TaskSpec> spec_from_json(std::string_view line) {
     if (spec.payload().size() > kPayloadBytesMax)
         return failure(kExitUsage, fmt::format("the payload has {} bytes; at most {} are taken", spec.payload().size(),
                                                kPayloadBytesMax));
-    if (spec.type().empty()) return failure(kExitUsage, "type: missing");
-    return spec;
-}
-
-Answer<std::int64_t> parse_moment(std::string_view text, std::int64_t now_unix_us) {
-    if (text.starts_with('+')) {
-        const auto span = parse_duration(text.substr(1));
-        if (!span) return failure(kExitUsage, span.error().what);
-        return now_unix_us + span->us;
-    }
-    std::tm parts{};
-    const std::string copy(text);
-    const char* end = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
-    if (end == nullptr || std::string_view(end) != "Z")
-        return failure(kExitUsage, fmt::format("\"{}\" is not a time", safe_text(text, 40)),
-                       "e.g. 2026-03-01T12:00:00Z, or +10m from now");
-    return static_cast<std::int64_t>(timegm(&parts)) * 1'000'000;
+    // What the line says goes before the flags; of what it comes after it says all or nothing.
+    pb::TaskSpec whole = defaults;
+    if (spec.after_size() > 0) whole.clear_after();
+    whole.MergeFrom(spec);
+    if (whole.type().empty()) return failure(kExitUsage, "type: missing", "give it in the line, or --type for all");
+    return whole;
 }
 
 Answer<std::string> read_whole(const std::string& path, std::size_t bytes_max) {

@@ -31,19 +31,19 @@ struct SpecFlags {
     std::vector<std::string> argv;
 };
 
-// Adds the flags, and the positional arguments that make a program to run.
+// Adds the flags. What stands after -- is argv, set by the caller.
 void add_spec_flags(CLI::App& verb, SpecFlags& flags);
 
 // Reads --payload-file ("-" = standard input). With argv the payload is the exec request of nexus worker. Without --key
 // the idempotency key is random: safe to send again.
 Answer<pb::TaskSpec> make_spec(const SpecFlags& flags, std::int64_t now_unix_us);
+// What the flags say for tasks of a file: the same without a key, a payload or a program.
+Answer<pb::TaskSpec> make_defaults(const SpecFlags& flags, std::int64_t now_unix_us);
 
 // One JSON object with the fields of TaskSpec (.proto or lowerCamel names; payload in base64) and, besides them,
-// "payload_text": the payload as UTF-8 text. Unknown fields are refused.
-Answer<pb::TaskSpec> spec_from_json(std::string_view line);
-
-// "2026-03-01T12:00:00Z" in UTC, or "+10m" from now.
-Answer<std::int64_t> parse_moment(std::string_view text, std::int64_t now_unix_us);
+// "payload_text": the payload as UTF-8 text. Unknown fields are refused. What it does not say is as in `defaults`. A
+// failure's next step says what a line of another format may be.
+Answer<pb::TaskSpec> spec_from_json(std::string_view line, const pb::TaskSpec& defaults = {});
 
 // The whole file, "-" = standard input. Refused: directories, more than `bytes_max`.
 Answer<std::string> read_whole(const std::string& path, std::size_t bytes_max);

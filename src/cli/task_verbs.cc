@@ -259,9 +259,9 @@ void add_explain(CLI::App& task, int& exit_code) {
 
 }  // namespace
 
-void add_task_verbs(CLI::App& root, int& exit_code) {
+void add_task_verbs(CLI::App& root, int& exit_code, const std::vector<std::string>& program) {
     CLI::App* task = add_noun(root, "task", "Submit, follow and change tasks");
-    add_submit(*task, exit_code);
+    add_submit(*task, exit_code, program);
     add_get(*task, exit_code);
     add_list(*task, exit_code);
     add_watch(*task, exit_code);

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <ctime>
 
+#include "base/utf8.h"
+
 namespace nexus::cli {
 
 std::string span_text(std::int64_t us) {
@@ -97,29 +99,15 @@ std::string bar_text(double share, std::size_t width, bool unicode) {
 
 namespace {
 
-// Length of the valid UTF-8 sequence at the front of `text`; 0 when there is none.
-std::size_t sequence_length(std::string_view text) {
-    const auto lead = static_cast<unsigned char>(text[0]);
-    const std::size_t length = lead < 0x80                   ? 1
-                               : lead >= 0xF0 && lead < 0xF5 ? 4
-                               : lead >= 0xE0                ? 3
-                               : lead >= 0xC2                ? 2
-                                                             : 0;
-    if (length == 0 || lead >= 0xF5 || length > text.size()) return 0;
-    for (std::size_t i = 1; i < length; ++i)
-        if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 0;
-    return length;
-}
-
-bool is_control(std::string_view sequence) {
-    const auto lead = static_cast<unsigned char>(sequence[0]);
-    if (sequence.size() == 1) return lead < 0x20 || lead == 0x7F;
-    const auto next = static_cast<unsigned char>(sequence[1]);
-    if (lead == 0xC2) return next < 0xA0;  // C1 controls: a terminal may take 0x9B for an escape
-    // U+202A-202E and U+2066-2069 turn the direction of writing around.
-    if (lead != 0xE2 || sequence.size() != 3) return false;
-    const auto last = static_cast<unsigned char>(sequence[2]);
-    return (next == 0x80 && last >= 0xAA && last <= 0xAE) || (next == 0x81 && last >= 0xA6 && last <= 0xA9);
+// What moves the cursor, hides or turns text around: controls, bidi, zero-width and tag characters, line separators.
+bool is_treacherous(char32_t c) {
+    static constexpr struct {
+        char32_t first, last;
+    } ranges[] = {{0x00, 0x1F},     {0x7F, 0x9F},       {0xAD, 0xAD},       {0x34F, 0x34F},    {0x61C, 0x61C},
+                  {0x115F, 0x1160}, {0x17B4, 0x17B5},   {0x180B, 0x180F},   {0x200B, 0x200F},  {0x2028, 0x202E},
+                  {0x2060, 0x206F}, {0x3164, 0x3164},   {0xFE00, 0xFE0F},   {0xFEFF, 0xFEFF},  {0xFFA0, 0xFFA0},
+                  {0xFFF0, 0xFFFB}, {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF}};
+    return std::ranges::any_of(ranges, [c](const auto& range) { return c >= range.first && c <= range.last; });
 }
 
 }  // namespace
@@ -135,9 +123,9 @@ std::string safe_text(std::string_view text, std::size_t columns) {
             }
             return safe.append("..");
         }
-        const std::size_t length = sequence_length(text);
-        const std::string_view sequence = text.substr(0, std::max<std::size_t>(length, 1));
-        if (length == 0 || is_control(sequence))
+        const CodePoint next = code_point(text);
+        const std::string_view sequence = text.substr(0, std::max<std::size_t>(next.length, 1));
+        if (next.length == 0 || is_treacherous(next.value))
             safe.push_back('?');
         else
             safe.append(sequence);
@@ -147,13 +135,15 @@ std::string safe_text(std::string_view text, std::size_t columns) {
     return safe;
 }
 
-bool is_utf8(std::string_view text) {
-    while (!text.empty()) {
-        const std::size_t length = sequence_length(text);
-        if (length == 0) return false;
-        text.remove_prefix(length);
+std::string safe_lines(std::string_view text) {
+    std::string safe;
+    while (true) {
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        safe.append(safe_text(text.substr(0, end), std::string::npos));
+        if (end == text.size()) return safe;
+        safe.push_back('\n');
+        text.remove_prefix(end + 1);
     }
-    return true;
 }
 
 std::size_t columns_of(std::string_view text) {

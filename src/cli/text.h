@@ -26,10 +26,11 @@ std::string percent_text(double share);
 std::string rate_text(double share);
 // `width` cells, filled to `share` (clamped to 0..1). With `unicode` in eighths of a cell, else "####....".
 std::string bar_text(double share, std::size_t width, bool unicode);
-// The text cut to `columns` with ".." at its end; control characters and invalid UTF-8 become '?', so that what a task
-// or a worker says can never move the cursor or colour the terminal.
+// The text cut to `columns` with ".." at its end; control, bidi, zero-width and tag characters and invalid UTF-8 become
+// '?', so that what a task, a worker or a server says can never move the cursor, colour the terminal or hide a part.
 std::string safe_text(std::string_view text, std::size_t columns = 200);
-bool is_utf8(std::string_view text);
+// The same of several lines, whole.
+std::string safe_lines(std::string_view text);
 // Columns the text takes on a terminal: code points, escape sequences not counted.
 std::size_t columns_of(std::string_view text);
 

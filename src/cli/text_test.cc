@@ -80,9 +80,18 @@ TEST_CASE("safe_text lets nothing move the cursor") {
     CHECK_EQ(safe_text("abc", 3), "abc");
 }
 
-TEST_CASE("is_utf8") {
-    for (const char* fine : {"", "plain", "größe", "€", "𝄞"}) CHECK(is_utf8(fine));
-    for (const char* bad : {"\xff", "a\xc3", "\xc0\xaf", "\xf5\x80\x80\x80", "\x80"}) CHECK_FALSE(is_utf8(bad));
+TEST_CASE("field N: bidi, zero-width, line separators, tags and controls never reach a terminal") {
+    for (const char* bad : {"\u202e", "\u2066", "\u200b", "\u200d", "\u200f", "\u2028",     "\u2029",
+                            "\ufeff", "\u00ad", "\u061c", "\u180e", "\u2060", "\U000e0041", "\U000e0001",
+                            "\ufe0f", "\u009b", "\u3164", "\x1b",   "\x07",   "\x7f",       "\r"}) {
+        CAPTURE(std::string(bad));
+        CHECK_EQ(safe_text(std::string("a") + bad + "b"), "a?b");
+    }
+    CHECK_EQ(safe_lines("a\nb\x1b[2J\n\u202ec\n"), "a\nb?[2J\n?c\n");
+    CHECK_EQ(safe_lines(""), "");
+    const std::string long_line(1000, 'x');
+    CHECK_EQ(safe_lines(long_line), long_line);
+    CHECK_EQ(safe_text("\xed\xa0\xbd"), "???");
 }
 
 TEST_CASE("a table lines up, cuts and colours only when told") {

@@ -2,10 +2,12 @@
 // The nouns of the command line, one file each.
 
 #include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
 
 namespace nexus::cli {
 
-void add_task_verbs(CLI::App& root, int& exit_code);
+void add_task_verbs(CLI::App& root, int& exit_code, const std::vector<std::string>& program);
 void add_worker_verbs(CLI::App& root, int& exit_code);
 void add_type_verbs(CLI::App& root, int& exit_code);
 void add_status_verbs(CLI::App& root, int& exit_code);  // status

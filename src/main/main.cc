@@ -1,5 +1,6 @@
 // The one binary: every room that offers verbs adds them here.
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -10,6 +11,7 @@
 
 #include "cli/command.h"
 #include "cli/failure.h"
+#include "main/arguments.h"
 #include "main/configuration.h"
 #include "main/dev.h"
 #include "main/journal_verbs.h"
@@ -38,10 +40,11 @@ int run(int argc, char** argv) {
     root.require_subcommand(1);
     root.failure_message([](const CLI::App* app, const CLI::Error& error) { return nexus::usage_text(*app, error); });
     int exit_code = 0;
+    nexus::Arguments arguments;
 #if defined(NEXUS_HAS_WORKER)
     nexus::worker::add_command(root, exit_code);
 #endif
-    nexus::cli::add_command(root, exit_code);
+    nexus::cli::add_command(root, exit_code, arguments.program);
     nexus::dev::add_command(root, exit_code);
     nexus::serve::add_command(root, exit_code);
     nexus::serve::add_config_verbs(root, exit_code);
@@ -55,8 +58,10 @@ int run(int argc, char** argv) {
 #if defined(NEXUS_HAS_BENCH)
     nexus::bench::add_command(root, exit_code);
 #endif
+    arguments = nexus::arrange(root, {argv + std::min(argc, 1), argv + argc});
+    std::ranges::reverse(arguments.words);  // as CLI11 takes them
     try {
-        root.parse(argc, argv);
+        root.parse(arguments.words);
     } catch (const CLI::ParseError& error) {
         return root.exit(error) == 0 ? 0 : nexus::cli::kExitUsage;
     }

@@ -41,6 +41,10 @@ std::string unexpected_text(const CLI::App& root, const CLI::App& app) {
     }
     const char* kind = is_option ? "option" : names.empty() ? "argument" : "command";
     const std::vector<std::string_view> known(names.begin(), names.end());
+    if (!is_option && names.empty() && path_of(app) == "nexus task submit")
+        return "unknown argument " + cli::safe_text(wrong, kQuotedMax) + ": put -- before a program";
+    if (std::ranges::find(names, wrong) != names.end())
+        return cli::safe_text(wrong, kQuotedMax) + " stands before its command: put it behind";
     const std::string near(nearest_word(wrong, known));
     return std::string("unknown ") + kind + " " + cli::safe_text(wrong, kQuotedMax) +
            (near.empty() ? "" : ", did you mean " + near + "?");

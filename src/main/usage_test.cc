@@ -10,9 +10,7 @@ std::string told(std::vector<std::string> words) {
     root.require_subcommand(1);
     CLI::App* submit = root.add_subcommand("task")->require_subcommand(1)->add_subcommand("submit");
     std::string label;
-    std::vector<std::string> program;
     submit->add_option("--require", label);
-    submit->add_option("program", program);
     root.get_subcommand("task")->add_subcommand("list");
     std::reverse(words.begin(), words.end());  // as CLI11 takes them
     try {
@@ -28,8 +26,12 @@ TEST_CASE("a mistaken command line is told what is wrong and what is near") {
         std::vector<std::string> words;
         const char* text;
     } rows[] = {
-        {{"task", "submit", "--require", "zone=a", "--", "true"}, "fine"},
-        {{"task", "submit", "--requier", "zone=a", "--", "true"},
+        {{"task", "submit", "--require", "zone=a"}, "fine"},
+        {{"task", "submit", "true"},
+         "nexus: unknown argument true: put -- before a program\n  see `nexus task submit --help`\n"},
+        {{"task", "--require", "a", "submit"},
+         "nexus: --require stands before its command: put it behind\n  see `nexus task submit --help`\n"},
+        {{"task", "submit", "--requier", "zone=a"},
          "nexus: unknown option --requier, did you mean --require?\n  see `nexus task submit --help`\n"},
         {{"task", "submit", "--requier=zone=a"},
          "nexus: unknown option --requier, did you mean --require?\n  see `nexus task submit --help`\n"},
