@@ -27,6 +27,10 @@ CATCHERS = [
     ("unit.learn", "learn_test", [], 60),
     ("faults.worlds", "nexus_faults", ["--seeds", "1..400", "--jobs", "2"], 400),
     ("unit.store", "store_test", [], 120),
+    ("unit.cli", "cli_test", [], 60),
+    ("unit.main", "main_test", [], 60),
+    ("unit.http", "http_test", [], 120),
+    ("unit.wire", "wire_test", [], 300),
     ("conformance.journal", "conformance_test", ["--test-suite=journal"], 180),
     ("conformance.power", "conformance_test", ["--test-suite=power"], 180),
 ]

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -132,6 +133,39 @@ class Configuration(Case):
         os.symlink(self.folder / "loop", self.folder / "loop")
         self.assert_refused(nexus(*serve, str(self.folder / "loop")), codes, "loop")
         self.assert_refused(nexus(*serve, "/proc/nexus-data"), codes, "/proc/nexus-data")
+
+    def test_field_N_planted_links_are_never_followed(self):
+        serve = ("serve", "--listen", "127.0.0.1:0", "--http", "off", "--data")
+        data = self.folder / "data"
+        with House() as house:
+            house.start_server()
+            house.kill_server()
+            names = sorted(file.name for file in (house.folder / "data").iterdir())
+        self.assertIn("journal.db", names)
+        for name in [*names, "journal.db-wal", "journal.db-shm", "history.db-wal"]:
+            with self.subTest(name=name):
+                data.mkdir(mode=0o700)
+                victim = self.folder / "victim"
+                victim.write_text("precious")
+                victim.chmod(0o644)
+                (data / name).symlink_to(victim)
+                # It refuses, or goes on without the file; whatever it does, the victim stays as it was.
+                done = subprocess.Popen([NEXUS, *serve, str(data)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+                ready = done.stdout.readline()
+                done.kill()
+                _, said = done.communicate()
+                if not ready:
+                    self.assertTrue(said)
+                self.assertEqual(victim.read_text(), "precious")
+                self.assertEqual(victim.stat().st_mode & 0o777, 0o644)
+                shutil.rmtree(data)
+        # The directory itself may be a link.
+        (self.folder / "real").mkdir(mode=0o700)
+        (self.folder / "link").symlink_to(self.folder / "real")
+        done = subprocess.Popen([NEXUS, *serve, str(self.folder / "link")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+        self.assertIn(b"ready", done.stdout.readline())
+        done.kill()
+        done.communicate()
 
     def test_C11_C12_locked_by_a_live_instance(self):
         with House() as house:
