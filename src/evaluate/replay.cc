@@ -47,7 +47,7 @@ public:
             const Happening next = ahead_.top();
             ahead_.pop();
             if (next.overdue)
-                predictor_.overdue(features_of(rows_[next.row]), estimate_of(next.row));
+                predictor_.overdue(features_of(rows_[next.row]), next.at - estimate_of(next.row).p90, next.at);
             else
                 finish(next.row, next.at);
         }

@@ -110,7 +110,7 @@ void Learner::count_overdue(const core::Scheduler& core, const Tasks& tasks, Ins
             continue;
         }
         if (const auto known = tasks.known(due.task))
-            predictor_.overdue(placed(known->features, core.worker(view->worker)), view->estimate);
+            predictor_.overdue(placed(known->features, core.worker(view->worker)), now - view->ran(now), now);
     }
 }
 

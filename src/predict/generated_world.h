@@ -30,7 +30,7 @@ public:
     bool run(const Features& features, double us) {
         made_ = predictor_.estimate(features, now_);
         const Duration actual{static_cast<std::int64_t>(us)};
-        if (actual > made_.p90) predictor_.overdue(features, made_);
+        if (actual > made_.p90) predictor_.overdue(features, now_, now_ + made_.p90);
         now_ = now_ + actual;
         predictor_.learn({.features = features, .run = actual, .predicted = made_, .at = now_});
         return within_25(made_.p50, us);

@@ -4,7 +4,9 @@
 
 #include <array>
 #include <map>
+#include <queue>
 #include <string>
+#include <vector>
 
 #include "predict/generated_world.h"
 
@@ -289,4 +291,131 @@ TEST_CASE("a type that changes on every class of hardware alike has changed itse
     runs(4e6);
     CHECK(within_25(predictor.estimate({.type = "turn", .tenant = "t"}, feed.now()).p50, 4e6));
     CHECK_LT(most_ppm, 1'100'000);
+}
+
+namespace {
+
+// `count` runs of `run` each that begin together and end together.
+void burst(Predictor& predictor, const Features& features, int count, Duration run, Instant& now) {
+    std::vector<Estimate> made;
+    for (int i = 0; i < count; ++i) made.push_back(predictor.estimate(features, now));
+    for (const Estimate& one : made)
+        if (run > one.p90) predictor.overdue(features, now, now + one.p90);
+    const Instant end = now + run;
+    for (const Estimate& one : made) predictor.learn({.features = features, .run = run, .predicted = one, .at = end});
+    now = end;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "field J: after a burst of parallel runs P90 and mean stay near what was seen, and are back within a few runs") {
+    struct Row {
+        const char* name;
+        int quick;  // runs of `before`, one by one
+        Duration before;
+        int count;
+        Duration run;
+    };
+    static constexpr Row rows[] = {
+        {"5 quick ones, then 200 times 5 s", 5, milliseconds(10), 200, seconds(5)},
+        {"a type that ran often before", 300, milliseconds(10), 200, seconds(5)},
+        {"a new type", 0, {}, 1000, seconds(60)},
+        {"a new type, quick", 0, {}, 1000, milliseconds(2)},
+        {"a hundred of a minute after one of a second", 1, seconds(1), 100, seconds(60)},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        Predictor predictor(nullptr);
+        const Features features{.type = "t", .tenant = "t"};
+        Instant now{1};
+        for (int i = 0; i < 40; ++i) burst(predictor, {.type = "other", .tenant = "o"}, 1, seconds(2), now);
+        const Duration other = predictor.estimate({.type = "other", .tenant = "o"}, now).p90;
+        for (int i = 0; i < row.quick; ++i) burst(predictor, features, 1, row.before, now);
+        burst(predictor, features, row.count, row.run, now);
+        const Estimate after = predictor.estimate(features, now);
+        CHECK_LE(after.p90.us, 2 * row.run.us);
+        CHECK_LE(after.mean.us, std::max(after.p50.us, row.run.us));
+        CHECK_EQ(predictor.type("t")->p90.us, after.p90.us);
+        // Nobody else pays for it.
+        CHECK_LE(predictor.estimate({.type = "other", .tenant = "o"}, now).p90.us, other.us * 3 / 2);
+        for (int i = 0; i < 5; ++i) burst(predictor, features, 1, row.run, now);
+        const Estimate later = predictor.estimate(features, now);
+        CHECK(within_25(later.p50, static_cast<double>(row.run.us)));
+        CHECK_LE(later.p90.us, 2 * row.run.us);
+        CHECK_GE(later.p90.us, row.run.us);
+    }
+}
+
+TEST_CASE("field J: P90 holds nine runs in ten when a hundred are always under way together") {
+    Predictor predictor(nullptr);
+    Rng rng(23);
+    struct Flight {
+        Instant end;
+        Instant began;
+        Estimate made;
+        Duration run;
+        bool operator<(const Flight& other) const { return other.end < end; }
+    };
+    std::priority_queue<Flight> flying;
+    Instant now{1};
+    Tally covered;
+    for (int i = 0; i < 20'000; ++i) {
+        const Features features{.type = "wide", .tenant = "t"};
+        if (flying.size() >= 100) {
+            const Flight done = flying.top();
+            flying.pop();
+            now = done.end;
+            predictor.learn({.features = features, .run = done.run, .predicted = done.made, .at = now});
+        }
+        Flight next{.end = {}, .began = now, .made = predictor.estimate(features, now), .run = {}};
+        next.run = {static_cast<std::int64_t>(1e6 * std::exp(0.4 * gauss(rng)))};
+        next.end = now + next.run;
+        if (i > 4000) covered.add(next.run <= next.made.p90);
+        flying.push(next);
+    }
+    INFO("coverage " << covered.share());
+    CHECK_GT(covered.share(), 0.87);
+    CHECK_LT(covered.share(), 0.93);
+}
+
+TEST_CASE("field J: a lone worker is neither fast nor slow, whatever its tasks do") {
+    Predictor predictor(nullptr);
+    Feed feed(predictor);
+    Rng rng(29);
+    std::map<std::string, std::uint32_t> speeds_ppm;
+    const auto runs = [&](int count, const std::string& worker, double us) {
+        for (int i = 0; i < count; ++i) {
+            const std::string type = "t" + std::to_string(rng.below(3));
+            feed.run({.type = type, .tenant = "t", .worker = worker}, us * std::exp(0.2 * gauss(rng)));
+            for (const SpeedChange& change : predictor.take_speed_changes())
+                speeds_ppm[change.worker] = change.speed_ppm;
+        }
+    };
+    runs(100, "only", 1e6);
+    runs(100, "only", 5e5);
+    CHECK(speeds_ppm.empty());
+    for (int i = 0; i < 200; ++i) {
+        runs(1, "only", 5e5);
+        runs(1, "slower", 1e6);
+    }
+    CHECK_GT(speeds_ppm["slower"], 1.5 * speeds_ppm["only"]);
+    runs(200, "only", 5e5);  // the other is gone
+    CHECK_EQ(speeds_ppm["only"], doctest::Approx(1e6).epsilon(0.03));
+}
+
+TEST_CASE("field J: a sudden change is counted as a drift, chance is not") {
+    for (const double factor : {4.0, 0.25}) {
+        Predictor predictor(nullptr);
+        Feed feed(predictor);
+        Rng rng(31);
+        for (int i = 0; i < 500; ++i) feed.run({.type = "t", .tenant = "t"}, 3e6 * std::exp(0.1 * gauss(rng)));
+        CHECK_EQ(predictor.type("t")->drifts, 0);
+        for (int i = 0; i < 10; ++i) feed.run({.type = "t", .tenant = "t"}, factor * 3e6 * std::exp(0.1 * gauss(rng)));
+        CHECK_EQ(predictor.type("t")->drifts, 1);
+        CHECK(predictor.type("t")->drifting);
+        for (int i = 0; i < 200; ++i) feed.run({.type = "t", .tenant = "t"}, factor * 3e6 * std::exp(0.1 * gauss(rng)));
+        CHECK_EQ(predictor.type("t")->drifts, 1);
+        CHECK_FALSE(predictor.type("t")->drifting);
+    }
 }

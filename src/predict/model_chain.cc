@@ -81,7 +81,6 @@ void ModelChain::forget(std::string_view type) {
 }
 
 void ModelChain::shorten(std::string_view type) {
-    ++failures_.drifts;
     try {
         champion_->shorten(type);
     } catch (...) {

@@ -25,6 +25,7 @@ public:
     void learn(const Observation& observation);
     void forget(std::string_view type);
     void shorten(std::string_view type);
+    void drifted() { ++failures_.drifts; }  // a detector of drift gave an alarm
     void describe(std::string_view type, TypeStat& stat) const;
 
     void set_stopwatch(Instant (*now)()) { stopwatch_ = now; }

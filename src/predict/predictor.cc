@@ -14,7 +14,7 @@ constexpr float kTrustPrior = 0.05F;     // variance's worth of belief in slope 
 constexpr float kNewTailStep = 0.1F;     // of a type's step: what types just met start from moves slowly
 constexpr std::uint64_t kKnownRuns = 5;  // before so many, a type's estimates lean on other types
 constexpr float kTailHaste = 4;          // a type's first steps are so much longer
-constexpr float kFleetTailStep = 0.005F;
+constexpr float kFleetTailShare = 0.1F;  // of a type's step
 constexpr float kFleetTailMax = 2;
 constexpr float kLongStep = 0.001F;
 constexpr float kShortStep = 0.01F;
@@ -71,7 +71,7 @@ Estimate Predictor::estimate(const Features& features, Instant now) {
     made.p90 = scaled(made.p50, tail);
     const float ratio = known == nullptr || known->ratio.count < 3 ? 1.0F : known->ratio.mean;
     made.mean = scaled(made.p50, std::log(std::max(ratio, 0.01F)));
-    if (known != nullptr) known->last = made;
+    if (known != nullptr) made = known->last = known->bounded(made);
     const float factor = s.speeds.factor(features);
     if (factor != 0)
         for (Duration* d : {&made.p50, &made.p90, &made.mean}) *d = scaled(*d, factor);
@@ -98,18 +98,23 @@ void Predictor::learn(const Observation& observation) {
     const float now_applied = s.speeds.factor(features);
     Observation normal = observation;
     normal.run = scaled(observation.run, -now_applied);
+    if (observation.end != RunEnd::failed) type.see(normal.run);
+    const Instant began = observation.at - observation.run;
     if (compared && applied != 0) normal.predicted.p50 = scaled(predicted.p50, -applied);
     s.models.learn(normal);
 
     if (observation.end != RunEnd::succeeded) {
         // All that is known of it is that it takes longer; only beyond the P90 that is news.
-        if (compared && exceeded && !counted) s.count_tail(type, true, type.samples == 0);
+        if (compared && exceeded && !counted)
+            s.count_tail(type, type.burst.add(true, began, observation.at), type.samples == 0);
         return;
     }
     ++type.histogram[bucket_of(observation.run, type.histogram.size())];
+    const std::uint64_t drifts = type.drifts;
     const float distance = type.learn_line(features, log_of(observation.run), s.speeds.belief(features));
+    if (type.drifts > drifts) s.models.drifted();
     if (!compared) return;
-    if (!counted) s.count_tail(type, exceeded, type.samples == 1);
+    if (!counted) s.count_tail(type, type.burst.add(exceeded, began, observation.at), type.samples == 1);
     type.covered.add(exceeded ? 0.0F : 1.0F, kShortStep);
     s.covered.add(exceeded ? 0.0F : 1.0F, kLongStep);
     const float actual = log_of(observation.run);
@@ -121,9 +126,11 @@ void Predictor::learn(const Observation& observation) {
     // What is told of a type never seen is no prediction that could be wrong.
     if (predicted.source != EstimateSource::fallback) s.trust.add(expected, actual);
     const float bias = type.bias.mean;
-    const bool own = observation.at - observation.run >= type.known_since;
+    const bool own = began >= type.known_since;
     if (type.known_since == kNever && type.samples >= kKnownRuns) type.known_since = observation.at;
+    const std::uint64_t drifts_of_line = type.drifts;
     if (type.learn_residual(residual, own)) s.models.shorten(features.type);
+    if (type.drifts > drifts_of_line) s.models.drifted();
     if (!std::isnan(distance)) {
         const float variance = type.line_spread.count < 5 ? 0.1F : type.line_spread.mean;
         s.speeds.learn(features, {.distance = distance,
@@ -134,17 +141,17 @@ void Predictor::learn(const Observation& observation) {
     }
 }
 
-void Predictor::overdue(const Features& features, const Estimate&) {
+void Predictor::overdue(const Features& features, Instant began, Instant now) {
     TypeRecord& type = state_->record_of(features.type);
     ++type.overdue;
-    state_->count_tail(type, true, type.samples == 0);
+    type.see(scaled(now - began, -state_->speeds.factor(features)));
+    state_->count_tail(type, type.burst.add(true, began, now), type.samples == 0);
 }
 
 // One number by type, and one for all of them that makes up for what each type loses while it is new.
 // A type's first estimates come from elsewhere and miss by far more than later ones; they must not widen those.
-void Predictor::State::count_tail(TypeRecord& type, bool exceeded, bool unseen) {
-    const float step = exceeded ? kTailUp : -kTailDown;
-    fleet_tail = std::clamp(fleet_tail + kFleetTailStep * (exceeded ? 0.9F : -0.1F), -kFleetTailMax, kFleetTailMax);
+void Predictor::State::count_tail(TypeRecord& type, float step, bool unseen) {
+    fleet_tail = std::clamp(fleet_tail + kFleetTailShare * step, -kFleetTailMax, kFleetTailMax);
     if (unseen) {
         unseen_tail = std::clamp(unseen_tail + kNewTailStep * step, 0.0F, kTailMax);
         return;

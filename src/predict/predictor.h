@@ -146,7 +146,7 @@ public:
     void learn(const Observation& observation);
     // A running attempt passed its P90: counted at once for the quantile tracker; later learn() does not count it
     // again.
-    void overdue(const Features& features, const Estimate& predicted);
+    void overdue(const Features& features, Instant began, Instant now);
     void note_eta(bool finish_within_p90);
     // Of a monotonic clock, so that a slow model is noticed. Without one (simulation, replay) slowness is not judged,
     // and nothing here depends on time but what the caller passes.

@@ -1,7 +1,7 @@
 // Saving and restoring a Predictor.
 //
 //   u32 magic, u32 crc32c of the rest, then: version, models, types, "(other)", worker speeds, overrides, rolling
-//   figures.
+//   figures, and of each type and of "(other)" what version 3 had not.
 //
 // The checksum refuses damage; the reader itself refuses any length that the bytes cannot hold, so that a forged
 // checksum still cannot make it allocate more than a small multiple of its input.
@@ -18,7 +18,8 @@ namespace nexus::predict {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x3150584E;  // "NXP1"
-constexpr std::uint64_t kVersion = 3;
+constexpr std::uint64_t kVersion = 4;
+constexpr std::uint64_t kVersionBefore = 3;  // without the last part
 constexpr std::size_t kSnapshotTypesMax = 100'000;
 constexpr int kWarmRuns = 5;  // of a type restored from a mean: enough to answer, few enough to be outvoted soon
 
@@ -57,6 +58,9 @@ void Predictor::save(std::string& out) const {
     put_float(writer, s.fleet_tail);
     for (const RollingMean* mean : {&s.hits, &s.hits_lately, &s.covered, &s.eta_covered}) mean->save(writer);
     for (const float* v : parts(s.trust)) put_float(writer, *v);
+    for (const auto& entry : s.types.entries()) entry.value.save_more(writer);
+    s.rest.save_more(writer);
+    s.speeds.save_more(writer);
     Writer head(out);
     head.u32(kMagic);
     head.u32(crc32c(body));
@@ -69,7 +73,9 @@ Result<void> Predictor::load(std::string_view bytes) {
     const std::uint32_t sum = in.u32();
     if (in.failed() || magic != kMagic) return damaged("not one");
     if (crc32c(bytes.substr(in.position())) != sum) return damaged("checksum mismatch");
-    if (in.varint() != kVersion) return fail(Fault::unsupported, "predictor state: written by a newer release");
+    const std::uint64_t version = in.varint();
+    if (version != kVersion && version != kVersionBefore)
+        return fail(Fault::unsupported, "predictor state: written by a newer release");
     const std::string_view models = in.text();
     State fresh(nullptr);
     fresh.types.load(in);
@@ -93,6 +99,14 @@ Result<void> Predictor::load(std::string_view bytes) {
     fresh.fleet_tail = get_float(in);
     for (RollingMean* mean : {&fresh.hits, &fresh.hits_lately, &fresh.covered, &fresh.eta_covered}) mean->load(in);
     for (float* v : parts(fresh.trust)) *v = get_float(in);
+    if (version == kVersion) {
+        for (auto& entry : fresh.types.entries()) entry.value.load_more(in);
+        fresh.rest.load_more(in);
+        fresh.speeds.load_more(in);
+    } else {
+        for (auto& entry : fresh.types.entries()) entry.value.guess_more();
+        fresh.rest.guess_more();
+    }
     if (in.failed() || !in.at_end()) return damaged("bytes do not parse");
     if (auto loaded = state_->models.load(models); !loaded)
         return std::unexpected(std::move(loaded).error().during("predictor state"));

@@ -46,7 +46,7 @@ struct Predictor::State {
     TrustSlope trust;
 
     TypeRecord& record_of(std::string_view type);
-    void count_tail(TypeRecord& type, bool exceeded, bool unseen);
+    void count_tail(TypeRecord& type, float step, bool unseen);
     TypeStat stat_of(const TypeRecord& record) const;
 };
 

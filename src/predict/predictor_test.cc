@@ -239,7 +239,7 @@ TEST_CASE("a run counted while it was overdue is not counted again when it ends"
         Feed feed(predictor);
         for (int i = 0; i < 50; ++i) feed.run({.type = "t"}, 1e6);
         const Estimate made = predictor.estimate({.type = "t"}, {});
-        if (told) predictor.overdue({.type = "t"}, made);
+        if (told) predictor.overdue({.type = "t"}, {}, Instant{made.p90.us});
         predictor.learn({.features = {.type = "t"}, .run = seconds(60), .predicted = made});
         return static_cast<double>(predictor.estimate({.type = "t"}, {}).p90.us);
     };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "predict/band.h"
 #include "predict/floats.h"
@@ -20,6 +21,9 @@ constexpr float kDriftAlarm = 14;
 constexpr float kLineAlarm = 6;  // about five runs far off on the same side
 constexpr std::uint32_t kDriftShown = 20;
 constexpr std::size_t kPeaks = 64;
+constexpr float kTailUp = 0.045F;
+constexpr float kTailDown = 0.005F;  // together: balance at 90 % kept
+constexpr float kBeyondSeen = 2;     // times the longest run: the most that a P90 says
 
 }  // namespace
 
@@ -43,6 +47,52 @@ bool Cusum::add(float z, float alarm) {
     return true;
 }
 
+// So many runs under way together are worth as much as the square root of their number one after the other.
+float Burst::moved() const {
+    const auto runs = static_cast<float>(over + within);
+    if (runs == 0) return 0;
+    return (kTailUp * static_cast<float>(over) - kTailDown * static_cast<float>(within)) / std::sqrt(runs);
+}
+
+float Burst::add(bool exceeded, Instant began, Instant now) {
+    if (began >= since) *this = {.since = now};
+    const float before = moved();
+    ++(exceeded ? over : within);
+    return moved() - before;
+}
+
+void Burst::save(Writer& out) const {
+    out.svarint(since.us);
+    out.varint(over);
+    out.varint(within);
+}
+
+void Burst::load(Reader& in) {
+    since.us = in.svarint();
+    const std::uint64_t beyond = in.varint();
+    const std::uint64_t kept = in.varint();
+    if (beyond > UINT32_MAX || kept > UINT32_MAX) return in.set_failed();
+    over = static_cast<std::uint32_t>(beyond);
+    within = static_cast<std::uint32_t>(kept);
+}
+
+Estimate TypeRecord::bounded(Estimate made) const {
+    if (longest.us <= 0) return made;
+    const auto most = static_cast<double>(longest.us);
+    const auto bound = [&](Duration& d, double times) {
+        d.us = std::min(d.us, std::max<std::int64_t>(made.p50.us, std::llround(std::min(times * most, 9e15))));
+    };
+    bound(made.p90, kBeyondSeen);
+    bound(made.mean, 1);
+    return made;
+}
+
+// Of one change one is counted, whoever notices it first.
+void TypeRecord::note_drift() {
+    if (drifting == 0) ++drifts;
+    drifting = kDriftShown;
+}
+
 bool TypeRecord::learn_residual(float residual, bool own) {
     const float hit = within_band(-residual, 0) ? 1.0F : 0.0F;
     hits.add(hit, kAccuracyStep);
@@ -55,14 +105,12 @@ bool TypeRecord::learn_residual(float residual, bool own) {
     // A jump widens the spread only a little, so that it still stands out at the next run.
     spread.add(settled ? std::min(off * off, 9 * deviation * deviation) : off * off, kResidualStep);
     if (drifting > 0) --drifting;
+    if (answering > 0) --answering;
     if (!settled) return false;
     if (!drift.add(off / deviation, kDriftAlarm)) return false;
-    // Estimates made before the alarm are still to be answered for: while they come in, no second alarm.
-    const bool fresh = drifting == 0;
-    drifting = kDriftShown;
-    if (!fresh) return false;
-    ++drifts;
-    return true;
+    note_drift();
+    // Estimates made before the alarm are still to be answered for: while they come in, nothing new is said.
+    return std::exchange(answering, kDriftShown) == 0;
 }
 
 float TypeRecord::learn_line(const Features& features, float value, float worker) {
@@ -72,8 +120,11 @@ float TypeRecord::learn_line(const Features& features, float value, float worker
     if (!known || changed) return std::numeric_limits<float>::quiet_NaN();
     const float own = std::clamp(distance - worker, -kResidualMax, kResidualMax);
     // The type has changed: until its line has followed, each worker would seem to have changed by a part of it.
-    if (line_spread.count >= 10 && line_drift.add(own / std::max(std::sqrt(line_spread.mean), kSpreadMin), kLineAlarm))
+    if (line_spread.count >= 10 &&
+        line_drift.add(own / std::max(std::sqrt(line_spread.mean), kSpreadMin), kLineAlarm)) {
         line.forget();
+        note_drift();
+    }
     line_spread.add(own * own, kResidualStep);
     return distance;
 }
@@ -136,6 +187,25 @@ void TypeRecord::load(Reader& in) {
     peaks.load(in);
     for (std::uint32_t& n : histogram) n = static_cast<std::uint32_t>(std::min<std::uint64_t>(in.varint(), UINT32_MAX));
     if (spread.mean < 0 || ratio.mean < 0 || tail < 0 || tail > kTailMax) in.set_failed();
+}
+
+void TypeRecord::save_more(Writer& out) const {
+    out.svarint(longest.us);
+    out.varint(answering);
+    burst.save(out);
+}
+
+void TypeRecord::guess_more() {
+    for (std::size_t i = 0; i < histogram.size(); ++i)
+        if (histogram[i] > 0) longest.us = std::int64_t{1} << i;
+}
+
+void TypeRecord::load_more(Reader& in) {
+    longest.us = in.svarint();
+    const std::uint64_t left = in.varint();
+    answering = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, kDriftShown));
+    burst.load(in);
+    if (longest.us < 0 || left > kDriftShown) in.set_failed();
 }
 
 }  // namespace nexus::predict

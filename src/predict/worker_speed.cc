@@ -123,7 +123,12 @@ void WorkerSpeeds::learn(const Features& features, const Lesson& lesson) {
         worker->variance = kPriorVariance;
         worker->seen = 0;
     }
-    fleet_mean_ += kMeanStep * (worker->belief - fleet_mean_);
+    in_a_row_ = newest_ == key ? std::min(in_a_row_ + 1, kAloneAfter) : 0;
+    newest_ = key;
+    if (workers_.size() == 1 || in_a_row_ >= kAloneAfter)
+        fleet_mean_ = worker->belief;
+    else
+        fleet_mean_ += kMeanStep * (worker->belief - fleet_mean_);
 
     const float now = effective(*worker);
     Published& newest = worker->history[worker->head];
@@ -249,6 +254,16 @@ void WorkerSpeeds::load(Reader& in) {
         const std::uint64_t count = in.count(8);
         for (std::uint64_t i = 0; i < count && !in.failed(); ++i) keys->push_back(in.u64());
     }
+}
+
+void WorkerSpeeds::save_more(Writer& out) const {
+    out.u64(newest_);
+    out.varint(in_a_row_);
+}
+
+void WorkerSpeeds::load_more(Reader& in) {
+    newest_ = in.u64();
+    in_a_row_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(in.varint(), kAloneAfter));
 }
 
 }  // namespace nexus::predict

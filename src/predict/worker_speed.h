@@ -6,7 +6,8 @@
 // residual variance as observation noise, innovations clipped at 2.5 standard deviations. A CUSUM of clipped |z|
 // reopens the filter when the worker changed. The core hears of the belief and its deviation. Estimates use it shrunk
 // to 0 by its own uncertainty, and only while it has been making them clearly better, because a worker that gets other
-// work than its fellows looks slow without being so. The fleet's mean is kept at 0, so a lone worker is average.
+// work than its fellows looks slow without being so. The fleet's mean is kept at 0. A worker is compared with others: the
+// only one, or the only one that has done anything for kAloneAfter runs, is average whatever it does.
 //
 //   worker speed  by worker name
 //   affinity      by (type, hardware class): what remains after the worker's own speed. What all classes of hardware
@@ -49,8 +50,11 @@ public:
 
     void save(Writer& out) const;
     void load(Reader& in);
+    void save_more(Writer& out) const;
+    void load_more(Reader& in);
 
 private:
+    static constexpr std::uint32_t kAloneAfter = 64;
     struct Published {
         std::int64_t at_us = 0;
         float factor = 0;
@@ -91,6 +95,8 @@ private:
     KeyTable<Worker> workers_{20'000};
     KeyTable<Affinity> affinities_{8192};
     float fleet_mean_ = 0;
+    std::uint64_t newest_ = 0;  // whose run was the last
+    std::uint32_t in_a_row_ = 0;
     std::vector<std::uint64_t> speeds_changed_;  // keys, in order of first change
     std::vector<std::uint64_t> affinities_changed_;
 };
