@@ -517,8 +517,12 @@ void Checker::task_ended(const core::TaskEnded& ended) {
     const std::uint32_t tries = std::max(known.spec.retry.attempts_max, std::max(config.attempts_max, 4U));
     demand(known.failed <= tries + 1, "S12", name(ended.task) + " failed " + std::to_string(known.failed) + " times");
     if (ended.state == core::TaskState::dead) {
-        saw(ended.last_outcome == core::AttemptOutcome::worker_lost ? "dead by crashes" : "dead by attempts");
-        demand(known.failed + known.lost > 0, "S12", name(ended.task) + " is dead without a failure");
+        const bool given_back = ended.last_outcome == core::AttemptOutcome::rejected;
+        saw(ended.last_outcome == core::AttemptOutcome::worker_lost ? "dead by crashes"
+            : given_back                                            ? "dead by rejections"
+                                                                    : "dead by attempts");
+        demand(known.failed + known.lost + (given_back ? known.rejected : 0) > 0, "S12",
+               name(ended.task) + " is dead without a failure");
     }
     demand(known.crashed <= kCrashesMost, "S12",
            name(ended.task) + " lost " + std::to_string(known.crashed) + " workers");

@@ -25,6 +25,7 @@ CATCHERS = [
     ("unit.core", "core_test", [], 120),
     ("unit.predict", "predict_test", [], 120),
     ("unit.learn", "learn_test", [], 60),
+    ("unit.api", "api_test", [], 60),
     ("faults.worlds", "nexus_faults", ["--seeds", "1..400", "--jobs", "2"], 400),
     ("unit.store", "store_test", [], 120),
     ("unit.cli", "cli_test", [], 60),

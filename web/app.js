@@ -60,12 +60,14 @@ function showStatus(s) {
   $("version").textContent = s.version || "";
   const finished = num(s.succeeded) + num(s.dead) + num(s.cancelled) + num(s.expired);
   const now = num(s.now_unix_us);
+  const stuck = num(s.waiting_no_worker) + num(s.waiting_paused) + num(s.waiting_held);
   $("tiles").replaceChildren(
     tile(count(s.waiting), "waiting"), tile(count(s.running), "running"), tile(count(s.succeeded), "succeeded"),
     tile(count(num(s.dead) + num(s.cancelled) + num(s.expired)), "dead, cancelled, expired"),
     tile(percent(s.within_25), "predictions within 25 %"), tile(percent(s.p90_coverage), "run times within their P90"),
     tile(span(num(s.decision_p99_us)), "decision p99"), tile(span(num(s.commit_p99_us)), "commit p99"),
-    tile(num(s.drain_eta_unix_us) > now ? span(num(s.drain_eta_unix_us) - now) : "–", "until all tasks are done"));
+    tile(stuck > 0 ? "never" : num(s.drain_eta_unix_us) > now ? span(num(s.drain_eta_unix_us) - now) : "–",
+      stuck > 0 ? `${stuck} waiting that nothing will start` : "until all tasks are done"));
   const chips = [chip("policy " + (s.policy || "?")), chip("durable: " + (s.durability || "?")),
     chip(num(s.workers_ready) + " of " + num(s.workers_total) + " workers ready", num(s.workers_ready) ? "good" : "bad"),
     chip("up " + span(num(s.uptime_us)))];

@@ -44,8 +44,10 @@ constexpr CauseRow kCauses[] = {
      "circuit breaker open"},
     {WaitCause::workers_busy, "the workers that may run it are busy", "add workers"},
     {WaitCause::tasks_ahead, "", "add workers"},
+    {WaitCause::breakers_beside, "", "wait: they are tried again"},
+    {WaitCause::refused, "every worker that may run it gave it back", "connect a worker that takes it", "gave it back"},
 };
-static_assert(std::size(kCauses) == static_cast<std::size_t>(WaitCause::tasks_ahead) + 1);
+static_assert(std::size(kCauses) == static_cast<std::size_t>(WaitCause::refused) + 1);
 
 constexpr std::string_view kDecisions[] = {
     "",
@@ -96,7 +98,7 @@ std::string sentence(std::string words) {
 
 std::string waiting_summary(const engine::Explanation& e) {
     const engine::TaskInfo& task = e.task;
-    const WaitWords words = wait_words(task.waiting_cause, task.waiting_name, task.waiting_count);
+    const WaitWords words = wait_words(task);
     std::string text = "The task is waiting";
     if (!words.culprit.empty()) text += ": " + words.culprit;
     const std::string work = " (" + span_words(e.work_ahead) + " of predicted work)";
@@ -136,11 +138,84 @@ WaitWords wait_words(core::WaitCause cause, std::string_view name, std::uint64_t
             words.culprit = "its concurrency key allows " + counted(count, "task") + " at a time";
             if (count == 1) words.remedy = "the running one must end";
             break;
+        case WaitCause::breakers_beside:
+            words.culprit = "of the workers that may run it " + std::to_string(count) +
+                            (count == 1 ? " has" : " have") +
+                            " a free slot, but an open circuit breaker; the others are busy";
+            break;
         case WaitCause::tasks_ahead:
             words.culprit = counted(count, "task") + (count == 1 ? " is" : " are") + " ahead of it";
             break;
         default: break;
     }
+    return words;
+}
+
+namespace {
+
+std::string amount_words(core::Unmet::What what, std::int64_t amount) {
+    if (what == core::Unmet::What::memory) return size_text(static_cast<std::uint64_t>(amount));
+    if (what == core::Unmet::What::resource) return std::to_string(amount);
+    std::string text = std::to_string(amount / 1000);  // of thousandths
+    if (const std::int64_t rest = amount % 1000; rest != 0) {
+        std::string digits = std::to_string(1000 + rest).substr(1);
+        while (digits.back() == '0') digits.pop_back();
+        text += "." + digits;
+    }
+    return text;
+}
+
+// "none of 4 workers has it", "1 of 4 workers has it".
+std::string having(std::uint64_t workers, std::uint64_t without, std::string_view verb) {
+    const std::uint64_t with = workers - std::min(workers, without);
+    return (with == 0 ? "none" : std::to_string(with)) + " of " + counted(workers, "worker") + " " + std::string(verb);
+}
+
+}  // namespace
+
+std::string unmet_words(const core::Unmet& unmet, std::uint64_t workers) {
+    using What = core::Unmet::What;
+    switch (unmet.what) {
+        case What::type: return "type " + unmet.name + ": " + having(workers, unmet.workers, "takes it");
+        case What::pin:
+            return "it is pinned to worker " + unmet.name + (unmet.workers < workers ? "" : ", which is not connected");
+        case What::label: {
+            std::string text = unmet.name + "=" + unmet.wanted + ": " + having(workers, unmet.workers, "has it");
+            for (std::size_t i = 0; i < unmet.others.size(); ++i)
+                text += (i == 0 ? " (" : ", ") + unmet.name + "=" + unmet.others[i].first + " on " +
+                        std::to_string(unmet.others[i].second);
+            return text + (unmet.others.empty() ? "" : ")");
+        }
+        case What::forbidden_label:
+            return unmet.name + "=" + unmet.wanted + " is forbidden: " + std::to_string(unmet.workers) + " of " +
+                   counted(workers, "worker") + (unmet.workers == 1 ? " has it" : " have it");
+        case What::excluded:
+            return "type " + unmet.name + " is kept from " + counted(unmet.workers, "worker") + " by an override";
+        case What::cpu:
+        case What::memory:
+        case What::gpu:
+        case What::resource:
+            return unmet.name + ": it asks for " + amount_words(unmet.what, unmet.asked) +
+                   ", the most that a worker offers is " + amount_words(unmet.what, unmet.most);
+    }
+    return "";
+}
+
+WaitWords wait_words(const engine::TaskInfo& task) {
+    WaitWords words = wait_words(task.waiting_cause, task.waiting_name, task.waiting_count);
+    if (task.waiting_unmet.empty()) return words;
+    // What nobody meets is the reason, all of it; where each demand is met by some, that no worker meets all is.
+    std::string text;
+    for (const core::Unmet& one : task.waiting_unmet)
+        if (one.workers >= task.waiting_count)
+            text += (text.empty() ? "" : "; ") + unmet_words(one, task.waiting_count);
+    if (!text.empty()) {
+        words.culprit = text;
+        return words;
+    }
+    for (const core::Unmet& one : task.waiting_unmet)
+        text += (text.empty() ? "no worker meets all that it asks for: " : "; ") + unmet_words(one, task.waiting_count);
+    words.culprit = text;
     return words;
 }
 
@@ -160,7 +235,7 @@ std::string summary_of(const engine::Explanation& e) {
     const auto state = static_cast<std::size_t>(task.state);
     std::string text(kStates[state < std::size(kStates) ? state : 0]);
     if (task.state == core::TaskState::paused) {
-        const WaitWords words = wait_words(task.waiting_cause, task.waiting_name, task.waiting_count);
+        const WaitWords words = wait_words(task);
         if (!words.culprit.empty()) text += ": " + words.culprit;
         return text + "." + sentence(words.remedy);
     }

@@ -20,6 +20,10 @@ struct WaitWords {
 };
 // `name` and `count` are what the cause is about (core/task.h). Empty for `none`.
 WaitWords wait_words(core::WaitCause cause, std::string_view name, std::uint64_t count);
+// The same of a task, with the demands that nobody meets: "zone=b: none of 4 workers has it (zone=a on 4)".
+WaitWords wait_words(const engine::TaskInfo& task);
+// Of so many connected workers.
+std::string unmet_words(const core::Unmet& unmet, std::uint64_t workers);
 // What keeps a worker from a task, as a key of Explanation.workers_excluded: "cordoned or draining".
 std::string_view exclusion_words(core::WaitCause cause);
 // A decision's reason as a sentence, from its code ("slot_freed"); an unknown code is returned as it is.

@@ -50,6 +50,13 @@ TEST_CASE("why a task waits, and what would help") {
         {WaitCause::workers_busy, "", 0, "the workers that may run it are busy", "add workers"},
         {WaitCause::tasks_ahead, "", 1, "1 task is ahead of it", "add workers"},
         {WaitCause::tasks_ahead, "", 1200, "1,200 tasks are ahead of it", "add workers"},
+        {WaitCause::breakers_beside, "", 1,
+         "of the workers that may run it 1 has a free slot, but an open circuit breaker; the others are busy",
+         "wait: they are tried again"},
+        {WaitCause::breakers_beside, "", 2,
+         "of the workers that may run it 2 have a free slot, but an open circuit breaker; the others are busy",
+         "wait: they are tried again"},
+        {WaitCause::refused, "", 0, "every worker that may run it gave it back", "connect a worker that takes it"},
     };
     std::set<WaitCause> shown;
     for (const auto& row : rows) {
@@ -59,7 +66,65 @@ TEST_CASE("why a task waits, and what would help") {
         CHECK_EQ(words.remedy, row.remedy);
         shown.insert(row.cause);
     }
-    CHECK_EQ(shown.size(), static_cast<std::size_t>(WaitCause::tasks_ahead) + 1);  // none is left out
+    CHECK_EQ(shown.size(), static_cast<std::size_t>(WaitCause::refused) + 1);  // none is left out
+}
+
+TEST_CASE("field J: what no worker meets is named, with what there is instead") {
+    using What = core::Unmet::What;
+    struct Row {
+        const char* name;
+        std::vector<core::Unmet> unmet;
+        const char* culprit;
+    };
+    const Row rows[] = {
+        {"a label with another value",
+         {{.what = What::label, .name = "zone", .wanted = "b", .workers = 4, .others = {{"a", 4}}}},
+         "zone=b: none of 4 workers has it (zone=a on 4)"},
+        {"a label that nobody has",
+         {{.what = What::label, .name = "zone", .wanted = "b", .workers = 4, .others = {}}},
+         "zone=b: none of 4 workers has it"},
+        {"two values",
+         {{.what = What::label, .name = "zone", .wanted = "b", .workers = 4, .others = {{"a", 3}, {"c", 1}}}},
+         "zone=b: none of 4 workers has it (zone=a on 3, zone=c on 1)"},
+        {"memory",
+         {{.what = What::memory, .name = "memory", .asked = 64LL << 30, .most = 2LL << 30, .workers = 4}},
+         "memory: it asks for 64GiB, the most that a worker offers is 2GiB"},
+        {"processors",
+         {{.what = What::cpu, .name = "cpu", .asked = 64'000, .most = 2'500, .workers = 4}},
+         "cpu: it asks for 64, the most that a worker offers is 2.5"},
+        {"a resource of one's own",
+         {{.what = What::resource, .name = "licences", .asked = 2, .most = 0, .workers = 4}},
+         "licences: it asks for 2, the most that a worker offers is 0"},
+        {"a type", {{.what = What::type, .name = "video", .workers = 4}}, "type video: none of 4 workers takes it"},
+        {"a pin",
+         {{.what = What::pin, .name = "w9", .workers = 4}},
+         "it is pinned to worker w9, which is not connected"},
+        {"a forbidden label",
+         {{.what = What::forbidden_label, .name = "zone", .wanted = "a", .workers = 4}},
+         "zone=a is forbidden: 4 of 4 workers have it"},
+        {"an override",
+         {{.what = What::excluded, .name = "video", .workers = 4}},
+         "type video is kept from 4 workers by an override"},
+        {"two at once, one of which some meet",
+         {{.what = What::label, .name = "zone", .wanted = "b", .workers = 4},
+          {.what = What::memory, .name = "memory", .asked = 4096, .most = 8192, .workers = 1}},
+         "zone=b: none of 4 workers has it"},
+        {"each is met, but not by one",
+         {{.what = What::label, .name = "zone", .wanted = "b", .workers = 3, .others = {{"a", 3}}},
+          {.what = What::memory, .name = "memory", .asked = 4096, .most = 8192, .workers = 1},
+          {.what = What::pin, .name = "w1", .workers = 3}},
+         "no worker meets all that it asks for: zone=b: 1 of 4 workers has it (zone=a on 3); memory: it asks for 4KiB, "
+         "the most that a worker offers is 8KiB; it is pinned to worker w1"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        engine::TaskInfo task;
+        task.waiting_cause = WaitCause::demands;
+        task.waiting_count = 4;
+        task.waiting_unmet = row.unmet;
+        CHECK_EQ(api::wait_words(task).culprit, row.culprit);
+        CHECK_EQ(api::wait_words(task).remedy, "connect a worker that matches its demands");
+    }
 }
 
 TEST_CASE("what keeps a worker from a task") {
@@ -70,7 +135,8 @@ TEST_CASE("what keeps a worker from a task") {
                 {WaitCause::demands, "labels, type, pin or resources do not match"},
                 {WaitCause::cordoned, "cordoned or draining"},
                 {WaitCause::suspected, "silent"},
-                {WaitCause::breakers, "circuit breaker open"}};
+                {WaitCause::breakers, "circuit breaker open"},
+                {WaitCause::refused, "gave it back"}};
     for (const auto& row : rows) CHECK_EQ(api::exclusion_words(row.cause), row.words);
 }
 

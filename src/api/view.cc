@@ -104,7 +104,7 @@ void to_message(const engine::TaskInfo& task, v1::Task& out) {
     if (task.waiting != core::WaitReason::none) {
         v1::Waiting& waiting = *out.mutable_waiting();
         waiting.set_reason(static_cast<v1::WaitReason>(task.waiting));
-        WaitWords words = wait_words(task.waiting_cause, task.waiting_name, task.waiting_count);
+        WaitWords words = wait_words(task);
         waiting.set_culprit(std::move(words.culprit));
         waiting.set_since_unix_us(task.waiting_since.us);
         waiting.set_until_unix_us(task.waiting_until.us);
@@ -142,6 +142,8 @@ void hide_what_programs_wrote(v1::Task& task) {
 
 void to_message(const history::DecisionInfo& decision, v1::Decision& out) {
     out.set_number(decision.place.number);
+    out.set_id(std::to_string(decision.place.number) +
+               (decision.place.part > 0 ? "." + std::to_string(decision.place.part) : ""));
     if (decision.task) out.set_task_id(to_text(decision.task));
     out.set_at_unix_us(decision.place.at.us);
     out.set_policy(decision.policy);
@@ -290,6 +292,9 @@ void to_message(const engine::StatusInfo& status, v1::Status& out) {
     out.set_eta_p90_coverage(status.accuracy.eta_p90_coverage);
     out.set_backlog_work_us(counters.backlog.us);
     out.set_drain_eta_unix_us(status.drain_eta.us);
+    out.set_waiting_no_worker(status.waiting_no_worker);
+    out.set_waiting_paused(status.waiting_paused);
+    out.set_waiting_held(status.waiting_held);
     out.set_journal_position(status.journal_position);
     out.set_digest(status.digest);
     out.set_decision_p50_us(status.decision_p50_us);

@@ -25,6 +25,11 @@ std::string labels_text(const pb::Worker& worker) {
     return labels.empty() ? "-" : fmt::format("{}", fmt::join(labels, ","));
 }
 
+// "-" where nothing is known.
+std::string known_span(std::int64_t us) {
+    return us > 0 ? span_text(us) : "-";
+}
+
 std::string breaker_text(const pb::Worker& worker) {
     return worker.breaker().empty() || worker.breaker() == "closed" ? "-" : worker.breaker();
 }
@@ -66,8 +71,8 @@ Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Term
 
 std::string worker_page(const pb::Worker& worker, std::int64_t now) {
     std::string page = fmt::format(
-        "name         {}\nstate        {}\nrunning      {} of {} slots, {} used lately\nspeed        x{:.2f} of the "
-        "average run time\n",
+        "name         {}\nstate        {}\nrunning      {} of {} slots, {} used lately\n"
+        "speed        x{:.2f}: 2 is twice as fast as the average\n",
         safe_text(worker.name(), 128), worker_state_text(worker.state()), worker.running(), worker.slots(),
         percent_text(worker.utilization()), worker.speed());
     if (worker.paused() > 0)
@@ -90,9 +95,11 @@ Table type_table(const pb::ListTypesResponse& types, bool colour) {
     for (const pb::TypeStat& type : types.types()) {
         std::string note = type.override_us() > 0 ? "forced to " + span_text(type.override_us()) : "";
         if (type.drifting()) note += toned("drifting", Tone::warn, colour);
-        table.add({safe_text(type.type(), 40), count_text(type.samples()), span_text(type.p50_us()),
-                   span_text(type.p90_us()), span_text(type.mean_us()), percent_text(type.within_25()),
-                   percent_text(type.p90_coverage()), safe_text(type.expert(), 24), count_text(type.failed()), note});
+        const bool ran = type.samples() > 0;
+        table.add({safe_text(type.type(), 40), count_text(type.samples()), known_span(type.p50_us()),
+                   known_span(type.p90_us()), known_span(type.mean_us()), ran ? percent_text(type.within_25()) : "-",
+                   ran ? percent_text(type.p90_coverage()) : "-", safe_text(type.expert(), 24),
+                   count_text(type.failed()), note});
     }
     return table;
 }
@@ -101,12 +108,12 @@ std::string type_page(const pb::TypeStat& type, const Terminal& terminal) {
     std::string page = fmt::format(
         "type         {}\nruns         {} learned, {} succeeded, {} failed\nrun time     p50 {}, p90 {}, mean {}\n",
         safe_text(type.type(), 128), count_text(type.samples()), count_text(type.succeeded()),
-        count_text(type.failed()), span_text(type.p50_us()), span_text(type.p90_us()), span_text(type.mean_us()));
-    page += fmt::format(
-        "accuracy     {} within 25 % ({:+.0f} points lately), {} within p90\nmodel        {}{}, {} drifts "
-        "seen\n",
-        percent_text(type.within_25()), 100 * type.trend(), percent_text(type.p90_coverage()),
-        safe_text(type.expert(), 40), type.drifting() ? ", drifting" : "", type.drifts());
+        count_text(type.failed()), known_span(type.p50_us()), known_span(type.p90_us()), known_span(type.mean_us()));
+    if (type.samples() > 0)
+        page += fmt::format("accuracy     {} within 25 % ({:+.0f} points lately), {} within p90\n",
+                            percent_text(type.within_25()), 100 * type.trend(), percent_text(type.p90_coverage()));
+    page += fmt::format("model        {}{}, {} seen\n", safe_text(type.expert(), 40),
+                        type.drifting() ? ", drifting" : "", counted(type.drifts(), "drift"));
     if (type.payload_slope() != 0)
         page += fmt::format("grows with   {} to the power of {:.2f}\n", safe_text(type.size_name(), 64),
                             type.payload_slope());
@@ -141,6 +148,23 @@ std::string type_page(const pb::TypeStat& type, const Terminal& terminal) {
     return page;
 }
 
+std::string drain_text(const pb::Status& status, std::int64_t now) {
+    std::vector<std::string> stuck;
+    if (status.waiting_no_worker() > 0)
+        stuck.push_back(counted(status.waiting_no_worker(), "task") +
+                        (status.waiting_no_worker() == 1 ? " has no worker" : " have no worker"));
+    if (status.waiting_paused() > 0)
+        stuck.push_back(counted(status.waiting_paused(), "task") +
+                        (status.waiting_paused() == 1 ? " waits in a paused queue" : " wait in paused queues"));
+    if (status.waiting_held() > 0)
+        stuck.push_back(counted(status.waiting_held(), "task") +
+                        (status.waiting_held() == 1 ? " is held" : " are held"));
+    if (stuck.empty()) return done_text(status.drain_eta_unix_us(), now);
+    std::string text = fmt::format("never: {}", fmt::join(stuck, ", "));
+    if (status.drain_eta_unix_us() > 0) text += "; the rest " + done_text(status.drain_eta_unix_us(), now);
+    return text;
+}
+
 std::string status_page(const pb::Status& status, const std::string& server, std::int64_t now) {
     std::string page = fmt::format("server       {} version {}, up {}, policy {}{}, durability {}\n", server,
                                    safe_text(status.version(), 20), span_text(status.uptime_us()), status.policy(),
@@ -154,7 +178,7 @@ std::string status_page(const pb::Status& status, const std::string& server, std
     page += fmt::format("workers      {} of {} ready, {} slots, {} used\n", status.workers_ready(),
                         status.workers_total(), status.slots(), percent_text(status.utilization()));
     page += fmt::format("backlog      {} of predicted work, done {}\n", span_text(status.backlog_work_us()),
-                        done_text(status.drain_eta_unix_us(), now));
+                        drain_text(status, now));
     page += fmt::format("predictions  {} within 25 %, {} within p90; {} of finish times within p90\n",
                         rate_text(status.within_25()), rate_text(status.p90_coverage()),
                         rate_text(status.eta_p90_coverage()));

@@ -16,6 +16,8 @@ Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Term
 std::string worker_page(const pb::Worker& worker, std::int64_t now_unix_us);
 Table type_table(const pb::ListTypesResponse& types, bool colour);
 std::string type_page(const pb::TypeStat& type, const Terminal& terminal);
+// When all is done, or what will never be as things stand.
+std::string drain_text(const pb::Status& status, std::int64_t now_unix_us);
 std::string status_page(const pb::Status& status, const std::string& server, std::int64_t now_unix_us);
 
 }  // namespace nexus::cli

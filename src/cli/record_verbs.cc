@@ -1,6 +1,9 @@
 // decision and audit: the record of what the scheduler and its operators did.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include "cli/operator.h"
 #include "cli/task_view.h"
 #include "cli/text.h"
@@ -12,7 +15,7 @@ namespace {
 struct RecordFlags {
     std::string task, worker, page;
     std::uint32_t limit = 50;
-    std::uint64_t number = 0;
+    std::string id;
 };
 
 Answer<int> list_decisions(Shell& shell, const RecordFlags& flags) {
@@ -25,10 +28,10 @@ Answer<int> list_decisions(Shell& shell, const RecordFlags& flags) {
     if (!all) return std::unexpected(all.error());
     const auto done = put_items(
         shell, *all, all->decisions(),
-        Table({">NUMBER", "AT (UTC)", "TASK", "WORKER", "ROUND-ROBIN", ">PREDICTED", ">WAITING", "POLICY", "REASON"}),
-        "no decisions yet", [](const pb::Decision& decision) { return std::to_string(decision.number()); },
+        Table({">ID", "AT (UTC)", "TASK", "WORKER", "ROUND-ROBIN", ">PREDICTED", ">WAITING", "POLICY", "REASON"}),
+        "no decisions yet", [](const pb::Decision& decision) { return decision.id(); },
         [](Table& table, const pb::Decision& decision) {
-            table.add({std::to_string(decision.number()), calendar_text(decision.at_unix_us()), decision.task_id(),
+            table.add({decision.id(), calendar_text(decision.at_unix_us()), decision.task_id(),
                        safe_text(decision.worker(), 40), safe_text(decision.baseline_worker(), 40),
                        span_text(decision.estimate().p50_us()), count_text(decision.waiting()),
                        decision.policy() + (decision.fallback() ? " (fallback)" : ""),
@@ -38,19 +41,30 @@ Answer<int> list_decisions(Shell& shell, const RecordFlags& flags) {
     return done;
 }
 
-// One event may cause several decisions: all of them are shown.
-Answer<int> get_decision(Shell& shell, std::uint64_t number) {
+// By its id, or all of a task by the task's: only the latter has dashes.
+Answer<int> get_decision(Shell& shell, const std::string& id) {
     pb::ListDecisionsRequest request;
     request.set_page_size(1000);
+    const bool of_task = id.find('-') != std::string::npos;
+    std::uint64_t number = 0;
+    const char* const end = id.data() + std::min(id.find('.'), id.size());
+    if (of_task)
+        request.set_task_id(id);
+    else if (const auto [stop, error] = std::from_chars(id.data(), end, number); stop != end || error != std::errc{})
+        return failure(kExitUsage, fmt::format("'{}' is no id of a decision or a task", safe_text(id, 60)),
+                       "ids look like 1024 or 1024.1: see `nexus decision list`");
     request.set_number(number);
     const auto page = shell.session.list_decisions(request);
     if (!page) return std::unexpected(page.error());
-    if (page->decisions().empty())
-        return failure(kExitNotFound, fmt::format("no decision has the number {}", number),
-                       "see `nexus decision list`");
-    for (const pb::Decision& decision : page->decisions())
+    bool found = false;
+    for (const pb::Decision& decision : page->decisions()) {
+        if (!of_task && decision.id() != id) continue;
+        found = true;
         shell.wants_json() ? shell.put_json(decision) : put(decision_page(decision, shell.terminal.colour));
-    return kExitOk;
+    }
+    if (found) return kExitOk;
+    return failure(kExitNotFound, (of_task ? "no decision about task " : "no decision has the id ") + safe_text(id, 60),
+                   "see `nexus decision list`; old decisions are dropped with the history");
 }
 
 void add_decision(CLI::App& root, int& exit_code) {
@@ -66,10 +80,13 @@ void add_decision(CLI::App& root, int& exit_code) {
     list->add_option("--worker", flags->worker, "Only for this worker");
     list->add_option("--limit", flags->limit, "At most this many (default 50)")->check(CLI::Range(1, 1000));
     list->add_option("--page", flags->page, "Continue where an earlier list ended");
-    CLI::App* get = add_verb(
-        *noun, {.name = "get", .help = "One decision with its candidates", .examples = "  nexus decision get 1024"},
-        exit_code, [flags](Shell& shell) { return get_decision(shell, flags->number); });
-    get->add_option("number", flags->number, "Number, see `nexus decision list`")->required();
+    CLI::App* get =
+        add_verb(*noun,
+                 {.name = "get",
+                  .help = "One decision with its candidates, or all about a task",
+                  .examples = "  nexus decision get 1024.1\n  nexus decision get 0199f8c0-7d2e-7000-8000-00000000002a"},
+                 exit_code, [flags](Shell& shell) { return get_decision(shell, flags->id); });
+    get->add_option("id", flags->id, "Its id, see `nexus decision list`, or a task's")->required();
 }
 
 void add_audit(CLI::App& root, int& exit_code) {

@@ -194,7 +194,8 @@ void add_spec_flags(CLI::App& verb, SpecFlags& flags) {
     verb.add_option("--run-at", flags.run_at, "Do not start before: 2026-03-01T12:00:00Z or +10m");
     verb.add_option("--deadline", flags.deadline, "Do not start after: 2026-03-01T12:00:00Z or +10m");
     add_duration(verb, "--run-timeout", flags.timeout_us, "Longest run time of one attempt");
-    add_duration(verb, "--ttl", flags.ttl_us, "The task expires if it has not ended by then");
+    add_duration(verb, "--ttl", flags.ttl_us,
+                 "The task expires if it has not ended so long after its submission, or after --run-at");
     add_duration(verb, "--hint", flags.hint_us, "Your own guess of its run time");
     add_list(verb, "--feature", flags.features, "A number the run time may depend on, name=number");
     verb.add_option("--attempts", flags.attempts_max, "Failed attempts before it is dead (default 3)");

@@ -88,7 +88,8 @@ std::string where_text(const pb::Task& task, std::int64_t now) {
     if (task.state() == pb::TASK_STATE_WAITING) {
         std::string text = reason_text(task.waiting().reason());
         if (!task.waiting().culprit().empty()) text += ": " + safe_text(task.waiting().culprit(), 80);
-        if (task.eta().start_p50_unix_us() > 0) text += ", starts " + moment_text(task.eta().start_p50_unix_us(), now);
+        if (task.eta().start_p50_unix_us() > 0)
+            text += ", starts " + moment_text(std::max(task.eta().start_p50_unix_us(), now), now);
         return text;
     }
     if (is_terminal(task.state()) && !task.error().empty()) return safe_text(task.error(), 120);
@@ -187,7 +188,7 @@ std::string explanation_page(const pb::Explanation& explanation, bool colour, st
 
 std::string decision_page(const pb::Decision& decision, bool colour) {
     std::string page =
-        fmt::format("decision {} at {} UTC by {}{}: {}\n", decision.number(), calendar_text(decision.at_unix_us()),
+        fmt::format("decision {} at {} UTC by {}{}: {}\n", decision.id(), calendar_text(decision.at_unix_us()),
                     decision.policy(), decision.fallback() ? " (fallback)" : "", safe_text(decision.reason(), 300));
     page += fmt::format("{} could run it, {} waiting, predicted {} by {}\n",
                         counted(decision.eligible_free(), "free worker"), counted(decision.waiting(), "task"),

@@ -29,11 +29,10 @@ std::string headline(const pb::Status& status, const std::string& server, const 
     page += fmt::format("tasks    {} waiting  {} running  {} succeeded  {} dead  {} cancelled  {} expired\n",
                         count_text(status.waiting()), count_text(status.running()), count_text(status.succeeded()),
                         count_text(status.dead()), count_text(status.cancelled()), count_text(status.expired()));
-    page +=
-        fmt::format("workers  {} of {} ready, {} slots  {} {} used  backlog {} of work, done {}\n",
-                    status.workers_ready(), status.workers_total(), status.slots(),
-                    bar_text(status.utilization(), 10, terminal.unicode), percent_text(status.utilization()),
-                    span_text(status.backlog_work_us()), done_text(status.drain_eta_unix_us(), status.now_unix_us()));
+    page += fmt::format("workers  {} of {} ready, {} slots  {} {} used  backlog {} of work, done {}\n",
+                        status.workers_ready(), status.workers_total(), status.slots(),
+                        bar_text(status.utilization(), 10, terminal.unicode), percent_text(status.utilization()),
+                        span_text(status.backlog_work_us()), drain_text(status, status.now_unix_us()));
     page += fmt::format(
         "predict  {} within 25 %, {} within p90, {} of ETAs within p90  decide p99 {:.0f} us  commit p99 {:.0f} us\n",
         rate_text(status.within_25()), rate_text(status.p90_coverage()), rate_text(status.eta_p90_coverage()),

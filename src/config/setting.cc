@@ -101,7 +101,7 @@ constexpr std::array kSettings{
             .max = 30 * kDay},
     Setting{.name = "scheduler.ttl",
             .kind = Kind::duration,
-            .meaning = "A task that has not finished by then expires",
+            .meaning = "A task that has not finished so long after its submission, or its run_at if later, expires",
             .member = &Config::ttl,
             .min = seconds(1).us,
             .max = 10 * kYear},

@@ -78,7 +78,7 @@ void Scheduler::State::report_taken(Index r, AttemptFinished report) {
     ++workers[run.worker].succeeded;
     if (report.run.us >= 0 && tasks[task].source != EstimateSource::none)
         judge_lateness(run, ran_late(run, tasks[task].p50, report.run));
-    judge_failure(run.worker, classes[run.cls].type, false);
+    judge_success(run.worker, classes[run.cls].type);
     if (report.run.us >= 0) settle_tenant(run.cls, run.predicted.us, report.run.us);
     const Index other = tasks[task].run;
     if (other != kNone) {
@@ -108,15 +108,9 @@ void Scheduler::State::after_failure(Index task, Index r, const AttemptFinished&
         if (t.run == kNone) requeue(task, {});
         return;
     }
-    if (report.outcome == AttemptOutcome::rejected) {
-        // No fault of the task, but a worker that takes nothing of what it has slots for would draw all that waits.
-        if (!workers[worker].draining && !workers[worker].leaving) judge_failure(worker, classes[t.cls].type, true);
-        t.rejections = static_cast<std::uint8_t>(std::min(t.rejections + 1, 255));
-        if (t.run == kNone) requeue(task, backoff_delay(first, most, t.rejections, rng));
-        return;
-    }
+    if (report.outcome == AttemptOutcome::rejected) return given_back(task, worker, report);
     ++workers[worker].failed;
-    judge_failure(worker, classes[t.cls].type, true);
+    judge_failure(task, worker);
     t.failures = static_cast<std::uint16_t>(std::min(t.failures + 1, 65'535));
     const std::uint32_t tries = spec.retry.attempts_max != 0 ? spec.retry.attempts_max : config.attempts_max;
     if (t.run != kNone) return;  // a second copy goes on
@@ -125,6 +119,40 @@ void Scheduler::State::after_failure(Index task, Index r, const AttemptFinished&
         return requeue(task, backoff_delay(first, most, t.failures, rng));
     }
     end_task(task, {.state = TaskState::dead, .outcome = report.outcome, .run = report.run, .worker = worker});
+}
+
+// A worker did not start it: no fault of the task, and it is for others from then on, as long as one is there. When all
+// that may run it gave it back they are asked again, some time later, as often as a task may fail and for two leases at
+// least; at once it ends when the last of them said that trying again cannot help. What the server itself took back, or a
+// worker that is leaving, says nothing.
+void Scheduler::State::given_back(Index task, Index w, const AttemptFinished& report) {
+    Task& t = tasks[task];
+    const TaskSpec spec = classes[t.cls].spec;
+    const Duration first = spec.retry.backoff_first.us > 0 ? spec.retry.backoff_first : config.backoff_first;
+    const Duration most = spec.retry.backoff_max.us > 0 ? spec.retry.backoff_max : config.backoff_max;
+    const std::uint32_t tries = spec.retry.attempts_max != 0 ? spec.retry.attempts_max : config.attempts_max;
+    t.rejections = static_cast<std::uint8_t>(std::min(t.rejections + 1, 255));
+    const Worker& worker = workers[w];
+    const bool refused = report.session && !worker.draining && !worker.leaving;
+    if (refused) judge_failure(task, w);
+    if (t.run != kNone) return;  // a second copy goes on
+    if (!refused) return requeue(task, backoff_delay(first, most, t.rejections, rng));
+    const bool alone = classes[t.cls].alone;
+    Refused by = classes[t.cls].refused;
+    std::erase_if(by, [this](SessionId session) { return session_worker(session) == kNone; });
+    if (!std::binary_search(by.begin(), by.end(), report.session))
+        by.insert(std::lower_bound(by.begin(), by.end(), report.session), report.session);
+    move_class(task, class_of(spec, alone, by));
+    if (groups[classes[t.cls].group].reach > 0) return requeue(task, {});
+    t.rounds = static_cast<std::uint8_t>(std::min(t.rounds + 1, 255));
+    Side& side = side_of(task);
+    if (side.refused == kNever) side.refused = now;
+    // A worker may lack room, or wait for an older attempt to end, as long as a lease lasts.
+    const bool long_enough = t.rounds >= tries && now - side.refused >= config.lease + config.lease;
+    if (long_enough || !report.retryable)
+        return end_task(task, {.state = TaskState::dead, .outcome = AttemptOutcome::rejected, .worker = w});
+    move_class(task, class_of(spec, alone, {}));
+    requeue(task, backoff_delay(first, most, t.rounds, rng));
 }
 
 // An attempt was killed for its memory: the next asks for half more than it had, as far as a worker offers so much.
@@ -140,12 +168,12 @@ void Scheduler::State::grow_memory(Index task, std::uint64_t peak_bytes) {
     const std::int64_t wanted = std::min(memory_step(had + had / 2), most);
     if (had == 0 || wanted <= asked) return;
     asked = wanted;
-    move_class(task, class_of(spec, classes[tasks[task].cls].alone));
+    move_class(task, class_of(spec, classes[tasks[task].cls].alone, Refused(classes[tasks[task].cls].refused)));
     const Index side = tasks[task].side;
     if (side == kNone || sides[side].plain_class == kNone) return;
     TaskSpec plain = classes[sides[side].plain_class].spec;  // when its pin ends
     plain.resources.memory_bytes = wanted;
-    const Index grown = class_of(plain, classes[sides[side].plain_class].alone);
+    const Index grown = class_of(plain, classes[sides[side].plain_class].alone, {});
     retain_class(grown);
     release_class(std::exchange(sides[side].plain_class, grown));
 }
@@ -186,6 +214,7 @@ void Scheduler::State::attempt_over(Index r, AttemptOutcome outcome, Duration ra
 void Scheduler::State::vacate(Index r) {
     Run& run = runs[r];
     Worker& worker = workers[run.worker];
+    measure(run.worker);
     const Index moved = worker.runs.back();
     worker.runs[run.at] = moved;
     runs[moved].at = run.at;
@@ -196,6 +225,7 @@ void Scheduler::State::vacate(Index r) {
     if (cls.alone) --worker.alone;
     --busy_slots;
     run_ends[r] = 0;
+    running_us = saturating_sub(running_us, run.predicted.us);
     const Index cls_index = run.cls;
     run_table.erase(IdHash{}(run.attempt), r);
     run.ticket = 0;
@@ -237,7 +267,8 @@ void Scheduler::State::lose_run(Index r, bool crash) {
         return;
     }
     if (t.crashes > 0 && t.worker != run.worker) t.several_workers = true;
-    t.worker = run.worker;
+    t.worker = t.avoid = run.worker;
+    t.charged = false;
     t.crashes = static_cast<std::uint8_t>(std::min(t.crashes + 1, 255));
     if (t.run != kNone) return;
     const std::uint32_t most = config.crashes_max * (t.several_workers ? 1 : kCrashFactorAlone);
@@ -248,7 +279,7 @@ void Scheduler::State::lose_run(Index r, bool crash) {
                                .worker = run.worker});
     if (!classes[t.cls].alone && (!run.company || t.crashes > 1)) {
         const TaskSpec spec = classes[t.cls].spec;
-        move_class(task, class_of(spec, true));
+        move_class(task, class_of(spec, true, Refused(classes[t.cls].refused)));
     }
     requeue(task, {});
 }

@@ -2,6 +2,7 @@
 // not have with the same types. An open worker still works where nobody else can, or where waiting would take longer.
 
 #include <algorithm>
+#include <utility>
 
 #include "core/fixed_ln.h"
 #include "core/state.h"
@@ -37,23 +38,39 @@ void Scheduler::State::judge_speed(Index w) {
     }
 }
 
-// Evidence: how much likelier the outcome is from a broken worker than from this type elsewhere.
-void Scheduler::State::judge_failure(Index w, Index type_index, bool failed) {
+void Scheduler::State::judge_success(Index w, Index type_index) {
     Worker& worker = workers[w];
     TypeRecord& type = types[type_index];
-    count_outcome(failed ? type.failed : type.succeeded, failed ? type.succeeded : type.failed);
-    if (!failed) {
-        worker.failures_in_row = 0;
-        worker.doubt = 0;
-        if (worker.failing) {
-            worker.failing = false;
-            set_breaker(w, Breaker::closed);
-            judge_speed(w);
-        } else if (worker.breaker == Breaker::probing) {
-            set_breaker(w, Breaker::open);  // until the next probe, unless what this one taught closes it
-        }
+    count_outcome(type.succeeded, type.failed);
+    if (type.good_at != w) type.good_before = std::exchange(type.good_at, w);
+    worker.failures_in_row = 0;
+    worker.doubt = 0;
+    if (worker.failing) {
+        worker.failing = false;
+        set_breaker(w, Breaker::closed);
+        judge_speed(w);
+    } else if (worker.breaker == Breaker::probing) {
+        set_breaker(w, Breaker::open);  // until the next probe, unless what this one taught closes it
+    }
+}
+
+// The evidence of a failure is how much likelier it is from a broken worker than from this type elsewhere. Where no
+// other worker ever did the type well it is none. A task gives evidence once, and takes it back when it fails on
+// another worker, too: then the fault is its own.
+void Scheduler::State::judge_failure(Index task, Index w) {
+    Worker& worker = workers[w];
+    Task& t = tasks[task];
+    TypeRecord& type = types[classes[t.cls].type];
+    count_outcome(type.failed, type.succeeded);
+    if (worker.breaker == Breaker::probing) set_breaker(w, Breaker::open);
+    const Index before = std::exchange(t.avoid, w);
+    if (before != kNone) {
+        if (before != w && std::exchange(t.charged, false)) acquit(before);
         return;
     }
+    const auto elsewhere_good = [w](Index at) { return at != kNone && at != w; };
+    if (!elsewhere_good(type.good_at) && !elsewhere_good(type.good_before)) return;
+    t.charged = true;
     ++worker.failures_in_row;
     const std::uint64_t own = std::min<std::uint64_t>(worker.failures_in_row, type.failed);
     const std::uint64_t elsewhere = type.failed - own;
@@ -62,6 +79,18 @@ void Scheduler::State::judge_failure(Index w, Index type_index, bool failed) {
     if (!config.breaker || worker.failures_in_row < kFailuresMin || worker.doubt < kDoubtOpens) return;
     worker.failing = true;
     set_breaker(w, Breaker::open);
+}
+
+// One of the failures that spoke against it was not its own.
+void Scheduler::State::acquit(Index w) {
+    Worker& worker = workers[w];
+    if (worker.failures_in_row == 0) return;
+    worker.doubt -= worker.doubt / worker.failures_in_row;
+    --worker.failures_in_row;
+    if (!worker.failing || (worker.failures_in_row >= kFailuresMin && worker.doubt >= kDoubtOpens)) return;
+    worker.failing = false;
+    set_breaker(w, Breaker::closed);
+    judge_speed(w);
 }
 
 // A run is late when it took `breaker_ratio` times what was expected here, or on a worker of median speed if that is

@@ -14,6 +14,8 @@ void Scheduler::State::check() const {
     std::uint64_t waiting = 0, assigned = 0, running = 0, paused = 0;
     std::int64_t backlog = 0, ready_work = 0;
     std::vector<std::uint32_t> in_class(classes.size()), living(classes.size()), running_in(classes.size());
+    std::vector<std::int64_t> work_in(classes.size());
+    std::uint64_t held_now = 0;
     for (Index i = 0; i < tasks.size(); ++i) {
         const Task& t = tasks[i];
         if (t.serial == 0) continue;
@@ -33,7 +35,12 @@ void Scheduler::State::check() const {
         MUST(t.copy == kNone);
         ++waiting;
         backlog += t.mean.us;
-        if (t.place == Place::ready) ++in_class[t.cls];
+        if (t.place == Place::held) ++held_now;
+        if (t.place == Place::ready) {
+            ++in_class[t.cls];
+            work_in[t.cls] += t.mean.us;
+            MUST(t.key <= classes[t.cls].key_last);
+        }
         if (t.place == Place::ready || t.place == Place::bound) ready_work += t.mean.us;
         if (t.place == Place::bound) MUST(workers[t.worker].connected);
     }
@@ -44,6 +51,8 @@ void Scheduler::State::check() const {
     MUST(backlog == counters.backlog.us);
     MUST(ready_work == ready_work_us);
     MUST(ready_work == ahead.total().work_us);
+    MUST(held_tasks == held_now);
+    WorkAhead::Sum stuck_now;
     MUST(counters.submitted == counters.succeeded + counters.dead + counters.cancelled + counters.expired + waiting +
                                    assigned + running + paused);
     std::vector<std::uint32_t> of_type(types.records().size()), of_tenant(tenants.records().size()),
@@ -52,6 +61,9 @@ void Scheduler::State::check() const {
         const Class& cls = classes[c];
         if (cls.vacant) continue;
         MUST(cls.waiting == in_class[c]);
+        MUST(cls.work_us == work_in[c]);
+        MUST(is_stuck(cls) == (cls.stuck_at != kNone));
+        if (cls.stuck_at != kNone) stuck_now.add({.work_us = cls.work_us, .tasks = cls.waiting});
         MUST(living[c] <= cls.references);
         MUST((cls.head_at != kNone) == (cls.waiting > 0 && !cls.blocked));
         if (cls.waiting > 0) MUST(current(cls.heap.top()));
@@ -64,6 +76,14 @@ void Scheduler::State::check() const {
     for (Index i = 0; i < of_type.size(); ++i) MUST(types[i].limit.running == of_type[i]);
     for (Index i = 0; i < of_tenant.size(); ++i) MUST(tenants[i].limit.running == of_tenant[i]);
     for (Index i = 0; i < of_queue.size(); ++i) MUST(queues[i].limit.running == of_queue[i]);
+    MUST(stuck_now.work_us == stuck_work.work_us);
+    MUST(stuck_now.tasks == stuck_work.tasks);
+    for (const Group& group : groups) {
+        std::uint32_t reach = 0;
+        for (Index w = 0; w < workers.size() && !group.vacant; ++w)
+            if (eligible(group, w) && workers[w].connected) ++reach;
+        MUST(group.reach == reach);
+    }
     check_workers();
 }
 
@@ -110,6 +130,10 @@ void Scheduler::State::check_workers() const {
         }
     }
     MUST(busy == busy_slots);
+    std::int64_t predicted = 0;
+    for (const Run& run : runs)
+        if (run.ticket != 0) predicted += run.predicted.us;
+    MUST(predicted == running_us);
 }
 
 }  // namespace nexus::core

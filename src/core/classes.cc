@@ -1,7 +1,10 @@
 // Classes of indistinguishable tasks, and groups of classes with equal demands on a worker.
 
 #include <algorithm>
+#include <utility>
 
+#include "base/hash.h"
+#include "core/fixed_ln.h"
 #include "core/shape.h"
 #include "core/state.h"
 
@@ -9,6 +12,7 @@ namespace nexus::core {
 
 namespace {
 constexpr std::size_t kIdleClassesMax = 1024;
+constexpr std::size_t kStuckLook = 32;  // stuck classes that are looked at one by one
 
 const std::string* label(const Labels& labels, const std::string& name) {
     const auto found = std::lower_bound(labels.begin(), labels.end(), name,
@@ -21,14 +25,17 @@ bool offer_covers(std::int64_t need, std::int64_t offer) {
 }
 }  // namespace
 
-std::uint64_t Scheduler::State::class_hash(const TaskSpec& spec, bool alone) {
-    return hash_part<kClass>(alone ? 1 : 0, spec);
+std::uint64_t Scheduler::State::class_hash(const TaskSpec& spec, bool alone, const Refused& refused) {
+    std::uint64_t hash = hash_part<kClass>(alone ? 1 : 0, spec);
+    for (const SessionId session : refused) hash = mix(hash, session.n);
+    return hash;
 }
 
-Index Scheduler::State::class_of(const TaskSpec& spec, bool alone) {
-    const std::uint64_t hash = class_hash(spec, alone);
+Index Scheduler::State::class_of(const TaskSpec& spec, bool alone, const Refused& refused) {
+    const std::uint64_t hash = class_hash(spec, alone, refused);
     const Index found = class_table.find(hash, [&](Index i) {
-        return classes[i].hash == hash && classes[i].alone == alone && same_part<kClass>(classes[i].spec, spec);
+        return classes[i].hash == hash && classes[i].alone == alone && classes[i].refused == refused &&
+               same_part<kClass>(classes[i].spec, spec);
     });
     if (found != kNone) return found;
     if (free_classes.empty()) {
@@ -41,6 +48,7 @@ Index Scheduler::State::class_of(const TaskSpec& spec, bool alone) {
     c = {};
     c.spec = part_of<kClass>(spec);
     c.alone = alone;
+    c.refused = refused;
     c.hash = hash;
     class_table.insert(hash, cls);
     c.type = type_named(spec.type);
@@ -86,6 +94,7 @@ void Scheduler::State::release_class(Index cls) {
 void Scheduler::State::drop_class(Index cls) {
     Class& c = classes[cls];
     quit_group(cls);
+    update_stuck(cls);
     for (Limit* limit : {&types[c.type].limit, &tenants[c.tenant].limit, &queues[c.queue].limit})
         std::erase(limit->parked, cls);
     types.release(c.type);
@@ -110,7 +119,7 @@ Index Scheduler::State::group_of(const Class& cls) {
     const TaskSpec& spec = cls.spec;
     for (Index g = 0; g < groups.size(); ++g) {
         const Group& group = groups[g];
-        if (!group.vacant && group.signature == signature && group.alone == cls.alone &&
+        if (!group.vacant && group.signature == signature && group.alone == cls.alone && group.refused == cls.refused &&
             group.pinned == spec.pinned_worker && group.resources == spec.resources &&
             group.required == spec.labels_required && group.forbidden == spec.labels_forbidden)
             return g;
@@ -127,11 +136,15 @@ Index Scheduler::State::group_of(const Class& cls) {
              .pinned = spec.pinned_worker,
              .resources = spec.resources,
              .alone = cls.alone,
+             .refused = cls.refused,
              .signature = signature};
     group.needs_resources = !(group.resources == Resources{});
     group.eligible.resize(ready.size());
-    for (Index w = 0; w < workers.size(); ++w)
-        if (matches(group, workers[w])) group.eligible[w / 64] |= 1ULL << (w % 64);
+    for (Index w = 0; w < workers.size(); ++w) {
+        if (!matches(group, workers[w])) continue;
+        group.eligible[w / 64] |= 1ULL << (w % 64);
+        if (workers[w].connected) ++group.reach;
+    }
     return made;
 }
 
@@ -172,6 +185,7 @@ void Scheduler::State::renew_signatures() {
         if (classes[cls].vacant || groups[classes[cls].group].signature == types[classes[cls].type].signature) continue;
         quit_group(cls);
         join_group(cls);
+        update_stuck(cls);
     }
 }
 
@@ -191,6 +205,7 @@ std::int64_t Scheduler::State::most_memory(const Group& group) const {
 
 bool Scheduler::State::matches_otherwise(const Group& group, const Worker& worker) const {
     if (worker.name.empty()) return false;
+    if (std::binary_search(group.refused.begin(), group.refused.end(), worker.session)) return false;
     if (!group.pinned.empty() && group.pinned != worker.name) return false;
     const Signature& signature = signatures[group.signature];
     const bool typed =
@@ -219,6 +234,7 @@ bool Scheduler::State::matches_otherwise(const Group& group, const Worker& worke
 
 void Scheduler::State::renew_eligibility(Index worker) {
     const std::uint64_t bit = 1ULL << (worker % 64);
+    if (workers[worker].connected) count_reach(worker, -1);
     for (Group& group : groups) {
         if (group.vacant) continue;
         if (matches(group, workers[worker])) {
@@ -227,6 +243,110 @@ void Scheduler::State::renew_eligibility(Index worker) {
             group.eligible[worker / 64] &= ~bit;
         }
     }
+    if (workers[worker].connected) count_reach(worker, 1);
+    update_all_stuck();
+}
+
+void Scheduler::State::count_reach(Index worker, int sign) {
+    for (Group& group : groups)
+        if (!group.vacant && eligible(group, worker)) group.reach += static_cast<std::uint32_t>(sign);
+}
+
+// What waits in it stands in nobody's way: no worker is there for it, its queue is paused, or a limit is used up.
+bool Scheduler::State::is_stuck(const Class& cls) const {
+    return cls.waiting > 0 && (cls.blocked || queues[cls.queue].paused || groups[cls.group].reach == 0);
+}
+
+void Scheduler::State::update_stuck(Index cls) {
+    Class& c = classes[cls];
+    const bool now_stuck = c.group != kNone && is_stuck(c);
+    if (now_stuck == (c.stuck_at != kNone)) return;
+    if (now_stuck) {
+        c.stuck_at = static_cast<Index>(stuck_classes.size());
+        stuck_classes.push_back(cls);
+        stuck_work.add({.work_us = c.work_us, .tasks = c.waiting});
+        return;
+    }
+    stuck_work.add({.work_us = -c.work_us, .tasks = -std::int64_t{c.waiting}});
+    classes[stuck_classes.back()].stuck_at = c.stuck_at;
+    stuck_classes[c.stuck_at] = stuck_classes.back();
+    stuck_classes.pop_back();
+    c.stuck_at = kNone;
+}
+
+void Scheduler::State::update_all_stuck() {
+    for (Index cls = 0; cls < classes.size(); ++cls)
+        if (!classes[cls].vacant) update_stuck(cls);
+}
+
+// The others left: what only they had not given back is for everybody again.
+void Scheduler::State::forget_refusals() {
+    const bool was_deferred = std::exchange(deferred, true);
+    for (Index cls = 0; cls < classes.size(); ++cls) {
+        const Class& c = classes[cls];
+        if (c.vacant || c.refused.empty() || c.waiting == 0 || groups[c.group].reach > 0) continue;
+        std::vector<Index> waiting;
+        for (const HeapEntry& entry : c.heap.entries())
+            if (current(entry)) waiting.push_back(entry.task);
+        for (const Index task : waiting) {
+            leave_place(task);
+            place_or_enqueue(task);
+        }
+    }
+    deferred = was_deferred;
+}
+
+// Whoever may run it gave it back, and nobody else is there: all are asked again.
+void Scheduler::State::drop_refusals(Index task) {
+    const Class& cls = classes[tasks[task].cls];
+    if (cls.refused.empty() || groups[cls.group].reach > 0) return;
+    const TaskSpec spec = cls.spec;
+    move_class(task, class_of(spec, cls.alone, {}));
+}
+
+void Scheduler::State::count_ready(Index task, int sign) {
+    const Task& t = tasks[task];
+    Class& c = classes[t.cls];
+    const WorkAhead::Sum one{.work_us = sign * t.mean.us, .tasks = sign};
+    if (c.waiting == 0 && sign > 0) c.key_last = t.key;
+    c.key_last = std::max(c.key_last, t.key);
+    c.waiting += static_cast<std::uint32_t>(sign);
+    c.work_us += one.work_us;
+    ready_work_us += one.work_us;
+    if (c.stuck_at != kNone) stuck_work.add(one);
+    for (Limit* limit : {&queues[c.queue].limit, &tenants[c.tenant].limit, &types[c.type].limit})
+        limit->waiting.add(one);
+    if (sign > 0) {
+        ahead.add(t.key, t.mean.us);
+    } else {
+        ahead.remove(t.key, t.mean.us);
+    }
+    update_stuck(t.cls);
+}
+
+// What waits with smaller keys and can start. Of a class that is stuck nobody knows the sums by key: its work is taken
+// to lie even between its first key and its last.
+WorkAhead::Sum Scheduler::State::startable_before(std::int64_t key) const {
+    WorkAhead::Sum sum = ahead.before(key);
+    if (stuck_classes.empty()) return sum;
+    const WorkAhead::Sum total = ahead.total();
+    if (stuck_classes.size() > kStuckLook) {
+        const std::int64_t all = std::max<std::int64_t>(total.tasks, 1);
+        sum.work_us -= scale(stuck_work.work_us, sum.tasks, all);
+        sum.tasks -= scale(stuck_work.tasks, sum.tasks, all);
+    } else {
+        for (const Index cls : stuck_classes) {
+            const Class& c = classes[cls];
+            const std::int64_t first = c.heap.top().key, width = std::max<std::int64_t>(c.key_last - first, 1);
+            const std::int64_t before = std::clamp<std::int64_t>(key - first, 0, width);
+            sum.work_us -= scale(c.work_us, before, width);
+            sum.tasks -= scale(c.waiting, before, width);
+        }
+    }
+    sum.work_us =
+        std::clamp<std::int64_t>(sum.work_us, 0, std::max<std::int64_t>(total.work_us - stuck_work.work_us, 0));
+    sum.tasks = std::clamp<std::int64_t>(sum.tasks, 0, std::max<std::int64_t>(total.tasks - stuck_work.tasks, 0));
+    return sum;
 }
 
 // Brings the class's entry among its group's heads up to date: present if and only if it is unblocked and has work.
@@ -301,9 +421,7 @@ void Scheduler::State::push_ready(Index task) {
     t.ticket = new_ticket();
     Class& c = classes[t.cls];
     c.heap.push({.key = t.key, .ticket = t.ticket, .task = task});
-    ++c.waiting;
-    ready_work_us += t.mean.us;
-    ahead.add(t.key, t.mean.us);
+    count_ready(task, 1);
     if (c.heap.top().task == task) update_head(t.cls);
 }
 
@@ -313,9 +431,7 @@ void Scheduler::State::pop_ready(Index task) {
     t.ticket = new_ticket();
     t.place = Place::nowhere;
     Class& c = classes[t.cls];
-    --c.waiting;
-    ready_work_us -= t.mean.us;
-    ahead.remove(t.key, t.mean.us);
+    count_ready(task, -1);
     const bool was_head = c.heap.top().task == task;
     if (was_head) c.heap.pop();
     clean(c);

@@ -10,9 +10,11 @@ namespace nexus::core {
 namespace {
 constexpr std::size_t kNextLook = 7;        // of a heap: its three smallest are among them
 constexpr std::size_t kSufferageLook = 32;  // heads compared when hardware classes differ
+constexpr std::size_t kRetriesLook = 32;    // of a heap, for a task that did not fail here
 }  // namespace
 
 void Scheduler::State::place_or_enqueue(Index task) {
+    drop_refusals(task);
     if (!late_binding()) return bind(task);
     if (deferred || park_if_limited(tasks[task].cls)) return enqueue(task);
     Decision decision;
@@ -77,6 +79,7 @@ Index Scheduler::State::next_for(Index w) {
         const bool is_open = (open[w / 64] & bit) != 0;
         if (!is_open && (ready[w / 64] & bit) == 0) return kNone;
         const Group* best = nullptr;
+        const Group* spared = nullptr;  // its first task would rather go elsewhere
         for (const Index g : active_groups) {
             const Group& group = groups[g];
             if (!eligible(group, w) || (best != nullptr && !(group.heads[0] < best->heads[0]))) continue;
@@ -88,13 +91,38 @@ Index Scheduler::State::next_for(Index w) {
                 continue;
             }
             if (is_open && !open_may_take(head, w)) continue;
+            if (tasks[head].avoid == w && first_for(classes[group.heads[0].cls], w) == head &&
+                may_go_elsewhere(head, w)) {
+                if (spared == nullptr || group.heads[0] < spared->heads[0]) spared = &group;
+                continue;
+            }
             best = &group;
         }
+        if (best == nullptr) best = spared;
         if (best == nullptr) return kNone;
         const Index cls = affinity_known ? sufferer(*best, w) : best->heads[0].cls;
         if (park_if_limited(cls)) continue;
-        return classes[cls].heap.top().task;
+        return first_for(classes[cls], w);
     }
+}
+
+// Another worker may run it, and it has not waited long for that one's slot.
+bool Scheduler::State::may_go_elsewhere(Index task, Index w) const {
+    return now - tasks[task].since <= config.overtake_max &&
+           other_closed_worker(groups[classes[tasks[task].cls].group], w);
+}
+
+// The class's first task; but of one that failed here, a slot here is rather for one of the next.
+Index Scheduler::State::first_for(const Class& cls, Index w) const {
+    const HeapEntry& first = cls.heap.top();
+    if (tasks[first.task].avoid != w || !may_go_elsewhere(first.task, w)) return first.task;
+    const auto& entries = cls.heap.entries();
+    HeapEntry best = first;
+    for (std::size_t i = 1; i < std::min(kRetriesLook, entries.size()); ++i) {
+        const HeapEntry& entry = entries[i];
+        if (current(entry) && tasks[entry.task].avoid != w && (best.task == first.task || entry < best)) best = entry;
+    }
+    return best.task;
 }
 
 // With hardware classes: the first heads compete by key plus what running here costs beyond the best hardware.
@@ -191,6 +219,7 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     free_runs.pop_back();
     Worker& worker = workers[w];
     MUST(worker.occupied() < worker.slots);
+    measure(w);
     const std::uint64_t id_hi = rng.next();
     const std::uint64_t id_lo = rng.next();
     ++t.attempts;
@@ -206,6 +235,7 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
                .number = t.attempts,
                .speculative = speculative};
     run_table.insert(IdHash{}(runs[r].attempt), r);
+    running_us = saturating_add(running_us, runs[r].predicted.us);
     const Class& cls = classes[t.cls];
     retain_class(t.cls);
     worker.runs.push_back(r);

@@ -90,6 +90,7 @@ void Scheduler::State::apply_limits() {
     renew(types, &State::limit_type);
     renew(tenants, &State::limit_tenant);
     renew(queues, &State::limit_queue);
+    update_all_stuck();
 }
 
 void Scheduler::State::on(const WorkerSpeedLearned& fact) {

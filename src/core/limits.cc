@@ -23,6 +23,7 @@ bool Scheduler::State::park_if_limited(Index cls) {
     limit->parked.push_back(cls);
     classes[cls].blocked = true;
     update_head(cls);
+    update_stuck(cls);
     return true;
 }
 
@@ -30,6 +31,7 @@ void Scheduler::State::unpark(Limit& limit) {
     for (const Index cls : std::exchange(limit.parked, {})) {
         classes[cls].blocked = false;
         update_head(cls);
+        update_stuck(cls);
         dispatch_everything = true;
     }
 }
@@ -129,6 +131,22 @@ void Scheduler::State::release_rate(Index index) {
         advance_parked(key);
     }
     deferred = was_deferred;
+}
+
+// The first of those parked there goes at `next`, each other one an interval later. Beyond so many they are not counted.
+Instant Scheduler::State::rate_turn(Index task, Instant at) const {
+    constexpr std::size_t kLook = 1024;
+    const KeyRecord& key = rate_keys[sides[tasks[task].side].rate];
+    const auto& parked = key.parked.entries();
+    const HeapEntry own{.key = tasks[task].key, .ticket = tasks[task].ticket, .task = task};
+    const std::size_t seen = std::min(kLook, parked.size());
+    std::int64_t before = 0;
+    for (std::size_t i = 0; i < seen; ++i)
+        if (current(parked[i]) && parked[i] < own) ++before;
+    before = scale(before, static_cast<std::int64_t>(parked.size()),
+                   std::max<std::int64_t>(1, static_cast<std::int64_t>(seen)));
+    const std::int64_t interval = 1'000'000'000 / static_cast<std::int64_t>(std::max(1U, key.most));
+    return std::max(at, key.next) + Duration{scale(before + key.holders, interval, 1)};
 }
 
 void Scheduler::State::rate_started(Index task) {

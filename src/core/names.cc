@@ -22,10 +22,11 @@ const char* name_of(WaitReason reason) {
 
 const char* name_of(WaitCause cause) {
     static constexpr const char* names[] = {
-        "none",         "run_at",      "dependencies", "failures",    "hold",         "ordering_key", "concurrency_key",
-        "rate_key",     "worker_line", "paused",       "lost_worker", "queue_paused", "queue_limit",  "tenant_limit",
-        "type_limit",   "no_worker",   "disconnected", "demands",     "cordoned",     "suspected",    "breakers",
-        "workers_busy", "tasks_ahead"};
+        "none",         "run_at",          "dependencies", "failures",        "hold",
+        "ordering_key", "concurrency_key", "rate_key",     "worker_line",     "paused",
+        "lost_worker",  "queue_paused",    "queue_limit",  "tenant_limit",    "type_limit",
+        "no_worker",    "disconnected",    "demands",      "cordoned",        "suspected",
+        "breakers",     "workers_busy",    "tasks_ahead",  "breakers_beside", "refused"};
     return names[static_cast<unsigned>(cause) < std::size(names) ? static_cast<unsigned>(cause) : 0];
 }
 

@@ -124,7 +124,7 @@ void Scheduler::State::pin_task(Index task, const std::string& worker, bool set)
             side.plain_class = tasks[task].cls;
             retain_class(side.plain_class);
         }
-        move_class(task, class_of(spec, classes[tasks[task].cls].alone));
+        move_class(task, class_of(spec, classes[tasks[task].cls].alone, {}));
     } else {
         move_class(task, side.plain_class);
         release_class(std::exchange(side.plain_class, kNone));

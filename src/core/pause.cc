@@ -19,14 +19,14 @@ constexpr std::int64_t kLongest = 1'000'000'000'000'000;  // microseconds: 31 ye
 // The distribution is taken to be what the estimate says of it: half of it even from p50 - (p90 - p50) to p50, 40 %
 // even from there to p90, the rest an exponential tail with the mean that makes the whole have the estimate's mean. Of
 // a run beyond its p90 the tail grows with its age.
-std::int64_t Scheduler::State::remaining(const Run& run) const {
+std::int64_t Scheduler::State::remaining(const Run& run, Instant at) const {
     const Task& task = tasks[run.task];
     const auto here = [&](Duration time) {
         return std::clamp<std::int64_t>(scale(time.us, run.predicted.us, std::max<std::int64_t>(task.mean.us, 1)), 0,
                                         kLongest);
     };
     const std::int64_t p50 = here(task.p50), p90 = std::max(here(task.p90), p50), mean = here(task.mean);
-    const std::int64_t ran = std::min(run.ran(now).us, kLongest);
+    const std::int64_t ran = std::min(run.ran(at).us, kLongest);
     const std::int64_t low = std::max<std::int64_t>(0, p50 - (p90 - p50));
     const std::int64_t body = (low + p50) / 4 + (p50 + p90) / 5;  // nine tenths of it, weighted
     const std::int64_t tail = std::max({10 * (mean - body) - p90, (p90 - p50) / 2, std::int64_t{1}});
@@ -54,7 +54,7 @@ bool Scheduler::State::may_pause(const Run& run) const {
 }
 
 void Scheduler::State::note_end(Index r) {
-    run_ends[r] = pausing() && may_pause(runs[r]) ? now.us + remaining(runs[r]) : 0;
+    run_ends[r] = pausing() && may_pause(runs[r]) ? now.us + remaining(runs[r], now) : 0;
 }
 
 void Scheduler::State::note_ends() {
@@ -93,7 +93,7 @@ Index Scheduler::State::make_room(Index newcomer, Decision& decision) {
     Index victim = kNone;
     for (Index r = 0; r < run_ends.size(); ++r) {
         if (run_ends[r] <= latest || !may_give_way(runs[r], newcomer)) continue;
-        const std::int64_t end = now.us + remaining(runs[r]);
+        const std::int64_t end = now.us + remaining(runs[r], now);
         if (end <= latest || !short_enough(newcomer, runs[r])) continue;
         latest = end;
         victim = r;
@@ -108,7 +108,7 @@ void Scheduler::State::note_yield(Index r, Index newcomer, Decision& decision) {
     ++runs[r].yields;
     decision.reason = DecisionReason::pause;
     decision.rival = ids[runs[r].task];
-    decision.remaining = {remaining(runs[r])};
+    decision.remaining = {remaining(runs[r], now)};
     decision.ratio_permille = config.pause_ratio_permille;
     decision.candidates[0] = score(newcomer, runs[r].worker);
     decision.candidates_count = 1;
@@ -117,7 +117,7 @@ void Scheduler::State::note_yield(Index r, Index newcomer, Decision& decision) {
 bool Scheduler::State::short_enough(Index task, const Run& run) const {
     const Task& t = tasks[task];
     if (t.source == EstimateSource::none || falls_back(t)) return false;
-    return remaining(run) > scale(run_on(t.cls, t.mean.us, run.worker), config.pause_ratio_permille, 1000);
+    return remaining(run, now) > scale(run_on(t.cls, t.mean.us, run.worker), config.pause_ratio_permille, 1000);
 }
 
 // A paused run is about to go on: the first task in the order, of those that wait, for which it would be paused again.
@@ -159,6 +159,7 @@ void Scheduler::State::place_newcomers() {
 void Scheduler::State::use_slot(Index r, int sign) {
     Run& run = runs[r];
     Worker& worker = workers[run.worker];
+    measure(run.worker);
     if (run.task != kNone && tasks[run.task].run == r) --counted_in(run);
     if (sign < 0) {
         run.paused_at = now;
@@ -197,7 +198,7 @@ Decision Scheduler::State::decision_about(const Run& run, DecisionReason reason)
 void Scheduler::State::tell_pause(Index r, Index newcomer) {
     Run& run = runs[r];
     Decision decision = decision_about(run, run.paused() ? DecisionReason::paused : DecisionReason::resumed);
-    decision.remaining = {remaining(run)};
+    decision.remaining = {remaining(run, now)};
     if (newcomer != kNone) {
         decision.rival = ids[newcomer];
         decision.ratio_permille = config.pause_ratio_permille;

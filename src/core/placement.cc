@@ -10,6 +10,7 @@ namespace nexus::core {
 
 namespace {
 constexpr std::int32_t kPreferenceMissed = 1 << 18;  // per preferred label: outweighs band and utilisation together
+constexpr std::int32_t kFailedThere = 1 << 24;       // outweighs all preferences
 
 constexpr std::int32_t kBandPart = 4;      // of a distance, beside half of the utilisation
 constexpr std::int32_t kCertain = 1 << 8;  // of `certainty`
@@ -107,6 +108,7 @@ Candidate Scheduler::State::score(Index task, Index w) const {
             if (!met) candidate.preference += kPreferenceMissed;
         }
     }
+    if (tasks[task].avoid == w) candidate.preference += kFailedThere;
     candidate.score = std::int64_t{candidate.band} + candidate.utilization + candidate.speed + candidate.preference;
     return candidate;
 }
@@ -139,19 +141,23 @@ Index Scheduler::State::choose_worker(Index task, Decision& decision) {
     decision.baseline = WorkerNo{rotate(group, ready, rotation)};
     decision.candidates_count = 0;
     decision.eligible_free = 0;
+    const Index avoid = tasks[task].avoid;
     if (decision.baseline.n == kNone) {
+        Index found = kNone;
         for (std::size_t word = 0; word < open.size(); ++word)
             for (std::uint64_t bits = open[word] & group.eligible[word]; bits != 0; bits &= bits - 1) {
                 const Index w = static_cast<Index>(word * 64) + static_cast<Index>(std::countr_zero(bits));
-                if (!fits(group, w) || !open_may_take(task, w)) continue;
-                decision.reason = DecisionReason::probe;
-                decision.candidates[0] = score(task, w);
-                decision.candidates_count = 1;
-                return w;
+                if ((found != kNone && found != avoid) || !fits(group, w) || !open_may_take(task, w)) continue;
+                found = w;
             }
-        return kNone;
+        if (found == kNone) return kNone;
+        decision.reason = DecisionReason::probe;
+        decision.candidates[0] = score(task, found);
+        decision.candidates_count = 1;
+        return found;
     }
     rotation = decision.baseline.n + 1;
+    if (decision.baseline.n == avoid) decision.baseline = WorkerNo{rotate(group, ready, rotation)};
     if (falls_back(tasks[task]) && config.policy == PolicyKind::predictive) {
         decision.fallback = true;
         decision.reason = DecisionReason::fallback;
@@ -159,7 +165,7 @@ Index Scheduler::State::choose_worker(Index task, Decision& decision) {
         decision.candidates_count = 1;
         return decision.baseline.n;
     }
-    if (simple && !affinity_known && config.placement == Placement::balanced &&
+    if (simple && avoid == kNone && !affinity_known && config.placement == Placement::balanced &&
         classes[tasks[task].cls].spec.labels_preferred.empty()) {
         scan_plain(task, decision);
     } else {

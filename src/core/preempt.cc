@@ -36,7 +36,7 @@ void Scheduler::State::preempt_for(Index newcomer) {
     for (Index r = 0; r < runs.size(); ++r) {
         const Run& run = runs[r];
         if (run.ticket == 0 || run.task == kNone || run.paused() || !eligible(group, run.worker)) continue;
-        soonest = std::min(soonest, remaining(run));
+        soonest = std::min(soonest, remaining(run, now));
         if (!may_preempt(run, newcomer)) continue;
         if (victim == kNone || lost_by(run) < lost_by(runs[victim])) victim = r;
     }

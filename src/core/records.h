@@ -13,6 +13,8 @@
 #include "core/directory.h"
 #include "core/event.h"
 #include "core/heap.h"
+#include "core/usage.h"
+#include "core/work_ahead.h"
 
 namespace nexus::core {
 
@@ -57,12 +59,15 @@ struct Task {
     Index older = kNone;  // neighbours in submission order, of tasks living by the default ttl
     Index newer = kNone;
     Index worker = kNone;  // bound to it, or else: where it last crashed
+    Index avoid = kNone;   // where it last failed, crashed or was given back: it goes elsewhere when it can
     std::uint16_t confidence_permille = 0;
     std::uint16_t attempts = 0;
     std::uint16_t failures = 0;
     std::uint8_t crashes = 0;
     std::uint8_t rejections = 0;
     std::uint8_t preemptions = 0;
+    std::uint8_t rounds = 0;  // how often all that may run it gave it back
+    bool charged = false;     // `avoid` is in doubt because of it
     EstimateSource source = EstimateSource::none;
     Place place = Place::nowhere;
     bool keyed = false;            // `base` is set
@@ -79,6 +84,8 @@ struct Task {
 // What few tasks have.
 struct Side {
     WallTime run_at, deadline;
+    Instant released = kNever;                                // when run_at came: its time to live begins
+    Instant refused = kNever;                                 // when all that may run it first gave it back
     std::uint64_t sequence = 0;                               // commit order, for ordering keys
     std::uint32_t dependencies = 0;                           // not yet ended
     std::vector<std::pair<Index, std::uint32_t>> dependents;  // task, serial
@@ -92,15 +99,19 @@ struct Side {
 
 // All tasks that constraints cannot tell apart.
 struct Class {
-    TaskSpec spec;       // only the fields that make the class
-    bool alone = false;  // suspects of killing workers run alone
+    TaskSpec spec;                   // only the fields that make the class
+    bool alone = false;              // suspects of killing workers run alone
+    std::vector<SessionId> refused;  // those that gave it back, sorted: it is for others
     std::uint64_t hash = 0;
     Index type = kNone, tenant = kNone, queue = kNone, group = kNone;
     std::uint32_t references = 0;  // live tasks
     std::uint64_t idle_stamp = 0;
     Heap<HeapEntry> heap;
     std::uint32_t waiting = 0;  // valid entries of the heap
+    std::int64_t work_us = 0;   // of them
+    std::int64_t key_last = 0;  // the largest since none waited
     Index head_at = kNone;      // position in the group's heads
+    Index stuck_at = kNone;     // position in the list of classes of which nothing can start
     bool blocked = false;       // by a limit of its queue, tenant or type; parked there
     bool vacant = false;
 };
@@ -119,8 +130,10 @@ struct Group {
     Resources resources;
     bool needs_resources = false;
     bool alone = false;
+    std::vector<SessionId> refused;
     Index signature = 0;  // of the task types: which worker offers list them
     std::uint32_t classes = 0;
+    std::uint32_t reach = 0;              // connected workers among the eligible
     std::vector<std::uint64_t> eligible;  // bit per worker: labels, type, pin and total resources match
     std::vector<Head> heads;              // binary heap of the unblocked classes with waiting tasks
     Index active_at = kNone;              // position in the list of groups with heads
@@ -131,6 +144,7 @@ struct Group {
 struct Limit {
     std::uint32_t running = 0;
     std::uint32_t running_max = 0;  // 0 = none
+    WorkAhead::Sum waiting;         // ready tasks under it
     std::vector<Index> parked;
     bool full() const { return running_max != 0 && running >= running_max; }
 };
@@ -145,7 +159,8 @@ struct TypeRecord : Named {
     Limit limit;
     Index signature = 0;
     std::uint64_t succeeded = 0, failed = 0;
-    std::uint64_t in_time = 0, late = 0;  // of the successful ones
+    std::uint64_t in_time = 0, late = 0;         // of the successful ones
+    Index good_at = kNone, good_before = kNone;  // the last two workers on which it succeeded
     std::int64_t boost_us = 0;
     std::uint32_t holds = 0;
     std::uint32_t copies = 0, copies_won = 0;
@@ -227,7 +242,8 @@ struct Worker {
     bool owes = false;         // a paused run has waited for room for too long: nothing new until it goes on
     std::uint32_t speed_ppm = 1'000'000, deviation_ppm = 0;
     std::int64_t speed_ln = 0;  // Q16
-    std::int64_t work_us = 0;   // slot time used, decaying: the utilisation
+    std::int64_t work_us = 0;   // slot time used, decaying: the utilisation that placement balances
+    Usage usage;                // the same of the last minute: what people are shown
     Breaker breaker = Breaker::closed;
     bool failing = false;  // opened by failures or rejections
     bool late = false;     // opened by runs that were late one after the other

@@ -54,7 +54,7 @@ std::vector<EstimateForced> Scheduler::forced_estimates() const {
     return all;
 }
 
-AdmissionAnswer Scheduler::admit(const TaskSpec& spec) const {
+AdmissionAnswer Scheduler::admit(const TaskSpec& spec, std::uint64_t before, std::uint64_t before_of_tenant) const {
     const State& s = *state_;
     if ((spec.idempotency_hi | spec.idempotency_lo) != 0) {
         const Index found = s.find_key(spec.idempotency_hi, spec.idempotency_lo);
@@ -64,12 +64,18 @@ AdmissionAnswer Scheduler::admit(const TaskSpec& spec) const {
             return {same ? Admission::duplicate : Admission::key_conflict, entry.task};
         }
     }
-    if (s.task_table.size() >= s.config.tasks_max) return {Admission::tasks_full, {}};
+    if (s.task_table.size() + before >= s.config.tasks_max) return {Admission::tasks_full, {}};
     const Index tenant = s.tenants.find(spec.tenant);
+    std::uint64_t waiting = before_of_tenant;
+    std::uint32_t waiting_max = 0;
     if (tenant != kNone) {
-        const TenantRecord& record = s.tenants[tenant];
-        if (record.waiting_max != 0 && record.waiting >= record.waiting_max) return {Admission::tenant_full, {}};
+        waiting += s.tenants[tenant].waiting;
+        waiting_max = s.tenants[tenant].waiting_max;
+    } else if (waiting > 0) {
+        for (const TenantLimits& limits : s.config.tenants)
+            if (limits.name == spec.tenant) waiting_max = limits.waiting_max;
     }
+    if (waiting_max != 0 && waiting >= waiting_max) return {Admission::tenant_full, {}};
     for (const TaskId after : spec.after)
         if (s.find_task(after) == kNone && s.ended_state(after) < 0) return {Admission::unknown_after, after};
     return {};

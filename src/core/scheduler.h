@@ -26,7 +26,7 @@ namespace nexus::core {
 
 // Releases whose cores decide differently, or save themselves differently, have different numbers: replay never crosses
 // them silently.
-inline constexpr std::uint32_t kCoreVersion = 8;
+inline constexpr std::uint32_t kCoreVersion = 9;
 // Snapshots of cores from this one on are read.
 inline constexpr std::uint32_t kOldestSnapshot = 6;
 constexpr bool reads_snapshot(std::uint64_t core_version) {
@@ -50,11 +50,24 @@ struct AdmissionAnswer {
     TaskId existing;
 };
 
+// A demand that keeps workers from a task, and what they offer instead. The words are api's.
+struct Unmet {
+    enum class What : std::uint8_t { type = 1, pin, label, forbidden_label, cpu, memory, gpu, resource, excluded };
+    What what = What::label;
+    std::string name;                                           // of the label, resource, type or worker
+    std::string wanted;                                         // the label's value
+    std::int64_t asked = 0, most = 0;                           // of a resource: asked, and the most that is offered
+    std::uint32_t workers = 0;                                  // that do not meet it, of those that are connected
+    std::vector<std::pair<std::string, std::uint32_t>> others;  // values of the label there are, most first; at most 3
+    bool operator==(const Unmet&) const = default;
+};
+
 struct WaitingWhy {
     WaitReason reason = WaitReason::none;
     WaitCause cause = WaitCause::none;
-    std::string name;         // of the queue, tenant, type or worker that the cause is about
-    std::uint64_t count = 0;  // where the cause counts something
+    std::string name;          // of the queue, tenant, type or worker that the cause is about
+    std::uint64_t count = 0;   // where the cause counts something; of `demands`: connected workers
+    std::vector<Unmet> unmet;  // of `demands`: what most workers lack first
     Instant since;
     Instant until = kNever;  // predicted end of this reason; kNever = unknown
 };
@@ -103,8 +116,8 @@ struct WorkerView {
     const Resources* offered = nullptr;
     const std::vector<std::string>* types = nullptr;
     std::uint32_t speed_ppm = 1'000'000;
-    std::uint32_t utilization_ppm = 0;
-    std::uint8_t breaker = 0;  // 0 closed, 1 open, 2 probing
+    std::uint32_t utilization_ppm = 0;  // of its slot time lately, see usage.h
+    std::uint8_t breaker = 0;           // 0 closed, 1 open, 2 probing
     std::string breaker_reason;
     std::uint64_t succeeded = 0;
     std::uint64_t failed = 0;
@@ -119,12 +132,22 @@ struct Counters {
     Duration idle_while_waiting;  // summed slot time, logged holds and open breakers excepted; must stay 0
 };
 
+// When all that waits and runs will be done, as far as anything can start.
+struct Backlog {
+    Duration left;                // 0 when nothing waits or runs, or nobody is there
+    std::uint64_t no_worker = 0;  // waiting tasks that no connected worker may run,
+    std::uint64_t paused = 0;     // in paused queues,
+    std::uint64_t held = 0;       // or held: nothing will start them
+};
+
 struct ExplainView {
-    std::uint64_t tasks_ahead = 0;
+    std::uint64_t tasks_ahead = 0;  // that can start
     Duration work_ahead;
     std::uint32_t workers_eligible = 0;
     std::uint32_t workers_total = 0;
     std::vector<std::pair<WaitCause, std::uint32_t>> excluded;  // what keeps how many workers from it, most first
+    std::uint32_t behind_breakers = 0;  // workers that have a free slot for it, and an open breaker
+    std::vector<Unmet> unmet;           // as in WaitingWhy; only when no worker is eligible
 };
 
 class Scheduler {
@@ -137,8 +160,9 @@ public:
     // Applies one event and appends the resulting commands to `out`. `at` earlier than now() counts as now().
     void apply(const Event& event, std::vector<Command>& out);
 
-    // May this submission be journaled? Pure query; the engine asks before it makes the event. O(after).
-    AdmissionAnswer admit(const TaskSpec& spec) const;
+    // May this submission be journaled, after so many new ones of the same call, so many of them of its tenant? Pure
+    // query; the engine asks before it makes the event. O(after).
+    AdmissionAnswer admit(const TaskSpec& spec, std::uint64_t before = 0, std::uint64_t before_of_tenant = 0) const;
 
     // A 64-bit fingerprint of the whole way here: every event and command is mixed in. O(1).
     std::uint64_t digest() const;
@@ -152,11 +176,14 @@ public:
     const Config& config() const;
     const Counters& counters() const;
     std::optional<TaskView> task(TaskId task) const;
-    WaitingWhy why_waiting(TaskId task) const;      // reason none when it does not wait
-    std::optional<EtaView> eta(TaskId task) const;  // of a live task; O(log) by work-ahead sums
-    ExplainView explain(TaskId task) const;         // O(workers)
-    std::uint32_t worker_count() const;             // WorkerNo are 0 .. worker_count()-1
-    WorkerView worker(WorkerNo worker) const;
+    // What is said of the future and of lately is said as of `at`, or of the last event when that is later: time passes
+    // without events, too.
+    WaitingWhy why_waiting(TaskId task, Instant at = {}) const;      // reason none when it does not wait
+    std::optional<EtaView> eta(TaskId task, Instant at = {}) const;  // of a live task; O(log) by work-ahead sums
+    Backlog backlog(Instant at = {}) const;                          // O(runs + stuck classes + limits)
+    ExplainView explain(TaskId task) const;                          // O(workers)
+    std::uint32_t worker_count() const;                              // WorkerNo are 0 .. worker_count()-1
+    WorkerView worker(WorkerNo worker, Instant at = {}) const;
     WorkerNo find_worker(std::string_view name) const;  // none when unknown
     WorkerNo worker_of(SessionId session) const;        // none when the session is over
     // What operators have in force, by number and by type: what has expired, been cleared or lost its task is gone.

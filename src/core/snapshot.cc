@@ -46,19 +46,21 @@ template <class A>
 void fields(A& a, Task& x) {
     a(x.serial);
     if (x.serial == 0) return;
-    a.template all<Task, 1>(x.key, x.base, x.submitted, x.since, x.p50, x.p90, x.mean, x.told, x.ticket, x.cls, x.run,
+    a.template all<Task, 4>(x.key, x.base, x.submitted, x.since, x.p50, x.p90, x.mean, x.told, x.ticket, x.cls, x.run,
                             x.copy, x.side, x.idempotency, x.older, x.newer, x.worker, x.confidence_permille,
                             x.attempts, x.failures, x.crashes, x.rejections, x.preemptions, x.source, x.place, x.keyed,
                             x.told_queued, x.several_workers, x.concurrency_token, x.rate_turn);
+    if (a.since(9)) a(x.avoid, x.rounds, x.charged);
 }
 template <class A>
 void fields(A& a, Side& x) {
     a(x.vacant);
     if (x.vacant) return;
-    constexpr std::size_t kElsewhere = 3;  // vacant; dependents, after the numbers; overrides, which are counted again
+    constexpr std::size_t kElsewhere = 5;  // vacant; three after the numbers; overrides, which are counted again
     a.template all<Side, kElsewhere>(x.run_at, x.deadline, x.sequence, x.dependencies, x.ordering, x.concurrency,
                                      x.rate, x.plain_class, x.holds, x.boost_us);
     a(x.dependents);
+    if (a.since(9)) a(x.released, x.refused);
 }
 template <class A>
 void fields(A& a, HeapEntry& x) {
@@ -87,20 +89,23 @@ void fields(A& a, Class& x) {
         fields_before_8(a, x.spec);
     }
     a(x.heap);
-    constexpr std::size_t kElsewhere = 4;  // vacant, spec, heap, and the hash, which is computed again
+    constexpr std::size_t kElsewhere =
+        8;  // vacant, spec, heap; two after the others; what is counted or computed again
     a.template all<Class, kElsewhere>(x.alone, x.type, x.tenant, x.queue, x.group, x.references, x.idle_stamp,
                                       x.waiting, x.head_at, x.blocked);
+    if (a.since(9)) a(x.refused, x.key_last);
 }
 template <class A>
 void fields(A& a, Group& x) {
     a(x.vacant);
     if (x.vacant) return;
-    a.template all<Group, 1>(x.required, x.forbidden, x.pinned, x.resources, x.needs_resources, x.alone, x.signature,
+    a.template all<Group, 3>(x.required, x.forbidden, x.pinned, x.resources, x.needs_resources, x.alone, x.signature,
                              x.classes, x.eligible, x.heads, x.active_at);
+    if (a.since(9)) a(x.refused);
 }
 template <class A>
 void fields(A& a, Limit& x) {
-    a.template all<Limit>(x.running, x.running_max, x.parked);
+    a.template all<Limit, 1>(x.running, x.running_max, x.parked);
 }
 template <class A>
 void fields(A& a, AffinityFactor& x) {
@@ -115,8 +120,9 @@ bool named(A& a, Named& x) {  // whether there is more
 template <class A>
 void fields(A& a, TypeRecord& x) {
     if (!named(a, x)) return;
-    a.template all<TypeRecord, 1>(x.limit, x.signature, x.succeeded, x.failed, x.in_time, x.late, x.boost_us, x.holds,
+    a.template all<TypeRecord, 3>(x.limit, x.signature, x.succeeded, x.failed, x.in_time, x.late, x.boost_us, x.holds,
                                   x.copies, x.copies_won, x.affinity, x.excluded);
+    if (a.since(9)) a(x.good_at, x.good_before);
 }
 template <class A>
 void fields(A& a, TenantRecord& x) {
@@ -134,6 +140,10 @@ void fields(A& a, KeyRecord& x) {
     a.template all<KeyRecord, 1>(x.line, x.parked, x.holders, x.most, x.next, x.timer);
 }
 template <class A>
+void fields(A& a, Usage& x) {
+    a.template all<Usage>(x.from, x.at, x.busy, x.offered, x.busy_before, x.offered_before);
+}
+template <class A>
 void fields(A& a, Run& x) {
     a(x.ticket);
     if (x.ticket == 0) return;
@@ -149,12 +159,13 @@ void fields(A& a, Run& x) {
 template <class A>
 void fields(A& a, Worker& x) {
     a(x.name, x.labels, x.offered, x.used, x.types, x.runs, x.line);
-    a.template all<Worker, 8>(x.session, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned, x.draining,
+    a.template all<Worker, 9>(x.session, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned, x.draining,
                               x.can_pause, x.leaving, x.slots, x.alone, x.paused, x.owes, x.speed_ppm, x.deviation_ppm,
                               x.speed_ln, x.work_us, x.breaker, x.failing, x.late, x.breaker_next, x.failures_in_row,
                               x.doubt, x.lateness, x.succeeded, x.failed, x.bound_work_us, x.bound, x.reserved_task,
                               x.reserved_ticket);
     a(x.reserved_rival);
+    if (a.since(9)) a(x.usage);
 }
 template <class A>
 void fields(A& a, IdempotencyEntry& x) {
@@ -209,6 +220,41 @@ void Scheduler::State::archive(A& a) {
     a(eta_wide_placed, eta_wide_queued);
     ahead.archive(a);
     if (a.since(8)) a(epoch, shard, forced);
+    if (a.since(9)) a(stuck_classes);
+}
+
+// What follows from the records.
+void Scheduler::State::recount() {
+    for (Index w = 0; w < workers.size(); ++w)
+        if (workers[w].connected) count_reach(w, 1);
+    for (const Run& run : runs)
+        if (run.ticket != 0) running_us = saturating_add(running_us, run.predicted.us);
+    for (const Task& task : tasks) {
+        if (task.serial == 0) continue;
+        if (task.place == Place::held) ++held_tasks;
+        if (task.place != Place::ready) continue;
+        Class& cls = classes[task.cls];
+        const WorkAhead::Sum one{.work_us = task.mean.us, .tasks = 1};
+        cls.work_us += one.work_us;
+        for (Limit* limit : {&queues[cls.queue].limit, &tenants[cls.tenant].limit, &types[cls.type].limit})
+            limit->waiting.add(one);
+    }
+    for (Index at = 0; at < stuck_classes.size(); ++at) {
+        Class& cls = classes[stuck_classes[at]];
+        cls.stuck_at = at;
+        stuck_work.add({.work_us = cls.work_us, .tasks = cls.waiting});
+    }
+}
+
+// What cores before 9 did not save: a time to live began with the submission.
+void Scheduler::State::guess_before_9() {
+    for (const Task& task : tasks)
+        if (task.serial != 0 && task.side != kNone && sides[task.side].run_at.us != 0)
+            sides[task.side].released = task.submitted;
+    for (Class& cls : classes)
+        for (const HeapEntry& entry : cls.heap.entries())
+            if (current(entry)) cls.key_last = cls.key_last == 0 ? entry.key : std::max(cls.key_last, entry.key);
+    update_all_stuck();
 }
 
 void Scheduler::State::rebuild_tables() {
@@ -227,11 +273,13 @@ void Scheduler::State::rebuild_tables() {
     for (Index i = 0; i < runs.size(); ++i)
         if (runs[i].ticket != 0) run_table.insert(IdHash{}(runs[i].attempt), i);
     for (Index i = 0; i < classes.size(); ++i)
-        if (!classes[i].vacant) class_table.insert(classes[i].hash = class_hash(classes[i].spec, classes[i].alone), i);
+        if (!classes[i].vacant)
+            class_table.insert(classes[i].hash = class_hash(classes[i].spec, classes[i].alone, classes[i].refused), i);
     for (Index w = 0; w < workers.size(); ++w) {
         worker_names.emplace(workers[w].name, w);
         if (workers[w].connected) sessions.emplace(workers[w].session.n, w);
     }
+    recount();
     // Of tasks that ended, cores before 8 kept them.
     std::erase_if(overrides, [this](const Override& o) {
         const Index task = o.set.task ? find_task(o.set.task) : kNone;
@@ -265,6 +313,7 @@ Result<void> Scheduler::load(std::string_view bytes) {
     if (reader.failed() || !reader.at_end())
         return fail(Fault::corrupt, "core snapshot: it does not end where it should");
     loaded->rebuild_tables();
+    if (version < 9) loaded->guess_before_9();
     state_ = std::move(loaded);
     return {};
 }

@@ -117,8 +117,12 @@ struct Scheduler::State {
     std::int64_t tau_us = 0;  // mean virtual wait of arrivals that found work waiting
     std::uint32_t tau_count = 0;
     std::uint32_t trust_ppm = 1'000'000;
-    std::int64_t ready_work_us = 0;  // predicted work in class heaps and worker lines
-    std::int64_t capacity_q16 = 0;   // slots of connected workers, each worth 1 / speed factor
+    std::int64_t ready_work_us = 0;    // predicted work in class heaps and worker lines
+    std::int64_t running_us = 0;       // predicted run times of all that workers hold
+    std::vector<Index> stuck_classes;  // those that have work of which nothing can start: see is_stuck()
+    WorkAhead::Sum stuck_work;         // of all of them
+    std::uint64_t held_tasks = 0;      // tasks held by operators
+    std::int64_t capacity_q16 = 0;     // slots of connected workers, each worth 1 / speed factor
     std::uint64_t total_slots = 0, busy_slots = 0;
     std::uint32_t active_shares = 0;
     std::uint64_t clock_epoch = 1;
@@ -186,10 +190,12 @@ struct Scheduler::State {
     void prefetch_task(Index task) const;
     Side& side_of(Index task);                                 // makes sides. Good until the next call
     void link_dependencies(Index task, const TaskSpec& spec);  // makes sides
-    void advance(Index task);      // through its gates, as far as it gets; places. Requires: it is nowhere
-    bool gate_closed(Index task);  // and parks it there. Requires: it is nowhere
-    void enqueue(Index task);      // into the heap of its class. Requires: it is nowhere, and keyed
-    void leave_place(Index task);  // out of whatever queue it is in. Requires: it is not running
+    void advance(Index task);              // through its gates, as far as it gets; places. Requires: it is nowhere
+    bool gate_closed(Index task);          // and parks it there. Requires: it is nowhere
+    void enqueue(Index task);              // into the heap of its class. Requires: it is nowhere, and keyed
+    void leave_place(Index task);          // out of whatever queue it is in. Requires: it is not running
+    bool awaits_run_at(Index task) const;  // its time to live has not begun
+    Instant lives_from(Index task) const;
     struct Ending {
         TaskState state = TaskState::succeeded;
         AttemptOutcome outcome = AttemptOutcome::succeeded;
@@ -216,9 +222,10 @@ struct Scheduler::State {
     bool was_settled(AttemptId attempt) const;
 
     // classes.cc: classes, groups, heads
-    static std::uint64_t class_hash(const TaskSpec& spec, bool alone);
-    // Found or made: makes classes, groups, types, tenants, queues. `spec` may lie in a class only by value.
-    Index class_of(const TaskSpec& spec, bool alone);
+    using Refused = std::vector<SessionId>;
+    static std::uint64_t class_hash(const TaskSpec& spec, bool alone, const Refused& refused);
+    // Found or made: makes classes, groups, types, tenants, queues. The arguments may lie in a class only by value.
+    Index class_of(const TaskSpec& spec, bool alone, const Refused& refused);
     Index type_named(const std::string& name);  // found or made: makes types
     void retain_class(Index cls);
     void release_class(Index cls);               // frees classes. Requires: retained
@@ -230,7 +237,15 @@ struct Scheduler::State {
     Index signature_of(const TypeRecord& type);  // found or made: makes signatures
     void renew_signatures();                     // makes groups: after a set of types or an exclusion came or went
     bool matches(const Group& group, const Worker& worker) const;
-    void renew_eligibility(Index worker);                                    // of it in all groups
+    void renew_eligibility(Index worker);      // of it in all groups
+    void count_reach(Index worker, int sign);  // Requires: it is connected
+    bool is_stuck(const Class& cls) const;
+    void update_stuck(Index cls);  // after anything that decides whether it is
+    void update_all_stuck();
+    void forget_refusals();          // where nobody else is left; queues only. Requires: late binding is settled later
+    void drop_refusals(Index task);  // the same of one; makes classes. Requires: it is nowhere
+    void count_ready(Index task, int sign);  // in what its class and its limits sum up
+    WorkAhead::Sum startable_before(std::int64_t key) const;
     bool matches_otherwise(const Group& group, const Worker& worker) const;  // whatever memory it asks for
     std::int64_t most_memory(const Group& group) const;  // that a connected worker offers which may run it otherwise
     bool eligible(const Group& group, Index worker) const {
@@ -256,7 +271,8 @@ struct Scheduler::State {
     void release_key(Index key);                       // the three below let others advance; queues only
     void release_rate(Index key);
     void rate_started(Index task);
-    void park(Index task, Place place);  // Requires: it is nowhere
+    Instant rate_turn(Index task, Instant at) const;  // when it is likely to come; Requires: parked there
+    void park(Index task, Place place);               // Requires: it is nowhere
     void park_at(KeyRecord& key, Index task, Place place);
     void advance_parked(KeyRecord& key);  // places, unless deferred. Requires: something is parked
 
@@ -294,6 +310,8 @@ struct Scheduler::State {
     void fill(Index worker);            // places, until it is full or nothing is left for it
     void dispatch_all();                // places
     Index next_for(Index worker);       // the task it should take, or none
+    Index first_for(const Class& cls, Index worker) const;
+    bool may_go_elsewhere(Index task, Index worker) const;
     Index sufferer(const Group& group, Index worker) const;
     void note_others(Index worker, Index task, Decision& decision) const;
     // Makes runs. Requires: the worker has a free slot; the task is in no queue, or runs and this is its copy.
@@ -307,7 +325,7 @@ struct Scheduler::State {
     // pause.cc. `run` is a vacant or living index; `const Run&` a living one
     void on(const AttemptPaused&);
     bool pausing() const { return config.pause && config.policy == PolicyKind::predictive; }
-    std::int64_t remaining(const Run& run) const;  // expected microseconds, given how long it ran
+    std::int64_t remaining(const Run& run, Instant at) const;  // expected microseconds, given how long it ran
     void note_end(Index run);
     void note_ends();
     bool may_pause(const Run& run) const;
@@ -362,6 +380,7 @@ struct Scheduler::State {
     void requeue(Index task, Duration delay);  // places, ends. Requires: it has no attempt
     void orphan(Index run, Instant until);     // as lose_run() when `until` is past
     void grow_memory(Index task, std::uint64_t peak_bytes);
+    void given_back(Index task, Index worker, const AttemptFinished& report);  // as after_failure()
 
     // workers.cc
     void on(const WorkerJoined&);
@@ -377,6 +396,7 @@ struct Scheduler::State {
     void welcome(Index worker, const std::vector<AttemptId>& kept);  // frees runs; places, ends
     void end_session(Index worker);                                  // Requires: connected
     void count_capacity(Index worker, int sign);
+    void measure(Index worker);  // how used it was, before its slots or what is in them changes
 
     // balance.cc: utilisation and bands
     std::int64_t horizon_us() const;
@@ -388,7 +408,9 @@ struct Scheduler::State {
 
     // breaker.cc
     void judge_speed(Index worker);
-    void judge_failure(Index worker, Index type, bool failed);
+    void judge_success(Index worker, Index type);
+    void judge_failure(Index task, Index worker);
+    void acquit(Index worker);
     bool ran_late(const Run& run, Duration expected, Duration ran) const;
     void judge_lateness(const Run& run, bool is_late);
     void judge_overtaken(Index run, Index winner, Duration ran);
@@ -429,10 +451,14 @@ struct Scheduler::State {
 
     // views.cc. Views point into the records: good until the next apply()
     TaskView view(Index task) const;
-    WaitingWhy why(Index task) const;
-    WaitingWhy why_ready(Index task) const;
-    bool reachable(const Group& group) const;
-    std::optional<EtaView> eta(Index task) const;
+    // `at`: not before now.
+    WaitingWhy why(Index task, Instant at) const;
+    WaitingWhy why_ready(Index task, Instant at) const;
+    std::optional<EtaView> eta(Index task, Instant at) const;
+    EtaView eta_running(Index task, Instant at) const;
+    Duration limit_wait(Index task) const;
+    std::vector<Unmet> unmet(const Class& cls) const;
+    Backlog backlog(Instant at) const;
     void tell_eta(Index task);
     void judge_eta(const Task& task);
     ExplainView explain(Index task) const;
@@ -442,7 +468,9 @@ struct Scheduler::State {
     void check_workers() const;
     template <class Archive>
     void archive(Archive& a);
-    void rebuild_tables();  // after loading
+    void rebuild_tables();  // the three after loading
+    void recount();
+    void guess_before_9();
 };
 
 }  // namespace nexus::core

@@ -40,7 +40,7 @@ void Scheduler::State::straggler_due(Index r) {
     if (run.paused() || (run.paused_for.us > 0 && early.us > 0))
         return set_timer(now + std::max(early, seconds(1)), TimerKind::straggler, r, run.ticket);
     set_timer(now + Duration{std::max<std::int64_t>(elapsed / 2, 100'000)}, TimerKind::straggler, r, run.ticket);
-    if (!config.speculation || !active_groups.empty() || total_slots <= busy_slots) return;
+    if (!config.speculation || total_slots <= busy_slots) return;
     if (!trusted()) return;
     if ((total_slots - busy_slots) * 50 < total_slots) return;
     if (copies_running > 0 && std::uint64_t{copies_running} * 1000 >= config.speculation_slots_permille * total_slots)
@@ -53,6 +53,9 @@ void Scheduler::State::straggler_due(Index r) {
     std::int64_t best = std::numeric_limits<std::int64_t>::max();
     for (Index w = 0; w < workers.size(); ++w) {
         if ((ready[w / 64] >> (w % 64) & 1) == 0 || w == run.worker || !eligible(group, w) || !fits(group, w)) continue;
+        // What waits may only need more room there. Of what this worker may not run at all nothing is taken away.
+        if (std::any_of(active_groups.begin(), active_groups.end(), [&](Index g) { return eligible(groups[g], w); }))
+            continue;
         ++decision.eligible_free;
         const std::int64_t there = run_on(run.cls, t.mean.us, w);
         if (there > elapsed || there >= best) continue;

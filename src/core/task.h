@@ -117,7 +117,9 @@ enum class WaitCause : std::uint8_t {
     suspected,
     breakers,
     workers_busy,
-    tasks_ahead,  // count
+    tasks_ahead,      // count
+    breakers_beside,  // count: workers with a free slot but an open breaker, beside busy ones
+    refused,          // those that may run it gave it back
 };
 
 // How one attempt ended.

@@ -54,12 +54,11 @@ void Scheduler::State::on(const TaskSubmitted& fact) {
     t.mean = {std::max<std::int64_t>(fact.estimate.mean.us, 1)};
     t.confidence_permille = fact.estimate.confidence_permille;
     t.source = fact.estimate.source;
-    t.cls = class_of(fact.spec, false);
+    t.cls = class_of(fact.spec, false, {});
     retain_class(t.cls);
     prediction_failures = t.source == EstimateSource::none ? prediction_failures + 1 : 0;
     ++counters.submitted;
     count_waiting(task, 1);
-    ttl_link(task);
     remember_key(task, fact.spec);
     ++sequence;
     const bool past = fact.spec.deadline.us != 0 && fact.spec.deadline.us <= saturating_add(now.us, wall_offset.us);
@@ -68,7 +67,12 @@ void Scheduler::State::on(const TaskSubmitted& fact) {
         side.run_at = fact.spec.run_at;
         side.deadline = fact.spec.deadline;
         if (side.deadline.us != 0 && !past) set_wall_timer(side.deadline, task);
+        if (awaits_run_at(task))
+            set_wall_timer(side.run_at, task);
+        else if (side.run_at.us != 0)
+            side.released = now;
     }
+    if (!awaits_run_at(task)) ttl_link(task);
     if (!fact.spec.after.empty()) link_dependencies(task, fact.spec);
     join_keys(task, fact.spec);
     if (past) return stop_task(task, TaskState::expired, RevokeReason::timed_out, {});
@@ -148,6 +152,7 @@ bool Scheduler::State::gate_closed(Index task) {
 }
 
 void Scheduler::State::park(Index task, Place place) {
+    if (place == Place::held) ++held_tasks;
     tasks[task].place = place;
     tasks[task].ticket = new_ticket();
     tasks[task].since = now;
@@ -171,6 +176,7 @@ void Scheduler::State::leave_place(Index task) {
             t.worker = kNone;
             break;
         case Place::backoff: ++timers_stale; break;
+        case Place::held: --held_tasks; break;
         default: break;
     }
     t.ticket = new_ticket();

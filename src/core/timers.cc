@@ -122,13 +122,17 @@ void Scheduler::State::fire_wall(const WallTimer& timer) {
     const bool past = side.deadline.us != 0 && side.deadline.us <= timer.at;
     if (past && task.place != Place::running)
         return stop_task(timer.task, TaskState::expired, RevokeReason::timed_out, {});
+    if (side.released == kNever && side.run_at.us != 0 && side.run_at.us <= timer.at) {
+        sides[task.side].released = now;
+        ttl_link(timer.task);
+    }
     if (task.place != Place::not_before) return;
     task.place = Place::nowhere;
     advance(timer.task);
 }
 
 void Scheduler::State::expire_oldest() {
-    while (ttl_oldest != kNone && tasks[ttl_oldest].submitted + config.ttl <= now)
+    while (ttl_oldest != kNone && lives_from(ttl_oldest) + config.ttl <= now)
         stop_task(ttl_oldest, TaskState::expired, RevokeReason::timed_out, {});
 }
 
@@ -139,11 +143,24 @@ void Scheduler::State::announce_wake() {
     if (!timers.empty()) earliest = {timers.top().at};
     if (!wall_timers.empty())
         earliest = std::min(earliest, Instant{saturating_sub(wall_timers.top().at, wall_offset.us)});
-    if (ttl_oldest != kNone) earliest = std::min(earliest, tasks[ttl_oldest].submitted + config.ttl);
+    if (ttl_oldest != kNone) earliest = std::min(earliest, lives_from(ttl_oldest) + config.ttl);
     if (earliest == announced) return;
     if (earliest > announced && announced > now) return;
     announced = earliest;
     emit(WakeAt{.at = earliest});
+}
+
+// A time to live begins when the task may first start, so that what is submitted early lives no shorter. By the calendar
+// as it stands at that moment: set back later, it does not begin anew.
+bool Scheduler::State::awaits_run_at(Index task) const {
+    const Index side = tasks[task].side;
+    return side != kNone && sides[side].run_at.us != 0 && sides[side].released == kNever &&
+           sides[side].run_at.us > saturating_add(now.us, wall_offset.us);
+}
+
+Instant Scheduler::State::lives_from(Index task) const {
+    const Index side = tasks[task].side;
+    return side != kNone && sides[side].released != kNever ? sides[side].released : tasks[task].submitted;
 }
 
 void Scheduler::State::ttl_link(Index task) {
@@ -157,6 +174,7 @@ void Scheduler::State::ttl_link(Index task) {
 
 void Scheduler::State::ttl_unlink(Index task) {
     Task& t = tasks[task];
+    if (t.side != kNone && sides[t.side].run_at.us != 0 && sides[t.side].released == kNever) return;  // not linked yet
     if (classes[t.cls].spec.ttl.us > 0) {
         ++timers_stale;
         return;

@@ -9,8 +9,9 @@
 namespace nexus::core {
 
 namespace {
+constexpr std::size_t kLimitLook = 1024;  // waiting tasks of a class that are counted one by one
 constexpr std::int64_t kEtaWideLeast = kQ16One / 8, kEtaWideMost = 64 * kQ16One;
-}
+}  // namespace
 
 std::optional<TaskView> Scheduler::task(TaskId id) const {
     const Index task = state_->find_task(id);
@@ -41,12 +42,12 @@ TaskView Scheduler::State::view(Index task) const {
     return view;
 }
 
-WaitingWhy Scheduler::why_waiting(TaskId id) const {
+WaitingWhy Scheduler::why_waiting(TaskId id, Instant at) const {
     const Index task = state_->find_task(id);
-    return task == kNone ? WaitingWhy{} : state_->why(task);
+    return task == kNone ? WaitingWhy{} : state_->why(task, std::max(at, state_->now));
 }
 
-WaitingWhy Scheduler::State::why(Index task) const {
+WaitingWhy Scheduler::State::why(Index task, Instant at) const {
     const Task& t = tasks[task];
     WaitingWhy why{.since = t.since};
     const auto say = [&](WaitReason reason, WaitCause cause, std::string name = {}, std::uint64_t count = 0) {
@@ -72,11 +73,9 @@ WaitingWhy Scheduler::State::why(Index task) const {
         case Place::concurrency:
             return say(WaitReason::concurrency, WaitCause::concurrency_key, {},
                        concurrency_keys[sides[t.side].concurrency].most);
-        case Place::rate:
-            why.until = rate_keys[sides[t.side].rate].next;
-            return say(WaitReason::rate, WaitCause::rate_key);
+        case Place::rate: why.until = rate_turn(task, at); return say(WaitReason::rate, WaitCause::rate_key);
         case Place::bound: return say(WaitReason::capacity, WaitCause::worker_line, workers[t.worker].name);
-        case Place::ready: return why_ready(task);
+        case Place::ready: return why_ready(task, at);
         case Place::running:
             if (t.run != kNone && runs[t.run].paused() && !runs[t.run].orphan) {
                 why.since = runs[t.run].paused_at;
@@ -90,7 +89,7 @@ WaitingWhy Scheduler::State::why(Index task) const {
     return {};
 }
 
-WaitingWhy Scheduler::State::why_ready(Index task) const {
+WaitingWhy Scheduler::State::why_ready(Index task, Instant at) const {
     const Task& t = tasks[task];
     const Class& cls = classes[t.cls];
     WaitingWhy why{.since = t.since};
@@ -106,15 +105,24 @@ WaitingWhy Scheduler::State::why_ready(Index task) const {
     if (queue.limit.full()) return say(WaitReason::capacity, WaitCause::queue_limit, queue.name);
     if (tenants[cls.tenant].limit.full()) return say(WaitReason::capacity, WaitCause::tenant_limit, cls.spec.tenant);
     if (types[cls.type].limit.full()) return say(WaitReason::capacity, WaitCause::type_limit, cls.spec.type);
-    const ExplainView explained = explain(task);
+    ExplainView explained = explain(task);
     if (explained.workers_eligible == 0) {
-        const WaitCause most = explained.excluded.empty() ? WaitCause::no_worker : explained.excluded.front().first;
-        return say(most == WaitCause::breakers ? WaitReason::breaker : WaitReason::no_eligible_worker, most);
+        // Those that are here, rather than those that once were.
+        WaitCause most = explained.excluded.empty() ? WaitCause::no_worker : WaitCause::disconnected;
+        for (auto one = explained.excluded.rbegin(); one != explained.excluded.rend(); ++one)
+            if (one->first != WaitCause::disconnected) most = one->first;
+        say(most == WaitCause::breakers ? WaitReason::breaker : WaitReason::no_eligible_worker, most);
+        if (most != WaitCause::demands) return why;
+        why.unmet = std::move(explained.unmet);
+        for (const Worker& worker : workers) why.count += worker.connected ? 1 : 0;
+        return why;
     }
-    const std::optional<EtaView> when = eta(task);
+    const std::optional<EtaView> when = eta(task, at);
     if (when) why.until = when->start_p50;
-    if (explained.tasks_ahead == 0) return say(WaitReason::capacity, WaitCause::workers_busy);
-    return say(WaitReason::capacity, WaitCause::tasks_ahead, {}, explained.tasks_ahead);
+    if (explained.tasks_ahead > 0) return say(WaitReason::capacity, WaitCause::tasks_ahead, {}, explained.tasks_ahead);
+    if (explained.behind_breakers > 0)
+        return say(WaitReason::breaker, WaitCause::breakers_beside, {}, explained.behind_breakers);
+    return say(WaitReason::capacity, WaitCause::workers_busy);
 }
 
 ExplainView Scheduler::explain(TaskId id) const {
@@ -126,89 +134,241 @@ ExplainView Scheduler::State::explain(Index task) const {
     const Task& t = tasks[task];
     const Group& group = groups[classes[t.cls].group];
     ExplainView view{.workers_total = static_cast<std::uint32_t>(workers.size())};
-    if (t.place == Place::ready || t.place == Place::bound) {
-        const WorkAhead::Sum sum = ahead.before(t.key);
-        view.tasks_ahead = static_cast<std::uint64_t>(std::max<std::int64_t>(sum.tasks, 0));
+    if ((t.place == Place::ready || t.place == Place::bound) && group.reach > 0) {
+        const WorkAhead::Sum sum = startable_before(t.key);
+        view.tasks_ahead = static_cast<std::uint64_t>(sum.tasks);
         view.work_ahead = {sum.work_us};
     }
-    static constexpr WaitCause causes[] = {WaitCause::disconnected, WaitCause::demands, WaitCause::cordoned,
-                                           WaitCause::suspected, WaitCause::breakers};
-    std::uint32_t counts[5] = {};
+    static constexpr WaitCause causes[] = {WaitCause::disconnected, WaitCause::refused,   WaitCause::demands,
+                                           WaitCause::cordoned,     WaitCause::suspected, WaitCause::breakers};
+    std::uint32_t counts[6] = {};
     for (Index w = 0; w < workers.size(); ++w) {
         const Worker& worker = workers[w];
-        if (!worker.connected)
+        if (!worker.connected) {
             ++counts[0];
-        else if (!eligible(group, w))
-            ++counts[1];
-        else if (worker.cordoned || worker.draining || worker.leaving)
-            ++counts[2];
-        else if (worker.suspect)
+        } else if (!eligible(group, w)) {
+            ++counts[std::binary_search(group.refused.begin(), group.refused.end(), worker.session) ? 1 : 2];
+        } else if (worker.cordoned || worker.draining || worker.leaving) {
             ++counts[3];
-        else if (worker.breaker != Breaker::closed)
+        } else if (worker.suspect) {
             ++counts[4];
-        else
+        } else if (worker.breaker != Breaker::closed) {
+            ++counts[5];
+            if (worker.occupied() < worker.slots && fits(group, w)) ++view.behind_breakers;
+        } else {
             ++view.workers_eligible;
+        }
     }
-    for (std::size_t i = 0; i < 5; ++i)
+    for (std::size_t i = 0; i < std::size(counts); ++i)
         if (counts[i] > 0) view.excluded.emplace_back(causes[i], counts[i]);
     std::stable_sort(view.excluded.begin(), view.excluded.end(),
                      [](const auto& a, const auto& b) { return a.second > b.second; });
+    if (view.workers_eligible == 0) view.unmet = unmet(classes[t.cls]);
     return view;
 }
 
-std::optional<EtaView> Scheduler::eta(TaskId id) const {
+namespace {
+// Keeps the most frequent values first.
+void count_value(std::vector<std::pair<std::string, std::uint32_t>>& counts, const std::string& value) {
+    const auto known = std::find_if(counts.begin(), counts.end(), [&](const auto& one) { return one.first == value; });
+    if (known != counts.end())
+        ++known->second;
+    else
+        counts.emplace_back(value, 1);
+}
+
+const std::string* label_of(const Worker& worker, const std::string& name) {
+    for (const auto& [label, value] : worker.labels)
+        if (label == name) return &value;
+    return nullptr;
+}
+}  // namespace
+
+// Each demand is looked at by itself, whatever else keeps the worker from the task.
+std::vector<Unmet> Scheduler::State::unmet(const Class& cls) const {
+    constexpr std::size_t kValuesShown = 3;
+    std::vector<Unmet> all;
+    const auto look = [&](Unmet demand, const auto& lacks) {
+        for (const Worker& worker : workers)
+            if (worker.connected && lacks(worker, demand)) ++demand.workers;
+        std::stable_sort(demand.others.begin(), demand.others.end(),
+                         [](const auto& a, const auto& b) { return a.second > b.second; });
+        if (demand.others.size() > kValuesShown) demand.others.resize(kValuesShown);
+        if (demand.workers > 0) all.push_back(std::move(demand));
+    };
+    using What = Unmet::What;
+    const Group& group = groups[cls.group];
+    const Signature& signature = signatures[group.signature];
+    const std::string& type = cls.spec.type;
+    look({.what = What::type, .name = type}, [&](const Worker& worker, Unmet&) {
+        return worker.typeset != 0 &&
+               !std::binary_search(signature.typesets.begin(), signature.typesets.end(), worker.typeset);
+    });
+    look({.what = What::excluded, .name = type}, [&](const Worker& worker, Unmet&) {
+        const Index number = static_cast<Index>(&worker - workers.data());
+        return std::binary_search(signature.excluded.begin(), signature.excluded.end(), number);
+    });
+    if (!group.pinned.empty())
+        look({.what = What::pin, .name = group.pinned},
+             [&](const Worker& worker, Unmet&) { return worker.name != group.pinned; });
+    for (const auto& [name, value] : group.required)
+        look({.what = What::label, .name = name, .wanted = value}, [](const Worker& worker, Unmet& demand) {
+            const std::string* has = label_of(worker, demand.name);
+            if (has != nullptr && *has == demand.wanted) return false;
+            if (has != nullptr) count_value(demand.others, *has);
+            return true;
+        });
+    for (const auto& [name, value] : group.forbidden)
+        look({.what = What::forbidden_label, .name = name, .wanted = value}, [](const Worker& worker, Unmet& demand) {
+            const std::string* has = label_of(worker, demand.name);
+            return has != nullptr && *has == demand.wanted;
+        });
+    const auto amount = [&](What what, const std::string& name, std::int64_t asked, const auto& offer_of) {
+        if (asked == 0) return;
+        look({.what = what, .name = name, .asked = asked}, [&](const Worker& worker, Unmet& demand) {
+            const std::int64_t offer = offer_of(worker.offered);
+            demand.most = std::max(demand.most, offer);
+            return offer >= 0 && offer < asked;
+        });
+    };
+    const Resources& need = group.resources;
+    amount(What::cpu, "cpu", need.cpu_milli, [](const Resources& offer) { return offer.cpu_milli; });
+    amount(What::memory, "memory", need.memory_bytes, [](const Resources& offer) { return offer.memory_bytes; });
+    amount(What::gpu, "gpu", need.gpu_milli, [](const Resources& offer) { return offer.gpu_milli; });
+    for (const auto& [name, asked] : need.custom)
+        amount(What::resource, name, asked, [&name](const Resources& offer) {
+            for (const auto& [known, most] : offer.custom)
+                if (known == name) return most;
+            return std::int64_t{0};
+        });
+    std::stable_sort(all.begin(), all.end(), [](const Unmet& a, const Unmet& b) { return a.workers > b.workers; });
+    return all;
+}
+
+std::optional<EtaView> Scheduler::eta(TaskId id, Instant at) const {
     const Index task = state_->find_task(id);
     if (task == kNone) return std::nullopt;
-    return state_->eta(task);
+    return state_->eta(task, std::max(at, state_->now));
 }
 
-// Whether any connected worker may ever run it: without one nobody can say when.
-bool Scheduler::State::reachable(const Group& group) const {
-    for (std::size_t word = 0; word < group.eligible.size(); ++word)
-        for (std::uint64_t bits = group.eligible[word]; bits != 0; bits &= bits - 1)
-            if (workers[word * 64 + static_cast<std::size_t>(std::countr_zero(bits))].connected) return true;
-    return false;
-}
-
-// The work that waits before it, worked off by the whole capacity; then its own run. The 90 % bound of the finish is
-// the wait and the run's own p90, times a factor that judge_eta() keeps such that 9 of 10 end by it.
-std::optional<EtaView> Scheduler::State::eta(Index task) const {
+// A run that has passed what was expected is expected to take what such runs have left, never to have ended already.
+EtaView Scheduler::State::eta_running(Index task, Instant at) const {
+    constexpr std::int64_t kMedian = 693, kNinth = 2303;  // permille of an exponential rest's mean
     const Task& t = tasks[task];
-    if (t.run != kNone) {
-        const Run& run = runs[t.run];
-        const Instant start = run.started == kNever ? std::max(now, run.assigned) : run.started;
-        const Duration p90{scale(run_on(run.cls, t.p90.us, run.worker), eta_wide_placed, kQ16One)};
-        Instant from = start;  // as if it had run in one piece up to now, or until it may go on
-        if (run.started != kNever && capacity_q16 > 0) {
-            const Duration wait{run.paused() ? scale(ahead.before(t.key).work_us, kQ16One, capacity_q16) : 0};
-            from = now + wait - run.ran(now);
-        }
-        return EtaView{start, start, std::max(now, from + Duration{run_on(run.cls, t.p50.us, run.worker)}),
-                       std::max(now, from + p90)};
+    const Run& run = runs[t.run];
+    const Instant start = run.started == kNever ? std::max(at, run.assigned) : run.started;
+    Instant from = start;  // as if it had run in one piece up to now, or until it may go on
+    if (run.started != kNever && capacity_q16 > 0) {
+        const Duration wait{run.paused() ? scale(startable_before(t.key).work_us, kQ16One, capacity_q16) : 0};
+        from = at + wait - run.ran(at);
     }
-    Instant from = now;
+    const auto rest = [&](std::int64_t permille) {
+        return std::max(at, from + run.ran(at)) +
+               Duration{std::max<std::int64_t>(scale(remaining(run, at), permille, 1000), 1)};
+    };
+    EtaView view{start, start, from + Duration{run_on(run.cls, t.p50.us, run.worker)},
+                 from + Duration{scale(run_on(run.cls, t.p90.us, run.worker), eta_wide_placed, kQ16One)}};
+    if (view.finish_p50 <= at) view.finish_p50 = rest(kMedian);
+    if (view.finish_p90 <= at) view.finish_p90 = rest(kNinth);
+    view.finish_p90 = std::max(view.finish_p90, view.finish_p50);
+    return view;
+}
+
+// How long it waits for its turn within the running limits of its queue, tenant and type, whoever is free. Of its own
+// class it is known who stands before it, as far as is looked; else where it stands is taken to be where it stands among
+// all.
+Duration Scheduler::State::limit_wait(Index task) const {
+    const Task& t = tasks[task];
+    const Class& cls = classes[t.cls];
+    const WorkAhead::Sum before = ahead.before(t.key), all = ahead.total();
+    const auto& entries = cls.heap.entries();
+    const HeapEntry own{.key = t.key, .ticket = t.ticket, .task = task};
+    std::int64_t same = scale(cls.waiting, before.tasks, std::max<std::int64_t>(all.tasks, 1));
+    if (entries.size() <= kLimitLook)
+        same = std::count_if(entries.begin(), entries.end(),
+                             [&](const HeapEntry& entry) { return entry < own && current(entry); });
+    std::int64_t longest = 0;
+    for (const Limit* limit : {&queues[cls.queue].limit, &tenants[cls.tenant].limit, &types[cls.type].limit}) {
+        if (limit->running_max == 0) continue;
+        const std::int64_t others = limit->waiting.tasks - cls.waiting;
+        const std::int64_t rank = same + scale(others, before.tasks, std::max<std::int64_t>(all.tasks, 1));
+        const std::int64_t beyond = rank + limit->running + 1 - std::int64_t{limit->running_max};
+        if (beyond <= 0) continue;
+        const std::int64_t mean = limit->waiting.tasks > 0 ? limit->waiting.work_us / limit->waiting.tasks : t.mean.us;
+        longest = std::max(longest, scale(mean, 2 * beyond - 1, 2 * std::int64_t{limit->running_max}));
+    }
+    return {longest};
+}
+
+// The work that can start before it, worked off by the whole capacity; then its own run. The 90 % bound of the finish
+// is the wait and the run's own p90, times a factor that judge_eta() keeps such that 9 of 10 end by it. Nothing for
+// what nothing will start.
+std::optional<EtaView> Scheduler::State::eta(Index task, Instant at) const {
+    const Task& t = tasks[task];
+    if (t.run != kNone) return eta_running(task, at);
+    const Class& cls = classes[t.cls];
+    if (capacity_q16 == 0 || groups[cls.group].reach == 0 || queues[cls.queue].paused) return std::nullopt;
+    Instant from = at;
     switch (t.place) {
         case Place::ready:
         case Place::bound: break;
         case Place::not_before:
-        case Place::backoff:
-        case Place::rate: from = why(task).until; break;
+        case Place::backoff: from = why(task, at).until; break;
+        case Place::rate: from = rate_turn(task, at); break;
         default: return std::nullopt;
     }
-    if (capacity_q16 == 0 || from == kNever || !reachable(groups[classes[t.cls].group])) return std::nullopt;
-    // Running work ends on average half way; it stands before everything that waits.
-    const std::int64_t running = scale(static_cast<std::int64_t>(busy_slots), mean_us / 2, 1);
+    if (from == kNever) return std::nullopt;
+    from = std::max(from, at);
+    // Running work is on average half done; the rest stands before everything that waits.
     const bool queued = t.place == Place::ready || t.place == Place::bound;
-    const std::int64_t before = queued ? ahead.before(t.key).work_us + (busy_slots >= total_slots ? running : 0) : 0;
-    const Duration wait{scale(before, kQ16One, capacity_q16)};
+    const std::int64_t before =
+        queued ? startable_before(t.key).work_us + (busy_slots >= total_slots ? running_us / 2 : 0) : 0;
+    const Duration wait =
+        std::max(Duration{scale(before, kQ16One, capacity_q16)}, queued ? limit_wait(task) : Duration{});
     const Duration wide{std::max(wait.us, scale(wait.us, eta_wide_queued, kQ16One))};
     const Duration whole{std::max(wait.us + t.p50.us, scale(wait.us + t.p90.us, eta_wide_queued, kQ16One))};
     return EtaView{from + wait, from + wide, from + wait + t.p50, from + whole};
 }
 
+Backlog Scheduler::backlog(Instant at) const {
+    return state_->backlog(std::max(at, state_->now));
+}
+
+// All that can start and what runs, worked off by the whole capacity; at least until the longest run ends, and as long
+// as each running limit takes.
+Backlog Scheduler::State::backlog(Instant at) const {
+    Backlog view{.held = held_tasks};
+    std::int64_t work = counters.backlog.us, longest = 0;
+    for (const Index c : stuck_classes) {
+        const Class& cls = classes[c];
+        const bool is_paused = queues[cls.queue].paused;
+        if (!is_paused && groups[cls.group].reach > 0) continue;
+        (is_paused ? view.paused : view.no_worker) += cls.waiting;
+        work -= cls.work_us;
+    }
+    for (Index r = 0; r < runs.size(); ++r) {
+        const Run& run = runs[r];
+        if (run.ticket == 0 || run.task == kNone || tasks[run.task].run != r) continue;
+        const std::int64_t left = remaining(run, at);
+        longest = std::max(longest, left);
+        work = saturating_add(work, scale(left, 1'000'000, std::max<std::int64_t>(workers[run.worker].speed_ppm, 1)));
+    }
+    if (capacity_q16 <= 0 || (work <= 0 && longest == 0)) return view;
+    const auto of_limits = [&](const auto& directory) {
+        for (const auto& record : directory.records())
+            if (!record.vacant && record.limit.running_max > 0)
+                longest = std::max<std::int64_t>(longest, record.limit.waiting.work_us / record.limit.running_max);
+    };
+    of_limits(types);
+    of_limits(tenants);
+    of_limits(queues);
+    view.left = {std::max({longest, scale(std::max<std::int64_t>(work, 0), kQ16One, capacity_q16), std::int64_t{1}})};
+    return view;
+}
+
 void Scheduler::State::tell_eta(Index task) {
     Task& t = tasks[task];
-    const std::optional<EtaView> said = eta(task);
+    const std::optional<EtaView> said = eta(task, now);
     if (!said) return;
     t.told = said->finish_p90;
     t.told_queued = t.run == kNone;
@@ -225,7 +385,7 @@ std::uint32_t Scheduler::worker_count() const {
     return static_cast<std::uint32_t>(state_->workers.size());
 }
 
-WorkerView Scheduler::worker(WorkerNo number) const {
+WorkerView Scheduler::worker(WorkerNo number, Instant at) const {
     if (number.n >= state_->workers.size()) return {};
     const Worker& worker = state_->workers[number.n];
     WorkerView view{.worker = number,
@@ -245,7 +405,10 @@ WorkerView Scheduler::worker(WorkerNo number) const {
                     .breaker = static_cast<std::uint8_t>(worker.breaker),
                     .succeeded = worker.succeeded,
                     .failed = worker.failed};
-    view.utilization_ppm = static_cast<std::uint32_t>(scale(state_->hot.utilization[number.n], 1'000'000, kQ16One));
+    Usage usage = worker.usage;
+    usage.advance(std::max(at, state_->now), worker.connected ? worker.occupied() : 0,
+                  worker.connected ? worker.slots : 0);
+    view.utilization_ppm = usage.known() ? std::min(usage.share_ppm(), 1'000'000U) : 0;
     if (worker.breaker == Breaker::closed) return view;
     view.breaker_reason =
         worker.failing ? std::to_string(worker.failures_in_row) +

@@ -39,9 +39,11 @@ void Scheduler::State::on(const WorkerJoined& fact) {
     const Index w = worker_named(fact.name);
     const SessionId replaced = workers[w].connected ? workers[w].session : SessionId{};
     if (workers[w].connected) end_session(w);
+    measure(w);
     Worker& worker = workers[w];
     worker.session = fact.session;
     worker.connected = true;
+    count_reach(w, 1);
     worker.suspect = worker.draining = worker.leaving = false;
     worker.labels = fact.labels;
     worker.slots = fact.slots;
@@ -107,7 +109,9 @@ void Scheduler::State::welcome(Index w, const std::vector<AttemptId>& kept) {
 
 void Scheduler::State::end_session(Index w) {
     Worker& worker = workers[w];
+    measure(w);
     count_capacity(w, -1);
+    count_reach(w, -1);
     sessions.erase(worker.session.n);
     worker.connected = false;
     worker.session = {};
@@ -117,11 +121,14 @@ void Scheduler::State::end_session(Index w) {
     for (const Index r : std::vector<Index>(worker.runs))
         if (runs[r].task == kNone) vacate(r);
     for (const Index r : worker.runs) runs[r].company = worker.runs.size() > 1;
+    forget_refusals();
+    update_all_stuck();
 }
 
 void Scheduler::State::on(const WorkerCapacityChanged& fact) {
     const Index w = session_worker(fact.session);
     if (w == kNone) return;
+    measure(w);
     count_capacity(w, -1);
     workers[w].slots = fact.slots;
     fleet_moved = true;
@@ -129,6 +136,7 @@ void Scheduler::State::on(const WorkerCapacityChanged& fact) {
     workers[w].leaving = fact.draining;
     count_capacity(w, 1);
     renew_eligibility(w);
+    forget_refusals();
     update_ready(w);
     if (fact.draining) unbind_line(w);
     freed.push_back(w);
@@ -189,6 +197,11 @@ void Scheduler::State::on(const WorkerControlled& fact) {
     update_ready(w);
     if (fact.order != WorkerOrder::uncordon) unbind_line(w);
     dispatch_everything = true;
+}
+
+void Scheduler::State::measure(Index w) {
+    Worker& worker = workers[w];
+    worker.usage.advance(now, worker.connected ? worker.occupied() : 0, worker.connected ? worker.slots : 0);
 }
 
 void Scheduler::State::count_capacity(Index w, int sign) {

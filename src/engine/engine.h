@@ -271,7 +271,11 @@ private:
     void followed(Sequence upto);
     void stand_at_replica();
     void end_attempt(TaskId task, AttemptId attempt, AttemptReport report);
-    core::AdmissionAnswer admit(const Submission& item) const;
+    // `before`: how many new tasks the same call makes before it, and how many of its tenant.
+    struct Before {
+        std::uint64_t all = 0, of_tenant = 0;
+    };
+    core::AdmissionAnswer admit(const Submission& item, Before before) const;
     Result<void> check_override(const core::OverrideSet& set) const;
     Result<void> check_forced(const core::EstimateForced& forced) const;
     template <class Question>

@@ -1196,3 +1196,127 @@ TEST_CASE("the Runner answers from its threads, recovers, and stops") {
         CHECK(refused.get_future().get().error().fault == Fault::unavailable);
     }
 }
+
+TEST_CASE("field I: no time that is told lies in the past, whatever passes without events") {
+    World world;
+    const auto [link, session, task, order] = world.given_a_task();
+    WorkerReport begun;
+    begun.started.emplace_back(task, order.order.attempt);
+    world.turn([&](Engine& e) { e.report(session, std::move(begun)); });
+    const TaskId next = world.submitted(a_task());
+    for (const Duration passed : {seconds(3), seconds(30), hours(1)}) {
+        world.pass(passed);
+        const auto running = world.get(task);
+        CHECK_GT(running->eta_finish_p50, world.now.wall);
+        CHECK_GE(running->eta_finish_p90, running->eta_finish_p50);
+        const auto waiting = world.get(next);
+        CHECK_GE(waiting->eta_start_p50, world.now.wall);
+        CHECK_GE(waiting->waiting_until, world.now.wall);
+        const auto state = world.call(ReadState{});
+        CHECK_GT((*state)->status.drain_eta, world.now.wall);
+    }
+}
+
+TEST_CASE("field I: what will never be done as things stand is counted, and has no time") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    world.connect(a_worker("w1"), link);
+    Submission impossible = a_task("impossible");
+    impossible.spec.labels_required = {{"zone", "b"}};
+    const TaskId stuck = world.submitted(std::move(impossible));
+    CHECK_EQ(world.get(stuck)->eta_finish_p50.us, 0);
+    const auto before = world.call(ReadState{});
+    CHECK_EQ((*before)->status.drain_eta.us, 0);
+    CHECK_EQ((*before)->status.waiting_no_worker, 1);
+    REQUIRE(world.call(PauseQueue{.queue = "mail", .paused = true}).has_value());
+    Submission letter = a_task("letter");
+    letter.spec.queue = "mail";
+    const TaskId paused = world.submitted(std::move(letter));
+    CHECK_EQ(world.get(paused)->eta_finish_p50.us, 0);
+    world.submitted(a_task());
+    world.pass(seconds(2));
+    const auto after = world.call(ReadState{});
+    CHECK_GT((*after)->status.drain_eta, world.now.wall);  // of what runs
+    CHECK_EQ((*after)->status.waiting_no_worker, 1);
+    CHECK_EQ((*after)->status.waiting_paused, 1);
+}
+
+TEST_CASE("field J: a task that every worker gives back ends with the reason") {
+    World world;
+    std::map<std::string, std::pair<SessionId, std::shared_ptr<RecordingLink>>> workers;
+    for (const char* name : {"w1", "w2"}) {
+        auto link = std::make_shared<RecordingLink>();
+        workers[name] = {world.connect(a_worker(name), link), link};
+    }
+    const TaskId task = world.submitted(a_task("program"));
+    std::map<std::string, std::size_t> answered;
+    for (int second = 0; second < 60 && world.get(task)->state != core::TaskState::dead; ++second) {
+        for (int turn = 0; turn < 2; ++turn)
+            for (auto& [name, worker] : workers) {
+                WorkerReport beat;
+                beat.load.emplace();
+                world.turn([&](Engine& e) { e.report(worker.first, std::move(beat)); });
+                const auto assigned = worker.second->assigned();
+                if (assigned.size() == answered[name]) continue;
+                answered[name] = assigned.size();
+                AttemptReport report{.outcome = core::AttemptOutcome::rejected};
+                report.error = "not allowed here";
+                world.finish(worker.first, assigned.back(), report);
+            }
+        world.pass(seconds(1));
+    }
+    const auto info = world.get(task);
+    CHECK_EQ(info->state, core::TaskState::dead);
+    CHECK_NE(info->error.find("every worker that may run it gave it back; the last, w"), std::string::npos);
+    CHECK_NE(info->error.find(": not allowed here"), std::string::npos);
+    CHECK_EQ(info->failures, 0);
+    CHECK_EQ(answered["w1"], answered["w2"]);  // each was asked once in every round
+    CHECK_GE(answered["w1"], 3);
+}
+
+TEST_CASE("field L: tasks of one call count against the limits together, and so do retries") {
+    World world;
+    REQUIRE(
+        world.call(Configure{.toml = "[scheduler]\ntasks_max = 20\n[tenants.acme]\nwaiting_max = 5\n"}).has_value());
+    const auto batch = [&](std::size_t count, const char* tenant, const char* key = "") {
+        return world.ask<std::vector<Submitted>>([&](Engine& e, auto done) {
+            std::vector<Submission> items;
+            for (std::size_t i = 0; i < count; ++i) {
+                items.push_back(a_task());
+                items.back().spec.tenant = tenant;
+                items.back().idempotency_key = key;
+            }
+            e.answer({}, SubmitTasks{std::move(items)}, std::move(done));
+        });
+    };
+    const auto waiting = [&] { return world.engine->core().counters().waiting; };
+    REQUIRE_FALSE(batch(6, "acme").has_value());  // nobody has submitted as acme before
+    CHECK_EQ(batch(6, "acme").error().fault, Fault::exhausted);
+    CHECK_EQ(waiting(), 0);
+    REQUIRE(batch(5, "acme", "the same").has_value());  // one task
+    REQUIRE(batch(4, "acme").has_value());
+    CHECK_FALSE(batch(1, "acme").has_value());
+    CHECK_EQ(waiting(), 5);
+    CHECK_FALSE(batch(16, "other").has_value());
+    REQUIRE(batch(15, "other").has_value());
+    CHECK_EQ(waiting(), 20);
+
+    // All are cancelled, and driven again: no more than the limits allow.
+    std::vector<TaskId> ended;
+    for (const TaskId task : world.engine->core().tasks_after(TaskId{}, 100)) ended.push_back(task);
+    for (const TaskId task : ended) REQUIRE(world.call(CancelTask{.task = task}).has_value());
+    CHECK_EQ(waiting(), 0);
+    std::size_t taken = 0, refused = 0;
+    for (int round = 0; round < 3; ++round)
+        for (const TaskId task : ended) {
+            const auto again = world.call(RetryTask{.task = task});
+            if (!again) CHECK_EQ(again.error().fault, Fault::exhausted);
+            ++(again ? taken : refused);
+        }
+    CHECK_EQ(taken, 20);
+    CHECK_EQ(refused, 3 * ended.size() - 20);
+    std::size_t of_acme = 0;
+    for (const TaskId task : world.engine->core().tasks_after(TaskId{}, 100))
+        of_acme += world.get(task)->tenant == "acme" ? 1 : 0;
+    CHECK_EQ(of_acme, 5);
+}

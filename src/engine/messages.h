@@ -76,6 +76,7 @@ struct TaskInfo {
     core::WaitCause waiting_cause = core::WaitCause::none;
     std::string waiting_name;  // what the cause is about, and how many
     std::uint64_t waiting_count = 0;
+    std::vector<core::Unmet> waiting_unmet;
     WallTime waiting_since, waiting_until;
     std::vector<AttemptInfo> attempts;
     std::uint32_t failures = 0, crashes = 0;
@@ -119,7 +120,7 @@ struct WorkerInfo {
     std::vector<std::string> types;
     bool connected = false, suspect = false, cordoned = false, draining = false;
     std::uint32_t slots = 0, running = 0, paused = 0;
-    double speed = 1, utilization = 0, cpu_usage = 0, memory_usage = 0;
+    double speed = 1, utilization = 0, cpu_usage = 0, memory_usage = 0;  // a faster worker's speed is greater
     std::string breaker, breaker_reason;
     std::uint64_t succeeded = 0, failed = 0;
     WallTime connected_at, last_heard;
@@ -134,6 +135,7 @@ struct StatusInfo {
     double utilization = 0;
     predict::Accuracy accuracy;
     WallTime drain_eta, now;
+    std::uint64_t waiting_no_worker = 0, waiting_paused = 0, waiting_held = 0;  // nothing will start these
     std::uint64_t journal_position = 0, history_dropped = 0;
     double decision_p50_us = 0, decision_p99_us = 0, commit_p50_us = 0, commit_p99_us = 0;
 };

@@ -66,18 +66,30 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
         return reply<Answer>(std::move(done), fail(Fault::invalid, "tasks: must be 1 to 1000"));
     // All or nothing: everything is checked before anything becomes an event.
     std::unordered_map<std::string, std::uint64_t> keys;
+    std::uint64_t fresh_tasks = 0;
+    std::unordered_map<std::string, std::uint64_t> fresh_of;  // by tenant
     std::uint64_t bytes = writer_.size_bytes() + put_bytes_;
     for (std::size_t i = 0; i < items.size(); ++i) {
         Submission& item = items[i];
         if (auto ok = check_submission(item, now_.wall); !ok)
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
         seal(item);
-        const core::AdmissionAnswer admission = admit(item);
+        std::uint64_t& fresh_here = fresh_of[item.spec.tenant];
+        const core::AdmissionAnswer admission = admit(item, {.all = fresh_tasks, .of_tenant = fresh_here});
         if (auto ok = admitted(admission, item.spec, core_.config()); !ok)
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
-        if (admission.admission != core::Admission::duplicate) bytes += bytes_of(item);
-        if (item.idempotency_key.empty()) continue;
+        const bool duplicate = admission.admission == core::Admission::duplicate;
+        if (!duplicate) bytes += bytes_of(item);
+        if (item.idempotency_key.empty()) {
+            ++fresh_tasks;
+            ++fresh_here;
+            continue;
+        }
         const auto [same, fresh] = keys.emplace(item.spec.tenant + '\n' + item.idempotency_key, item.spec.body_hash);
+        if (fresh && !duplicate) {
+            ++fresh_tasks;
+            ++fresh_here;
+        }
         if (!fresh && same->second != item.spec.body_hash)
             return reply<Answer>(
                 std::move(done),
@@ -92,7 +104,7 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
 }
 
 void Engine::submit_one(Submission& item, Submitted& out) {
-    if (const core::AdmissionAnswer again = admit(item); again.admission == core::Admission::duplicate) {
+    if (const core::AdmissionAnswer again = admit(item, {}); again.admission == core::Admission::duplicate) {
         out.task = again.existing;
         out.duplicate = true;
         if (const auto view = core_.task(again.existing)) out.estimate = view->estimate;
@@ -191,9 +203,9 @@ void Engine::give_back(TaskId task, AttemptId attempt) {
 }
 
 // A key that an older release stored is compared by that release's hash.
-core::AdmissionAnswer Engine::admit(const Submission& item) const {
+core::AdmissionAnswer Engine::admit(const Submission& item, Before before) const {
     const core::TaskSpec& spec = item.spec;
-    core::AdmissionAnswer answer = core_.admit(spec);
+    core::AdmissionAnswer answer = core_.admit(spec, before.all, before.of_tenant);
     if (answer.admission == core::Admission::key_conflict) {
         core::TaskSpec as_before = spec;
         as_before.body_hash = body_hash_before_8(item);
@@ -234,7 +246,7 @@ void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
     if (writer_.size_bytes() + put_bytes_ + bytes_of(again) > room_)
         return reply<Submitted>(std::move(done),
                                 fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
-    if (auto ok = admitted(admit(again), again.spec, core_.config()); !ok)
+    if (auto ok = admitted(admit(again, {}), again.spec, core_.config()); !ok)
         return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
     Submitted out;
     submit_one(again, out);

@@ -112,11 +112,12 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     const bool paused = view->state == core::TaskState::paused;
     if (view->state == core::TaskState::waiting && !with_why) return info;
     if (view->state == core::TaskState::waiting || (paused && with_why)) {
-        const core::WaitingWhy why = core_.why_waiting(task);
+        const core::WaitingWhy why = core_.why_waiting(task, now_.at);
         info.waiting = why.reason;
         info.waiting_cause = why.cause;
         info.waiting_name = why.name;
         info.waiting_count = why.count;
+        info.waiting_unmet = why.unmet;
         info.waiting_since = wall_of(why.since);
         info.waiting_until = wall_of(why.until);
     }
@@ -137,7 +138,7 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
         info.attempts.push_back(std::move(attempt));
         if (view->started_at != kNever) info.wait = wall_of(view->started_at) - info.submitted;
     }
-    if (const auto eta = core_.eta(task)) {
+    if (const auto eta = core_.eta(task, now_.at)) {
         info.eta_start_p50 = wall_of(eta->start_p50);
         info.eta_start_p90 = wall_of(eta->start_p90);
         info.eta_finish_p50 = wall_of(eta->finish_p50);
@@ -325,7 +326,7 @@ void Engine::explain_ended(TaskId task, Done<Explanation> done) {
 }
 
 WorkerInfo Engine::info_of(WorkerNo number) const {
-    const core::WorkerView view = core_.worker(number);
+    const core::WorkerView view = core_.worker(number, now_.at);
     WorkerInfo info{.name = std::string(view.name)};
     if (view.labels != nullptr) info.labels = *view.labels;
     if (view.offered != nullptr) info.offered = *view.offered;
@@ -337,7 +338,7 @@ WorkerInfo Engine::info_of(WorkerNo number) const {
     info.slots = view.slots;
     info.running = view.running;
     info.paused = view.paused;
-    info.speed = view.speed_ppm / 1e6;
+    info.speed = 1e6 / std::max<std::uint32_t>(view.speed_ppm, 1);
     info.utilization = view.utilization_ppm / 1e6;
     static constexpr const char* breakers[] = {"closed", "open", "probing"};
     info.breaker = breakers[view.breaker < 3 ? view.breaker : 0];
@@ -367,7 +368,6 @@ StatusInfo Engine::status_now() const {
                     .now = now_.wall,
                     .journal_position = sequence_,
                     .history_dropped = history_dropped_};
-    double speed = 0;
     std::uint32_t running = 0;
     for (std::uint32_t n = 0; n < core_.worker_count(); ++n) {
         const core::WorkerView view = core_.worker(WorkerNo{n});
@@ -376,12 +376,13 @@ StatusInfo Engine::status_now() const {
         if (!view.suspect && !view.cordoned && !view.draining) ++info.workers_ready;
         info.slots += view.slots;
         running += view.running;
-        speed += view.slots * 1e6 / std::max<std::uint32_t>(view.speed_ppm, 1);
     }
     if (info.slots > 0) info.utilization = static_cast<double>(running) / info.slots;
-    if (speed > 0 && info.counters.waiting + info.counters.assigned + info.counters.running + info.counters.paused > 0)
-        info.drain_eta =
-            now_.wall + Duration{static_cast<std::int64_t>(static_cast<double>(info.counters.backlog.us) / speed)};
+    const core::Backlog backlog = core_.backlog(now_.at);
+    if (backlog.left.us > 0) info.drain_eta = now_.wall + backlog.left;
+    info.waiting_no_worker = backlog.no_worker;
+    info.waiting_paused = backlog.paused;
+    info.waiting_held = backlog.held;
     info.decision_p50_us = decide_ns_.quantile_us(0.5);
     info.decision_p99_us = decide_ns_.quantile_us(0.99);
     info.commit_p50_us = commit_ns_.quantile_us(0.5);

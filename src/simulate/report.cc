@@ -26,6 +26,24 @@ std::string escaped(const std::string& text) {
     return made;
 }
 
+// A table whose columns are as wide as what is in them: the first to the left, the others to the right.
+using Rows = std::vector<std::vector<std::string>>;
+std::string aligned(const Rows& rows) {
+    std::vector<std::size_t> widths;
+    for (const auto& row : rows) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    }
+    std::string out;
+    for (const auto& row : rows) {
+        std::string line = fmt::format("{:<{}}", row[0], widths[0]);
+        for (std::size_t i = 1; i < row.size(); ++i) line += fmt::format("  {:>{}}", row[i], widths[i]);
+        line.erase(line.find_last_not_of(' ') + 1);
+        out += line + "\n";
+    }
+    return out;
+}
+
 // The picture's frame and the place of values in it.
 struct Frame {
     double left = 60, top = 34, width = 460, height = 230;
@@ -80,34 +98,29 @@ std::string to_json(const std::string& command, const Arguments& args, const std
     return root.dump() + "\n";
 }
 
-std::size_t name_width(const std::vector<Metrics>& results) {
-    std::size_t width = 23;
-    for (const Metrics& one : results) width = std::max(width, one.name.size());
-    return width + 1;
-}
-
 std::string to_table(const std::vector<Metrics>& results) {
-    const std::size_t width = name_width(results);
-    std::string out = fmt::format("{:<{}}{:>9}{:>9}{:>9}{:>10}{:>10}{:>7}{:>7}{:>8}{:>10}{:>8}{:>8}{:>8}\n", "policy",
-                                  width, "mean_s", "p50_s", "p99_s", "p999_s", "p99_slow", "cv", "spread", "idle_s",
-                                  "max_wait", "run25", "eta25", "eta90");
+    Rows rows{{"policy", "mean_s", "p50_s", "p99_s", "p999_s", "p99_slow", "cv", "spread", "idle_s", "max_wait",
+               "run25", "eta25", "eta90"}};
     for (const Metrics& one : results)
-        out += fmt::format(
-            "{:<{}}{:>9.3f}{:>9.3f}{:>9.2f}{:>10.2f}{:>10.2f}{:>7.2f}{:>7.3f}{:>8.1f}{:>10.1f}{:>8.3f}"
-            "{:>8.3f}{:>8.3f}{}\n",
-            one.name, width, one.mean_response_s, one.p50_response_s, one.p99_response_s, one.p999_response_s,
-            one.p99_slowdown, one.cv_response_by_type, one.utilization_spread, one.idle_while_waiting_s, one.max_wait_s,
-            one.run_within_25, one.eta_within_25, one.eta_p90_coverage, one.stable ? "" : "  unstable");
-    out += fmt::format("\n{:<{}}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>10}{:>9}{:>9}{:>11}  {}\n", "policy", width,
-                       "rr_mean", "rr_p99", "ll_mean", "ll_p99", "gap_mean", "gap_p99", "decisions", "ns_p50", "ns_p99",
-                       "tasks/s", "digest");
+        rows.push_back({one.name, fmt::format("{:.3f}", one.mean_response_s), fmt::format("{:.3f}", one.p50_response_s),
+                        fmt::format("{:.2f}", one.p99_response_s), fmt::format("{:.2f}", one.p999_response_s),
+                        fmt::format("{:.2f}", one.p99_slowdown), fmt::format("{:.2f}", one.cv_response_by_type),
+                        fmt::format("{:.3f}", one.utilization_spread), fmt::format("{:.1f}", one.idle_while_waiting_s),
+                        fmt::format("{:.1f}", one.max_wait_s), fmt::format("{:.3f}", one.run_within_25),
+                        fmt::format("{:.3f}", one.eta_within_25), fmt::format("{:.3f}", one.eta_p90_coverage),
+                        one.stable ? "" : "unstable"});
+    std::string out = aligned(rows) + "\n";
+    rows = {{"policy", "rr_mean", "rr_p99", "ll_mean", "ll_p99", "gap_mean", "gap_p99", "decisions", "ns_p50", "ns_p99",
+             "tasks/s", "digest"}};
     for (const Metrics& one : results)
-        out += fmt::format(
-            "{:<{}}{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>8.2f}x{:>10}{:>10}{:>10.0f}{:>9.0f}{:>9.0f}{:>11.0f}  {}\n", one.name,
-            width, one.mean_vs_round_robin, one.p99_vs_round_robin, one.mean_vs_least_loaded, one.p99_vs_least_loaded,
-            one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_mean) : "-",
-            one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_p99) : "-", one.decisions,
-            one.decision_ns_p50, one.decision_ns_p99, one.simulated_tasks_per_s, one.digest);
+        rows.push_back(
+            {one.name, fmt::format("{:.2f}x", one.mean_vs_round_robin), fmt::format("{:.2f}x", one.p99_vs_round_robin),
+             fmt::format("{:.2f}x", one.mean_vs_least_loaded), fmt::format("{:.2f}x", one.p99_vs_least_loaded),
+             one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_mean) : "-",
+             one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_p99) : "-",
+             fmt::format("{:.0f}", one.decisions), fmt::format("{:.0f}", one.decision_ns_p50),
+             fmt::format("{:.0f}", one.decision_ns_p99), fmt::format("{:.0f}", one.simulated_tasks_per_s), one.digest});
+    out += aligned(rows);
     for (const Metrics& one : results) {
         if (one.unfinished + one.dead + one.fallback_decisions + one.seconds_to_isolate <= 0) continue;
         out += fmt::format("{}: {:.0f} unfinished, {:.0f} dead, {:.0f} fallback decisions", one.name, one.unfinished,
@@ -181,11 +194,7 @@ std::string response_plot(const std::string& swept, const std::vector<Metrics>& 
 }
 
 std::string seeds_table(const std::vector<std::vector<Metrics>>& by_seed, std::uint64_t first) {
-    const std::size_t width = name_width(by_seed.front());
-    std::string out = fmt::format(
-        "\nabove: medians over seeds {} to {}, factors as geometric means; below: least to greatest\n"
-        "{:<{}}{:>22}{:>22}{:>22}\n",
-        first, first + by_seed.size() - 1, "policy", width, "mean_s", "p99_s", "p99_slow");
+    Rows rows{{"policy", "mean_s", "p99_s", "p99_slow"}};
     for (std::size_t n = 0; n < by_seed.front().size(); ++n) {
         const auto range = [&](double Metrics::* value) {
             double low = by_seed.front()[n].*value, high = low;
@@ -195,11 +204,12 @@ std::string seeds_table(const std::vector<std::vector<Metrics>>& by_seed, std::u
             }
             return fmt::format("{:.3f} .. {:.3f}", low, high);
         };
-        out +=
-            fmt::format("{:<{}}{:>22}{:>22}{:>22}\n", by_seed.front()[n].name, width, range(&Metrics::mean_response_s),
-                        range(&Metrics::p99_response_s), range(&Metrics::p99_slowdown));
+        rows.push_back({by_seed.front()[n].name, range(&Metrics::mean_response_s), range(&Metrics::p99_response_s),
+                        range(&Metrics::p99_slowdown)});
     }
-    return out;
+    return fmt::format("\nabove: medians over seeds {} to {}, factors as geometric means; below: least to greatest\n",
+                       first, first + by_seed.size() - 1) +
+           aligned(rows);
 }
 
 }  // namespace nexus::simulate

@@ -14,8 +14,6 @@ using Arguments = std::vector<std::pair<std::string, std::string>>;
 // {"command":...,"args":{...},"results":[{"name":...,metric:number,...},...]}
 std::string to_json(const std::string& command, const Arguments& args, const std::vector<Metrics>& results);
 
-// Of the column of names in tables.
-std::size_t name_width(const std::vector<Metrics>& results);
 // One line per result with the metrics that decide, then the comparisons.
 std::string to_table(const std::vector<Metrics>& results);
 

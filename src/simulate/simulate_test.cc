@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cmath>
+#include <sstream>
 
 #include "simulate/command.h"
 #include "simulate/draw.h"
@@ -329,3 +330,28 @@ TEST_CASE("a grid does not depend on its threads") {
 
 }  // namespace
 }  // namespace nexus::simulate
+
+TEST_CASE("field J: the columns of a table never run together, however large its figures") {
+    Metrics small, large;
+    small.name = "fcfs";
+    small.digest = "0123456789abcdef";
+    large.name = "least-work (a name that is longer than others)";
+    large.digest = "fedcba9876543210";
+    for (const MetricName& metric : metric_names()) large.*metric.value = 123'456'789'012.0;
+    const std::string table = to_table({small, large});
+    std::istringstream lines(table);
+    std::size_t wanted = 0;
+    for (std::string line; std::getline(lines, line);) {
+        if (line.empty() || line.find(": ") != std::string::npos) {
+            wanted = 0;
+            continue;
+        }
+        if (const std::size_t at = line.find(large.name); at == 0) line.replace(0, large.name.size(), "name");
+        std::istringstream words(line);
+        std::size_t count = 0;
+        for (std::string word; words >> word;) ++count;
+        if (wanted == 0) wanted = count;
+        CAPTURE(line);
+        CHECK_EQ(count, wanted);
+    }
+}

@@ -59,7 +59,7 @@ class Page(unittest.TestCase):
             wait_until("it runs", lambda: house.json("task", "get", running)["state"] == "TASK_STATE_RUNNING")
             with contextlib.closing(Browser(house)) as browser:
                 browser.open(f"http://{house.http}/")
-                for expected in ("live", "page-worker", "page-running", "page-stuck", "labels, type, pin or resources"):
+                for expected in ("live", "page-worker", "page-running", "page-stuck", "zone=nowhere: none of 1 worker has it"):
                     wait_until(f"the page shows {expected}", lambda: expected in browser.text(), 20)
                 self.assertNotIn("No worker has connected yet", browser.text())
                 house.run("task", "cancel", running)

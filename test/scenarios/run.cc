@@ -81,8 +81,31 @@ public:
             std::string told = "? why " + name + ": " + name_of(why.reason);
             if (why.cause != WaitCause::none) told += std::string(", ") + name_of(why.cause);
             if (!why.name.empty()) told += " " + why.name;
-            return why.count == 0 ? told : told + " " + std::to_string(why.count);
+            if (why.count != 0) told += " " + std::to_string(why.count);
+            for (const Unmet& one : why.unmet) told += "; " + say(one);
+            return told;
         }
+        if (verb == "eta") {
+            const auto eta = scheduler_.eta(task(name));
+            const auto at = [](Instant when) { return span_text(when.us); };
+            return "? eta " + name + ": " +
+                   (eta ? "starts " + at(eta->start_p50) + ", done " + at(eta->finish_p50) + " to " +
+                              at(eta->finish_p90)
+                        : "none");
+        }
+        if (verb == "ahead") {
+            const ExplainView view = scheduler_.explain(task(name));
+            return "? ahead " + name + ": " + std::to_string(view.tasks_ahead) + ", " + span_text(view.work_ahead.us);
+        }
+        if (verb == "backlog") {
+            const Backlog left = scheduler_.backlog();
+            return "? backlog " + name + ": " + span_text(left.left.us) + ", no worker " +
+                   std::to_string(left.no_worker) + ", paused " + std::to_string(left.paused) + ", held " +
+                   std::to_string(left.held);
+        }
+        if (verb == "used")
+            return "? used " + name + ": " +
+                   std::to_string(scheduler_.worker(scheduler_.find_worker(name)).utilization_ppm / 10'000) + " %";
         if (verb == "breaker") {
             const WorkerView view = scheduler_.worker(scheduler_.find_worker(name));
             static constexpr const char* states[] = {"closed", "open", "probing"};
@@ -286,6 +309,16 @@ private:
         return set;
     }
 
+    static std::string say(const Unmet& one) {
+        static constexpr const char* names[] = {"",    "type",   "pin", "label",    "forbidden",
+                                                "cpu", "memory", "gpu", "resource", "excluded"};
+        std::string text = std::string(names[static_cast<std::size_t>(one.what)]) + " " + one.name;
+        if (!one.wanted.empty()) text += "=" + one.wanted;
+        if (one.asked > 0) text += " " + std::to_string(one.asked) + " of " + std::to_string(one.most);
+        text += " not on " + std::to_string(one.workers);
+        for (const auto& [value, count] : one.others) text += ", " + value + " on " + std::to_string(count);
+        return text;
+    }
     std::string say(const AssignAttempt& c) {
         const std::string name = names_[c.task] + "." + std::to_string(c.number);
         attempts_[name] = c.attempt;

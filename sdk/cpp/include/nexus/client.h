@@ -83,7 +83,7 @@ struct Task {
     Calendar run_at{};                        // not before
     Calendar deadline{};                      // not started after
     Micros timeout{0};                        // of one attempt; 0 = none
-    Micros ttl{0};                            // expires when not finished by then; 0 = the server's default (7 days)
+    Micros ttl{0};  // expires when not finished so long after submission, or run_at; 0 = the server's default (7 days)
     RetryRules retry{};
     std::map<std::string, std::string> labels_required{};
     std::map<std::string, std::string> labels_preferred{};
