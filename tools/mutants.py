@@ -20,6 +20,7 @@ CATCHERS = [
     ("stories", "story_test", ["test/scenarios"], 60),
     ("unit.journal", "journal_test", [], 60),
     ("sdk.rules", "sdk_rules_test", [], 60),
+    ("unit.worker", "worker_test", [], 60),
     ("unit.engine", "engine_test", [], 120),
     ("contract", "contract_test", [], 120),
     ("unit.core", "core_test", [], 120),

@@ -1,5 +1,7 @@
 // The one binary: every room that offers verbs adds them here.
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -68,9 +70,16 @@ int run(int argc, char** argv) {
     return exit_code;
 }
 
+// So that no file or pipe of ours gets the number of a stream that whoever started us has closed.
+void open_streams() {
+    for (int stream = 0; stream < 3; ++stream)
+        if (fcntl(stream, F_GETFD) < 0) open("/dev/null", O_RDWR);  // takes the lowest number that is free: this one
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+    open_streams();
     std::signal(SIGPIPE, SIG_IGN);
     // Debian builds Abseil with its lock-order detector on, which takes a stack trace at gRPC's locks.
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);

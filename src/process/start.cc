@@ -2,17 +2,20 @@
 
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 
 namespace nexus::process {
 namespace {
 
-enum class Stage : int { none, directory, program };
+enum class Stage : int { none, group, directory, program };
 
 // Everything the child needs between vfork and exec, laid out beforehand: it shares our memory and may only make system
 // calls.
@@ -21,7 +24,8 @@ struct Plan {
     char* const* argv;
     char* const* environment;
     const char* directory;  // null = ours
-    int input, output, error;
+    int input, output, error, group_file;
+    std::uint64_t descriptors_max;
     pid_t parent;
     // Written by the child when it fails.
     volatile Stage failed_at = Stage::none;
@@ -45,6 +49,7 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != plan.parent) _exit(127);  // the parent died before it could be noticed
+    if (plan.group_file >= 0 && write(plan.group_file, "0", 1) != 1) fail_in_child(plan, Stage::group);
     for (int number = 1; number < NSIG; ++number) {
         struct sigaction action{};
         action.sa_handler = SIG_DFL;
@@ -55,6 +60,10 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
     dup2(plan.error, STDERR_FILENO);
     syscall(SYS_close_range, 3U, ~0U, 0U);  // whatever some library opened without O_CLOEXEC
     if (plan.directory != nullptr && chdir(plan.directory) != 0) fail_in_child(plan, Stage::directory);
+    if (plan.descriptors_max > 0) {
+        const rlimit limit{.rlim_cur = plan.descriptors_max, .rlim_max = plan.descriptors_max};
+        setrlimit(RLIMIT_NOFILE, &limit);  // only to less, which is always allowed
+    }
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -77,8 +86,32 @@ pid_t split(Plan& plan) {
     return pid;
 }
 
+// Of a file that is there and yet "not found": the program that shall run it is not.
+std::string missing_interpreter(const std::string& program) {
+    std::ifstream file(program, std::ios::binary);
+    std::string line(256, '\0');
+    file.read(line.data(), static_cast<std::streamsize>(line.size()));
+    line.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+    if (line.starts_with("\x7f"
+                         "ELF"))
+        return ": the loader that it was built for is not on this machine";
+    if (!line.starts_with("#!")) return {};
+    line.resize(std::min(line.find('\n'), line.size()));
+    const std::size_t begin = std::min(line.find_first_not_of(" \t", 2), line.size());
+    const std::string name = line.substr(begin, line.find_first_of(" \t\r", begin) - begin);
+    const std::string words = ": its first line names the interpreter " + name;
+    if (line.ends_with('\r'))
+        return words + " and ends with CR LF, as on Windows; write it with LF (sed -i 's/\\r$//')";
+    return words + ", which is not there";
+}
+
 std::unexpected<Error> explain(const Launch& launch, Stage stage, int fault) {
+    if (stage == Stage::group)
+        return fail(Fault::exhausted, launch.program + ": no room in its control group: " + std::strerror(fault));
     const std::string what = stage == Stage::directory ? "directory " + launch.directory : launch.program;
+    if (stage == Stage::program && fault == ENOENT)
+        if (const std::string why = missing_interpreter(launch.program); !why.empty())
+            return fail(Fault::invalid, what + why);
     switch (fault) {
         case ENOENT:
         case ENOTDIR: return fail(Fault::not_found, what + ": not found");
@@ -105,6 +138,8 @@ Result<pid_t> start(const Launch& launch) {
               .input = launch.input,
               .output = launch.output,
               .error = launch.error,
+              .group_file = launch.group_file,
+              .descriptors_max = launch.descriptors_max,
               .parent = getpid()};
     const pid_t pid = split(plan);
     if (pid < 0) return fail(Fault::exhausted, std::string("no process: ") + std::strerror(errno));

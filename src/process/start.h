@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct Launch {
     const std::vector<std::string>& environment;  // NAME=value, all of it
     const std::string& directory;                 // empty = ours
     int input = -1, output = -1, error = -1;      // open descriptors; they stay open here
+    int group_file = -1;                          // cgroup.procs of the control group it shall live in; -1 = ours
+    std::uint64_t descriptors_max = 0;            // RLIMIT_NOFILE; 0 = ours
 };
 
 // The child's process number. Faults: not_found (no such program or directory), denied (may not be executed or entered),

@@ -7,12 +7,15 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "base/quantity.h"
 #include "nexus/worker.h"
-#include "process/guard.h"
+#include "process/household.h"
+#include "process/notify.h"
 #include "worker/digest.h"
 #include "worker/exec_handler.h"
+#include "worker/machine.h"
 
 namespace nexus::worker {
 namespace {
@@ -28,8 +31,10 @@ struct WorkerFlags {
     std::vector<std::string> allow;
     std::vector<std::string> allow_env = {"PATH", "HOME", "USER", "LANG", "LC_*", "TZ", "TMPDIR"};
     std::vector<std::string> types;
-    double cpus = 0;
+    std::optional<double> cpus;
     std::string memory;
+    std::vector<std::string> resources;
+    std::uint64_t descriptors_max = 0;
     std::string drain_limit = "30s";
     std::string stop_grace = "2s";
     bool no_pause = false;
@@ -60,6 +65,29 @@ Result<ExecRules> rules_of(const WorkerFlags& flags) {
     return ExecRules(any ? std::vector<std::string>{} : std::move(programs), flags.allow_env);
 }
 
+// What the machine has, unless told otherwise.
+Result<ResourceRequest> offer_of(const WorkerFlags& flags) {
+    const MachineOffer machine = machine_offer();
+    ResourceRequest offered{.cpu_milli = machine.cpu_milli, .memory_bytes = machine.memory_bytes};
+    if (flags.cpus) offered.cpu_milli = static_cast<std::int64_t>(*flags.cpus * 1000);
+    if (!flags.memory.empty()) {
+        const Result<std::uint64_t> bytes = parse_size(flags.memory);
+        if (!bytes) return std::unexpected(Error(bytes.error()).during("--memory"));
+        offered.memory_bytes = static_cast<std::int64_t>(*bytes);
+    }
+    for (const std::string& resource : flags.resources) {
+        const std::size_t equals = resource.find('=');
+        std::int64_t amount = 0;
+        if (equals == std::string::npos || equals == 0 ||
+            !CLI::detail::lexical_cast(resource.substr(equals + 1), amount) || amount < 0)
+            return fail(Fault::invalid, "--resource " + resource + ": expected name=amount, like gpu=2");
+        const std::string name = resource.substr(0, equals);
+        offered.custom[name] = amount;
+        if (name == "gpu") offered.gpu_milli = amount * 1000;
+    }
+    return offered;
+}
+
 Result<WorkerOptions> options_of(const WorkerFlags& flags) {
     WorkerOptions options{.name = flags.name,
                           .target = flags.server,
@@ -72,15 +100,9 @@ Result<WorkerOptions> options_of(const WorkerFlags& flags) {
             return fail(Fault::invalid, "--label " + label + ": expected name=value");
         options.labels[label.substr(0, equals)] = label.substr(equals + 1);
     }
-    if (flags.cpus > 0 || !flags.memory.empty()) {
-        ResourceRequest offered{.cpu_milli = static_cast<std::int64_t>(flags.cpus * 1000)};
-        if (!flags.memory.empty()) {
-            Result<std::uint64_t> bytes = parse_size(flags.memory);
-            if (!bytes) return std::unexpected(std::move(bytes.error()).during("--memory"));
-            offered.memory_bytes = static_cast<std::int64_t>(*bytes);
-        }
-        options.resources = offered;
-    }
+    Result<ResourceRequest> offered = offer_of(flags);
+    if (!offered) return std::unexpected(std::move(offered.error()));
+    options.resources = std::move(*offered);
     Result<std::chrono::microseconds> limit = duration_of(flags.drain_limit, "--drain-limit");
     if (!limit) return std::unexpected(std::move(limit.error()));
     options.drain_limit = *limit;
@@ -101,14 +123,20 @@ int run_worker(const WorkerFlags& flags) {
     // A handler must have killed its process before the runtime stops waiting for it.
     options->cancel_grace = *grace + std::chrono::seconds(3);
 
-    Guard guard;  // first of all: it forks, which only a process with one thread may do without a thought
+    // First of all: it forks, which only a process with one thread may do without a thought.
+    Household household({.memory_bytes = flags.memory.empty() ? 0 : options->resources->memory_bytes,
+                         .cpu_milli = flags.cpus ? options->resources->cpu_milli : 0});
     Worker worker(std::move(*options));
-    const Handler handler = exec_handler(
-        std::move(*rules), {.stop_grace = std::chrono::duration_cast<std::chrono::milliseconds>(*grace)}, &guard);
+    const Handler handler = exec_handler(std::move(*rules),
+                                         {.stop_grace = std::chrono::duration_cast<std::chrono::milliseconds>(*grace),
+                                          .descriptors_max = flags.descriptors_max},
+                                         &household);
     if (flags.types.empty()) worker.handle_any(handler);
     for (const std::string& type : flags.types) worker.handle(type, handler);
     worker.stop_on_signals();
+    process::notify("READY=1");
     const int code = worker.run();
+    process::notify("STOPPING=1");
     if (code == 2) return complain("the server at " + flags.server + " refuses this worker: " + worker.refusal());
     return code;
 }
@@ -131,8 +159,15 @@ void add_worker(CLI::App& root, int& exit_code) {
         ->delimiter(',')
         ->capture_default_str();
     verb->add_option("--types", flags->types, "Take only tasks of these types")->delimiter(',');
-    verb->add_option("--cpus", flags->cpus, "Cores offered to tasks that ask for CPU")->check(CLI::NonNegativeNumber);
-    verb->add_option("--memory", flags->memory, "Memory offered to tasks that ask for it, e.g. 8GiB");
+    verb->add_option("--cpus", flags->cpus,
+                     "Cores for programs, offered to tasks that ask for CPU (default: the machine's; 0: any number)")
+        ->check(CLI::NonNegativeNumber);
+    verb->add_option("--memory", flags->memory,
+                     "Memory for programs, offered to tasks that ask for it, e.g. 8GiB (default: the machine's)");
+    verb->add_option("--resource", flags->resources,
+                     "Another resource that tasks may ask for, name=amount; repeatable");
+    verb->add_option("--nofile", flags->descriptors_max, "Files each program may have open (default: as this process)")
+        ->check(CLI::Range(8U, 1U << 30U));
     verb->add_option("--drain-limit", flags->drain_limit, "How long tasks may continue to run after SIGTERM")
         ->capture_default_str();
     verb->add_option("--stop-grace", flags->stop_grace, "Time from SIGTERM to SIGKILL of a cancelled program")
@@ -143,7 +178,8 @@ void add_worker(CLI::App& root, int& exit_code) {
         "Examples:\n"
         "  nexus worker --allow exec                                  any program, four at once\n"
         "  nexus worker --name gpu-1 --slots 2 --label gpu=a100 --allow 'exec=/opt/train/*'\n"
-        "  nexus worker --allow exec=convert --types thumb --memory 8GiB\n"
+        "  nexus worker --allow exec=convert --types thumb --memory 8GiB --nofile 256\n"
+        "  nexus worker --allow exec --resource gpu=2\n"
         "SIGTERM or Ctrl-C once: takes nothing more, finishes what runs, ends with 0. Twice: stops what runs, ends "
         "with 1.");
     verb->callback([verb, flags, &exit_code] {

@@ -1,10 +1,14 @@
 #include "worker/exec_handler.h"
 
+#include <absl/strings/escaping.h>
+
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "process/household.h"
 #include "process/run.h"
 
 namespace nexus::worker {
@@ -12,32 +16,72 @@ namespace {
 
 using process::ChildEnd;
 using process::ChildSpec;
+using process::Kept;
 
-// Escapes can make text six times as long: what is kept of the streams is halved until the whole fits into a result.
-constexpr std::size_t kResultBytesMax = 250 * 1024;
 constexpr int kTemporaryFailure = 75;
 constexpr int kKilledInside = 128 + SIGKILL;  // a shell's word for a command that was killed
 
-std::string result_of(const ChildEnd& end, std::size_t output_bytes_max) {
-    for (std::size_t most = output_bytes_max;; most /= 2) {
-        nlohmann::ordered_json json;
-        json["exit_code"] = end.signal != 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(end.exit_code);
-        json["signal"] = end.signal;
-        json["stdout"] = end.out.kept.substr(0, most);
-        json["stderr"] = end.err.kept.substr(0, most);
-        json["stdout_bytes"] = end.out.bytes;
-        json["stderr_bytes"] = end.err.bytes;
-        json["truncated"] = end.out.bytes > most || end.err.bytes > most || end.out.cut() || end.err.cut();
-        json["user_us"] = end.user_us;
-        json["sys_us"] = end.system_us;
-        json["max_rss_bytes"] = end.peak_memory_bytes;
-        std::string text = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-        if (text.size() <= kResultBytesMax) return text;
+using Json = nlohmann::ordered_json;
+
+// As shells tell of a program that they could not start.
+constexpr int kNotExecutable = 126;
+constexpr int kNotFound = 127;
+
+std::string joined(const Kept& kept) {
+    if (!kept.cut()) return kept.head;
+    const std::string mark = "[nexus: " + std::to_string(kept.left_out) + " bytes left out]\n";
+    return kept.head + (kept.head.empty() || kept.head.ends_with('\n') ? "" : "\n") + mark + kept.tail;
+}
+
+// Nothing when it is no text, or would be half as long again as text of JSON.
+std::optional<Json> as_text(const std::string& bytes) {
+    if (bytes.find('\0') != std::string::npos) return std::nullopt;
+    Json json = bytes;
+    try {
+        if (json.dump().size() > bytes.size() + bytes.size() / 2 + 64) return std::nullopt;
+    } catch (const Json::type_error&) {  // not UTF-8
+        return std::nullopt;
     }
+    return json;
+}
+
+void put_stream(Json& json, const std::string& name, const Kept& kept) {
+    const std::string bytes = joined(kept);
+    if (auto text = as_text(bytes)) {
+        json[name] = std::move(*text);
+        return;
+    }
+    json[name] = nullptr;
+    json[name + "_base64"] = absl::Base64Escape(bytes);
+}
+
+// Where bytes are missing, which the line between the parts says to people.
+void put_left_out(Json& json, const std::string& name, const Kept& kept) {
+    if (kept.cut()) json[name + "_left_out"] = kept.left_out;
+}
+
+std::string result_of(const ChildEnd& end, const Kept& out, const Kept& err) {
+    Json json;
+    json["exit_code"] = end.signal != 0 ? Json() : Json(end.exit_code);
+    json["signal"] = end.signal;
+    json["stopped"] = end.stopped;
+    put_stream(json, "stdout", out);
+    put_stream(json, "stderr", err);
+    json["stdout_bytes"] = out.bytes;
+    json["stderr_bytes"] = err.bytes;
+    json["truncated"] = out.cut() || err.cut();
+    put_left_out(json, "stdout", out);
+    put_left_out(json, "stderr", err);
+    json["user_us"] = end.user_us;
+    json["sys_us"] = end.system_us;
+    json["max_rss_bytes"] = end.peak_memory_bytes;
+    return json.dump();
 }
 
 std::string last_line(std::string_view text) {
-    while (text.ends_with('\n')) text.remove_suffix(1);
+    const std::size_t end = text.find_last_not_of(" \t\r\n");
+    if (end == std::string_view::npos) return {};
+    text = text.substr(0, end + 1);
     const std::size_t newline = text.rfind('\n');
     return std::string(newline == std::string_view::npos ? text : text.substr(newline + 1)).substr(0, 500);
 }
@@ -45,9 +89,11 @@ std::string last_line(std::string_view text) {
 // What the kernel's count of kills for memory says of a run that was killed.
 enum class Count { silent, same, risen };
 
-Outcome outcome_of(const ExecRequest& request, const ChildEnd& end, Count kills) {
-    if (end.stopped && end.exit_code != 0) return Outcome::cancelled();  // the runtime knows why, and reports it
-    const std::string said = last_line(end.err.kept);
+Outcome outcome_of(const ExecRequest& request, const ChildEnd& end, const Kept& err, Count kills) {
+    if (end.over_memory)
+        return Outcome::out_of_memory(request.argv.front() + " was killed: it used more memory than it asked for");
+    if (end.stopped) return Outcome::cancelled();  // however it ended; the runtime knows why, and reports it
+    const std::string said = last_line(err.cut() ? err.tail : err.head);
     const std::string tail = said.empty() ? "" : ": " + said;
     if (end.signal != 0) {
         const std::string by = request.argv.front() + " was ended by signal " + std::to_string(end.signal) + " (" +
@@ -70,7 +116,31 @@ Outcome refusal_of(const Error& error) {
     return error.fault == Fault::exhausted ? Outcome::rejected(error.what) : Outcome::fatal(error.what);
 }
 
-// Another worker may have what this one lacks.
+// A directory for the temporary files of one attempt.
+class Scratch {
+public:
+    explicit Scratch(Household* household) {
+        if (household != nullptr) path_ = household->make_scratch();
+    }
+    ~Scratch() {
+        std::error_code ignored;
+        if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+    }
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+};
+
+Outcome not_started(const Error& error) {
+    const bool found = error.fault != Fault::not_found;
+    ChildEnd end;
+    end.exit_code = found ? kNotExecutable : kNotFound;
+    return refusal_of(error).with_result(result_of(end, {}, {}));
+}
+
 Error here(Error error) {
     if (error.fault == Fault::not_found || error.fault == Fault::denied) error.what += " on this worker";
     return error;
@@ -78,46 +148,60 @@ Error here(Error error) {
 
 }  // namespace
 
-Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions& options, ChildStop& stop,
-                 Guard* guard) {
-    if (!task.handler.empty() && task.handler != "exec")
-        return Outcome::rejected("this worker runs programs only, not the handler " + std::string(task.handler));
+Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions& options, ChildOutput& output,
+                 ChildStop& stop, Household* household) {
+    if (task.handler != "exec")
+        return Outcome::rejected(task.handler.empty()
+                                     ? "this worker runs programs only, and the task does not say so (metadata "
+                                       "handler=exec)"
+                                     : "this worker runs programs only, not the handler " + std::string(task.handler));
     Result<ExecRequest> request = parse_exec_request(task.payload);
-    // A task that does not say exec may be meant for a handler of another worker.
-    if (!request) return task.handler.empty() ? Outcome::rejected(request.error().what) : refusal_of(request.error());
+    if (!request) return refusal_of(request.error());
     Result<std::string> program = rules.resolve(*request);
-    if (!program) return refusal_of(program.error());
+    if (!program) return not_started(program.error());
     Result<std::vector<std::string>> environment = rules.environment(*request);
     if (!environment) return refusal_of(environment.error());
     environment->insert(environment->end(), task.variables.begin(), task.variables.end());
-    const ChildSpec spec{.program = std::move(*program),
-                         .argv = request->argv,
-                         .environment = std::move(*environment),
-                         .directory = request->directory,
-                         .input = std::move(request->input),
-                         .output_bytes_max = options.output_bytes_max,
-                         .stop_grace = options.stop_grace};
+    const Scratch scratch(household);
+    if (!scratch.path().empty() && !request->environment.contains("TMPDIR")) {
+        std::erase_if(*environment, [](const std::string& entry) { return entry.starts_with("TMPDIR="); });
+        environment->push_back("TMPDIR=" + scratch.path());
+    }
+    const ChildSpec spec{
+        .program = std::move(*program),
+        .argv = request->argv,
+        .environment = std::move(*environment),
+        .directory = request->directory,
+        .input = std::move(request->input),
+        .stop_grace = options.stop_grace,
+        .mark = task.mark,
+        .limits = {
+            .memory_bytes = task.memory_bytes, .cpu_milli = task.cpu_milli, .descriptors = options.descriptors_max}};
     const std::optional<std::uint64_t> before = options.oom_kills();
-    const Result<ChildEnd> end = run_child(spec, stop, guard);
-    if (!end) return refusal_of(here(end.error()));
+    const Result<ChildEnd> end = run_child(spec, output, stop, household);
+    if (!end) return not_started(here(end.error()));
     const std::optional<std::uint64_t> after = options.oom_kills();
-    const Count kills = !before || !after ? Count::silent : *after > *before ? Count::risen : Count::same;
-    return outcome_of(*request, *end, kills)
-        .with_result(result_of(*end, options.output_bytes_max))
+    Count kills = !before || !after ? Count::silent : *after > *before ? Count::risen : Count::same;
+    if (end->oom_kills) kills = *end->oom_kills > 0 ? Count::risen : Count::same;
+    const Kept err = output.err.kept();
+    return outcome_of(*request, *end, err, kills)
+        .with_result(result_of(*end, output.out.kept(), err))
         .with_peak_memory(end->peak_memory_bytes);
 }
 
-Handler exec_handler(ExecRules rules, ExecOptions options, Guard* guard) {
-    return [rules = std::move(rules), options, guard](Context& task) {
+Handler exec_handler(ExecRules rules, ExecOptions options, Household* household) {
+    return [rules = std::move(rules), options, household](Context& task) {
         ExecTask exec{.payload = task.payload(), .handler = task.metadata("handler")};
         exec.variables = {"NEXUS_TASK_ID=" + task.task_id(), "NEXUS_ATTEMPT_ID=" + task.attempt_id(),
                           "NEXUS_ATTEMPT=" + std::to_string(task.attempt()),
                           "NEXUS_FENCE=" + std::to_string(task.fence())};
+        exec.mark = exec.variables[1];
         if (!task.traceparent().empty()) exec.variables.push_back("TRACEPARENT=" + task.traceparent());
         const auto stop = std::make_shared<ChildStop>();  // also the callback's, which lives as long as the attempt
         task.on_cancel([stop](CancelReason reason) { reason == CancelReason::fenced ? stop->kill() : stop->ask(); });
         task.on_pause([stop](bool still) { return stop->pause(still); });
-        return run_exec(exec, rules, options, *stop, guard);
+        ChildOutput output(options.output_bytes_max);
+        return run_exec(exec, rules, options, output, *stop, household);
     };
 }
 

@@ -3,6 +3,8 @@
 #include <fnmatch.h>
 #include <unistd.h>
 
+#include <absl/strings/escaping.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -21,38 +23,16 @@ bool usable(const std::string& text) {
     return text.find('\0') == std::string::npos;
 }
 
-bool is_variable_name(std::string_view name) {
-    return !name.empty() && name.find('=') == std::string_view::npos && name.find('\0') == std::string_view::npos;
+// Variables by which one program makes another run what it likes, through an allowed script for example.
+bool is_workers_own(const std::string& name) {
+    static constexpr const char* kOwn[] = {"PATH",     "HOME",      "USER",   "LOGNAME", "SHELL",   "IFS",
+                                           "ENV",      "BASH_*",    "CDPATH", "PS4",     "LD_*",    "GCONV_PATH",
+                                           "BASHOPTS", "SHELLOPTS", "TZDIR",  "LOCPATH", "NLSPATH", "NEXUS_*"};
+    return std::ranges::any_of(kOwn, [&](const char* pattern) { return fnmatch(pattern, name.c_str(), 0) == 0; });
 }
 
-std::optional<std::string> decode_base64(std::string_view text) {
-    while (text.ends_with('=')) text.remove_suffix(1);
-    std::string out;
-    std::uint32_t bits = 0;
-    int count = 0;
-    for (const char c : text) {
-        std::uint32_t value = 0;
-        if (c >= 'A' && c <= 'Z')
-            value = static_cast<std::uint32_t>(c - 'A');
-        else if (c >= 'a' && c <= 'z')
-            value = static_cast<std::uint32_t>(c - 'a') + 26;
-        else if (c >= '0' && c <= '9')
-            value = static_cast<std::uint32_t>(c - '0') + 52;
-        else if (c == '+')
-            value = 62;
-        else if (c == '/')
-            value = 63;
-        else
-            return std::nullopt;
-        bits = (bits << 6) | value;
-        count += 6;
-        if (count < 8) continue;
-        count -= 8;
-        out.push_back(static_cast<char>(bits >> count));
-        bits &= (1U << count) - 1;
-    }
-    if (count >= 6) return std::nullopt;  // a lone last character says nothing
-    return out;
+bool is_variable_name(std::string_view name) {
+    return !name.empty() && name.find('=') == std::string_view::npos && name.find('\0') == std::string_view::npos;
 }
 
 Result<std::string> text_of(const Json& value, const std::string& field) {
@@ -91,9 +71,7 @@ Result<void> take_field(const std::string& field, const Json& value, ExecRequest
         request.directory = std::move(*text);
         return {};
     }
-    std::optional<std::string> input = decode_base64(*text);
-    if (!input) return fail(Fault::invalid, "stdin_base64: is not base64");
-    request.input = std::move(*input);
+    if (!absl::Base64Unescape(*text, &request.input)) return fail(Fault::invalid, "stdin_base64: is not base64");
     return {};
 }
 
@@ -168,6 +146,7 @@ Result<std::string> ExecRules::resolve(const ExecRequest& request) const {
             request.directory.empty() ? fs::current_path(ignored) : fs::absolute(request.directory, ignored);
         path = (base / named).string();
     }
+    if (path.empty()) return fail(Fault::not_found, named + ": no program of this name in the worker's PATH");
     // `..` is taken out before the patterns are asked, or /usr/bin/../../tmp/x would pass for /usr/bin.
     path = fs::path(path).lexically_normal().string();
     if (!program_allowed(named, path)) {
@@ -175,7 +154,6 @@ Result<std::string> ExecRules::resolve(const ExecRequest& request) const {
         for (const std::string& pattern : programs_) allowed += (allowed.empty() ? "" : ", ") + pattern;
         return fail(Fault::denied, named + ": this worker may not run it; its --allow names " + allowed);
     }
-    if (path.empty()) return fail(Fault::not_found, named + ": no program of this name in the worker's PATH");
     return path;
 }
 
@@ -194,8 +172,11 @@ Result<std::vector<std::string>> ExecRules::environment(const ExecRequest& reque
         if (variable_allowed(name)) all[name] = text.substr(equals + 1);
     }
     for (const auto& [name, value] : request.environment) {
+        if (is_workers_own(name))
+            return fail(Fault::invalid, "env." + name + ": is the worker's own and is not taken from tasks");
         if (!variable_allowed(name))
-            return fail(Fault::denied, "env." + name + ": this worker does not pass it on; its --allow-env decides");
+            return fail(Fault::denied,
+                        "env." + name + ": this worker does not take it from tasks; its --allow-env decides");
         all[name] = value;
     }
     std::vector<std::string> out;

@@ -1,7 +1,9 @@
 // The exec handler with real child processes.
 
+#include <absl/strings/escaping.h>
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,7 +16,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "process/guard.h"
+#include "process/household.h"
 #include "process/run.h"
 #include "worker/exec_handler.h"
 
@@ -51,8 +53,20 @@ std::string shell(const std::string& script) {
 Outcome run(const std::string& payload, const ExecRules& rules = kAnything, std::string_view handler = "exec",
             ExecOptions options = {.oom_kills = [] { return std::nullopt; }}) {
     ChildStop stop;
-    return run_exec({.payload = payload, .handler = handler, .variables = {"NEXUS_ATTEMPT=2"}}, rules, options, stop,
-                    nullptr);
+    ChildOutput output(options.output_bytes_max);
+    return run_exec({.payload = payload, .handler = handler, .variables = {"NEXUS_ATTEMPT=2"}}, rules, options, output,
+                    stop, nullptr);
+}
+
+// The same with a stop in the caller's hands.
+Outcome run_stoppable(const std::string& payload, ChildStop& stop, const ExecOptions& options = {},
+                      Household* household = nullptr) {
+    ChildOutput output(options.output_bytes_max);
+    return run_exec({.payload = payload,
+                     .handler = "exec",
+                     .variables = {"NEXUS_ATTEMPT_ID=" + payload.substr(0, 10)},
+                     .mark = "NEXUS_ATTEMPT_ID=" + payload.substr(0, 10)},
+                    kAnything, options, output, stop, household);
 }
 
 // A process group that tells through the pipe when it runs, and by its end when it is gone.
@@ -187,8 +201,12 @@ TEST_CASE("how an end is judged") {
         {"an unknown field", R"({"argv":["a"],"shell":true})", Kind::failed, false,
          "shell: unknown field; there are argv, env, cwd and stdin_base64"},
         {"bad base64", R"({"argv":["a"],"stdin_base64":"a"})", Kind::failed, false, "stdin_base64: is not base64"},
-        {"a variable that is not allowed", R"({"argv":["/bin/true"],"env":{"LD_PRELOAD":"x"}})", Kind::failed, false,
-         "env.LD_PRELOAD: this worker does not pass it on; its --allow-env decides"},
+        {"a variable that is not allowed", R"({"argv":["/bin/true"],"env":{"OTHER":"x"}})", Kind::failed, false,
+         "env.OTHER: this worker does not take it from tasks; its --allow-env decides"},
+        {"field N: the worker's own PATH", R"({"argv":["/bin/true"],"env":{"PATH":"/tmp"}})", Kind::failed, false,
+         "env.PATH: is the worker's own and is not taken from tasks"},
+        {"field N: and the like", R"({"argv":["/bin/true"],"env":{"KEPT_ONE":"1","LD_PRELOAD":"x"}})", Kind::failed,
+         false, "env.LD_PRELOAD: is the worker's own and is not taken from tasks"},
     };
     for (const Row& row : rows) {
         CAPTURE(row.name);
@@ -199,7 +217,8 @@ TEST_CASE("how an end is judged") {
     }
     CHECK_EQ(run(shell("true"), kAnything, "resize").kind(), Kind::rejected);
     CHECK_EQ(run("meant for someone else", kAnything, "").kind(), Kind::rejected);
-    CHECK_EQ(run(shell("true"), kAnything, "").kind(), Kind::succeeded);
+    // field N: a task that names no handler is not executed, whatever its payload holds
+    CHECK_EQ(run(shell("true"), kAnything, "").kind(), Kind::rejected);
 }
 
 TEST_CASE("only what --allow names is run") {
@@ -272,17 +291,110 @@ TEST_CASE("output is kept up to its bound, counted beyond, and always read") {
     const Outcome outcome =
         run(shell("head -c 300000 /dev/zero | tr '\\0' x; head -c 70000 /dev/zero | tr '\\0' y >&2"));
     const Json json = Json::parse(outcome.result());
-    CHECK_EQ(json["stdout"].get<std::string>().size(), 65'536);
-    CHECK_EQ(json["stderr"].get<std::string>().size(), 65'536);
+    CHECK_EQ(json["stdout"],
+             std::string(32'768, 'x') + "\n[nexus: 234464 bytes left out]\n" + std::string(32'768, 'x'));
+    CHECK_EQ(json["stderr"], std::string(32'768, 'y') + "\n[nexus: 4464 bytes left out]\n" + std::string(32'768, 'y'));
     CHECK_EQ(json["stdout_bytes"], 300'000);
     CHECK_EQ(json["stderr_bytes"], 70'000);
     CHECK_EQ(json["truncated"], true);
-    // Bytes that swell in JSON are cut further, so that the result can be stored.
-    const Outcome binary = run(shell("head -c 65536 /dev/zero; head -c 65536 /dev/zero >&2"));
-    CHECK_LE(binary.result().size(), 256 * 1024);
-    CHECK_EQ(Json::parse(binary.result())["truncated"], true);
-    const Outcome not_utf8 = run(shell("printf 'a\\377b'"));
-    CHECK_EQ(Json::parse(not_utf8.result())["stdout"], "a\uFFFDb");
+    CHECK_EQ(Json::parse(run(shell("head -c 65536 /dev/zero | tr '\\0' x")).result())["truncated"], false);
+}
+
+TEST_CASE("field B: the end of a long output is kept, and its last line is quoted") {
+    const Outcome outcome =
+        run(shell("i=0; while [ $i -lt 4000 ]; do echo \"line $i of a long log of somebody\"; i=$((i+1)); done >&2; "
+                  "echo 'FATAL: database is gone' >&2; echo >&2; exit 5"));
+    CHECK_EQ(outcome.error(), "/bin/sh ended with exit code 5: FATAL: database is gone");
+    const std::string err = Json::parse(outcome.result())["stderr"];
+    CHECK(err.starts_with("line 0 of a long log of somebody\nline 1 of"));
+    CHECK(err.ends_with("line 3999 of a long log of somebody\nFATAL: database is gone\n\n"));
+    // The cut is between lines and says how much is missing.
+    const std::size_t mark = err.find("\n[nexus: ");
+    REQUIRE_NE(mark, std::string::npos);
+    const std::size_t after = err.find("bytes left out]\nline ", mark);
+    CHECK_NE(after, std::string::npos);
+    const std::size_t left_out = std::stoul(err.substr(mark + 9));
+    const std::size_t mark_bytes = err.find('\n', mark + 1) - mark;
+    CHECK_EQ(Json::parse(outcome.result())["stderr_bytes"], err.size() - mark_bytes + left_out);
+}
+
+TEST_CASE("field B: bytes that are no text are kept as they were written") {
+    for (const char* script :
+         {"printf 'a\\377b'", "printf 'a\\0b'", "printf 'a\\355\\240\\275b'", "printf '\\300\\200'"}) {
+        CAPTURE(script);
+        const Json json = Json::parse(run(shell(script)).result());
+        CHECK(json["stdout"].is_null());
+        std::string bytes;
+        CHECK(absl::Base64Unescape(json["stdout_base64"].get<std::string>(), &bytes));
+        CHECK_EQ(bytes.size(), json["stdout_bytes"].get<std::size_t>());
+        CHECK_EQ(json["stderr"], "");
+    }
+    // However much of the text is escapes, the result can be stored.
+    for (const char* script : {"head -c 65536 /dev/zero; head -c 65536 /dev/zero >&2",
+                               "head -c 65536 /dev/zero | tr '\\0' '\\33'; head -c 65536 /dev/urandom >&2",
+                               "head -c 65536 /dev/zero | tr '\\0' '\"' | tee /dev/stderr"}) {
+        const Outcome outcome = run(shell(script));
+        CHECK_LE(outcome.result().size(), 250 * 1024);
+        CHECK_EQ(Json::parse(outcome.result())["truncated"], false);
+    }
+    // A character is never cut in two.
+    const Json json = Json::parse(run(shell("i=0; while [ $i -lt 6000 ]; do printf 'x\\303\\274\\342\\202\\254%s' "
+                                            "'\360\237\230\200\360\237\230\200\360\237\230\200'; i=$((i+1)); done"))
+                                      .result());
+    CHECK_EQ(json["truncated"], true);
+    CHECK(json["stdout"].is_string());
+}
+
+TEST_CASE("field A: how a program ends that we told to stop says nothing; one that ended before is judged by itself") {
+    struct Row {
+        const char* name;
+        const char* script;
+    };
+    const Row rows[] = {
+        {"exit 0", "trap 'exit 0' TERM; echo started >&3; sleep 1000 & wait"},
+        {"exit 3", "trap 'exit 3' TERM; echo started >&3; sleep 1000 & wait"},
+        {"exit 64, which no retry can help", "trap 'exit 64' TERM; echo started >&3; sleep 1000 & wait"},
+        {"killed by itself", "trap 'kill -KILL $$' TERM; echo started >&3; sleep 1000 & wait"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.name);
+        Scratch scratch;
+        ChildStop stop;
+        Outcome outcome = Outcome::success();
+        std::thread running(
+            [&] { outcome = run_stoppable(shell("exec 3>" + scratch.fifo + "; echo words; " + row.script), stop); });
+        Held held(scratch.fifo);
+        CHECK_EQ(held.line(), "started");
+        stop.ask();
+        running.join();
+        CHECK_EQ(outcome.kind(), Outcome::Kind::cancelled);
+        CHECK_EQ(Json::parse(outcome.result())["stopped"], true);
+        CHECK_EQ(Json::parse(outcome.result())["stdout"], "words\n");
+    }
+    const Outcome itself = run(shell("exit 0"));
+    CHECK_EQ(itself.kind(), Outcome::Kind::succeeded);
+    CHECK_EQ(Json::parse(itself.result())["stopped"], false);
+}
+
+TEST_CASE("field E: a script whose interpreter is missing says so") {
+    const Scratch scratch;
+    const auto script = [&](const std::string& text) {
+        std::ofstream(scratch.path + "/script") << text;
+        std::filesystem::permissions(scratch.path + "/script", std::filesystem::perms::owner_all);
+        return run(request({scratch.path + "/script"})).error();
+    };
+    CHECK_EQ(script("#!/bin/sh\r\necho hello\r\n"),
+             scratch.path +
+                 "/script: its first line names the interpreter /bin/sh and ends with CR LF, as on Windows; "
+                 "write it with LF (sed -i 's/\\r$//')");
+    CHECK_EQ(script("#! /no/such/shell -e\necho hello\n"),
+             scratch.path + "/script: its first line names the interpreter /no/such/shell, which is not there");
+}
+
+TEST_CASE("what a shell would say of a program that could not be started is in the result") {
+    CHECK_EQ(Json::parse(run(request({"/no/such/program"})).result())["exit_code"], 127);
+    CHECK_EQ(Json::parse(run(request({"no-such-program-anywhere"})).result())["exit_code"], 127);
+    CHECK_EQ(Json::parse(run(request({"/etc/passwd"})).result())["exit_code"], 126);
 }
 
 TEST_CASE("a stop takes the whole process group, grandchildren included") {
@@ -292,7 +404,7 @@ TEST_CASE("a stop takes the whole process group, grandchildren included") {
     std::thread running([&] {
         const std::string payload =
             shell("exec 3>" + scratch.fifo + "; sh -c 'sleep 1000 & echo started >&3; wait' & wait");
-        outcome = run_exec({.payload = payload}, kAnything, {}, stop, nullptr);
+        outcome = run_stoppable(payload, stop);
     });
     Held held(scratch.fifo);
     CHECK_EQ(held.line(), "started");
@@ -321,7 +433,7 @@ TEST_CASE("a paused group stands still, goes on, and can be stopped while it doe
     Outcome outcome = Outcome::success();
     std::thread runner([&] {
         const std::string script = "exec 3>" + scratch.fifo + "; sleep 100 & echo $$ >&3; echo $! >&3; wait";
-        outcome = run_exec({.payload = shell(script)}, kAnything, {}, stop, nullptr);
+        outcome = run_stoppable(shell(script), stop);
     });
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     CHECK(stop.pause(false));
@@ -351,8 +463,7 @@ TEST_CASE("who ignores SIGTERM is killed after the grace; who uses it to clean u
             const std::string trap = deaf ? "trap '' TERM" : "trap 'echo cleaned; exit 3' TERM";
             const std::string payload =
                 shell(trap + "; exec 3>" + scratch.fifo + "; echo started >&3; while :; do sleep 1000 & wait; done");
-            outcome =
-                run_exec({.payload = payload}, kAnything, {.stop_grace = std::chrono::milliseconds(20)}, stop, nullptr);
+            outcome = run_stoppable(payload, stop, {.stop_grace = std::chrono::milliseconds(20)});
         });
         Held held(scratch.fifo);
         CHECK_EQ(held.line(), "started");
@@ -374,7 +485,7 @@ TEST_CASE("a stop that comes before the start, and a kill") {
         else
             stop.ask();
         const std::string payload = request({"/bin/sleep", "1000"});
-        const Outcome outcome = run_exec({.payload = payload}, kAnything, {}, stop, nullptr);
+        const Outcome outcome = run_stoppable(payload, stop);
         CHECK_EQ(Json::parse(outcome.result())["signal"], kill ? SIGKILL : SIGTERM);
     }
 }
@@ -411,22 +522,144 @@ TEST_CASE("no descriptor and no blocked signal reaches the child") {
     close(leaked);
 }
 
-TEST_CASE("a worker killed with SIGKILL takes its children and grandchildren along") {
-    Scratch scratch;
-    const pid_t worker = fork();
-    if (worker == 0) {
-        Guard guard;
-        ChildStop stop;
-        const std::string payload =
-            shell("exec 3>" + scratch.fifo + "; sh -c 'sleep 1000 & echo started >&3; wait' & wait");
-        run_exec({.payload = payload}, kAnything, {}, stop, &guard);
-        _exit(0);
+TEST_CASE("field E: a worker killed with SIGKILL takes all that came of its programs along, and its files") {
+    for (const bool with_groups : {true, false}) {
+        for (const char* way : {"sh", "setsid sh", "timeout 1000 sh"}) {
+            CAPTURE(with_groups);
+            CAPTURE(way);
+            Scratch scratch;
+            const pid_t worker = fork();
+            if (worker == 0) {
+                Household household({}, with_groups);
+                ChildStop stop;
+                const std::string payload =
+                    shell("exec 3>" + scratch.fifo + "; " + way + " -c 'sleep 1000 & echo $TMPDIR >&3; wait' & wait");
+                run_stoppable(payload, stop, {}, &household);
+                _exit(0);
+            }
+            Held held(scratch.fifo);
+            const std::filesystem::path files = std::filesystem::path(held.line()).parent_path();
+            CHECK(std::filesystem::exists(files));
+            kill(worker, SIGKILL);
+            CHECK_EQ(waitpid(worker, nullptr, 0), worker);
+            CHECK(held.all_gone());
+            for (int look = 0; look < 5000 && std::filesystem::exists(files); ++look)
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            CHECK_FALSE(std::filesystem::exists(files));
+        }
     }
-    Held held(scratch.fifo);
-    CHECK_EQ(held.line(), "started");
-    kill(worker, SIGKILL);
-    CHECK_EQ(waitpid(worker, nullptr, 0), worker);
-    CHECK(held.all_gone());
+}
+
+TEST_CASE("field N: what leaves its process group ends with its attempt") {
+    for (const bool with_groups : {true, false}) {
+        for (const char* escape :
+             {"timeout 1000 sleep 1000", "setsid sleep 1000", "setsid sh -c 'setsid sleep 1000 & sleep 1000'",
+              "env -i setsid sleep 1000", "sh -c 'sleep 1000 & exec sleep 1000'"}) {
+            for (const bool stopped : {true, false}) {
+                CAPTURE(with_groups);
+                CAPTURE(escape);
+                CAPTURE(stopped);
+                Household household({}, with_groups);
+                Scratch scratch;
+                ChildStop stop;
+                Outcome outcome = Outcome::success();
+                std::thread running([&] {
+                    const std::string script = "exec 3>" + scratch.fifo + "; " + escape + " & echo started >&3; " +
+                                               (stopped ? "sleep 1000" : "sleep 0.1");
+                    outcome = run_stoppable(shell(script), stop, {}, &household);
+                });
+                Held held(scratch.fifo);
+                CHECK_EQ(held.line(), "started");
+                if (stopped) stop.ask();
+                running.join();
+                CHECK(held.all_gone());
+                CHECK_EQ(outcome.kind(), stopped ? Outcome::Kind::cancelled : Outcome::Kind::succeeded);
+            }
+        }
+    }
+    CHECK_EQ(waitpid(-1, nullptr, WNOHANG), -1);  // and nothing is left to be reaped
+}
+
+TEST_CASE("field N: an attempt that ends takes nothing of another along") {
+    for (const bool with_groups : {true, false}) {
+        CAPTURE(with_groups);
+        Household household({}, with_groups);
+        Scratch scratch;
+        ChildStop stop;
+        Outcome outcome = Outcome::success();
+        const auto run_marked = [&](const std::string& mark, const std::string& script, ChildStop& its_stop) {
+            ChildOutput output(1024);
+            const std::string payload = shell(script);
+            return run_exec({.payload = payload,
+                             .handler = "exec",
+                             .variables = {"NEXUS_ATTEMPT_ID=" + mark},
+                             .mark = "NEXUS_ATTEMPT_ID=" + mark},
+                            kAnything, {}, output, its_stop, &household);
+        };
+        std::thread running([&] {
+            outcome = run_marked(
+                "one", "setsid sh -c 'exec 3>" + scratch.fifo + "; echo started >&3; exec sleep 1000' & sleep 1000",
+                stop);
+        });
+        Held held(scratch.fifo);
+        CHECK_EQ(held.line(), "started");
+        for (int n = 0; n < 5; ++n) {
+            ChildStop other;
+            CHECK_EQ(run_marked("two", "setsid sleep 1000 & exit 0", other).kind(), Outcome::Kind::succeeded);
+        }
+        pollfd hung_up{held.fd, POLLIN, 0};
+        CHECK_EQ(poll(&hung_up, 1, 0), 0);  // its session lives
+        stop.ask();
+        running.join();
+        CHECK(held.all_gone());
+    }
+}
+
+TEST_CASE("a program has a directory for its temporary files, which goes with it") {
+    Household household;
+    ChildStop stop;
+    const Outcome outcome =
+        run_stoppable(shell("echo x > $TMPDIR/file; mkdir $TMPDIR/dir; echo $TMPDIR"), stop, {}, &household);
+    std::string path = Json::parse(outcome.result())["stdout"];
+    path.pop_back();
+    CHECK_NE(path.find("/nexus-worker-"), std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(path));
+    CHECK(std::filesystem::exists(std::filesystem::path(path).parent_path()));
+}
+
+TEST_CASE("limits hold: open files, and memory though no control group does it") {
+    Household household({}, false);
+    ChildStop stop, other;
+    ChildOutput output(1024);
+    const std::string files = shell("ulimit -n");
+    CHECK_EQ(Json::parse(run_exec({.payload = files, .handler = "exec"}, kAnything, {.descriptors_max = 20}, output,
+                                  stop, &household)
+                             .result())["stdout"],
+             "20\n");
+    const std::string greedy = shell("x=$(head -c 90000000 /dev/zero | tr '\\0' x); sleep 1000");
+    const Outcome outcome = run_exec({.payload = greedy, .handler = "exec", .memory_bytes = 30'000'000}, kAnything, {},
+                                     output, other, &household);
+    CHECK_EQ(outcome.kind(), Outcome::Kind::out_of_memory);
+    CHECK_GT(outcome.peak_memory_bytes(), 30'000'000);
+}
+
+TEST_CASE("what a running program writes can be read meanwhile, from any place on") {
+    process::Output output(8);
+    output.add("abc");
+    CHECK_EQ(output.part(0, 100).bytes, "abc");
+    CHECK_EQ(output.part(1, 1).bytes, "b");
+    CHECK_EQ(output.part(3, 100).bytes, "");
+    CHECK_EQ(output.part(7, 100).offset, 3);  // more than there is
+    output.add("defgh");
+    CHECK_EQ(output.part(2, 100).bytes, "cdefgh");
+    CHECK_EQ(output.part(2, 3).bytes, "cde");
+    output.add("ijklmnop");
+    const process::Part after_gap = output.part(5, 100);
+    CHECK_EQ(after_gap.bytes, "mnop");
+    CHECK_EQ(after_gap.offset, 12);
+    CHECK_EQ(after_gap.written, 16);
+    CHECK_EQ(output.part(1, 100).bytes, "bcd");  // up to the gap
+    CHECK_EQ(output.kept().left_out, 8);
 }
 
 TEST_CASE("no zombie is left behind") {

@@ -37,12 +37,21 @@ Ending ending_of(CancelReason reason) {
     return Ending::failed;
 }
 
-std::string_view sentence_for(CancelReason reason) {
+// "1.5 s"
+std::string seconds_text(Micros span) {
+    const std::string fraction = std::to_string(1'000'000 + span.count() % 1'000'000).substr(1, 3);
+    const std::size_t digits = fraction.find_last_not_of('0') + 1;
+    return std::to_string(span.count() / 1'000'000) + (digits > 0 ? "." + fraction.substr(0, digits) : "") + " s";
+}
+
+std::string sentence_for(CancelReason reason, Micros timeout) {
     switch (reason) {
         case CancelReason::none: return "the handler ended as cancelled, though nobody asked it to";
         case CancelReason::cancelled: return "cancelled by the user";
         case CancelReason::superseded: return "another attempt is current";
-        case CancelReason::timed_out: return "the timeout of the attempt passed";
+        case CancelReason::timed_out:
+            return timeout > Micros(0) ? "stopped, since it ran longer than its timeout of " + seconds_text(timeout)
+                                       : "stopped, since its timeout passed";
         case CancelReason::preempted: return "preempted by a more important task";
         case CancelReason::fenced:
             return "stopped, since the server was out of reach for too long and the task is exclusive";
@@ -182,7 +191,7 @@ void WorkerState::revoked(Micros now, std::string_view attempt_id, Revocation re
     } else if (reason == CancelReason::superseded) {
         forget(at);
     } else if (held.queued) {
-        end(at, Report{.ending = ending_of(reason), .error = std::string(sentence_for(reason))});
+        end(at, Report{.ending = ending_of(reason), .error = sentence_for(reason, held.timeout)});
     }
     settle(now);
 }
@@ -272,7 +281,7 @@ Report WorkerState::conclude(const Held& held, const Outcome& outcome, Micros ru
     const bool gave_up_unasked = report.ending == Ending::cancelled;
     if (report.ending != Ending::succeeded && (asked_to_stop || gave_up_unasked)) {
         report.ending = ending_of(held.cancel);
-        if (report.error.empty()) report.error = sentence_for(held.cancel);
+        if (report.error.empty()) report.error = sentence_for(held.cancel, held.timeout);
     }
     if (report.result.size() > rules_.result_bytes_max) {
         report.error = "the result has " + std::to_string(report.result.size()) + " bytes; at most " +
@@ -358,7 +367,7 @@ void WorkerState::timer_fired(Micros now, Table::iterator at) {
         ++slots_withheld_;
         if (!held.told) return;
         end(at, Report{.ending = ending_of(held.cancel),
-                       .error = std::string(sentence_for(held.cancel)) + "; its handler has not returned"});
+                       .error = sentence_for(held.cancel, held.timeout) + "; its handler has not returned"});
     }
 }
 
