@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/quantity.h"
+#include "cli/task_output.h"
 #include "cli/task_view.h"
 #include "cli/text.h"
 
@@ -120,19 +121,14 @@ private:
 Answer<int> ended(const Shell& shell, const pb::Task& task) {
     if (shell.wants_json()) {
         shell.put_json(task);
-        return task.state() == pb::TASK_STATE_SUCCEEDED ? kExitOk : kExitFailure;
+        return exit_code_of(task);
     }
-    const ProgramResult program = program_result(task.result());
-    put(program.is_program ? program.out : task.result());
-    if (!program.err.empty()) std::fwrite(program.err.data(), 1, program.err.size(), stderr);
-    if (program.truncated) shell.say("nexus: the output was cut: this is its beginning");
+    if (const auto written = put_result(shell, task, true); !written && task.state() == pb::TASK_STATE_SUCCEEDED)
+        return std::unexpected(written.error());
     if (task.state() == pb::TASK_STATE_SUCCEEDED) return kExitOk;
     const std::string what =
         fmt::format("task {} is {}: {}", task.id(), state_text(task.state()), safe_text(task.error(), 500));
-    if (!program.is_program) return failure(kExitFailure, what, fmt::format("see `nexus task get {}`", task.id()));
-    shell.say("nexus: " + what);
-    if (program.signal != 0) return 128 + program.signal;
-    return program.exit_code != 0 ? program.exit_code : kExitFailure;
+    return failure(exit_code_of(task), what, fmt::format("see `nexus task get {}`", task.id()));
 }
 
 }  // namespace

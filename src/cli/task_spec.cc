@@ -88,7 +88,17 @@ Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
         std::error_code fault;
         Json request;
         request["argv"] = flags.argv;
-        request["cwd"] = std::filesystem::current_path(fault).string();
+        const std::string folder = std::filesystem::current_path(fault).string();
+        if (fault)
+            return failure(kExitUsage,
+                           "submit: the working directory cannot be told: it is deleted, or not to be entered",
+                           "go to a directory that is there: the program runs in the one where it was submitted");
+        if (!is_utf8(folder))
+            return failure(
+                kExitUsage,
+                fmt::format("submit: the working directory \"{}\" is not UTF-8 text", safe_text(folder, 120)),
+                "the request is JSON; submit from another directory");
+        request["cwd"] = folder;
         spec.set_payload(request.dump(-1, ' ', false, Json::error_handler_t::replace));
         if (!spec.metadata().contains("handler")) (*spec.mutable_metadata())["handler"] = "exec";
         if (spec.type().empty()) spec.set_type(type_of_program(flags.argv.front()));

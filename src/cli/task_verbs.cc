@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/submit.h"
+#include "cli/task_output.h"
 #include "cli/task_view.h"
 #include "cli/text.h"
 #include "cli/verbs.h"
@@ -30,12 +31,14 @@ void add_get(CLI::App& task, int& exit_code) {
         if (flags->wait) return wait_for_task(shell, flags->id, shell.limit);
         const auto answer = shell.session.get_task(flags->id, flags->result);
         if (!answer) return std::unexpected(answer.error());
+        const auto there = flags->result ? has_result(*answer) : Answer<void>();
         if (flags->result && !shell.wants_json()) {
-            const ProgramResult program = program_result(answer->result());
-            put(program.is_program ? program.out : answer->result());
+            const auto written = there ? put_result(shell, *answer, false) : there;
+            if (!written) return std::unexpected(written.error());
             return kExitOk;
         }
         put_task(shell, *answer);
+        if (!there) return std::unexpected(there.error());
         return kExitOk;
     };
     CLI::App* verb = add_watched_verb(task,
@@ -47,7 +50,7 @@ void add_get(CLI::App& task, int& exit_code) {
                                                    "  nexus task get 0190c1d2-... -o json"},
                                       exit_code, show);
     verb->add_option("id", flags->id, "Task id")->required();
-    verb->add_flag("--result", flags->result, "Write its result to standard output");
+    verb->add_flag("--result", flags->result, "Write its result to standard output, whatever its outcome");
     verb->add_flag("--wait", flags->wait, "Wait until it has ended; then as submit --wait");
 }
 

@@ -1,5 +1,6 @@
 #include "cli/task_view.h"
 
+#include <absl/strings/escaping.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -225,20 +226,27 @@ std::string decision_page(const pb::Decision& decision, bool colour) {
 ProgramResult program_result(std::string_view result) {
     const auto object = nlohmann::json::parse(result, nullptr, false);
     if (!object.is_object() || !object.contains("exit_code") || !object.contains("stdout")) return {};
-    const auto number = [&](const char* name) {
-        return object.contains(name) && object[name].is_number_integer() ? object[name].get<int>() : 0;
+    const auto number = [&](const std::string& name) {
+        const auto at = object.find(name);
+        return at != object.end() && at->is_number_integer() ? at->get<std::int64_t>() : 0;
     };
-    const auto text = [&](const char* name) {
-        return object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : std::string();
+    const auto stream = [&](const std::string& name) {
+        ProgramStream read{.written = static_cast<std::uint64_t>(number(name + "_bytes")),
+                           .left_out = static_cast<std::uint64_t>(number(name + "_left_out"))};
+        if (const auto text = object.find(name); text != object.end() && text->is_string())
+            read.bytes = text->get<std::string>();
+        const auto bytes = object.find(name + "_base64");
+        read.text = bytes == object.end() || !bytes->is_string();
+        if (!read.text) absl::Base64Unescape(bytes->get<std::string>(), &read.bytes);
+        return read;
     };
-    const auto cut = object.find("truncated");
+    const auto stopped = object.find("stopped");
     return {.is_program = true,
-            .exit_code = number("exit_code"),
-            .signal = number("signal"),
-            .truncated = cut != object.end() &&
-                         ((cut->is_boolean() && cut->get<bool>()) || (cut->is_number() && cut->get<double>() != 0)),
-            .out = text("stdout"),
-            .err = text("stderr")};
+            .exit_code = static_cast<int>(number("exit_code")),
+            .signal = static_cast<int>(number("signal")),
+            .stopped = stopped != object.end() && stopped->is_boolean() && stopped->get<bool>(),
+            .out = stream("stdout"),
+            .err = stream("stderr")};
 }
 
 }  // namespace nexus::cli

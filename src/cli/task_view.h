@@ -29,12 +29,18 @@ std::string decision_page(const pb::Decision& decision, bool colour);
 std::string explanation_page(const pb::Explanation& explanation, bool colour, std::int64_t now_unix_us);
 
 // What the exec handler of nexus worker stored as the result of a program.
+struct ProgramStream {
+    std::string bytes;           // as written; where some are left out a line says so
+    bool text = true;            // false: bytes of another kind
+    std::uint64_t written = 0;   // in all
+    std::uint64_t left_out = 0;  // of them
+};
 struct ProgramResult {
     bool is_program = false;  // false: the result is something else
     int exit_code = 0;
     int signal = 0;
-    bool truncated = false;
-    std::string out, err;
+    bool stopped = false;  // it was told to stop: how it ended says nothing
+    ProgramStream out, err;
 };
 ProgramResult program_result(std::string_view result);
 

@@ -102,9 +102,19 @@ TEST_CASE("results of programs are told from other results") {
         program_result(R"({"exit_code": 3, "signal": 0, "stdout": "out\n", "stderr": "err", "truncated": false})");
     CHECK(program.is_program);
     CHECK_EQ(program.exit_code, 3);
-    CHECK_EQ(program.out, "out\n");
-    CHECK_EQ(program.err, "err");
-    CHECK(program_result(R"({"exit_code": 0, "stdout": "", "truncated": 812})").truncated);
+    CHECK_EQ(program.out.bytes, "out\n");
+    CHECK_EQ(program.err.bytes, "err");
+    CHECK(program.out.text);
+    const ProgramResult bytes = program_result(
+        R"({"exit_code": null, "signal": 9, "stopped": true, "stdout": null, "stdout_base64": "Yf9i", "stdout_bytes": 5,
+            "stdout_left_out": 2})");
+    CHECK_EQ(bytes.out.bytes,
+             "a\xff"
+             "b");
+    CHECK_FALSE(bytes.out.text);
+    CHECK_EQ(bytes.out.written, 5);
+    CHECK_EQ(bytes.out.left_out, 2);
+    CHECK(bytes.stopped);
     for (const char* other : {"", "{}", "plain", "[1]", R"({"stdout": "x"})", R"({"exit_code": 1})"})
         CHECK_FALSE(program_result(other).is_program);
 }

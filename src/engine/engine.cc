@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "engine/attempt_result.h"
 #include "engine/body.h"
 
 namespace nexus::engine {
@@ -362,6 +363,9 @@ void Engine::on(core::AttemptEnded& ended) {
                                        .peak_memory_bytes = ended.peak_memory_bytes,
                                        .error = info.error});
     if (ended.outcome == core::AttemptOutcome::succeeded) return;
+    if (reported && !current_report_->result.empty())
+        batch_.journal.results.push_back({.task = place_of_result(ended.attempt),
+                                          .body = marked(LeftBehind::What::result, current_report_->result)});
     Live::Rare& rare = live.more();
     rare.error =
         info.error.empty() ? std::string("attempt ") + core::name_of(ended.outcome) + " on " + info.worker : info.error;

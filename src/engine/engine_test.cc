@@ -916,6 +916,38 @@ TEST_CASE("what was submitted before anything was learned is estimated again, ho
     CHECK(world.get(tasks.back())->estimate.p50 < milliseconds(50));
 }
 
+TEST_CASE("field B: what the last attempt of a failed task left is its result, over a restart too") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    Submission item = a_task();
+    item.spec.retry.attempts_max = 2;
+    const TaskId task = world.submitted(std::move(item));
+    const auto end = [&](core::AttemptOutcome outcome, const std::string& result) {
+        AttemptReport report;
+        report.outcome = outcome;
+        report.result = result;
+        world.finish(session, link->assigned().back(), report);
+        for (int second = 0; second < 4; ++second) {  // the backoff
+            world.pass(seconds(1));
+            world.turn([&](Engine& e) { e.report(session, {}); });
+        }
+    };
+    end(core::AttemptOutcome::failed, "first");
+    REQUIRE_EQ(link->assigned().size(), 2);
+    end(core::AttemptOutcome::timed_out, "second");
+    CHECK(world.get(task)->state == core::TaskState::dead);
+    world.open();
+    CHECK_EQ(world.get(task)->result, "second");
+    const auto again =
+        world.ask<Submitted>([&](Engine& e, auto done) { e.answer({}, RetryTask{task}, std::move(done)); });
+    REQUIRE(again.has_value());  // its body is kept beside it
+    CHECK_EQ(world.get(task)->result, "second");
+    const auto other = world.connect(a_worker("w2"), link);
+    world.finish(other, link->assigned().back());
+    CHECK_EQ(world.get(again->task)->result, "");
+}
+
 TEST_CASE("a dead task can be driven again as a new one") {
     World world;
     auto link = std::make_shared<RecordingLink>();

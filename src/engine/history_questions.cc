@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/command.h"
+#include "engine/attempt_result.h"
 #include "engine/body.h"
 #include "history/whole_history.h"
 
@@ -18,6 +19,14 @@ Error no_task(TaskId task) {
 
 Error not_readable(TaskId task, const store::Body& stored) {
     return {Fault::unreachable, "what task " + to_text(task) + " left cannot be read now: " + stored.why};
+}
+
+// What it left for people: empty when nothing is kept.
+Result<std::string> result_at(TaskId place, TaskId task, JournalStore& journal) {
+    const store::Body stored = store::read_body(journal, store::BodyKind::result, place);
+    if (stored.state == store::Body::State::unreachable) return std::unexpected(not_readable(task, stored));
+    if (stored.state != store::Body::State::found) return std::string();
+    return std::string(left_behind(stored.bytes).bytes);
 }
 
 Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, JournalStore& journal) {
@@ -36,12 +45,11 @@ Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, Journal
         if (!rows->empty())
             if (auto decision = history::decision_of(rows->front())) ended.decision = *std::move(decision);
     }
-    const bool has_result =
-        ended.row.state == static_cast<std::uint8_t>(core::TaskState::succeeded) && ended.row.result_bytes > 0;
-    if (!asked.with_result || !has_result) return ended;
-    const store::Body stored = store::read_body(journal, store::BodyKind::result, asked.task);
-    if (stored.state == store::Body::State::unreachable) return std::unexpected(not_readable(asked.task, stored));
-    if (stored.state == store::Body::State::found) ended.result = std::string(left_behind(stored.bytes).bytes);
+    if (!asked.with_result || ended.attempts.empty()) return ended;
+    const bool good = ended.row.state == static_cast<std::uint8_t>(core::TaskState::succeeded);
+    auto result = result_at(good ? asked.task : place_of_result(ended.attempts.back().attempt), asked.task, journal);
+    if (!result) return std::unexpected(std::move(result).error());
+    ended.result = *std::move(result);
     return ended;
 }
 
