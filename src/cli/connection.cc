@@ -8,6 +8,7 @@
 namespace nexus::cli {
 
 Answer<void> check_address(std::string_view server) {
+    if (server.starts_with("unix:") && server.size() > std::string_view("unix:").size()) return {};
     const std::string shown = safe_text(server, 80);
     const std::size_t colon = server.rfind(':');
     std::uint32_t port = 0;
@@ -16,9 +17,10 @@ Answer<void> check_address(std::string_view server) {
         const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
         if (fault == std::errc{} && end == digits.data() + digits.size() && port >= 1 && port <= 65'535) return {};
     }
-    return failure(kExitUsage,
-                   "\"" + shown + "\" is not a server address: expected host:port with a port of 1 to 65535",
-                   "e.g. --server " + std::string(kServerDefault));
+    return failure(
+        kExitUsage,
+        "\"" + shown + "\" is not a server address: expected host:port with a port of 1 to 65535, or unix:PATH",
+        "e.g. --server " + std::string(kServerDefault));
 }
 
 }  // namespace nexus::cli

@@ -22,7 +22,7 @@ constexpr std::size_t kTextBytesMax = 4096;  // of one text value
 constexpr std::array kSettings{
     Setting{.name = "server.listen",
             .kind = Kind::text,
-            .meaning = "Address of the gRPC server, loopback only; port 0 = any free port",
+            .meaning = "Address of the gRPC server, loopback only, or unix:PATH; port 0 = any free port",
             .member = &Server::listen,
             .has_flag = true},
     Setting{.name = "server.http",

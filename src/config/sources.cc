@@ -22,7 +22,15 @@ int port_of(std::string_view address) {
     return fault == std::errc{} && end == digits.data() + digits.size() && port >= 0 && port <= 65'535 ? port : -1;
 }
 
+constexpr std::size_t kSocketPathMax = 107;  // sockaddr_un
+
 Result<void> check_address(std::string_view key, const std::string& address) {
+    if (key == "server.listen" && address.starts_with("unix:")) {
+        const std::size_t bytes = address.size() - std::string_view("unix:").size();
+        if (bytes >= 1 && bytes <= kSocketPathMax) return {};
+        return fail(Fault::invalid, std::string(key) + ": unix: is followed by the path of a socket, of at most " +
+                                        std::to_string(kSocketPathMax) + " bytes");
+    }
     if (port_of(address) < 0)
         return fail(Fault::invalid,
                     std::string(key) + ": \"" + address + "\" is not host:port with a port of 0 to 65535");

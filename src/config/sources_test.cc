@@ -95,6 +95,9 @@ TEST_CASE("only loopback addresses, on different ports") {
                 {"127.0.0.1:70000", "off", false, Fault::invalid},
                 {"127.0.0.1", "off", false, Fault::invalid},
                 {"off", "off", false, Fault::invalid},
+                {"unix:/run/nexus.sock", "127.0.0.1:7080", true, {}},
+                {"unix:", "off", false, Fault::invalid},
+                {"127.0.0.1:7070", "unix:/run/nexus.sock", false, Fault::invalid},
                 {"127.0.0.1:7070", "127.0.0.1:7070", false, Fault::invalid}};
     for (const auto& row : rows) {
         CAPTURE(row.listen);

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +26,7 @@ constexpr std::uint64_t kOwnDescriptors = 48;  // stores, epoll sets, HTTP and t
 constexpr std::uint32_t kConnectionsMin = 8;
 constexpr std::chrono::milliseconds kBackOff{50};  // after descriptors ran out
 constexpr int kBacklog = 1024;
+constexpr std::string_view kUnix = "unix:";
 
 struct FreeAddress {
     void operator()(addrinfo* list) const { freeaddrinfo(list); }
@@ -60,14 +62,16 @@ std::unexpected<Error> system_error(const std::string& doing, int error) {
 std::uint16_t port_of(int socket) {
     sockaddr_storage address{};
     socklen_t length = sizeof address;
-    if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
+    if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length) != 0 || address.ss_family == AF_UNIX)
+        return 0;
     const bool v6 = address.ss_family == AF_INET6;
     return ntohs(v6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
                     : reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
-// Empty for loopback.
+// Empty for those of this machine.
 std::string peer_text(const sockaddr_storage& address) {
+    if (address.ss_family == AF_UNIX) return {};
     char text[INET6_ADDRSTRLEN] = {};
     if (address.ss_family == AF_INET6) {
         const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
@@ -77,6 +81,51 @@ std::string peer_text(const sockaddr_storage& address) {
     const auto& v4 = reinterpret_cast<const sockaddr_in&>(address).sin_addr;
     if (ntohl(v4.s_addr) >> 24 == 127) return {};
     return inet_ntop(AF_INET, &v4, text, sizeof text);
+}
+
+Result<int> listen_on_port(const std::string& address) {
+    auto where = resolve(address);
+    if (!where) return std::unexpected(std::move(where).error());
+    const int socket = ::socket((*where)->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (socket < 0) return system_error("listen on " + address, errno);
+    const int on = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(socket, (*where)->ai_addr, (*where)->ai_addrlen) == 0 && ::listen(socket, kBacklog) == 0) return socket;
+    const int error = errno;
+    close(socket);
+    return system_error("listen on " + address, error);
+}
+
+// A socket that a killed server left is there and refuses; one that answers is another server's.
+void remove_dead_socket(const sockaddr_un& address) {
+    struct stat about{};
+    if (lstat(address.sun_path, &about) != 0 || !S_ISSOCK(about.st_mode)) return;
+    const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe < 0) return;
+    if (connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED)
+        unlink(address.sun_path);
+    close(probe);
+}
+
+// Only the user of this process may connect.
+Result<int> listen_on_path(const std::string& path) {
+    const std::string doing = "listen on " + std::string(kUnix) + path;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.empty() || path.size() >= sizeof address.sun_path)
+        return fail(Fault::invalid,
+                    doing + ": a path of 1 to " + std::to_string(sizeof address.sun_path - 1) + " bytes");
+    std::memcpy(address.sun_path, path.data(), path.size());
+    remove_dead_socket(address);
+    const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (socket < 0) return system_error(doing, errno);
+    fchmod(socket, 0600);  // before it has a name, so that it never has another mode
+    if (bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+        ::listen(socket, kBacklog) == 0)
+        return socket;
+    const int error = errno;
+    close(socket);
+    return system_error(doing, error);
 }
 
 // 0 when the descriptor is closed or no socket.
@@ -105,18 +154,11 @@ std::uint64_t raise_descriptor_limit() {
 
 Result<std::unique_ptr<Acceptor>> Acceptor::listen(const std::string& address, const Limits& limits,
                                                    api::PortCounts& counts) {
-    auto where = resolve(address);
-    if (!where) return std::unexpected(std::move(where).error());
+    const auto opened =
+        address.starts_with(kUnix) ? listen_on_path(address.substr(kUnix.size())) : listen_on_port(address);
+    if (!opened) return std::unexpected(opened.error());
+    const int socket = *opened;
     const std::string doing = "listen on " + address;
-    const int socket = ::socket((*where)->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (socket < 0) return system_error(doing, errno);
-    const int on = 1;
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(socket, (*where)->ai_addr, (*where)->ai_addrlen) != 0 || ::listen(socket, kBacklog) != 0) {
-        const int error = errno;
-        close(socket);
-        return system_error(doing, error);
-    }
     const int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake < 0) {
         const int error = errno;
