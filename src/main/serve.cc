@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
@@ -21,6 +22,7 @@
 #include "http/server.h"
 #include "main/configuration.h"
 #include "main/log.h"
+#include "process/notify.h"
 #include "store/sqlite/sqlite_journal.h"
 #include "wire/server.h"
 
@@ -107,6 +109,7 @@ Answer<void> start_engine(const config::Start& start, const Flags& flags, Log& l
 }
 
 std::string with_port(const std::string& address, std::uint16_t port) {
+    if (address.starts_with("unix:")) return address;
     return address.substr(0, address.rfind(':') + 1) + std::to_string(port);
 }
 
@@ -134,12 +137,14 @@ void say_ready(const config::Server& settings, const Running& running, Log& log)
                             ? std::string("new")
                             : fmt::format("recovered {} tasks in {} ms", recovery.tasks_live, recovery.took.us / 1000));
     cli::put(line + "\n");
+    process::notify("READY=1\nSTATUS=" + line.substr(7));
     log.write(LogLevel::info, "ready", line.substr(7));
 }
 
 int stop(Running& running, int signal, Log& log) {
     log.write(LogLevel::info, "stopping",
               signal == 2 ? "stopping on Ctrl-C; a second one ends it at once" : "stopping on SIGTERM");
+    process::notify("STOPPING=1");
     running.wire->set_ready(false);
     running.http.reset();
     running.wire->stop(seconds(1));
@@ -148,8 +153,8 @@ int stop(Running& running, int signal, Log& log) {
         log.write(LogLevel::warning, "stopped_early", stopped.error().what);
     else
         log.write(LogLevel::info, "stopped", "everything acknowledged is stored");
-    // A thread that waits for a store or makes a snapshot may take longer than anybody wants to wait for a stop.
-    if (!stopped) _exit(cli::kExitOk);
+    // A store that does not answer may hold a thread that nobody can end; all that is left would wait for it.
+    if (!stopped && stopped.error().fault == Fault::unreachable) _exit(cli::kExitOk);
     return cli::kExitOk;
 }
 
@@ -167,7 +172,14 @@ Answer<int> serve(const Flags& flags) {
     say_ready(settings, running, log);
     std::string why;
     bool was_ready = true;
-    while (!interrupt.wait(milliseconds(500))) {
+    const Duration watchdog = process::watchdog_interval();
+    const auto alive = std::make_shared<std::atomic<bool>>(true);  // the loop has answered since the last ping
+    while (
+        !interrupt.wait(watchdog.us > 0 ? std::min(milliseconds(500), Duration{watchdog.us / 4}) : milliseconds(500))) {
+        if (watchdog.us > 0 && alive->exchange(false)) {
+            process::notify("WATCHDOG=1");
+            running.runner->ask(server_itself(), engine::GetConfig{}, [alive](auto) { *alive = true; });
+        }
         const bool ready = running.runner->ready(&why);
         if (ready == was_ready) continue;
         was_ready = ready;
