@@ -12,6 +12,7 @@
 
 #include "engine/commit_line.h"
 #include "engine/engine.h"
+#include "engine/inbox.h"
 #include "history/memory/memory_history.h"
 #include "history/whole_history.h"
 #include "store/memory/memory_journal.h"
