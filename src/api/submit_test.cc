@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "core/shape.h"
 #include "engine/body.h"
@@ -210,11 +211,11 @@ TEST_CASE("field L: a traceparent is one, or it is refused: it reaches the envir
     CHECK(taken("").has_value());
     CHECK(taken(good, "a=1,b@c=2").has_value());
     CHECK(taken("cc" + good.substr(2) + "-what-will-be").has_value());
-    for (const std::string& bad :
-         {good + "\nPATH=/tmp", good + "-x", good.substr(1), "ff" + good.substr(2), std::string("00-x"),
-          "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-          "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-          "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "cc" + good.substr(2) + "-a\nb"}) {
+    for (const std::string& bad : std::vector<std::string>{
+             good + "\nPATH=/tmp", good + "-x", good.substr(1), "ff" + good.substr(2), "00-x",
+             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+             "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "cc" + good.substr(2) + "-a\nb"}) {
         CAPTURE(bad);
         const auto refused = taken(bad);
         REQUIRE_FALSE(refused.has_value());

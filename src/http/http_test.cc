@@ -482,6 +482,7 @@ TEST_CASE("field M: idle connections give way, event streams are counted before 
 TEST_CASE("field M: bodies that arrive and answers that nobody reads have a bound for all together") {
     Options options;
     options.body_bytes_max = 1 << 20;
+    options.header_time_max = minutes(1);
     const Live site(std::move(options));
     std::vector<int> half;
     const std::string part = post_of("Content-Length: 1000000\r\n") + std::string(600'000, ' ');

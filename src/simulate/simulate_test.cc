@@ -328,9 +328,6 @@ TEST_CASE("a grid does not depend on its threads") {
     CHECK_EQ(judge(*one, 0).cells, 4);
 }
 
-}  // namespace
-}  // namespace nexus::simulate
-
 TEST_CASE("field J: the columns of a table never run together, however large its figures") {
     Metrics small, large;
     small.name = "fcfs";
@@ -355,3 +352,6 @@ TEST_CASE("field J: the columns of a table never run together, however large its
         CHECK_EQ(count, wanted);
     }
 }
+
+}  // namespace
+}  // namespace nexus::simulate
