@@ -300,7 +300,14 @@ void World::spoil(Work& work) {
 void World::make_special(core::TaskSpec& spec, Work& work) {
     const std::int64_t wall = server_.wall().us;
     switch (rng_.below(14)) {
-        case 0: spec.run_at.us = wall + (rng_.one_in(8) ? hours(24 * 3650).us : rng_.between(0, 20'000'000)); break;
+        case 0:
+            if (rng_.one_in(8)) {  // the time to live begins at run_at, so only a deadline ends it
+                spec.run_at.us = wall + hours(24 * 3650).us;
+                spec.deadline.us = wall + rng_.between(100'000, 20'000'000);
+            } else {
+                spec.run_at.us = wall + rng_.between(0, 20'000'000);
+            }
+            break;
         case 1: spec.deadline.us = wall + rng_.between(100'000, 20'000'000); break;
         case 2: spec.timeout = milliseconds(rng_.between(5, 3000)); break;
         case 3: spec.ttl = milliseconds(rng_.between(500, 30'000)); break;

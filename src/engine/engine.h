@@ -341,6 +341,8 @@ private:
     std::vector<std::string> names_;
     std::unordered_map<std::string, std::uint32_t> name_numbers_;
     std::map<SessionId, Session> sessions_;
+    std::unordered_map<std::string, WallTime>
+        gone_;  // workers without a session: when they were heard last; since the start
     std::map<WatchId, Watch> watches_;
 
     // Of the call being carried out.

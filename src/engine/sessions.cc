@@ -28,6 +28,7 @@ void Engine::check_sessions() {
         orders.reconnect = "silent for too long";
         orders.close = true;
         sessions_[id].link->lost();
+        gone_[sessions_[id].name] = sessions_[id].last_heard;
         sessions_.erase(id);
     }
 }
@@ -45,6 +46,7 @@ void Engine::connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<S
     session.hostname = std::move(hello.hostname);
     session.last_contact = now_.at;
     session.connected_at = session.last_heard = now_.wall;
+    gone_.erase(session.name);
     hello.joined.session = id;
     say(LogLevel::info, "worker_joined",
         "worker " + session.name + " joined with " + std::to_string(hello.joined.slots) + " slots");
@@ -125,6 +127,7 @@ void Engine::disconnected(SessionId id) {
         "worker " + found->second.name + (planned ? " said goodbye" : " is gone: its connection closed"));
     found->second.link.reset();
     apply(core::WorkerLeft{.session = id, .planned = planned});
+    gone_[found->second.name] = found->second.last_heard;
     sessions_.erase(id);
 }
 

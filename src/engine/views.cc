@@ -352,6 +352,8 @@ WorkerInfo Engine::info_of(WorkerNo number) const {
         info.memory_usage = session->second.memory_usage;
         info.connected_at = session->second.connected_at;
         info.last_heard = session->second.last_heard;
+    } else if (const auto gone = gone_.find(info.name); gone != gone_.end()) {
+        info.last_heard = gone->second;
     }
     return info;
 }

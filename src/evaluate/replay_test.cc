@@ -170,7 +170,7 @@ TEST_CASE("the plot is one closed SVG whose title cannot break out of it") {
 
 TEST_CASE("the verb's exit codes") {
     CHECK_EQ(run_verb({}), 2);
-    CHECK_EQ(run_verb({"--trace", "/nowhere.csv"}), 1);
+    CHECK_EQ(run_verb({"--trace", "/nowhere.csv"}), 2);
     CHECK_EQ(run_verb({"--trace", "/nowhere.csv", "--model", "crystal-ball"}), 2);
     CHECK_EQ(run_verb({"--trace", "/nowhere.csv", "--moment", "later"}), 2);
     CHECK_EQ(run_verb({"--trace", "/nowhere.csv", "-o", "yaml"}), 2);

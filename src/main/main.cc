@@ -1,6 +1,7 @@
 // The one binary: every room that offers verbs adds them here.
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -73,7 +74,8 @@ int run(int argc, char** argv) {
 // So that no file or pipe of ours gets the number of a stream that whoever started us has closed.
 void open_streams() {
     for (int stream = 0; stream < 3; ++stream)
-        if (fcntl(stream, F_GETFD) < 0) open("/dev/null", O_RDWR);  // takes the lowest number that is free: this one
+        // Takes the lowest number that is free: this one. What cannot be written is still told of.
+        if (fcntl(stream, F_GETFD) < 0) open("/dev/null", stream == STDOUT_FILENO ? O_RDONLY : O_RDWR);
 }
 
 }  // namespace
