@@ -100,6 +100,7 @@ void Server::heal() {
     journal_.exhausted(false);
     journal_.silent(false);
     paused_until_ = timeline_.now();
+    wall_skew_ = skew_most_;  // somebody sets the calendar right: what waits for its run_at waits for it
 }
 
 void Server::call(Call call) {

@@ -3,6 +3,7 @@
 // journal that fails on purpose. What the Runner does with threads happens here in steps of the timeline, so that a
 // crash can come between any two of them.
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -37,7 +38,10 @@ public:
     // Told when the process ends: all connections are gone.
     std::function<void()> on_down;
 
-    void jump_clock(Duration by) { wall_skew_ = wall_skew_ + by; }
+    void jump_clock(Duration by) {
+        wall_skew_ = wall_skew_ + by;
+        skew_most_ = std::max(skew_most_, wall_skew_);
+    }
     void freeze_clock(Duration length);
     void stop();  // in order: refuses new work, finishes commits, tells the workers, ends
     void pause(Duration length);
@@ -82,7 +86,7 @@ private:
     std::unique_ptr<engine::Engine> engine_;
     std::uint64_t process_ = 0;
     bool healed_ = false;
-    Duration wall_skew_;
+    Duration wall_skew_, skew_most_;
     Instant base_;      // of the engine's clock
     Instant base_sim_;  // the same moment on the timeline
     Instant paused_until_;

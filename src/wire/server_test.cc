@@ -195,7 +195,7 @@ TEST_CASE("calls with bad arguments are refused with the right code") {
         huge.add_tasks()->set_type("t");
         huge.mutable_tasks(i)->set_payload(std::string(256 << 10, 'x'));
     }
-    CHECK_EQ(code_of(live.tasks->SubmitBatch(&calls[5], huge, &batch)), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    CHECK_EQ(code_of(live.tasks->SubmitBatch(&calls[5], huge, &batch)), grpc::StatusCode::INVALID_ARGUMENT);
     v1::ListTasksRequest list;
     v1::ListTasksResponse listed;
     list.set_page_size(1001);
