@@ -241,7 +241,7 @@ class Attacks(unittest.TestCase):
             time.sleep(3)
             for connection in peers:
                 connection.socket.close()
-        self.attack("2,000 lists with a closed window", act, bound=ANSWERS + TRANSPORT + 64 * MiB, after=ANSWERS + TRANSPORT)
+        self.attack("2,000 lists with a closed window", act, bound=ANSWERS + TRANSPORT + 128 * MiB, after=ANSWERS + TRANSPORT + 128 * MiB)
 
     def test_M_rapid_reset(self):
         self.fill(20_000)

@@ -189,9 +189,11 @@ class Processes(OneWorker):
             self.assertFalse(pathlib.Path(line).exists())
 
     def test_a_program_may_open_only_so_many_files(self):
-        self.house.start_worker("few", "--nofile", "20", "--label", "few=yes")
+        few = self.house.start_worker("few", "--nofile", "20", "--label", "few=yes")
         self.house.worker_ready(2)
         self.assertEqual(submit(self.house, "sh", "-c", "ulimit -n", flags=("--require", "few=yes")).stdout, b"20\n")
+        few.send_signal(signal.SIGTERM)
+        self.assertEqual(few.wait(timeout=30), 0)
 
     def processes_with(self, word):
         found = []
