@@ -54,6 +54,8 @@ public:
             context_.answer_bytes.load() + bytes > context_.options.limits.answer_bytes_max)
             status = to_grpc({Fault::exhausted, "too many answers wait for their clients to read them; retry later"});
         if (!outcome && outcome.error().fault == Fault::invalid) context_.malformed();
+        response.reset();  // several times the size of its bytes, which may wait for long
+        if (!status.ok()) out_->Clear();
         finish(status, bytes);
     }
     // The call may be over, and this object gone, when it returns.
