@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -214,9 +215,11 @@ class ProcessesOfAUser(Processes):
         cls.house = House()
         cls.house.folder.chmod(0o755)
         cls.house.start_server()
+        program = cls.house.folder / "nexus"  # where that user may read it, wherever the tree is
+        shutil.copy(NEXUS, program)
         with open(cls.house.folder / "w1.log", "a") as log:
             cls.worker = subprocess.Popen(
-                [NEXUS, "worker", "--server", cls.house.grpc, "--name", "w1", "--allow", "exec"], stdout=log, stderr=log, cwd="/",
+                [program, "worker", "--server", cls.house.grpc, "--name", "w1", "--allow", "exec"], stdout=log, stderr=log, cwd="/",
                 env={**os.environ, "SECRET": "word"}, **({"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}))
         cls.house.processes.append(cls.worker)
         cls.house.worker_ready(1)
