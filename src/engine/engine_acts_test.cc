@@ -49,11 +49,7 @@ TEST_CASE("a forced estimate and a reset are durable when they are acknowledged:
     World world;
     auto link = std::make_shared<RecordingLink>();
     const SessionId session = world.connect(a_worker("w1"), link);
-    for (int i = 0; i < 12; ++i) {
-        world.submitted(a_task());
-        world.pass(milliseconds(700));
-        world.finish(session, link->assigned().back(), {.run = milliseconds(700)});
-    }
+    world.teach(session, *link);
     REQUIRE(make_snapshot(world.journal, world.engine->save_predictor(), world.engine->last_sequence()).has_value());
     REQUIRE(world.call(ForceEstimate{"encode", seconds(9), {}, "ann", "new codec"}).has_value());
     REQUIRE(world.call(ResetType{"resize", "ann", "new disk"}).has_value());

@@ -8,6 +8,18 @@
 using namespace nexus;
 using namespace nexus::engine;
 
+namespace {
+
+AttemptReport failed_for_good(std::string error = {}) {
+    AttemptReport report;
+    report.outcome = core::AttemptOutcome::failed;
+    report.retryable = false;
+    report.error = std::move(error);
+    return report;
+}
+
+}  // namespace
+
 TEST_CASE("field B: what the last attempt of a failed task left is its result, over a restart too") {
     World world;
     auto link = std::make_shared<RecordingLink>();
@@ -45,11 +57,7 @@ TEST_CASE("a dead task can be driven again as a new one") {
     auto link = std::make_shared<RecordingLink>();
     const SessionId session = world.connect(a_worker("w1"), link);
     const TaskId task = world.submitted(a_task());
-    AttemptReport failure;
-    failure.outcome = core::AttemptOutcome::failed;
-    failure.retryable = false;
-    failure.error = "no such image";
-    world.finish(session, link->assigned()[0], failure);
+    world.finish(session, link->assigned()[0], failed_for_good("no such image"));
     CHECK(world.get(task)->state == core::TaskState::dead);
     CHECK(world.get(task)->error == "no such image");
     const auto again =
@@ -70,9 +78,7 @@ TEST_CASE("a task is driven again though its history is gone, by what the journa
     const auto retry = [&](TaskId task) {
         return world.ask<Submitted>([&](Engine& e, auto done) { e.answer({}, RetryTask{task}, std::move(done)); });
     };
-    AttemptReport failure;
-    failure.outcome = core::AttemptOutcome::failed;
-    failure.retryable = false;
+    const AttemptReport failure = failed_for_good();
     AttemptReport success;
     success.result = "small pixels";
     const TaskId dead = world.submitted(a_task()), good = world.submitted(a_task()), empty = world.submitted(a_task());
@@ -97,10 +103,7 @@ TEST_CASE("a task that is driven again is admitted by the rules for all") {
     auto link = std::make_shared<RecordingLink>();
     const SessionId session = world.connect(a_worker("w1"), link);
     const TaskId task = world.submitted(a_task());
-    AttemptReport failure;
-    failure.outcome = core::AttemptOutcome::failed;
-    failure.retryable = false;
-    world.finish(session, link->assigned().at(0), failure);
+    world.finish(session, link->assigned().at(0), failed_for_good());
     world.turn([&](Engine& e) { e.answer({}, Configure{0, "[scheduler]\ntasks_max = 1\n", "", ""}, [](auto) {}); });
     REQUIRE(world.engine->core().config().tasks_max == 1);
     world.submitted(a_task());

@@ -120,11 +120,7 @@ TEST_CASE("what the predictor learned survives a restart, from the journal alone
         World world;
         auto link = std::make_shared<RecordingLink>();
         const SessionId session = world.connect(a_worker("w1"), link);
-        for (int i = 0; i < 12; ++i) {
-            world.submitted(a_task());
-            world.pass(milliseconds(700));
-            world.finish(session, link->assigned().back(), {.run = milliseconds(700)});
-        }
+        world.teach(session, *link);
         const auto stat_of = [&] {
             return world.ask<predict::TypeStat>(
                 [&](Engine& e, auto done) { e.answer({}, GetType{"resize"}, std::move(done)); });

@@ -52,7 +52,8 @@ public:
     // full: the session is to be cut off; said once per session and drain.
     Put put_report(SessionId session, std::uint64_t bytes, bool alive_only, Work work);
 
-    // Takes everything but the calls that only look. Waits for something urgent or until `until`, whichever is first; false: closed and empty.
+    // Takes everything but the calls that only look. Waits for something urgent or until `until`, whichever is first;
+    // false: closed and empty.
     // `until` is asked each time anew, in microseconds from now; < 0 = wait for ever.
     bool take(std::vector<Item>& items, const std::function<std::int64_t()>& until_us);
     // The oldest call that only looks; false: none waits.

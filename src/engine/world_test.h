@@ -149,6 +149,14 @@ struct World {
         given.order = given.link->assigned().at(0);
         return given;
     }
+    // Twelve runs of 700 ms, one after the other, on a worker that has nothing else to do.
+    void teach(SessionId session, const RecordingLink& link) {
+        for (int i = 0; i < 12; ++i) {
+            submitted(a_task());
+            pass(milliseconds(700));
+            finish(session, link.assigned().back(), {.run = milliseconds(700)});
+        }
+    }
     void finish(SessionId session, const Assignment& a, AttemptReport report = {}) {
         report.task = a.order.task;
         report.attempt = a.order.attempt;

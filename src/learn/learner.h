@@ -18,9 +18,9 @@
 //
 // A round publishes speeds, affinities and trust, then estimates again: the waiting tasks that would start soonest, and
 // others in turn, since ETAs and the time to drain rest on every one of them: those of types that were taught since, or
-// never. An estimate that moved by a tenth or less is no fact. Each lesson pays for some looks of either kind, each estimate that had moved for some more: where little
-// is learned little is looked at, and a change is soon told to all. A beat costs at most kNext + kTurn estimates,
-// whatever waits.
+// never. An estimate that moved by a tenth or less is no fact. Each lesson pays for some looks of either kind, each
+// estimate that had moved for some more: where little is learned little is looked at, and a change is soon told to all.
+// A beat costs at most kNext + kTurn estimates, whatever waits.
 //
 // Deterministic. Not thread-safe. No method fails.
 
