@@ -77,6 +77,7 @@ RequestReader::~RequestReader() = default;
 RequestReader::Step RequestReader::refuse(Response response) {
     refused_ = true;
     refusal_ = std::move(response);
+    drop_body();
     return Step::refused;
 }
 
@@ -221,6 +222,12 @@ bool RequestReader::is_head() const {
 
 std::size_t RequestReader::body_bytes() const {
     return parser_->get().body().size();
+}
+
+void RequestReader::drop_body() {
+    // Assigning an empty string would keep the memory.
+    std::string().swap(parser_->get().body());
+    std::string().swap(request_.body);
 }
 
 }  // namespace nexus::http

@@ -57,6 +57,8 @@ public:
     // Some of it has arrived.
     bool begun() const { return begun_; }
     std::size_t body_bytes() const;
+    // Lets go of what has arrived of the body. A refused request has let go already.
+    void drop_body();
 
 private:
     struct Parser;

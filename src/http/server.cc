@@ -197,6 +197,7 @@ asio::awaitable<bool> Server::State::read(Connection& connection, RequestReader&
         hold(reader.body_bytes());
         if (body_bytes > options.body_bytes_max) {
             refusal = too_busy("TOO_MANY_BODIES", "too many bodies arrive at once; retry later");
+            reader.drop_body();  // not only when the client has read the refusal and gone
             break;
         }
         // Between requests a connection may idle; once bytes came the whole request has to arrive in time.
@@ -228,6 +229,7 @@ asio::awaitable<Response> Server::State::respond(RequestReader& reader) {
     Response response = co_await answer(std::move(reader.route()), std::move(reader.request()));
     if (response.body.size() > kSmallAnswer && answer_bytes + response.body.size() > options.answer_bytes_max)
         co_return too_busy("TOO_MANY_ANSWERS", "too many answers wait for their clients to read them; retry later");
+    if (response.body.size() > kSmallAnswer) response.body.shrink_to_fit();  // the limit counts bytes, not room
     co_return response;
 }
 

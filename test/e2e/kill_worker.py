@@ -29,8 +29,12 @@ def main():
         time.sleep(1)
         struck = []  # worker, moment
         asleep = []
+
+
+        def busy():
+            return [row["name"] for row in house.json("worker", "list")["workers"] if row["name"] in alive and row["running"]]
         for n in range(args.kills):
-            name = rng.choice(sorted(alive))
+            name = rng.choice(sorted(wait_until("a worker runs something", busy)))
             worker = alive.pop(name)
             struck.append((name, time.monotonic()))
             if args.silent:

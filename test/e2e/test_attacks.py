@@ -135,7 +135,7 @@ class Attacks(unittest.TestCase):
                     pass
             for peer in peers:
                 peer.close()
-        self.attack("300 half-sent bodies", act, bound=BODIES + 96 * MiB, after=BODIES + 96 * MiB)
+        self.attack("300 half-sent bodies", act, bound=BODIES + 32 * MiB, after=BODIES + 32 * MiB)
 
     def test_M_idle_connections(self):
         def act():
