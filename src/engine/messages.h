@@ -124,6 +124,9 @@ struct WorkerInfo {
     std::string breaker, breaker_reason;
     std::uint64_t succeeded = 0, failed = 0;
     WallTime connected_at, last_heard;
+    std::uint32_t rivals = 0;  // other processes of this name that were refused
+    WallTime rival_at;         // the last of them; 0 = none
+    std::string rival_hostname;
 };
 
 struct StatusInfo {
@@ -156,14 +159,31 @@ struct OverrideInfo {
 struct WorkerHello {
     core::WorkerJoined joined;  // session is filled in by the engine
     std::string version, hostname;
-    bool draining = false;  // it wants nothing new
+    bool draining = false;       // it wants nothing new
+    std::uint64_t instance = 0;  // of the process; 0 = it did not say
 };
 
 // One order to a worker's stream. The transport merges whatever is queued into one message.
 struct Assignment {
     core::AssignAttempt order;
     std::string type, tenant, queue;
+    core::Resources resources;
     std::shared_ptr<const TaskBody> body;
+};
+// What has a running attempt written from these places on? Answered by OutputPart with the same number.
+struct OutputLook {
+    TaskId task;
+    AttemptId attempt;
+    std::uint64_t number = 0;
+    std::uint64_t out_from = 0, err_from = 0;
+};
+struct OutputPart {
+    TaskId task;
+    AttemptId attempt;
+    std::uint64_t number = 0;
+    std::string out, err;
+    std::uint64_t out_from = 0, err_from = 0;  // where they begin
+    bool running = false;
 };
 struct WorkerOrders {
     std::optional<core::WelcomeWorker> welcome;
@@ -172,6 +192,7 @@ struct WorkerOrders {
     std::vector<core::PauseAttempt> pause;  // to be followed before the assignments: they take the places
     std::vector<core::RevokeAttempt> revoke;
     std::vector<core::AnswerReport> answers;
+    std::vector<OutputLook> looks;
     bool drain = false;
     std::string reconnect;  // non-empty: the server goes away, or this session was replaced
     bool close = false;     // after this, end the stream
@@ -209,6 +230,7 @@ struct WorkerReport {
     std::vector<core::AttemptPaused> paused;  // session is filled in by the engine
     std::vector<AttemptProgress> progress;
     std::vector<AttemptReport> finished;
+    std::vector<OutputPart> written;
     struct Capacity {
         std::uint32_t slots = 1;
         core::Resources offered;
