@@ -143,6 +143,23 @@ WaitWords wait_words(core::WaitCause cause, std::string_view name, std::uint64_t
                             (count == 1 ? " has" : " have") +
                             " a free slot, but an open circuit breaker; the others are busy";
             break;
+        case WaitCause::cordoned:
+            if (name.empty()) break;
+            words = {
+                .culprit = "worker " + std::string(name) + ", the only one that may run it, is cordoned or draining",
+                .remedy = "uncordon it, or connect another one like it"};
+            break;
+        case WaitCause::suspected:
+            if (name.empty()) break;
+            words.culprit = "worker " + std::string(name) + ", the only one that may run it, is silent";
+            words.remedy = "wait until it answers or is lost";
+            break;
+        case WaitCause::breakers:
+            if (name.empty()) break;
+            words.culprit =
+                "the circuit breaker of worker " + std::string(name) + ", the only one that may run it, is open";
+            words.remedy = "wait: it is tried again";
+            break;
         case WaitCause::tasks_ahead:
             words.culprit = counted(count, "task") + (count == 1 ? " is" : " are") + " ahead of it";
             break;

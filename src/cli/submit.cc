@@ -61,19 +61,6 @@ void put_submitted(Shell& shell, const pb::SubmitResponse& answer, const pb::Tas
     shell.say(line);
 }
 
-Answer<int> submit_one(Shell& shell, const SubmitFlags& flags) {
-    const auto spec = make_spec(flags.spec, now_unix_us());
-    if (!spec) return std::unexpected(spec.error());
-    const auto answer = submit_once(shell, *spec);
-    if (!answer) return std::unexpected(answer.error());
-    if (!flags.wait) {
-        put_submitted(shell, *answer, *spec);
-        return kExitOk;
-    }
-    shell.say(fmt::format("task {}", answer->id()));
-    return wait_for_task(shell, answer->id(), shell.limit);
-}
-
 std::string state_line(const pb::Task& task) {
     const std::int64_t now = now_unix_us();
     std::string line = state_text(task.state()) + ": " + where_text(task, now);
@@ -81,6 +68,30 @@ std::string state_line(const pb::Task& task) {
         line += fmt::format(", predicted {} (p90 {})", span_text(task.estimate().p50_us()),
                             span_text(task.estimate().p90_us()));
     return line;
+}
+
+// No time can be told for it: why, while somebody reads.
+void say_what_keeps_it(Shell& shell, const pb::SubmitResponse& answer) {
+    if (shell.quiet || shell.format == Format::name || shell.wants_json() || answer.duplicate() ||
+        answer.eta().finish_p50_unix_us() > 0)
+        return;
+    const auto task = shell.session.get_task(answer.id(), false);
+    if (task && (is_terminal(task->state()) || task->waiting().reason() != pb::WAIT_REASON_UNSPECIFIED))
+        shell.say(state_text(task->state()) + ": " + where_text(*task, now_unix_us()));
+}
+
+Answer<int> submit_one(Shell& shell, const SubmitFlags& flags) {
+    const auto spec = make_spec(flags.spec, now_unix_us());
+    if (!spec) return std::unexpected(spec.error());
+    const auto answer = submit_once(shell, *spec);
+    if (!answer) return std::unexpected(answer.error());
+    if (!flags.wait) {
+        put_submitted(shell, *answer, *spec);
+        say_what_keeps_it(shell, *answer);
+        return kExitOk;
+    }
+    shell.say(fmt::format("task {}", answer->id()));
+    return wait_for_task(shell, answer->id(), shell.limit);
 }
 
 // Where a task is, without the numbers that change all the time.
@@ -126,8 +137,11 @@ Answer<int> ended(const Shell& shell, const pb::Task& task) {
     if (const auto written = put_result(shell, task, true); !written && task.state() == pb::TASK_STATE_SUCCEEDED)
         return std::unexpected(written.error());
     if (task.state() == pb::TASK_STATE_SUCCEEDED) return kExitOk;
-    const std::string what =
-        fmt::format("task {} is {}: {}", task.id(), state_text(task.state()), safe_text(task.error(), 500));
+    // The error of a cancelled or expired task begins with that word.
+    const std::string state = state_text(task.state());
+    std::string why = task.error() == state ? "" : safe_text(task.error(), 500);
+    if (!why.starts_with(state + ": ")) why = (why.empty() ? state : state + ": ") + why;
+    const std::string what = fmt::format("task {} is {}", task.id(), why);
     return failure(exit_code_of(task), what, fmt::format("see `nexus task get {}`", task.id()));
 }
 
@@ -187,9 +201,10 @@ void add_submit(CLI::App& task, int& exit_code, const std::vector<std::string>& 
         });
     add_spec_flags(*verb, flags->spec);
     verb->add_flag("--wait", flags->wait, "Wait until it has ended; exit with its program's exit code");
-    verb->add_option("-f,--file", flags->bulk.file,
-                     "One task per line: JSON with the fields of TaskSpec; payload_text is a payload as text. Other "
-                     "flags are for the lines that do not say");
+    verb->add_option(
+        "-f,--file", flags->bulk.file,
+        "One task per line: JSON with the fields of TaskSpec; payload_text is a payload as text, argv a program. Other "
+        "flags are for the lines that do not say");
     verb->add_option(
         "--key-prefix", flags->bulk.key_prefix,
         "With --file: tasks without a key get PREFIX-<line>; submitting the file again with it stores nothing twice");

@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -69,25 +70,10 @@ std::string type_of_program(const std::string& program) {
     return type.empty() ? "program" : type;
 }
 
-Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
-    const int given =
-        (flags.payload.empty() ? 0 : 1) + (flags.payload_file.empty() ? 0 : 1) + (flags.argv.empty() ? 0 : 1);
-    if (given > 1) return failure(kExitUsage, "submit: --payload, --payload-file and a program exclude each other");
-    spec.set_payload(flags.payload);
-    if (!flags.payload_file.empty()) {
-        auto bytes = read_whole(flags.payload_file, kPayloadBytesMax);
-        if (!bytes) return std::unexpected(std::move(bytes).error());
-        spec.set_payload(std::move(*bytes));
-    }
-    for (const std::string& word : flags.argv)
-        if (!is_utf8(word))
-            return failure(kExitUsage,
-                           fmt::format("submit: the argument \"{}\" is not UTF-8 text", safe_text(word, 60)),
-                           "the request is JSON; rename the file, or pass the name inside a script");
-    if (!flags.argv.empty()) {
+// A program becomes the payload. It runs where it is submitted, unless `request` says where.
+Answer<void> put_program(Json request, pb::TaskSpec& spec) {
+    if (!request.contains("cwd")) {
         std::error_code fault;
-        Json request;
-        request["argv"] = flags.argv;
         const std::string folder = std::filesystem::current_path(fault).string();
         if (fault)
             return failure(kExitUsage,
@@ -99,9 +85,55 @@ Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
                 fmt::format("submit: the working directory \"{}\" is not UTF-8 text", safe_text(folder, 120)),
                 "the request is JSON; submit from another directory");
         request["cwd"] = folder;
-        spec.set_payload(request.dump(-1, ' ', false, Json::error_handler_t::replace));
-        if (!spec.metadata().contains("handler")) (*spec.mutable_metadata())["handler"] = "exec";
-        if (spec.type().empty()) spec.set_type(type_of_program(flags.argv.front()));
+    }
+    if (spec.type().empty()) spec.set_type(type_of_program(request["argv"][0].get<std::string>()));
+    spec.set_payload(request.dump(-1, ' ', false, Json::error_handler_t::replace));
+    if (!spec.metadata().contains("handler")) (*spec.mutable_metadata())["handler"] = "exec";
+    return {};
+}
+
+// What a line says of a program beside the fields of its task.
+Answer<Json> take_program(Json& object) {
+    Json request;
+    for (const char* const name : {"argv", "cwd", "env", "stdin_base64"}) {
+        const auto at = object.find(name);
+        if (at == object.end()) continue;
+        request[name] = std::move(*at);
+        object.erase(at);
+    }
+    if (request.is_null()) return request;
+    const auto argv = request.find("argv");
+    if (argv == request.end()) return failure(kExitUsage, "cwd, env and stdin_base64 belong to an argv");
+    if (object.contains("payload") || object.contains("payload_text"))
+        return failure(kExitUsage, "argv, payload and payload_text exclude each other");
+    const auto is_word = [](const Json& word) {
+        return word.is_string() && word.get_ref<const std::string&>().find('\0') == std::string::npos;
+    };
+    if (!argv->is_array() || argv->empty() || !std::ranges::all_of(*argv, is_word))
+        return failure(kExitUsage, "argv: not a list of strings, the program first",
+                       R"(e.g. {"argv": ["make", "-C", "/src"]})");
+    return request;
+}
+
+Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
+    const int given =
+        (flags.payload.empty() ? 0 : 1) + (flags.payload_file.empty() ? 0 : 1) + (flags.argv.empty() ? 0 : 1);
+    if (given > 1) return failure(kExitUsage, "submit: --payload, --payload-file and a program exclude each other");
+    spec.set_payload(flags.payload);
+    if (!flags.payload_file.empty()) {
+        auto bytes = read_whole(flags.payload_file, kPayloadBytesMax);
+        if (!bytes) return std::unexpected(std::move(bytes).error());
+        spec.set_payload(std::move(*bytes));
+    }
+    if (!flags.argv.empty()) {
+        for (const std::string& word : flags.argv)
+            if (!is_utf8(word))
+                return failure(kExitUsage,
+                               fmt::format("submit: the argument \"{}\" is not UTF-8 text", safe_text(word, 60)),
+                               "the request is JSON; rename the file, or pass the name inside a script");
+        Json request;
+        request["argv"] = flags.argv;
+        if (auto done = put_program(std::move(request), spec); !done) return done;
     }
     if (spec.payload().size() > kPayloadBytesMax)
         return failure(kExitUsage,
@@ -177,8 +209,7 @@ std::string hint_for(std::string_view line) {
     if (line.starts_with("\x1f\x8b")) return "this is gzip: gzip -dc FILE | nexus task submit --file -";
     if (line.starts_with('[')) return "this looks like a JSON array: jq -c '.[]' FILE | nexus task submit --file -";
     if (line.starts_with('{')) return "one whole object a line is expected: jq -c . FILE | nexus task submit --file -";
-    return "if each line is a command: jq -cR '{type: \"sh\", metadata: {handler: \"exec\"}, payload_text: ({argv: "
-           "[\"sh\", \"-c\", .]} | tojson)}' FILE | nexus task submit --file -";
+    return "if each line is a command: jq -cR '{argv: [\"sh\", \"-c\", .]}' FILE | nexus task submit --file -";
 }
 
 }  // namespace
@@ -266,6 +297,8 @@ Answer<pb::TaskSpec> spec_from_json(std::string_view line, const pb::TaskSpec& d
         return failure(kExitUsage, fmt::format("nested deeper than {} levels", kNestingMax));
     Json object = Json::parse(line, nullptr, false);
     if (object.is_discarded() || !object.is_object()) return failure(kExitUsage, "not a JSON object", hint_for(line));
+    auto program = take_program(object);
+    if (!program) return std::unexpected(std::move(program).error());
     std::string payload;
     const auto text = object.find("payload_text");
     const bool has_text = text != object.end();
@@ -277,8 +310,17 @@ Answer<pb::TaskSpec> spec_from_json(std::string_view line, const pb::TaskSpec& d
     }
     pb::TaskSpec spec;
     const auto parsed = google::protobuf::util::JsonStringToMessage(object.dump(), &spec);
-    if (!parsed.ok()) return failure(kExitUsage, safe_text(std::string(parsed.message()), 200));
+    if (!parsed.ok()) {
+        std::string why(parsed.message());
+        constexpr std::string_view kUnknown = ": Cannot find field.";
+        if (!why.ends_with(kUnknown)) return failure(kExitUsage, safe_text(why, 200));
+        why.resize(why.size() - kUnknown.size());
+        return failure(kExitUsage, fmt::format("a task has no field \"{}\"", safe_text(why, 60)),
+                       "the fields are those of TaskSpec (docs/cli.md), and argv, cwd, env for a program");
+    }
     if (has_text) spec.set_payload(std::move(payload));
+    if (!program->is_null())
+        if (auto done = put_program(std::move(*program), spec); !done) return std::unexpected(std::move(done).error());
     if (spec.payload().size() > kPayloadBytesMax)
         return failure(kExitUsage, fmt::format("the payload has {} bytes; at most {} are taken", spec.payload().size(),
                                                kPayloadBytesMax));
@@ -298,7 +340,7 @@ Answer<std::string> read_whole(const std::string& path, std::size_t bytes_max) {
         return failure(kExitUsage, fmt::format("cannot read {}: {}", safe_text(path, 120), why));
     };
     if (!opened) return refuse(std::strerror(errno));
-    struct stat about{};
+    struct stat about {};
     if (fstat(fileno(opened.get()), &about) == 0 && S_ISDIR(about.st_mode)) return refuse("it is a directory");
     std::string bytes(bytes_max + 1, '\0');
     bytes.resize(std::fread(bytes.data(), 1, bytes.size(), opened.get()));

@@ -41,8 +41,9 @@ Answer<pb::TaskSpec> make_spec(const SpecFlags& flags, std::int64_t now_unix_us)
 Answer<pb::TaskSpec> make_defaults(const SpecFlags& flags, std::int64_t now_unix_us);
 
 // One JSON object with the fields of TaskSpec (.proto or lowerCamel names; payload in base64) and, besides them,
-// "payload_text": the payload as UTF-8 text. Unknown fields are refused. What it does not say is as in `defaults`. A
-// failure's next step says what a line of another format may be.
+// "payload_text": the payload as UTF-8 text, or "argv", "cwd", "env", "stdin_base64": a program (worker/exec_request.h).
+// Unknown fields are refused. What it does not say is as in `defaults`. A failure's next step says what a line of
+// another format may be.
 Answer<pb::TaskSpec> spec_from_json(std::string_view line, const pb::TaskSpec& defaults = {});
 
 // The whole file, "-" = standard input. Refused: directories, more than `bytes_max`.

@@ -50,6 +50,23 @@ TEST_CASE("lines of a file of tasks") {
     CHECK_FALSE(text->has_priority());
 }
 
+TEST_CASE("field F: a line may name a program, which runs where it is submitted") {
+    const auto made =
+        spec_from_json(R"({"argv": ["/usr/bin/g++", "-c", "a b.cc"], "env": {"LANG": "C"}, "priority": 7})");
+    REQUIRE_MESSAGE(made.has_value(), (made ? "" : made.error().what));
+    CHECK_EQ(made->type(), "g__");
+    CHECK_EQ(made->priority(), 7);
+    CHECK_EQ(made->metadata().at("handler"), "exec");
+    const auto request = nlohmann::json::parse(made->payload());
+    CHECK_EQ(request["argv"], nlohmann::json({"/usr/bin/g++", "-c", "a b.cc"}));
+    CHECK_EQ(request["env"]["LANG"], "C");
+    CHECK_FALSE(request["cwd"].get<std::string>().empty());
+    const auto elsewhere = spec_from_json(R"({"type": "build", "argv": ["make"], "cwd": "/src"})");
+    REQUIRE(elsewhere.has_value());
+    CHECK_EQ(elsewhere->type(), "build");
+    CHECK_EQ(nlohmann::json::parse(elsewhere->payload())["cwd"], "/src");
+}
+
 TEST_CASE("lines that are refused say why") {
     static constexpr struct {
         const char* line;
@@ -59,7 +76,13 @@ TEST_CASE("lines that are refused say why") {
                 {"{", "not a JSON object"},
                 {"nonsense", "not a JSON object"},
                 {"{}", "type: missing"},
-                {R"({"type": "a", "prioirty": 5})", "prioirty"},
+                {R"({"type": "a", "prioirty": 5})", "a task has no field \"prioirty\""},
+                {R"({"argv": []})", "argv: not a list of strings"},
+                {R"({"argv": "make all"})", "argv: not a list of strings"},
+                {R"({"argv": ["a", 5]})", "argv: not a list of strings"},
+                {R"({"argv": ["a\u0000b"]})", "argv: not a list of strings"},
+                {R"({"argv": ["a"], "payload_text": "x"})", "exclude each other"},
+                {R"({"type": "a", "cwd": "/src"})", "belong to an argv"},
                 {R"({"type": "a", "priority": "high"})", "priority"},
                 {R"({"type": "a", "priority": -1})", "priority"},
                 {R"({"type": "a", "priority": 1e400})", ""},

@@ -40,13 +40,23 @@ std::string attempt_line(const pb::Attempt& attempt, std::int64_t now) {
                     : (attempt.run_us() > 0 ? "ran " + span_text(attempt.run_us()) + " (pauses not counted) since "
                                             : std::string("running since ")) +
                           moment_text(attempt.started_unix_us(), now) + progress_text(attempt);
-    else
+    else if (attempt.run_us() > 0)
         line += attempt.outcome() + " after " + span_text(attempt.run_us());
+    else if (attempt.started_unix_us() > 0)  // nobody measured its run time
+        line += attempt.outcome() + " " + span_text(attempt.ended_unix_us() - attempt.started_unix_us()) +
+                " after its start";
+    else
+        line += attempt.outcome() + " before it started";
     if (attempt.predicted_us() > 0) line += ", predicted " + span_text(attempt.predicted_us());
     if (attempt.peak_memory_bytes() > 0)
         line += ", peak memory " + bytes_text(static_cast<std::uint64_t>(attempt.peak_memory_bytes()));
     if (!attempt.error().empty()) line += ": " + safe_text(attempt.error(), 300);
     return line + "\n";
+}
+
+// Nobody knows it yet, or never will: not 0.
+std::string known_span(std::int64_t us) {
+    return us > 0 ? span_text(us) : "-";
 }
 
 void add_line(std::string& page, std::string_view name, const std::string& value) {
@@ -118,9 +128,9 @@ void add_task(Table& table, const pb::Task& task, bool wide, bool colour, std::i
         safe_text(task.type(), 32),
         toned(state_text(task.state()), tone_of(task.state()), colour),
         span_text(std::max<std::int64_t>(now - task.submitted_unix_us(), 0)),
-        span_text(task.wait_us() == 0 && task.state() == pb::TASK_STATE_WAITING ? now - task.submitted_unix_us()
-                                                                                : task.wait_us()),
-        ended ? span_text(task.run_us()) : "-"};
+        known_span(task.wait_us() == 0 && task.state() == pb::TASK_STATE_WAITING ? now - task.submitted_unix_us()
+                                                                                 : task.wait_us()),
+        ended ? known_span(task.run_us()) : "-"};
     if (wide) {
         cells.push_back(task.estimate().p50_us() > 0 ? span_text(task.estimate().p50_us()) : "-");
         cells.push_back(std::to_string(task.attempts_size()));
@@ -162,7 +172,10 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
     if (is_terminal(task.state())) {
         add_line(page, "finished",
                  calendar_text(task.finished_unix_us()) + " UTC, " + moment_text(task.finished_unix_us(), now));
-        add_line(page, "ran", span_text(task.run_us()) + " after waiting " + span_text(task.wait_us()));
+        if (task.run_us() > 0)
+            add_line(page, "ran", span_text(task.run_us()) + " after waiting " + known_span(task.wait_us()));
+        else if (task.attempts().empty())
+            add_line(page, "ran", "never");
     }
     add_line(page, "error", safe_text(task.error(), 1000));
     add_line(page, "retry of", task.redrive_of());

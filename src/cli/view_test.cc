@@ -88,6 +88,27 @@ TEST_CASE("a waiting task says why, whose fault it is, until when and what helps
     CHECK_FALSE(has(page, "\x1b"));
 }
 
+TEST_CASE("field J: what nobody measured is no 0") {
+    pb::Task task;
+    task.set_state(pb::TASK_STATE_DEAD);
+    task.set_submitted_unix_us(kNow - 60'000'000);
+    task.set_finished_unix_us(kNow);
+    CHECK(has(task_page(task, false, kNow), "ran          never"));
+    pb::Attempt& lost = *task.add_attempts();
+    lost.set_outcome("worker_lost");
+    lost.set_assigned_unix_us(kNow - 9'000'000);
+    lost.set_ended_unix_us(kNow - 1'000'000);
+    CHECK(has(task_page(task, false, kNow), "worker_lost before it started"));
+    lost.set_started_unix_us(kNow - 8'000'000);
+    const std::string page = task_page(task, false, kNow);
+    CHECK(has(page, "worker_lost 7.0 s after its start"));
+    CHECK_FALSE(has(page, "after 0"));
+    CHECK_FALSE(has(page, "ran"));
+    Table table = task_table(false);
+    add_task(table, task, false, false, kNow);
+    CHECK_MESSAGE(has(table.text(false), "1m00s       -    -"), table.text(false));
+}
+
 TEST_CASE("a running task says where and when it will be done") {
     CHECK(has(where_text(running_task(), kNow), "w1"));
     CHECK(has(where_text(running_task(), kNow), "in 4.0 s"));

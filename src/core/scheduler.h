@@ -65,7 +65,7 @@ struct Unmet {
 struct WaitingWhy {
     WaitReason reason = WaitReason::none;
     WaitCause cause = WaitCause::none;
-    std::string name;          // of the queue, tenant, type or worker that the cause is about
+    std::string name;          // of the queue, tenant, type or (the only) worker that the cause is about
     std::uint64_t count = 0;   // where the cause counts something; of `demands`: connected workers
     std::vector<Unmet> unmet;  // of `demands`: what most workers lack first
     Instant since;

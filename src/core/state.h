@@ -454,6 +454,7 @@ struct Scheduler::State {
     // `at`: not before now.
     WaitingWhy why(Index task, Instant at) const;
     WaitingWhy why_ready(Index task, Instant at) const;
+    std::string only_worker(const Group& group) const;
     std::optional<EtaView> eta(Index task, Instant at) const;
     EtaView eta_running(Index task, Instant at) const;
     Duration limit_wait(Index task) const;

@@ -107,12 +107,18 @@ WaitingWhy Scheduler::State::why_ready(Index task, Instant at) const {
     if (types[cls.type].limit.full()) return say(WaitReason::capacity, WaitCause::type_limit, cls.spec.type);
     ExplainView explained = explain(task);
     if (explained.workers_eligible == 0) {
-        // Those that are here, rather than those that once were.
+        // Those that could run it, rather than those that lack something, rather than those that once were here.
+        const auto nearness = [](WaitCause cause) {
+            return cause == WaitCause::disconnected ? 0 : cause == WaitCause::demands ? 1 : 2;
+        };
         WaitCause most = explained.excluded.empty() ? WaitCause::no_worker : WaitCause::disconnected;
         for (auto one = explained.excluded.rbegin(); one != explained.excluded.rend(); ++one)
-            if (one->first != WaitCause::disconnected) most = one->first;
+            if (nearness(one->first) >= nearness(most)) most = one->first;
         say(most == WaitCause::breakers ? WaitReason::breaker : WaitReason::no_eligible_worker, most);
-        if (most != WaitCause::demands) return why;
+        if (most != WaitCause::demands) {
+            if (nearness(most) == 2) why.name = only_worker(groups[cls.group]);
+            return why;
+        }
         why.unmet = std::move(explained.unmet);
         for (const Worker& worker : workers) why.count += worker.connected ? 1 : 0;
         return why;
@@ -123,6 +129,17 @@ WaitingWhy Scheduler::State::why_ready(Index task, Instant at) const {
     if (explained.behind_breakers > 0)
         return say(WaitReason::breaker, WaitCause::breakers_beside, {}, explained.behind_breakers);
     return say(WaitReason::capacity, WaitCause::workers_busy);
+}
+
+// The name of the one connected worker that meets all demands; empty when there are none or several.
+std::string Scheduler::State::only_worker(const Group& group) const {
+    std::string name;
+    for (Index w = 0; w < workers.size(); ++w) {
+        if (!workers[w].connected || !eligible(group, w)) continue;
+        if (!name.empty()) return {};
+        name = workers[w].name;
+    }
+    return name;
 }
 
 ExplainView Scheduler::explain(TaskId id) const {

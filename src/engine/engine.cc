@@ -388,6 +388,9 @@ void Engine::on(core::TaskEnded& ended) {
                             : (cancel_reason_.empty() ? "cancelled" : "cancelled: " + cancel_reason_);
     if (ended.state == core::TaskState::expired) error = "expired: its deadline or time to live passed";
     if (good && live.eta_p90_us != 0) learner_.finished(now_.wall.us <= live.eta_p90_us);
+    // Of a task that ended between two attempts, or by the failure of one: when the last of them started.
+    WallTime began = wall_of(ended.started_at);
+    if (began.us == 0 && live.rare && !live.rare->ended.empty()) began = live.rare->ended.back().started;
     batch_.history.tasks.push_back(
         {.task = ended.task,
          .type = names_[live.type],
@@ -396,7 +399,7 @@ void Engine::on(core::TaskEnded& ended) {
          .priority = live.priority,
          .state = static_cast<std::uint8_t>(ended.state),
          .submitted = {live.submitted_us},
-         .started = wall_of(ended.started_at),
+         .started = began,
          .finished = wall_of(now_.at),
          .run = ended.run,
          .worker = ended.worker ? std::string(core_.worker(ended.worker).name) : std::string(),
