@@ -61,6 +61,13 @@ void put_submitted(Shell& shell, const pb::SubmitResponse& answer, const pb::Tas
     shell.say(line);
 }
 
+// The error of a cancelled or expired task begins with that word.
+std::string outcome_text(const pb::Task& task) {
+    const std::string state = state_text(task.state());
+    const std::string why = safe_text(task.error(), 500);
+    return why.starts_with(state) ? why : state + (why.empty() ? "" : ": " + why);
+}
+
 std::string state_line(const pb::Task& task) {
     const std::int64_t now = now_unix_us();
     std::string line = state_text(task.state()) + ": " + where_text(task, now);
@@ -77,7 +84,8 @@ void say_what_keeps_it(Shell& shell, const pb::SubmitResponse& answer) {
         return;
     const auto task = shell.session.get_task(answer.id(), false);
     if (task && (is_terminal(task->state()) || task->waiting().reason() != pb::WAIT_REASON_UNSPECIFIED))
-        shell.say(state_text(task->state()) + ": " + where_text(*task, now_unix_us()));
+        shell.say(is_terminal(task->state()) ? outcome_text(*task)
+                                             : state_text(task->state()) + ": " + where_text(*task, now_unix_us()));
 }
 
 Answer<int> submit_one(Shell& shell, const SubmitFlags& flags) {
@@ -137,11 +145,7 @@ Answer<int> ended(const Shell& shell, const pb::Task& task) {
     if (const auto written = put_result(shell, task, true); !written && task.state() == pb::TASK_STATE_SUCCEEDED)
         return std::unexpected(written.error());
     if (task.state() == pb::TASK_STATE_SUCCEEDED) return kExitOk;
-    // The error of a cancelled or expired task begins with that word.
-    const std::string state = state_text(task.state());
-    std::string why = task.error() == state ? "" : safe_text(task.error(), 500);
-    if (!why.starts_with(state + ": ")) why = (why.empty() ? state : state + ": ") + why;
-    const std::string what = fmt::format("task {} is {}", task.id(), why);
+    const std::string what = fmt::format("task {} is {}", task.id(), outcome_text(task));
     return failure(exit_code_of(task), what, fmt::format("see `nexus task get {}`", task.id()));
 }
 
@@ -189,9 +193,12 @@ void add_submit(CLI::App& task, int& exit_code, const std::vector<std::string>& 
             SpecFlags& spec = flags->spec;
             spec.argv = program;
             if (flags->bulk.file.empty()) return submit_one(shell, *flags);
-            if (!spec.argv.empty() || !spec.payload.empty() || !spec.payload_file.empty() || flags->wait)
-                return failure(kExitUsage, "submit: --file takes no --payload, --payload-file, --wait or program",
-                               "give payloads in each line of the file");
+            if (!spec.argv.empty() || !spec.payload.empty() || !spec.payload_file.empty() || flags->wait ||
+                !spec.environment.empty() || !spec.directory.empty() || !spec.input_file.empty())
+                return failure(
+                    kExitUsage,
+                    "submit: --file takes no --payload, --payload-file, --wait, program, --env, --cwd or --stdin",
+                    "give payloads in each line of the file");
             if (!spec.key.empty())
                 return failure(kExitUsage, "submit: --file takes no --key: each task needs one of its own",
                                "say --key-prefix, or give idempotency_key in each line of the file");

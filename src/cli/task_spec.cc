@@ -1,5 +1,6 @@
 #include "cli/task_spec.h"
 
+#include <absl/strings/escaping.h>
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
 #include <sys/stat.h>
@@ -115,6 +116,35 @@ Answer<Json> take_program(Json& object) {
     return request;
 }
 
+Answer<Json> make_program(const SpecFlags& flags) {
+    Json request;
+    if (flags.argv.front().empty()) return failure(kExitUsage, "submit: the name of the program is empty");
+    const auto not_text = [](std::string_view what, const std::string& bytes) {
+        return failure(kExitUsage, fmt::format("submit: the {} \"{}\" is not UTF-8 text", what, safe_text(bytes, 60)),
+                       "the request is JSON; rename the file, or pass the name inside a script");
+    };
+    for (const std::string& word : flags.argv)
+        if (!is_utf8(word)) return not_text("argument", word);
+    request["argv"] = flags.argv;
+    for (const std::string& text : flags.environment) {
+        auto pair = split_pair(text, "--env");
+        if (!pair) return std::unexpected(std::move(pair).error());
+        if (!is_utf8(text)) return not_text("variable", text);
+        request["env"][pair->name] = pair->value;
+    }
+    if (!flags.directory.empty()) {
+        if (!is_utf8(flags.directory)) return not_text("directory", flags.directory);
+        std::error_code fault;
+        request["cwd"] = std::filesystem::absolute(flags.directory, fault).string();
+    }
+    if (!flags.input_file.empty()) {
+        auto bytes = read_whole(flags.input_file, kPayloadBytesMax);
+        if (!bytes) return std::unexpected(std::move(bytes).error());
+        request["stdin_base64"] = absl::Base64Escape(*bytes);
+    }
+    return request;
+}
+
 Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
     const int given =
         (flags.payload.empty() ? 0 : 1) + (flags.payload_file.empty() ? 0 : 1) + (flags.argv.empty() ? 0 : 1);
@@ -126,14 +156,11 @@ Answer<void> put_payload(const SpecFlags& flags, pb::TaskSpec& spec) {
         spec.set_payload(std::move(*bytes));
     }
     if (!flags.argv.empty()) {
-        for (const std::string& word : flags.argv)
-            if (!is_utf8(word))
-                return failure(kExitUsage,
-                               fmt::format("submit: the argument \"{}\" is not UTF-8 text", safe_text(word, 60)),
-                               "the request is JSON; rename the file, or pass the name inside a script");
-        Json request;
-        request["argv"] = flags.argv;
-        if (auto done = put_program(std::move(request), spec); !done) return done;
+        auto request = make_program(flags);
+        if (!request) return std::unexpected(std::move(request).error());
+        if (auto done = put_program(*std::move(request), spec); !done) return done;
+    } else if (!flags.environment.empty() || !flags.directory.empty() || !flags.input_file.empty()) {
+        return failure(kExitUsage, "submit: --env, --cwd and --stdin are for a program", "give it after --");
     }
     if (spec.payload().size() > kPayloadBytesMax)
         return failure(kExitUsage,
@@ -219,6 +246,10 @@ void add_spec_flags(CLI::App& verb, SpecFlags& flags) {
                     "Kind of work: run times are learned per type (default: the program's name)");
     verb.add_option("--payload", flags.payload, "Payload as text");
     verb.add_option("--payload-file", flags.payload_file, "Payload from a file; - is standard input");
+    add_list(verb, "--env", flags.environment,
+             "Variable NAME=value for the program; the worker's --allow-env decides; repeatable");
+    verb.add_option("--cwd", flags.directory, "Directory the program runs in (default: the present one)");
+    verb.add_option("--stdin", flags.input_file, "What the program reads from its standard input; - is ours");
     verb.add_option("--priority", flags.priority, "0 (lowest) to 9; default 5")->check(CLI::Range(0, 9));
     verb.add_option("--tenant", flags.tenant, "Tenant whose share it uses (default: default)");
     verb.add_option("--queue", flags.queue, "Queue it waits in (default: default)");
@@ -340,7 +371,7 @@ Answer<std::string> read_whole(const std::string& path, std::size_t bytes_max) {
         return failure(kExitUsage, fmt::format("cannot read {}: {}", safe_text(path, 120), why));
     };
     if (!opened) return refuse(std::strerror(errno));
-    struct stat about {};
+    struct stat about{};
     if (fstat(fileno(opened.get()), &about) == 0 && S_ISDIR(about.st_mode)) return refuse("it is a directory");
     std::string bytes(bytes_max + 1, '\0');
     bytes.resize(std::fread(bytes.data(), 1, bytes.size(), opened.get()));

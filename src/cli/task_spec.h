@@ -28,7 +28,8 @@ struct SpecFlags {
     double rate_per_s = 0;
     std::vector<std::string> labels_required, labels_preferred, labels_forbidden, custom, features, metadata, after;
     bool idempotent = false, exclusive = false, preemptible = false;
-    std::vector<std::string> argv;
+    std::vector<std::string> argv, environment;
+    std::string directory, input_file;  // of the program
 };
 
 // Adds the flags. What stands after -- is argv, set by the caller.

@@ -140,6 +140,24 @@ TEST_CASE("a program becomes an exec request with its name as the type") {
     const auto request = nlohmann::json::parse(spec->payload());
     CHECK_EQ(request["argv"][3], "a \"b\"\n");
     CHECK(request["cwd"].is_string());
+    flags.environment = {"LANG=C", "EMPTY="};
+    flags.directory = "/src";
+    const File input(std::string("a\0\xff", 3));
+    flags.input_file = input.path();
+    const auto whole = make_spec(flags, kNow);
+    REQUIRE_MESSAGE(whole.has_value(), (whole ? "" : whole.error().what));
+    const auto told = nlohmann::json::parse(whole->payload());
+    CHECK_EQ(told["env"], nlohmann::json({{"LANG", "C"}, {"EMPTY", ""}}));
+    CHECK_EQ(told["cwd"], "/src");
+    CHECK_EQ(told["stdin_base64"], "YQD/");
+    flags.environment = {"LANG"};
+    CHECK_FALSE(make_spec(flags, kNow).has_value());
+    flags.environment.clear();
+    flags.argv = {""};
+    CHECK_FALSE(make_spec(flags, kNow).has_value());
+    flags.argv.clear();
+    flags.type = "t";
+    CHECK_FALSE(make_spec(flags, kNow).has_value());  // of what program?
 }
 
 TEST_CASE("flags that do not fit together are usage failures") {

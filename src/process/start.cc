@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -105,6 +106,15 @@ std::string missing_interpreter(const std::string& program) {
     return words + ", which is not there";
 }
 
+// Of a file that may not be executed: that it never can be, by anybody. Empty: it is a matter of permissions.
+std::string no_program(const std::string& path) {
+    struct stat about{};
+    if (stat(path.c_str(), &about) != 0) return {};
+    if (S_ISDIR(about.st_mode)) return ": is a directory";
+    if ((about.st_mode & 0111) != 0) return {};
+    return ": is not executable: chmod +x it, or name the program that reads it (sh, python3) first";
+}
+
 std::unexpected<Error> explain(const Launch& launch, Stage stage, int fault) {
     if (stage == Stage::group)
         return fail(Fault::exhausted, launch.program + ": no room in its control group: " + std::strerror(fault));
@@ -112,6 +122,8 @@ std::unexpected<Error> explain(const Launch& launch, Stage stage, int fault) {
     if (stage == Stage::program && fault == ENOENT)
         if (const std::string why = missing_interpreter(launch.program); !why.empty())
             return fail(Fault::invalid, what + why);
+    if (stage == Stage::program && fault == EACCES)
+        if (const std::string why = no_program(launch.program); !why.empty()) return fail(Fault::invalid, what + why);
     switch (fault) {
         case ENOENT:
         case ENOTDIR: return fail(Fault::not_found, what + ": not found");

@@ -206,6 +206,18 @@ class Processes(OneWorker):
                 continue
         return found
 
+    def test_a_program_gets_the_input_environment_and_directory_that_are_said(self):
+        worker = self.house.start_worker("env", "--allow-env", "PATH", "--allow-env", "WHO*", "--label", "env=1")
+        self.house.worker_ready(2)
+        done = submit(self.house, "sh", "-c", 'wc -c; echo "$WHO_AM_I"; pwd', input=b"x" * 100_000,
+                      flags=("--require", "env=1", "--stdin", "-", "--env", "WHO_AM_I=a b=c", "--cwd", "/usr"))
+        self.assertEqual((done.returncode, done.stdout), (0, b"100000\na b=c\n/usr\n"), done.stderr)
+        done = submit(self.house, "env", flags=("--env", "LD_PRELOAD=/tmp/evil.so", "--attempts", "1"))
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"env.LD_PRELOAD", done.stderr)
+        worker.terminate()
+        self.house.worker_ready(1)
+
 
 class ProcessesOfAUser(Processes):
     """Without: the worker is an ordinary user, as far as there is one to be had."""
