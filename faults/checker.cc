@@ -313,7 +313,7 @@ void Checker::note(const core::Event& event) {
         if (!joined->held.empty()) saw("worker returned with attempts");
         worker.joined = *joined;
         worker.connected = true;
-        worker.suspect = worker.leaving = worker.draining = false;
+        worker.suspect = worker.leaving = false;
         sessions_[joined->session.n] = joined->name;
     } else if (const auto* capacity = std::get_if<core::WorkerCapacityChanged>(&event.what)) {
         WorkerFact& worker = workers_[sessions_[capacity->session.n]];
@@ -333,7 +333,10 @@ void Checker::note(const core::Event& event) {
         if (worker.joined.session == back->session) worker.suspect = false;
     } else if (const auto* left = std::get_if<core::WorkerLeft>(&event.what)) {
         WorkerFact& worker = workers_[sessions_[left->session.n]];
-        if (worker.joined.session == left->session) worker.connected = false;
+        if (worker.joined.session == left->session) {
+            worker.connected = false;
+            if (left->planned) worker.draining = false;
+        }
     } else if (const auto* lost = std::get_if<core::WorkerLost>(&event.what)) {
         WorkerFact& worker = workers_[sessions_[lost->session.n]];
         if (worker.joined.session == lost->session) worker.connected = false;

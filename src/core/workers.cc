@@ -44,7 +44,7 @@ void Scheduler::State::on(const WorkerJoined& fact) {
     worker.session = fact.session;
     worker.connected = true;
     count_reach(w, 1);
-    worker.suspect = worker.draining = worker.leaving = false;
+    worker.suspect = worker.leaving = false;
     worker.labels = fact.labels;
     worker.slots = fact.slots;
     worker.offered = fact.offered;
@@ -81,6 +81,8 @@ void Scheduler::State::on(const WorkerJoined& fact) {
     std::get<WelcomeWorker>((*out)[welcome_at]).abandon = std::move(abandon);
     welcome(w, keep);
     std::get<WelcomeWorker>((*out)[welcome_at]).keep = std::move(keep);
+    // A drain ends with the worker that says goodbye, or by an operator: no lost connection ends it.
+    if (workers[w].draining) emit(DrainWorker{.session = fact.session});
     update_ready(w);
     dispatch_everything = true;
 }
@@ -161,7 +163,10 @@ void Scheduler::State::on(const WorkerLeft& fact) {
     const Index w = session_worker(fact.session);
     if (w == kNone) return;
     end_session(w);
-    if (!fact.planned) ++counters.workers_lost;
+    if (fact.planned)
+        workers[w].draining = false;
+    else
+        ++counters.workers_lost;
     for (const Index r : std::vector<Index>(workers[w].runs)) {
         const bool exclusive = classes[runs[r].cls].spec.exclusive;
         if (!fact.planned) {
