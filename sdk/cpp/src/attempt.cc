@@ -37,6 +37,24 @@ bool Attempt::set_paused(bool pause) {
     return paused_;
 }
 
+std::optional<Written> Attempt::look(std::uint64_t out_from, std::uint64_t err_from) {
+    std::unique_lock lock(mutex_);
+    const auto callback = look_callback_;
+    if (!callback) return std::nullopt;
+    calling_ = true;
+    lock.unlock();
+    Written written = callback(out_from, err_from);
+    lock.lock();
+    calling_ = false;
+    changed_.notify_all();
+    return written;
+}
+
+bool Attempt::returned() const {
+    const std::lock_guard lock(mutex_);
+    return returned_;
+}
+
 CancelReason Attempt::cancel_reason() const {
     const std::lock_guard lock(mutex_);
     return reason_;
@@ -63,6 +81,11 @@ void Attempt::on_pause(std::function<bool(bool)> callback) {
     pause_callback_ = std::move(callback);
 }
 
+void Attempt::on_look(std::function<Written(std::uint64_t, std::uint64_t)> callback) {
+    const std::lock_guard lock(mutex_);
+    look_callback_ = std::move(callback);
+}
+
 std::optional<Context::Steady> Attempt::deadline() const {
     const std::lock_guard lock(mutex_);
     if (assignment_.timeout <= Micros(0) || !began_at_) return std::nullopt;
@@ -76,8 +99,10 @@ void Attempt::began(Context::Steady now) {
 
 void Attempt::ended() {
     std::unique_lock lock(mutex_);
+    returned_ = true;
     callbacks_.clear();
     pause_callback_ = nullptr;
+    look_callback_ = nullptr;
     changed_.wait(lock, [&] { return !calling_; });
 }
 
@@ -142,6 +167,10 @@ bool Context::exclusive() const {
     return attempt_.assignment().exclusive;
 }
 
+const ResourceRequest& Context::resources() const {
+    return attempt_.assignment().resources;
+}
+
 std::string_view Context::metadata(std::string_view key) const {
     const auto& all = metadata();
     const auto at = all.find(std::string(key));
@@ -162,6 +191,9 @@ void Context::on_cancel(std::function<void(CancelReason)> callback) {
 }
 void Context::on_pause(std::function<bool(bool)> callback) {
     attempt_.on_pause(std::move(callback));
+}
+void Context::on_look(std::function<Written(std::uint64_t, std::uint64_t)> callback) {
+    attempt_.on_look(std::move(callback));
 }
 void Context::progress(double fraction, std::string note) {
     attempt_.progress(fraction, std::move(note));

@@ -23,6 +23,7 @@ struct Assignment {
     Micros predicted{0};
     bool exclusive = false;
     std::map<std::string, std::string> metadata;
+    ResourceRequest resources;
 };
 
 class Attempt {
@@ -38,12 +39,16 @@ public:
     void cancel(CancelReason reason);
     // Pauses or continues the handler, by its callback. Returns whether it is paused now.
     bool set_paused(bool pause);
+    // What the handler has written, by its callback; nothing when it has none, or has returned.
+    std::optional<Written> look(std::uint64_t out_from, std::uint64_t err_from);
+    bool returned() const;
 
     // The handler's side.
     CancelReason cancel_reason() const;
     bool wait_cancelled(Micros timeout) const;
     void on_cancel(std::function<void(CancelReason)> callback);
     void on_pause(std::function<bool(bool)> callback);
+    void on_look(std::function<Written(std::uint64_t, std::uint64_t)> callback);
     void progress(double fraction, std::string note) { on_progress_(fraction, std::move(note)); }
     std::optional<Context::Steady> deadline() const;
 
@@ -60,7 +65,9 @@ private:
     CancelReason reason_ = CancelReason::none;
     std::vector<std::function<void(CancelReason)>> callbacks_;
     std::function<bool(bool)> pause_callback_;
+    std::function<Written(std::uint64_t, std::uint64_t)> look_callback_;
     bool calling_ = false;
+    bool returned_ = false;
     bool paused_ = false;
     std::optional<Context::Steady> began_at_;  // later by the time it was paused
     Context::Steady paused_at_;

@@ -10,6 +10,13 @@ void fill(v1::Resources& to, const ResourceRequest& from) {
     to.mutable_custom()->insert(from.custom.begin(), from.custom.end());
 }
 
+ResourceRequest to_resources(const v1::Resources& from) {
+    return {.cpu_milli = from.cpu_milli(),
+            .memory_bytes = from.memory_bytes(),
+            .gpu_milli = from.gpu_milli(),
+            .custom = {from.custom().begin(), from.custom().end()}};
+}
+
 void fill(v1::Hello& to, const HelloEntry& hello, const Identity& identity) {
     to.set_worker(identity.name);
     to.mutable_labels()->insert(identity.labels.begin(), identity.labels.end());
@@ -87,6 +94,17 @@ v1::WorkerMessage to_message(const Outbound& out, const Identity& identity, cons
         entry.set_note(as_utf8(progress.note));
     }
     for (const Report* report : out.finished) fill(*message.add_finished(), *report);
+    for (const WrittenEntry& written : out.written) {
+        v1::Written& entry = *message.add_written();
+        entry.set_task_id(written.task_id);
+        entry.set_attempt_id(written.attempt_id);
+        entry.set_number(written.number);
+        entry.set_running(written.running);
+        entry.set_stdout(written.written.out);
+        entry.set_stderr(written.written.err);
+        entry.set_stdout_from(written.written.out_from);
+        entry.set_stderr_from(written.written.err_from);
+    }
     if (out.capacity) {
         message.mutable_capacity()->set_slots(out.capacity->slots);
         if (identity.resources) fill(*message.mutable_capacity()->mutable_resources(), *identity.resources);
@@ -115,7 +133,9 @@ Assignment to_assignment(v1::Assign&& assign) {
                    .timeout = Micros(assign.timeout_us()),
                    .deadline_in = Micros(assign.deadline_in_us()),
                    .predicted = Micros(assign.predicted_us()),
-                   .exclusive = assign.exclusive()};
+                   .exclusive = assign.exclusive(),
+                   .metadata = {},
+                   .resources = to_resources(assign.resources())};
     for (auto& [key, value] : *assign.mutable_metadata()) out.metadata.emplace(key, std::move(value));
     return out;
 }

@@ -176,6 +176,7 @@ void WorkerRuntime::start_attempt(const std::string& attempt_id) {
         const Micros run = clock->now() - began;
         inbox->post([id = attempt->assignment().attempt_id, outcome = std::move(outcome), run](WorkerRuntime& self) {
             self.state_.handler_ended(self.clock_->now(), id, outcome, run);
+            for (const v1::Look& look : std::exchange(self.looks_held_, {})) self.answer_look(look);
         });
     });
 }
@@ -281,6 +282,7 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
     if (message.has_heartbeat_ack()) state_.heartbeat_acknowledged(now, message.heartbeat_ack().sequence());
     for (const v1::Revoke& revoke : message.revoke())
         state_.revoked(now, revoke.attempt_id(), static_cast<Revocation>(revoke.reason()), Micros(revoke.grace_us()));
+    for (const v1::Look& look : message.look()) answer_look(look);
     for (const v1::Pause& pause : message.pause()) {
         state_.pause_asked(now, pause.attempt_id(), pause.turn(), !pause.resume());
         carry_out();  // before what is assigned takes the place
@@ -315,6 +317,20 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
         log("the server asks to reconnect: " + message.reconnect());
         state_.reconnect_asked(now);
     }
+}
+
+// A handler that has just returned is told by its report, which goes first.
+void WorkerRuntime::answer_look(const v1::Look& look) {
+    WrittenEntry answer{
+        .task_id = look.task_id(), .attempt_id = look.attempt_id(), .number = look.number(), .written = {}};
+    if (const auto attempt = attempts_.find(look.attempt_id()); attempt != attempts_.end()) {
+        auto written = attempt->second->look(look.stdout_from(), look.stderr_from());
+        if (!written && attempt->second->returned() && state_.handler_runs(look.attempt_id()))
+            return looks_held_.push_back(look);
+        answer.running = written.has_value();
+        if (written) answer.written = *std::move(written);
+    }
+    state_.looked(std::move(answer));
 }
 
 void WorkerRuntime::take_end(const StreamEnd& end) {

@@ -64,6 +64,7 @@ private:
     void start_attempt(const std::string& attempt_id);
     std::shared_ptr<const Handler> handler_for(const std::string& type) const;
     void take_message(v1::ServerMessage message);
+    void answer_look(const v1::Look& look);
     void take_end(const StreamEnd& end);
     void log(const std::string& line) const;
 
@@ -81,6 +82,8 @@ private:
     Pool pool_;
     LoadMeter meter_;
     std::map<std::string, std::shared_ptr<Attempt>, std::less<>> attempts_;  // shared with the handler's thread
+
+    std::vector<v1::Look> looks_held_;  // about handlers whose end is on its way into the inbox
 
     std::shared_ptr<WorkerStream> stream_;  // shared with gRPC while the call is open
     std::uint64_t stream_number_ = 0;       // events of earlier streams are ignored

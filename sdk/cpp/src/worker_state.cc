@@ -123,6 +123,7 @@ void WorkerState::go_down(Micros now, Micros delay) {
     paused_unsent_.clear();
     finished_unsent_.clear();
     progress_unsent_.clear();
+    written_unsent_.clear();
     for (auto& [id, held] : held_) held.progress_new = false;
     capacity_told_.reset();
     settle(now);
@@ -268,6 +269,13 @@ void WorkerState::progressed(Micros now, std::string_view attempt_id, double fra
         progress_unsent_.push_back(at->first);
     }
     progress_due_ = now >= progress_at_;
+}
+
+void WorkerState::looked(WrittenEntry answer) {
+    if (link_ != Link::up) return;
+    for (std::string* bytes : {&answer.written.out, &answer.written.err})
+        bytes->resize(std::min(bytes->size(), rules_.written_bytes_max));
+    written_unsent_.push_back(std::move(answer));
 }
 
 Report WorkerState::conclude(const Held& held, const Outcome& outcome, Micros run) const {
@@ -485,7 +493,7 @@ bool WorkerState::has_outbound() const {
     if (link_ == Link::opening) return hello_due_;
     if (link_ != Link::up) return false;
     return !started_unsent_.empty() || !paused_unsent_.empty() || !finished_unsent_.empty() || heartbeat_due_ ||
-           progress_due_ || may_say_goodbye() || capacity_told_ != capacity_now();
+           progress_due_ || !written_unsent_.empty() || may_say_goodbye() || capacity_told_ != capacity_now();
 }
 
 Outbound WorkerState::take_outbound(Micros now) {
@@ -510,6 +518,7 @@ Outbound WorkerState::take_outbound(Micros now) {
         out.paused.push_back({held.task_id, id, held.turn, held.paused, run});
     }
     take_finished(out);
+    take_written(out);
     if (progress_due_) take_progress(now, out);
     if (capacity_told_ != capacity_now()) out.capacity = capacity_told_ = capacity_now();
     if (heartbeat_due_) {
@@ -536,6 +545,15 @@ void WorkerState::take_finished(Outbound& out) {
         out.finished.push_back(&*at->second.report);
     }
     finished_unsent_.erase(finished_unsent_.begin(), finished_unsent_.begin() + static_cast<std::ptrdiff_t>(taken));
+}
+
+void WorkerState::take_written(Outbound& out) {
+    for (std::size_t bytes = 0; !written_unsent_.empty() && bytes < rules_.message_bytes_max;) {
+        const Written& next = written_unsent_.front().written;
+        bytes += next.out.size() + next.err.size();
+        out.written.push_back(std::move(written_unsent_.front()));
+        written_unsent_.pop_front();
+    }
 }
 
 void WorkerState::take_progress(Micros now, Outbound& out) {

@@ -51,6 +51,7 @@ struct WorkerRules {
     std::size_t error_bytes_max = 4 * 1024;       // a longer error is cut
     std::size_t message_bytes_max = 1024 * 1024;  // results beyond it go into the next message; the server takes 2 MiB
     std::size_t note_bytes_max = 256;             // of progress; a longer one is cut
+    std::size_t written_bytes_max = 64 * 1024;    // of each stream in an answer; a longer one is cut
 };
 
 // How an attempt ended, as reported to the server. Numbers equal nexus.v1.Outcome.
@@ -109,6 +110,14 @@ struct PausedEntry {
     bool paused = false;
     Micros run{0};  // so far
 };
+// The answer to a question of the server's about what an attempt has written.
+struct WrittenEntry {
+    std::string task_id;
+    std::string attempt_id;
+    std::uint64_t number = 0;  // of the question
+    bool running = false;      // false: it has ended, is not known, or does not tell
+    Written written;
+};
 struct CapacityEntry {
     std::uint32_t slots = 1;
     bool draining = false;
@@ -126,6 +135,7 @@ struct Outbound {
     std::vector<PausedEntry> paused;
     std::vector<ProgressEntry> progress;
     std::vector<const Report*> finished;
+    std::vector<WrittenEntry> written;
     std::optional<CapacityEntry> capacity;
     std::uint64_t heartbeat = 0;  // its sequence number; 0 = none
     bool goodbye = false;         // nothing follows; half-close after writing it
@@ -177,6 +187,9 @@ public:
     void handler_paused(Micros now, std::string_view attempt_id, bool paused);
     void progressed(Micros now, std::string_view attempt_id, double fraction, std::string note);
 
+    // What a handler has written: sent once, and dropped when the stream is lost meanwhile, since nobody waits for it then.
+    void looked(WrittenEntry answer);
+
     // The owner. A second stop cancels what still runs.
     void stop_asked(Micros now);
     void time_passed(Micros now);
@@ -188,6 +201,10 @@ public:
 
     bool connected() const { return link_ == Link::up; }
     bool fenced() const { return fenced_; }
+    bool handler_runs(std::string_view attempt_id) const {
+        const auto at = held_.find(attempt_id);
+        return at != held_.end() && at->second.handler_running;
+    }
     std::size_t attempts_held() const { return held_.size(); }
 
 private:
@@ -228,6 +245,7 @@ private:
     void reject_queued(std::string_view why);
     void forget(Table::iterator at);
     void take_finished(Outbound& out);
+    void take_written(Outbound& out);
     void take_progress(Micros now, Outbound& out);
     bool may_say_goodbye() const { return stopping_ && held_.empty(); }
     void remove_if_done(Table::iterator at);
@@ -270,6 +288,7 @@ private:
     std::vector<std::string> paused_unsent_;
     std::vector<std::string> finished_unsent_;
     std::vector<std::string> progress_unsent_;
+    std::deque<WrittenEntry> written_unsent_;
     Micros progress_at_{0};  // no progress is sent earlier
     bool progress_due_ = false;
     std::optional<CapacityEntry> capacity_told_;

@@ -788,3 +788,31 @@ TEST_CASE("a call is tried again only when that can help, and never past its tim
         if (delay && row.retry_after) CHECK_GE(*delay, *row.retry_after);
     }
 }
+
+TEST_CASE("what a handler has written is told once, in messages that are not too long, and not after a reconnect") {
+    World world;
+    world.connect(0);
+    world.told(0);
+    const auto answer = [](std::uint64_t number, std::size_t bytes) {
+        return WrittenEntry{.task_id = "t",
+                            .attempt_id = "a",
+                            .number = number,
+                            .running = true,
+                            .written = {.out = std::string(bytes, 'x'), .err = {}, .out_from = 3}};
+    };
+    world.state.looked(answer(1, 100'000));
+    REQUIRE(world.state.has_outbound());
+    const Outbound out = world.state.take_outbound(ms(1));
+    REQUIRE_EQ(out.written.size(), 1);
+    CHECK_EQ(out.written[0].written.out.size(), 64 * 1024);  // cut
+    CHECK_EQ(out.written[0].written.out_from, 3);
+    CHECK_FALSE(world.state.has_outbound());
+    for (std::uint64_t n = 0; n < 20; ++n) world.state.looked(answer(n, 64 * 1024));
+    CHECK_EQ(world.state.take_outbound(ms(2)).written.size(), 16);
+    CHECK_EQ(world.state.take_outbound(ms(3)).written.size(), 4);
+    world.state.looked(answer(30, 1));
+    world.state.stream_lost(ms(4));
+    world.state.looked(answer(31, 1));
+    world.connect(500);
+    CHECK(world.state.take_outbound(ms(500)).written.empty());
+}

@@ -382,3 +382,70 @@ TEST_CASE("a handler that never returns does not keep the worker from ending") {
     }
     door->open();
 }
+
+TEST_CASE("what a handler writes can be looked at while it runs, and only then") {
+    Rig rig;
+    Door door;
+    rig.runtime->handle("writer", [&](Context& task) {
+        CHECK_EQ(task.resources().memory_bytes, 1 << 20);
+        CHECK_EQ(task.resources().cpu_milli, 500);
+        task.on_look([](std::uint64_t out_from, std::uint64_t err_from) {
+            return Written{.out = std::string("hello").substr(std::min<std::uint64_t>(out_from, 5)),
+                           .err = "e",
+                           .out_from = out_from,
+                           .err_from = err_from};
+        });
+        door.pass();
+        return Outcome::success();
+    });
+    rig.runtime->handle("mute", [&](Context& task) {
+        CHECK_EQ(task.resources().memory_bytes, 0);
+        door.pass();
+        return Outcome::success();
+    });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    session->welcome();
+    session->assign("a", "writer", [](v1::Assign& assign) {
+        assign.mutable_resources()->set_memory_bytes(1 << 20);
+        assign.mutable_resources()->set_cpu_milli(500);
+    });
+    session->assign("b", "mute");
+    REQUIRE(door.came(2));
+    const auto look = [&](const std::string& id, std::uint64_t number, std::uint64_t out_from) {
+        v1::ServerMessage message;
+        v1::Look& to = *message.add_look();
+        to.set_task_id("task-" + id);
+        to.set_attempt_id(id);
+        to.set_number(number);
+        to.set_stdout_from(out_from);
+        to.set_stderr_from(7);
+        session->send(message);
+        v1::Written found;
+        CHECK(session->heard([&](const v1::WorkerMessage& all) {
+            for (const auto& written : all.written())
+                if (written.number() == number) return found = written, true;
+            return false;
+        }));
+        return found;
+    };
+    const v1::Written first = look("a", 1, 2);
+    CHECK(first.running());
+    CHECK_EQ(first.attempt_id(), "a");
+    CHECK_EQ(first.task_id(), "task-a");
+    CHECK_EQ(first.stdout(), "llo");
+    CHECK_EQ(first.stdout_from(), 2);
+    CHECK_EQ(first.stderr(), "e");
+    CHECK_EQ(first.stderr_from(), 7);
+    for (const char* id : {"b", "never seen"}) {
+        const v1::Written none = look(id, id[0], 0);
+        CHECK_FALSE(none.running());
+        CHECK_EQ(none.stdout(), "");
+    }
+    door.open();
+    CHECK_EQ(session->finished("a").attempt_id(), "a");
+    CHECK_FALSE(look("a", 3, 0).running());
+    session->acknowledge("a");
+    CHECK_FALSE(look("a", 4, 0).running());
+}

@@ -85,6 +85,13 @@ enum class CancelReason : std::uint8_t {
 };
 std::string_view name_of(CancelReason reason);
 
+// What an attempt has written, from these places on: bytes from the beginning of each stream. Where bytes are not kept
+// any more a stream begins later than was asked.
+struct Written {
+    std::string out, err;  // at most 64 KiB of each are sent
+    std::uint64_t out_from = 0, err_from = 0;
+};
+
 namespace sdk {
 class Attempt;
 }
@@ -112,6 +119,7 @@ public:
     const std::string& traceparent() const;
     const std::string& tracestate() const;
     bool exclusive() const;
+    const ResourceRequest& resources() const;  // what the task asked for, and was given; 0 = it did not ask
 
     // A handler that runs long asks this, or waits on it instead of sleeping, and returns soon after.
     bool cancelled() const;
@@ -126,6 +134,11 @@ public:
     // another thread, must not block, and returns whether it did. It never runs after the handler returned. Without it
     // the attempt cannot be paused. A paused attempt that is cancelled is first continued.
     void on_pause(std::function<bool(bool pause)> callback);
+
+    // Tells what the handler has written, from these places on, to whoever looks at the running task. `callback` runs on
+    // another thread and must not block. It never runs after the handler returned. Without it nothing can be seen before
+    // the result.
+    void on_look(std::function<Written(std::uint64_t out_from, std::uint64_t err_from)> callback);
 
     // Tells how far it is (0..1) and a few words. Cheap: the latest is sent a few times a second.
     void progress(double fraction, std::string note = {});
