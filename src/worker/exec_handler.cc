@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/quantity.h"
 #include "process/household.h"
 #include "process/run.h"
 
@@ -18,6 +19,7 @@ using process::ChildEnd;
 using process::ChildSpec;
 using process::Kept;
 
+constexpr std::size_t kLookBytes = 64 * 1024;  // of each stream
 constexpr int kTemporaryFailure = 75;
 constexpr int kKilledInside = 128 + SIGKILL;  // a shell's word for a command that was killed
 
@@ -89,9 +91,16 @@ std::string last_line(std::string_view text) {
 // What the kernel's count of kills for memory says of a run that was killed.
 enum class Count { silent, same, risen };
 
-Outcome outcome_of(const ExecRequest& request, const ChildEnd& end, const Kept& err, Count kills) {
-    if (end.over_memory)
-        return Outcome::out_of_memory(request.argv.front() + " was killed: it used more memory than it asked for");
+Outcome outcome_of(const ExecRequest& request, const ChildEnd& end, const Kept& err, Count kills,
+                   std::int64_t memory_bytes) {
+    // Its control group counts kills by whatever limit; near its own it was that one.
+    const bool beyond_limit = memory_bytes > 0 && end.oom_kills.value_or(0) > 0 && !end.stopped &&
+                              end.peak_memory_bytes >= memory_bytes - memory_bytes / 16 &&
+                              (end.signal == SIGKILL || end.exit_code == kKilledInside);
+    if (end.over_memory || beyond_limit)
+        return Outcome::out_of_memory(request.argv.front() + " was killed: it used more than the " +
+                                      size_text(static_cast<std::uint64_t>(memory_bytes)) +
+                                      " of memory that it asked for");
     if (end.stopped) return Outcome::cancelled();  // however it ended; the runtime knows why, and reports it
     const std::string said = last_line(err.cut() ? err.tail : err.head);
     const std::string tail = said.empty() ? "" : ": " + said;
@@ -184,7 +193,7 @@ Outcome run_exec(const ExecTask& task, const ExecRules& rules, const ExecOptions
     Count kills = !before || !after ? Count::silent : *after > *before ? Count::risen : Count::same;
     if (end->oom_kills) kills = *end->oom_kills > 0 ? Count::risen : Count::same;
     const Kept err = output.err.kept();
-    return outcome_of(*request, *end, err, kills)
+    return outcome_of(*request, *end, err, kills, task.memory_bytes)
         .with_result(result_of(*end, output.out.kept(), err))
         .with_peak_memory(end->peak_memory_bytes);
 }
@@ -200,8 +209,17 @@ Handler exec_handler(ExecRules rules, ExecOptions options, Household* household)
         const auto stop = std::make_shared<ChildStop>();  // also the callback's, which lives as long as the attempt
         task.on_cancel([stop](CancelReason reason) { reason == CancelReason::fenced ? stop->kill() : stop->ask(); });
         task.on_pause([stop](bool still) { return stop->pause(still); });
-        ChildOutput output(options.output_bytes_max);
-        return run_exec(exec, rules, options, output, *stop, household);
+        const auto output = std::make_shared<ChildOutput>(options.output_bytes_max);  // the callback's, likewise
+        task.on_look([output](std::uint64_t out_from, std::uint64_t err_from) {
+            process::Part out = output->out.part(out_from, kLookBytes), err = output->err.part(err_from, kLookBytes);
+            return Written{.out = std::move(out.bytes),
+                           .err = std::move(err.bytes),
+                           .out_from = out.offset,
+                           .err_from = err.offset};
+        });
+        exec.memory_bytes = task.resources().memory_bytes;
+        exec.cpu_milli = task.resources().cpu_milli;
+        return run_exec(exec, rules, options, *output, *stop, household);
     };
 }
 

@@ -20,6 +20,9 @@
 //                      SIGKILL that nobody here sent
 //   could not start    failed for good, with the reason; for lack of processes or descriptors: rejected
 //   not for us         no `handler` exec in the task's metadata: rejected, for another worker to take
+//   resources          what the task asked for is what the program gets: a control group holds it to its memory and cores
+//                      where this worker may make some (process/cgroup.h); elsewhere its memory is watched, five times a
+//                      second, and its cores are its own affair. Beyond its memory it is killed, as above
 //   asked to stop      SIGTERM to the process group, SIGKILL after the grace; at once when fenced. Cancelled, however
 //                      the program ends: what it says then is no success
 

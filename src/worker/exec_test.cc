@@ -642,6 +642,7 @@ TEST_CASE("limits hold: open files, and memory though no control group does it")
                                      output, other, &household);
     CHECK_EQ(outcome.kind(), Outcome::Kind::out_of_memory);
     CHECK_GT(outcome.peak_memory_bytes(), 30'000'000);
+    CHECK_EQ(outcome.error(), "/bin/sh was killed: it used more than the 30MB of memory that it asked for");
 }
 
 TEST_CASE("what a running program writes can be read meanwhile, from any place on") {
