@@ -186,6 +186,7 @@ void Engine::end_turn() {
         wake_ = kNever;
         apply(core::TimePassed{});
     }
+    settle_looks();
     if (batch_.recall.empty() && now_.at >= recall_at_)
         batch_.recall = recall_again_.empty() ? learner_.recall(*this) : std::exchange(recall_again_, {});
     if (now_.at < next_check_) return;
@@ -197,7 +198,8 @@ void Engine::end_turn() {
 
 Instant Engine::next_turn() const {
     const bool watching = !sessions_.empty() || learner_.wanted_at() != kNever;
-    return watching ? std::min(wake_, std::max(next_check_, now_.at)) : wake_;
+    const Instant due = looks_.empty() ? wake_ : std::min(wake_, looks_.begin()->second.until);
+    return watching ? std::min(due, std::max(next_check_, now_.at)) : due;
 }
 
 PendingBatch Engine::take_batch() {
@@ -275,8 +277,14 @@ void Engine::on(core::AssignAttempt& order) {
         note.others[i - 1] = core_.worker(order.decision.candidates[i].worker).name;
     batch_.decisions.push_back(std::move(note));
     if (replaying_) return;
-    Assignment assignment{
-        .order = order, .type = names_[live.type], .tenant = names_[live.tenant], .queue = names_[live.queue]};
+    Assignment assignment{.order = order,
+                          .type = names_[live.type],
+                          .tenant = names_[live.tenant],
+                          .queue = names_[live.queue],
+                          .resources = {},
+                          .body = {}};
+    // Those of the core: after a kill for memory it is more than was submitted.
+    if (live.rare) assignment.resources = core_.task(order.task)->spec->resources;
     if (order.task == current_task_) assignment.body = current_body_;
     assignment.order.decision.predicted_run = live.dispatched->p50;
     orders_for(order.session).assign.push_back(std::move(assignment));
@@ -290,7 +298,9 @@ void Engine::on(core::RevokeAttempt& order) {
                                     .decision = order.decision,
                                     .type = names_[live->type],
                                     .worker = std::string(core_.worker(core_.worker_of(order.session)).name)});
-    if (!replaying_) orders_for(order.session).revoke.push_back(order);
+    if (replaying_) return;
+    remember_revoked(order);
+    orders_for(order.session).revoke.push_back(order);
 }
 
 void Engine::on(core::PauseAttempt& order) {
@@ -324,7 +334,9 @@ void Engine::on(core::DrainWorker& drain) {
 }
 
 void Engine::on(core::AnswerReport& answer) {
-    if (!replaying_) orders_for(answer.session).answers.push_back(answer);
+    if (replaying_) return;
+    if (!answer.accepted) keep_late_result(answer);
+    orders_for(answer.session).answers.push_back(answer);
 }
 
 void Engine::on(core::AttemptEnded& ended) {
@@ -363,6 +375,7 @@ void Engine::on(core::AttemptEnded& ended) {
                                        .peak_memory_bytes = ended.peak_memory_bytes,
                                        .error = info.error});
     if (ended.outcome == core::AttemptOutcome::succeeded) return;
+    if (ended.outcome == core::AttemptOutcome::preempted) forget_revoked(ended.attempt);
     if (reported && !current_report_->result.empty())
         batch_.journal.results.push_back({.task = place_of_result(ended.attempt),
                                           .body = marked(LeftBehind::What::result, current_report_->result)});
@@ -415,6 +428,8 @@ void Engine::on(core::TaskEnded& ended) {
          .error = std::move(error),
          .redrive_of = live.rare ? live.rare->redrive_of : TaskId{}});
     if (!replaying_) {
+        for (auto revoked = revoked_.rbegin(); revoked != revoked_.rend() && revoked->task == ended.task; ++revoked)
+            revoked->last = revoked->number == ended.attempts;
         if (!watches_.empty()) {
             TaskInfo info = info_of(ended.task, false);
             const history::TaskRow& row = batch_.history.tasks.back();

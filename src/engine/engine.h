@@ -129,6 +129,7 @@ public:
     void answer(const Caller& caller, CancelTask request, Done<TaskInfo> done);
     void answer(const Caller& caller, RetryTask request, Done<Submitted> done);
     void answer(const Caller& caller, GetTask request, Done<TaskInfo> done);
+    void answer(const Caller& caller, ReadOutput request, Done<OutputText> done);
     void answer(const Caller& caller, ListTasks request, Done<TaskPage> done);
     void answer(const Caller& caller, ExplainTask request, Done<Explanation> done);
     void answer(const Caller& caller, ReadState request, Done<std::shared_ptr<const ReadModel>> done);
@@ -164,6 +165,8 @@ public:
     // The attempt's body cannot be read now: it ends as rejected, which counts as no failure.
     void give_back(TaskId task, AttemptId attempt);
     void tell_workers_to_reconnect(const std::string& why);
+    // No turn follows: who waits for a worker's answer hears that it does not come.
+    void give_up_looks();
     // What the bodies of `asked` held for the predictor, as far as they held anything: answers PendingBatch::recall.
     // `again`: those that could not be read now.
     struct Recalled {
@@ -230,6 +233,24 @@ private:
         double cpu_usage = 0, memory_usage = 0;
         std::size_t out = SIZE_MAX;  // its place in batch_.orders
     };
+    // A question about what an attempt has written, while its worker has not answered yet.
+    struct Look {
+        TaskId task;
+        AttemptId attempt;
+        std::uint32_t number = 0;
+        SessionId session;
+        std::string worker;
+        Instant until;
+        Done<OutputText> done;
+    };
+    // An attempt that is over here, while its worker stops it and has not reported it yet.
+    struct Revoked {
+        TaskId task;
+        AttemptId attempt;
+        std::uint32_t number = 0;
+        SessionId session;
+        bool last = false;  // the task ended with it
+    };
     struct Watch {
         std::vector<TaskId> tasks;
         TaskFilter filter;
@@ -282,6 +303,14 @@ private:
     void ask(Question question, Done<typename Question::Answer> done) {
         batch_.questions.push_back(Asked<Question>{std::move(question), std::move(done)});
     }
+    // What attempts write: output.cc.
+    void look_at(Look look, std::uint64_t out_from, std::uint64_t err_from);
+    void ask_kept(AskOutput asked, Done<OutputText> done);
+    void looked(SessionId session, OutputPart part);
+    void settle_looks();
+    void remember_revoked(const core::RevokeAttempt& order);
+    void forget_revoked(AttemptId attempt);
+    void keep_late_result(const core::AnswerReport& answer);
     void explain_ended(TaskId task, Done<Explanation> done);
     // The live tasks of a page, newest first: at most `limit`.
     std::vector<TaskInfo> live_page(const TaskFilter& filter, TaskId before, std::size_t limit) const;
@@ -344,6 +373,9 @@ private:
     std::unordered_map<std::string, WallTime>
         gone_;  // workers without a session: when they were heard last; since the start
     std::map<WatchId, Watch> watches_;
+    std::map<std::uint64_t, Look> looks_;  // by number, which is by age
+    std::uint64_t looks_made_ = 0;
+    std::deque<Revoked> revoked_;  // oldest first
 
     // Of the call being carried out.
     std::shared_ptr<const TaskBody> current_body_;

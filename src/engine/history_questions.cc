@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/quantity.h"
 #include "core/command.h"
 #include "engine/attempt_result.h"
 #include "engine/body.h"
@@ -51,6 +52,36 @@ Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, Journal
     if (!result) return std::unexpected(std::move(result).error());
     ended.result = *std::move(result);
     return ended;
+}
+
+Result<OutputText> answer_to(const AskOutput& asked, WholeHistory& history, JournalStore& journal) {
+    const auto kept = [&](OutputText text, TaskId place) -> Result<OutputText> {
+        auto result = result_at(place, asked.task, journal);
+        if (!result) return std::unexpected(std::move(result).error());
+        text.result = *std::move(result);
+        return text;
+    };
+    if (asked.attempt) return kept({.number = asked.number}, place_of_result(asked.attempt));
+    std::uint32_t made = asked.made;
+    if (made == 0) {
+        auto row = history.task(asked.task);
+        if (!row) return std::unexpected(std::move(row).error());
+        if (!*row) return std::unexpected(no_task(asked.task));
+        made = (*row)->attempts;
+    }
+    if (made == 0) return fail(Fault::failed_state, "task " + to_text(asked.task) + " ended without having started");
+    const std::uint32_t number = asked.number == 0 ? made : asked.number;
+    if (number > made)
+        return fail(Fault::not_found, "task " + to_text(asked.task) + " had " + counted(made, "attempt") +
+                                          ", and none of number " + std::to_string(number));
+    auto rows = history.attempts({&asked.task, 1});
+    if (!rows) return std::unexpected(std::move(rows).error());
+    const auto row = std::ranges::find(*rows, number, &history::AttemptRow::number);
+    if (row == rows->end())
+        return fail(Fault::not_found, "attempt " + std::to_string(number) + " of task " + to_text(asked.task) +
+                                          " is not in the history (any more)");
+    const bool good = row->outcome == static_cast<std::uint8_t>(core::AttemptOutcome::succeeded);
+    return kept({.number = number, .worker = row->worker}, good ? asked.task : place_of_result(row->attempt));
 }
 
 Result<std::vector<EndedTask>> answer_to(const AskTasks& asked, WholeHistory& history, JournalStore&) {

@@ -34,6 +34,14 @@ struct AskTask {
     bool with_result = false;
     bool with_decision = false;
 };
+// What is kept of what an attempt wrote. Faults besides: not_found (no such attempt), failed_state (none was made).
+struct AskOutput {
+    using Answer = OutputText;
+    TaskId task;
+    std::uint32_t number = 0;  // 0 = the last
+    AttemptId attempt;         // of a live task: that of the number, where the engine knows it; one without success
+    std::uint32_t made = 0;    // of a live task: how many there were; 0 = the task has ended
+};
 struct AskTasks {
     using Answer = std::vector<EndedTask>;
     history::TaskQuery query;
@@ -54,8 +62,8 @@ struct AskKeptBody {
     TaskId task;
 };
 
-using HistoryQuestion =
-    std::variant<Asked<AskTask>, Asked<AskTasks>, Asked<AskDecisions>, Asked<AskAudit>, Asked<AskKeptBody>>;
+using HistoryQuestion = std::variant<Asked<AskTask>, Asked<AskOutput>, Asked<AskTasks>, Asked<AskDecisions>,
+                                     Asked<AskAudit>, Asked<AskKeptBody>>;
 
 // Answers on this thread.
 void answer(HistoryQuestion question, history::WholeHistory& history, store::JournalStore& journal);

@@ -26,14 +26,27 @@ std::uint64_t bytes_of(const Call& call) {
     return bytes;
 }
 
+std::uint64_t bytes_of(const WorkerReport& report) {
+    std::uint64_t bytes = 256 + 64 * (report.started.size() + report.progress.size() + report.paused.size());
+    for (const AttemptReport& finished : report.finished) bytes += 128 + finished.result.size() + finished.error.size();
+    for (const OutputPart& part : report.written) bytes += 128 + part.out.size() + part.err.size();
+    return bytes;
+}
+
+bool only_alive(const WorkerReport& report) {
+    return report.started.empty() && report.paused.empty() && report.progress.empty() && report.finished.empty() &&
+           report.written.empty() && !report.capacity && !report.goodbye;
+}
+
 bool only_looks(const Call& call) {
     return std::visit(
         []<class Request>(const Asked<Request>&) {
-            return (std::is_same_v<Request, GetTask> || std::is_same_v<Request, ListTasks> ||
-                    std::is_same_v<Request, ExplainTask> || std::is_same_v<Request, ReadState> ||
-                    std::is_same_v<Request, ListTypes> || std::is_same_v<Request, GetType> ||
-                    std::is_same_v<Request, GetConfig> || std::is_same_v<Request, ListOverrides> ||
-                    std::is_same_v<Request, ListDecisions> || std::is_same_v<Request, ListAudit>);
+            return (std::is_same_v<Request, GetTask> || std::is_same_v<Request, ReadOutput> ||
+                    std::is_same_v<Request, ListTasks> || std::is_same_v<Request, ExplainTask> ||
+                    std::is_same_v<Request, ReadState> || std::is_same_v<Request, ListTypes> ||
+                    std::is_same_v<Request, GetType> || std::is_same_v<Request, GetConfig> ||
+                    std::is_same_v<Request, ListOverrides> || std::is_same_v<Request, ListDecisions> ||
+                    std::is_same_v<Request, ListAudit>);
         },
         call);
 }

@@ -90,6 +90,10 @@ private:
 bool only_looks(const Call& call);
 // What a call holds while it waits, roughly.
 std::uint64_t bytes_of(const Call& call);
+// The report says nothing but that the worker is alive.
+bool only_alive(const WorkerReport& report);
+// What a report holds while it waits, roughly.
+std::uint64_t bytes_of(const WorkerReport& report);
 // What a submission takes in the journal and beside it, rather too much.
 std::uint64_t bytes_of(const Submission& item);
 

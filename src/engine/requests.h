@@ -43,6 +43,24 @@ struct GetTask {
     bool with_result = false;
     using Answer = TaskInfo;
 };
+// What an attempt wrote. Of a running one, asked of its worker: from the places that were asked on. Of one that has
+// ended: all that is kept of it, as it reported it.
+struct OutputText {
+    std::uint32_t number = 0;  // of the attempt
+    bool running = false;      // more may follow; false with an empty result too when its handler does not tell
+    std::string out, err;
+    std::uint64_t out_from = 0, err_from = 0;  // where they begin
+    std::string result;
+    std::string worker;
+};
+// Faults: not_found (the task, or an attempt of that number), failed_state (no attempt has started yet, or ever did),
+// unreachable (its worker is not connected, or does not answer; ask again), exhausted (too many such questions wait).
+struct ReadOutput {
+    TaskId task;
+    std::uint32_t attempt = 0;  // its number; 0 = the latest
+    std::uint64_t out_from = 0, err_from = 0;
+    using Answer = OutputText;
+};
 // Newest first: by submission, so that a task keeps its place when it ends, and pages neither repeat nor skip one
 // meanwhile; those of ended states only by their end. Faults: invalid (an invalid `page`), unreachable (the history).
 struct ListTasks {
@@ -147,9 +165,9 @@ struct Asked {
 
 template <class... Requests>
 using AnyOf = std::variant<Asked<Requests>...>;
-using Call = AnyOf<SubmitTasks, CancelTask, RetryTask, GetTask, ListTasks, ExplainTask, ReadState, ListTypes, GetType,
-                   GetConfig, ListOverrides, ListDecisions, ListAudit, ControlWorker, ResetType, ForceEstimate,
-                   Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride>;
+using Call = AnyOf<SubmitTasks, CancelTask, RetryTask, GetTask, ReadOutput, ListTasks, ExplainTask, ReadState,
+                   ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit, ControlWorker, ResetType,
+                   ForceEstimate, Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride>;
 
 // The call is not carried out.
 inline void refuse(Call& call, const Error& error) {

@@ -119,13 +119,10 @@ public:
         if (put != Inbox::Put::taken) (*shared)(fail(Fault::unavailable, "the server has stopped"));
     }
     void report(SessionId session, WorkerReport report) override {
-        const bool alive_only = report.started.empty() && report.paused.empty() && report.progress.empty() &&
-                                report.finished.empty() && !report.capacity && !report.goodbye;
-        std::uint64_t bytes = 256 + 64 * (report.started.size() + report.progress.size() + report.paused.size());
-        for (const AttemptReport& finished : report.finished)
-            bytes += 128 + finished.result.size() + finished.error.size();
+        const bool alive = only_alive(report);
+        const std::uint64_t bytes = bytes_of(report);
         const auto put = inbox_.put_report(
-            session, bytes, alive_only,
+            session, bytes, alive,
             [session, report = std::move(report)](Engine& e) mutable { e.report(session, std::move(report)); });
         if (put == Inbox::Put::full) inbox_.put([session](Engine& e) { e.cut_off(session); });
     }
@@ -349,6 +346,8 @@ void RunnerThreads::loop() {
             snapshots_->order(engine_->save_predictor(), engine_->audited());
         }
     }
+    engine_->give_up_looks();
+    if (engine_->has_batch()) hand_over(engine_->take_batch());
     const std::lock_guard lock(commit_mutex_);
     commits_end_ = true;
     commit_wake_.notify_one();

@@ -116,6 +116,7 @@ void Engine::report(SessionId id, WorkerReport report) {
                                     .peak_memory_bytes = finished.peak_memory_bytes});
         current_report_ = nullptr;
     }
+    for (OutputPart& part : report.written) looked(id, std::move(part));
     if (report.goodbye) session.goodbye = true;
 }
 
