@@ -68,7 +68,12 @@ void hide(v1::ListTasksResponse& page) {
     for (v1::Task& task : *page.mutable_tasks()) hide(task);
 }
 void hide(v1::Explanation& explanation) {
+    const std::string said = explanation.task().error();
     hide(*explanation.mutable_task());
+    std::string& summary = *explanation.mutable_summary();  // it repeats what was said
+    const std::size_t at = summary.find(said);
+    if (explanation.task().error() != said && at != std::string::npos)
+        summary.replace(at, said.size(), explanation.task().error());
 }
 
 template <class Request>
@@ -79,8 +84,10 @@ std::size_t tasks_in(const v1::SubmitBatchRequest& request) {
     return static_cast<std::size_t>(request.tasks_size());
 }
 
-template <class Request, class Response>
+template <class Request, class Response, bool kReadsPayloads>
 void run(Door& door, const Caller& caller, Message& message, Message& response, engine::Done<void> done) {
+    if (kReadsPayloads && !has_role(caller.roles, Role::payload))
+        return done(fail(Fault::denied, "what programs wrote is for those who may read payloads"));
     const std::size_t tasks = tasks_in(static_cast<Request&>(message));
     auto request = to_request(static_cast<Request&>(message), door);
     if (!request) return done(std::unexpected(told<Request>(std::move(request).error(), tasks)));
@@ -96,9 +103,10 @@ void run(Door& door, const Caller& caller, Message& message, Message& response, 
         });
 }
 
-template <class Request, class Response>
+template <class Request, class Response, bool kReadsPayloads = false>
 constexpr Method unary(Method row) {
-    row.run = run<Request, Response>;
+    row.run = run<Request, Response, kReadsPayloads>;
+    row.reads_payloads = kReadsPayloads;
     row.request = []() -> const Message& { return Request::default_instance(); };
     row.response = []() -> const Message& { return Response::default_instance(); };
     return row;
@@ -129,6 +137,9 @@ constexpr Method kMethods[] = {
      .body_bytes_max = kSubmitBytes},
     unary<v1::GetTaskRequest, v1::Task>(
         {.name = "/nexus.v1.TaskService/Get", .rest = {Verb::get, "/v1/tasks/{id}"}, .role = Role::viewer}),
+    unary<v1::ReadOutputRequest, v1::ReadOutputResponse, true>({.name = "/nexus.v1.TaskService/ReadOutput",
+                                                                .rest = {Verb::get, "/v1/tasks/{id}/output"},
+                                                                .role = Role::viewer}),
     unary<v1::ListTasksRequest, v1::ListTasksResponse>(
         {.name = "/nexus.v1.TaskService/List", .rest = {Verb::get, "/v1/tasks"}, .role = Role::viewer}),
     {.name = "/nexus.v1.TaskService/Watch",

@@ -76,6 +76,7 @@ struct Method {
     Kind kind = Kind::unary;
     Rest rest;
     std::optional<Role> role;                 // that a caller will need; none: open to everyone
+    bool reads_payloads = false;              // only with Role::payload besides: else it is refused
     bool changes = false;                     // the state: not carried out for a client that has gone meanwhile
     bool audited = false;                     // an operator's act: in the audit with who and why
     std::uint32_t body_bytes_max = 64 << 10;  // of the request, over either transport

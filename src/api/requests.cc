@@ -32,7 +32,9 @@ template <class Request>
 Result<Request> about(const std::string& id) {
     const Result<TaskId> task = to_task_id(id, "id");
     if (!task) return std::unexpected(task.error());
-    return Request{.task = *task};
+    Result<Request> request{std::in_place};
+    request->task = *task;
+    return request;
 }
 
 Result<core::WorkerOrder> to_order(v1::WorkerAction action) {
@@ -88,6 +90,15 @@ Result<engine::SubmitTasks> to_request(v1::SubmitBatchRequest& from, const Door&
 Result<engine::GetTask> to_request(v1::GetTaskRequest& from, const Door&) {
     auto request = about<engine::GetTask>(from.id());
     if (request) request->with_result = from.include_result();
+    return request;
+}
+
+Result<engine::ReadOutput> to_request(v1::ReadOutputRequest& from, const Door&) {
+    auto request = about<engine::ReadOutput>(from.id());
+    if (!request) return request;
+    request->attempt = from.attempt();
+    request->out_from = from.stdout_from();
+    request->err_from = from.stderr_from();
     return request;
 }
 

@@ -13,6 +13,7 @@ namespace nexus::api {
 Result<engine::SubmitTasks> to_request(v1::SubmitRequest& from, const Door& door);
 Result<engine::SubmitTasks> to_request(v1::SubmitBatchRequest& from, const Door& door);
 Result<engine::GetTask> to_request(v1::GetTaskRequest& from, const Door& door);
+Result<engine::ReadOutput> to_request(v1::ReadOutputRequest& from, const Door& door);
 Result<engine::ListTasks> to_request(v1::ListTasksRequest& from, const Door& door);
 Result<engine::CancelTask> to_request(v1::CancelTaskRequest& from, const Door& door);
 Result<engine::RetryTask> to_request(v1::RetryTaskRequest& from, const Door& door);

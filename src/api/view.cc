@@ -127,6 +127,17 @@ void to_message(const engine::TaskPage& page, v1::ListTasksResponse& out) {
     out.set_next_page_token(page.next);
 }
 
+void to_message(const engine::OutputText& text, v1::ReadOutputResponse& out) {
+    out.set_attempt(text.number);
+    out.set_running(text.running);
+    out.set_stdout(text.out);
+    out.set_stderr(text.err);
+    out.set_stdout_from(text.out_from);
+    out.set_stderr_from(text.err_from);
+    out.set_result(text.result);
+    out.set_worker(text.worker);
+}
+
 void hide_what_programs_wrote(v1::Task& task) {
     const auto hide = [](std::string& text) {
         if (!text.empty()) text = "(for those who may read payloads)";

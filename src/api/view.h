@@ -11,6 +11,7 @@
 #include "base/estimate.h"
 #include "core/config.h"
 #include "engine/messages.h"
+#include "engine/requests.h"
 
 namespace nexus::api {
 
@@ -19,6 +20,7 @@ void to_message(const core::Resources& resources, v1::Resources& out);
 void to_message(const engine::Submitted& submitted, std::string_view durability, v1::SubmitResponse& out);
 void to_message(const engine::TaskInfo& task, v1::Task& out);
 void to_message(const engine::TaskPage& page, v1::ListTasksResponse& out);
+void to_message(const engine::OutputText& text, v1::ReadOutputResponse& out);
 // Takes out what came from the task's program (results, errors, notes), which may be as sensitive as its payload: for
 // callers without Role::payload.
 void hide_what_programs_wrote(v1::Task& task);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api/submit.h"
+#include "api/view.h"
 #include "base/name.h"
 
 namespace nexus::api {
@@ -85,6 +86,23 @@ Result<engine::AttemptProgress> to_progress(v1::Progress& from, int i, const Wor
     return progress;
 }
 
+Result<engine::OutputPart> to_written(v1::Written& from, int i, const WorkerLimits& limits) {
+    const Result<AttemptKey> key = to_key(from.task_id(), from.attempt_id(), "written", i);
+    if (!key) return std::unexpected(key.error());
+    for (const auto& [name, bytes] : {std::pair{"stdout", &from.stdout()}, {"stderr", &from.stderr()}})
+        if (bytes->size() > limits.written_bytes_max)
+            return refuse(indexed("written", i, name),
+                          "longer than " + std::to_string(limits.written_bytes_max) + " bytes");
+    return engine::OutputPart{.task = key->task,
+                              .attempt = key->attempt,
+                              .number = from.number(),
+                              .out = std::move(*from.mutable_stdout()),
+                              .err = std::move(*from.mutable_stderr()),
+                              .out_from = from.stdout_from(),
+                              .err_from = from.stderr_from(),
+                              .running = from.running()};
+}
+
 Result<engine::WorkerReport::Capacity> to_capacity(const v1::Capacity& from) {
     if (from.slots() < 1 || from.slots() > 4096) return refuse("capacity.slots", "not in 1..4096");
     Result<core::Resources> offered = to_offer(from.resources(), from.has_resources(), "capacity");
@@ -99,6 +117,7 @@ Result<void> check_sizes(const v1::WorkerMessage& message, const WorkerLimits& l
     if (over(message.progress_size())) return refuse("progress", "too many");
     if (over(message.finished_size())) return refuse("finished", "too many");
     if (over(message.paused_size())) return refuse("paused", "too many");
+    if (over(message.written_size())) return refuse("written", "too many");
     return {};
 }
 
@@ -184,6 +203,11 @@ Result<engine::WorkerReport> to_report(v1::WorkerMessage& message, const WorkerL
         if (!finished) return std::unexpected(std::move(finished).error());
         report->finished.push_back(std::move(*finished));
     }
+    for (int i = 0; i < message.written_size(); ++i) {
+        Result<engine::OutputPart> part = to_written(*message.mutable_written(i), i, limits);
+        if (!part) return std::unexpected(std::move(part).error());
+        report->written.push_back(std::move(*part));
+    }
     if (message.has_capacity()) {
         Result<engine::WorkerReport::Capacity> capacity = to_capacity(message.capacity());
         if (!capacity) return std::unexpected(std::move(capacity).error());
@@ -211,6 +235,7 @@ void to_message(const engine::Assignment& assignment, WallTime now, v1::Assign& 
     out.set_predicted_us(order.decision.predicted_run.us);
     out.set_tenant(assignment.tenant);
     out.set_queue(assignment.queue);
+    if (assignment.resources != core::Resources{}) to_message(assignment.resources, *out.mutable_resources());
     if (assignment.body == nullptr) return;
     const engine::TaskBody& body = *assignment.body;
     out.set_payload(body.payload);
@@ -243,6 +268,14 @@ void add_orders(const engine::WorkerOrders& orders, std::string_view server_vers
         pause.set_attempt_id(to_text(order.attempt));
         pause.set_turn(order.turn);
         pause.set_resume(!order.pause);
+    }
+    for (const auto& look : orders.looks) {
+        v1::Look& to = *out.add_look();
+        to.set_task_id(to_text(look.task));
+        to.set_attempt_id(to_text(look.attempt));
+        to.set_number(look.number);
+        to.set_stdout_from(look.out_from);
+        to.set_stderr_from(look.err_from);
     }
     for (const auto& answer : orders.answers) {
         v1::FinishedAck& ack = *out.add_finished_acks();

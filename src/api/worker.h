@@ -17,8 +17,9 @@ struct WorkerLimits {
     std::size_t result_bytes_max = 256 << 10;
     std::size_t error_bytes_max = 4 << 10;  // longer texts are cut, not refused
     std::size_t note_bytes_max = 1 << 10;   // likewise
-    std::size_t reports_max = 65'536;       // started, progress and finished of one message, each
+    std::size_t reports_max = 65'536;       // started, progress, finished … of one message, each
     std::size_t held_max = 65'536;
+    std::size_t written_bytes_max = 64 << 10;  // of each stream of an answer to Look
 };
 
 Result<engine::WorkerHello> to_hello(v1::Hello& hello, const WorkerLimits& limits = {});

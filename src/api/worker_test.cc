@@ -29,6 +29,13 @@ v1::Progress* add_progress(v1::WorkerMessage& message) {
     return progress;
 }
 
+v1::Written* add_written(v1::WorkerMessage& message) {
+    v1::Written* written = message.add_written();
+    written->set_task_id(kTask);
+    written->set_attempt_id(kAttempt);
+    return written;
+}
+
 TEST_CASE("to_report refuses what cannot be, and names the field") {
     using M = v1::WorkerMessage;
     const double nan = std::nan("");
@@ -49,6 +56,9 @@ TEST_CASE("to_report refuses what cannot be, and names the field") {
          "finished[0].outcome"},
         {"P18 progress negative", [](M& m) { add_progress(m)->set_fraction(-0.1); }, "progress[0].fraction"},
         {"P18 progress NaN", [=](M& m) { add_progress(m)->set_fraction(nan); }, "progress[0].fraction"},
+        {"written without ids", [](M& m) { m.add_written(); }, "written[0].task_id"},
+        {"written limit + 1", [](M& m) { add_written(m)->set_stderr(std::string((64 << 10) + 1, 'e')); },
+         "written[0].stderr"},
         {"P6 capacity 0", [](M& m) { m.mutable_capacity()->set_slots(0); }, "capacity.slots"},
         {"P6 capacity 2^32-1", [](M& m) { m.mutable_capacity()->set_slots(UINT32_MAX); }, "capacity.slots"},
         {"P21 cpu NaN", [=](M& m) { m.mutable_heartbeat()->set_cpu_usage(nan); }, "heartbeat.cpu_usage"},
@@ -174,6 +184,51 @@ TEST_CASE("add_orders merges") {
     CHECK_EQ(message.finished_acks(0).reason(), "stale_attempt");
     CHECK_EQ(message.revoke(0).reason(), v1::REVOKE_REASON_PREEMPTED);
     CHECK_FALSE(message.has_drain());
+}
+
+TEST_CASE("a look and its answer, and the resources of an assignment, keep all they say") {
+    const auto task = *parse_id<TaskId>(kTask);
+    const auto attempt = *parse_id<AttemptId>(kAttempt);
+    engine::WorkerOrders orders;
+    orders.looks.push_back({.task = task, .attempt = attempt, .number = 7, .out_from = 8, .err_from = 9});
+    v1::ServerMessage message;
+    add_orders(orders, "1", {}, message);
+    REQUIRE_EQ(message.look_size(), 1);
+    CHECK_EQ(message.look(0).task_id(), kTask);
+    CHECK_EQ(message.look(0).attempt_id(), kAttempt);
+    CHECK_EQ(message.look(0).number(), 7);
+    CHECK_EQ(message.look(0).stdout_from(), 8);
+    CHECK_EQ(message.look(0).stderr_from(), 9);
+
+    v1::WorkerMessage answer;
+    v1::Written* written = add_written(answer);
+    written->set_number(7);
+    written->set_stdout("out");
+    written->set_stderr(std::string(64 << 10, 'e'));
+    written->set_stdout_from(100);
+    written->set_stderr_from(200);
+    written->set_running(true);
+    const auto report = to_report(answer);
+    REQUIRE(report.has_value());
+    REQUIRE_EQ(report->written.size(), 1);
+    const engine::OutputPart& part = report->written[0];
+    CHECK_EQ(part.task, task);
+    CHECK_EQ(part.attempt, attempt);
+    CHECK_EQ(part.number, 7);
+    CHECK_EQ(part.out, "out");
+    CHECK_EQ(part.err.size(), 64 << 10);
+    CHECK_EQ(part.out_from, 100);
+    CHECK_EQ(part.err_from, 200);
+    CHECK(part.running);
+
+    engine::Assignment assignment;
+    v1::Assign plain, asked;
+    to_message(assignment, {}, plain);
+    CHECK_FALSE(plain.has_resources());
+    assignment.resources = {.cpu_milli = 500, .memory_bytes = 1 << 20};
+    to_message(assignment, {}, asked);
+    CHECK_EQ(asked.resources().cpu_milli(), 500);
+    CHECK_EQ(asked.resources().memory_bytes(), 1 << 20);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kMessageBytes = 1 << 20;
 constexpr std::size_t kAssignBytes = 256;  // of an assignment without its payload and metadata; measured 150 to 250
 constexpr std::size_t kAnswerBytes = 48;
+constexpr std::size_t kLookBytes = 96;
 constexpr std::chrono::seconds kSlowWrite{1};
 
 std::size_t bytes_of(const engine::Assignment& assignment) {
@@ -113,8 +114,8 @@ void WorkerStream::send(engine::WorkerOrders orders) {
     const std::vector<engine::Assignment> assign = std::exchange(orders.assign, {});
     const std::lock_guard lock(mutex_);
     if (ended_ || cut_ || closing_) return;
-    const std::size_t rest_bytes =
-        (orders.answers.size() + orders.revoke.size() + 1) * kAnswerBytes + orders.reconnect.size();
+    const std::size_t rest_bytes = (orders.answers.size() + orders.revoke.size() + 1) * kAnswerBytes +
+                                   orders.looks.size() * kLookBytes + orders.reconnect.size();
     const bool first = orders.welcome.has_value();
     const WallTime now = calendar_now();
     if (first) api::add_orders(orders, context_.options.version, now, room_for(rest_bytes));
