@@ -42,7 +42,8 @@ std::string plain_reason(const std::string& message) {
 }
 
 std::string next_step(const nexus::Failure& failure, grpc::StatusCode code, std::string_view reason) {
-    if (code == grpc::StatusCode::UNAVAILABLE) {
+    const bool server_said_so = !failure.reason.empty();
+    if (code == grpc::StatusCode::UNAVAILABLE && !server_said_so) {
         if (reason.starts_with("it answers in HTTP/1"))
             return "is that the port of the page? gRPC listens on 7070 by default";
         return "is `nexus serve` running? try `nexus dev`, or name another server with --server or NEXUS_SERVER";

@@ -73,6 +73,10 @@ Answer<pb::Task> Session::get_task(const std::string& id, bool with_result) {
     return call("get task " + safe_text(id, 40), &Tasks::Get, request);
 }
 
+Answer<pb::ReadOutputResponse> Session::read_output(const pb::ReadOutputRequest& request) {
+    return call("logs of task " + safe_text(request.id(), 40), &Tasks::ReadOutput, request);
+}
+
 Answer<pb::ListTasksResponse> Session::list_tasks(const pb::ListTasksRequest& request) {
     return call("list tasks", &Tasks::List, request);
 }

@@ -34,6 +34,7 @@ public:
     Answer<pb::SubmitBatchResponse> submit_batch(const pb::SubmitBatchRequest& batch);
     std::unique_ptr<SubmitStream> submit_stream();
     Answer<pb::Task> get_task(const std::string& id, bool with_result);
+    Answer<pb::ReadOutputResponse> read_output(const pb::ReadOutputRequest& request);
     Answer<pb::ListTasksResponse> list_tasks(const pb::ListTasksRequest& request);
     // Calls `on_event` until it returns false (then the answer is fine), the stream ends or Ctrl-C.
     Answer<void> watch_tasks(const pb::WatchTasksRequest& request,

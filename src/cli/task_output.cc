@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/task_view.h"
@@ -53,6 +54,18 @@ Answer<void> has_result(const pb::Task& task) {
                    fmt::format("task {} is {} and left no result: {}", task.id(), state_text(task.state()),
                                safe_text(task.error(), 500)),
                    next);
+}
+
+std::vector<Piece> pieces_of(const ProgramStream& stream) {
+    const std::string_view all = stream.bytes;
+    const std::string mark = fmt::format("[nexus: {} bytes left out]\n", stream.left_out);
+    const std::size_t at = stream.left_out > 0 ? all.find(mark) : std::string_view::npos;
+    if (at == std::string_view::npos) return {{.from = 0, .bytes = all}};
+    const std::string_view tail = all.substr(at + mark.size());
+    // The worker puts an end of line before its mark where the program wrote none.
+    const std::uint64_t head = stream.written - std::min(stream.written, stream.left_out + tail.size());
+    return {{.from = 0, .bytes = all.substr(0, std::min<std::uint64_t>(at, head))},
+            {.from = stream.written - std::min<std::uint64_t>(stream.written, tail.size()), .bytes = tail}};
 }
 
 int exit_code_of(const pb::Task& task) {

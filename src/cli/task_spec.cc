@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -175,6 +176,7 @@ Answer<void> put_amounts(const SpecFlags& flags, pb::TaskSpec& spec) {
     if (flags.backoff_first_us != 0) spec.mutable_retry()->set_backoff_first_us(flags.backoff_first_us);
     if (flags.backoff_max_us != 0) spec.mutable_retry()->set_backoff_max_us(flags.backoff_max_us);
     if (flags.cpu_milli != 0) spec.mutable_resources()->set_cpu_milli(flags.cpu_milli);
+    if (flags.cpus > 0) spec.mutable_resources()->set_cpu_milli(std::llround(flags.cpus * 1000));
     if (flags.gpu_milli != 0) spec.mutable_resources()->set_gpu_milli(flags.gpu_milli);
     if (!flags.memory.empty()) {
         const auto size = parse_size(flags.memory);
@@ -258,8 +260,11 @@ void add_spec_flags(CLI::App& verb, SpecFlags& flags) {
     add_list(verb, "--require", flags.labels_required, "Label name=value that the worker must have; repeatable");
     add_list(verb, "--prefer", flags.labels_preferred, "Label name=value that the worker should have; repeatable");
     add_list(verb, "--avoid", flags.labels_forbidden, "Label name=value that the worker must not have; repeatable");
-    verb.add_option("--cpu", flags.cpu_milli, "CPU it needs, in thousandths of a core");
-    verb.add_option("--memory", flags.memory, "Memory it needs, e.g. 512MiB");
+    auto* cores = verb.add_option("--cpus", flags.cpus, "Cores it needs, e.g. 2 or 0.5; it gets no more")
+                      ->check(CLI::Range(0.001, 1e6));
+    verb.add_option("--cpu", flags.cpu_milli, "The same in thousandths of a core")->excludes(cores);
+    verb.add_option("--memory", flags.memory,
+                    "Memory it needs, e.g. 512MiB; a program that uses more is killed, and tried again with more");
     verb.add_option("--gpu", flags.gpu_milli, "GPU it needs, in thousandths of a device");
     add_list(verb, "--resource", flags.custom, "Other resource it needs, name=amount; repeatable");
     add_list(verb, "--after", flags.after, "Id of a task that must succeed first; repeatable");
@@ -371,7 +376,7 @@ Answer<std::string> read_whole(const std::string& path, std::size_t bytes_max) {
         return failure(kExitUsage, fmt::format("cannot read {}: {}", safe_text(path, 120), why));
     };
     if (!opened) return refuse(std::strerror(errno));
-    struct stat about{};
+    struct stat about {};
     if (fstat(fileno(opened.get()), &about) == 0 && S_ISDIR(about.st_mode)) return refuse("it is a directory");
     std::string bytes(bytes_max + 1, '\0');
     bytes.resize(std::fread(bytes.data(), 1, bytes.size(), opened.get()));

@@ -25,7 +25,7 @@ struct SpecFlags {
     std::int64_t timeout_us = 0, ttl_us = 0, hint_us = 0, delay_us = 0, backoff_first_us = 0, backoff_max_us = 0;
     std::uint32_t attempts_max = 0, concurrency_max = 0;
     std::int64_t cpu_milli = 0, gpu_milli = 0;
-    double rate_per_s = 0;
+    double rate_per_s = 0, cpus = 0;
     std::vector<std::string> labels_required, labels_preferred, labels_forbidden, custom, features, metadata, after;
     bool idempotent = false, exclusive = false, preemptible = false;
     std::vector<std::string> argv, environment;

@@ -130,6 +130,15 @@ TEST_CASE("flags become a task") {
     CHECK_EQ(make_spec(flags, kNow)->idempotency_key(), "mine");
 }
 
+TEST_CASE("cores are asked for as a number of them") {
+    SpecFlags flags;
+    flags.type = "t";
+    for (const auto& [cpus, milli] : {std::pair{2.0, 2000}, {0.5, 500}, {0.001, 1}, {1.0005, 1001}}) {
+        flags.cpus = cpus;
+        CHECK_EQ(make_spec(flags, kNow)->resources().cpu_milli(), milli);
+    }
+}
+
 TEST_CASE("a program becomes an exec request with its name as the type") {
     SpecFlags flags;
     flags.argv = {"/usr/bin/convert", "in.png", "-resize", "a \"b\"\n", "größe"};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/submit.h"
+#include "cli/task_logs.h"
 #include "cli/task_output.h"
 #include "cli/task_view.h"
 #include "cli/text.h"
@@ -266,6 +267,7 @@ void add_task_verbs(CLI::App& root, int& exit_code, const std::vector<std::strin
     CLI::App* task = add_noun(root, "task", "Submit, follow and change tasks");
     add_submit(*task, exit_code, program);
     add_get(*task, exit_code);
+    add_logs(*task, exit_code);
     add_list(*task, exit_code);
     add_watch(*task, exit_code);
     add_cancel(*task, exit_code);

@@ -5,6 +5,7 @@
 
 #include "cli/fleet_view.h"
 #include "cli/session.h"
+#include "cli/task_output.h"
 #include "cli/task_view.h"
 #include "cli/text.h"
 #include "cli/top.h"
@@ -138,6 +139,24 @@ TEST_CASE("results of programs are told from other results") {
     CHECK(bytes.stopped);
     for (const char* other : {"", "{}", "plain", "[1]", R"({"stdout": "x"})", R"({"exit_code": 1})"})
         CHECK_FALSE(program_result(other).is_program);
+}
+
+TEST_CASE("the parts of a long output stand where they stood in the stream") {
+    const auto parts = [](const std::string& bytes, std::uint64_t written, std::uint64_t left_out) {
+        std::string text;
+        const ProgramStream stream{.bytes = bytes, .text = true, .written = written, .left_out = left_out};
+        for (const Piece& piece : pieces_of(stream))
+            text += std::to_string(piece.from) + ":" + std::string(piece.bytes) + ";";
+        return text;
+    };
+    CHECK_EQ(parts("whole", 5, 0), "0:whole;");
+    CHECK_EQ(parts("", 0, 0), "0:;");
+    CHECK_EQ(parts("a\n[nexus: 6 bytes left out]\nbc\n", 11, 6), "0:a\n;8:bc\n;");
+    // The end of line before the mark is not the program's.
+    CHECK_EQ(parts("a\n[nexus: 6 bytes left out]\nbc\n", 10, 6), "0:a;7:bc\n;");
+    CHECK_EQ(parts("[nexus: 6 bytes left out]\nbc", 8, 6), "0:;6:bc;");
+    // What a program writes of this kind is its own.
+    CHECK_EQ(parts("[nexus: 6 bytes left out]\n", 26, 0), "0:[nexus: 6 bytes left out]\n;");
 }
 
 TEST_CASE("the live picture fits the screen and shows both workers and tasks") {
