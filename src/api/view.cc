@@ -143,6 +143,7 @@ void hide_what_programs_wrote(v1::Task& task) {
         if (!text.empty()) text = "(for those who may read payloads)";
     };
     task.clear_result();
+    task.clear_metadata();
     // Why a task was cancelled or expired says the server.
     if (task.state() != v1::TASK_STATE_CANCELLED && task.state() != v1::TASK_STATE_EXPIRED) hide(*task.mutable_error());
     for (v1::Attempt& attempt : *task.mutable_attempts()) {

@@ -61,13 +61,6 @@ void put_submitted(Shell& shell, const pb::SubmitResponse& answer, const pb::Tas
     shell.say(line);
 }
 
-// The error of a cancelled or expired task begins with that word.
-std::string outcome_text(const pb::Task& task) {
-    const std::string state = state_text(task.state());
-    const std::string why = safe_text(task.error(), 500);
-    return why.starts_with(state) ? why : state + (why.empty() ? "" : ": " + why);
-}
-
 std::string state_line(const pb::Task& task) {
     const std::int64_t now = now_unix_us();
     std::string line = state_text(task.state()) + ": " + where_text(task, now);

@@ -183,8 +183,7 @@ void Logs::say_once(const std::string& line, const std::string& place) {
 
 Answer<int> Logs::ended(const pb::Task& task) const {
     if (task.state() == pb::TASK_STATE_SUCCEEDED) return kExitOk;
-    return failure(exit_code_of(task),
-                   fmt::format("task {} is {}: {}", task.id(), state_text(task.state()), safe_text(task.error(), 500)),
+    return failure(exit_code_of(task), fmt::format("task {} is {}", task.id(), outcome_text(task)),
                    fmt::format("see `nexus task get {}`", task.id()));
 }
 

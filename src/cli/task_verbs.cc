@@ -30,7 +30,7 @@ void add_get(CLI::App& task, int& exit_code) {
     const auto flags = std::make_shared<GetFlags>();
     const auto show = [flags](Shell& shell) -> Answer<int> {
         if (flags->wait) return wait_for_task(shell, flags->id, shell.limit);
-        const auto answer = shell.session.get_task(flags->id, flags->result);
+        const auto answer = shell.session.get_task(flags->id, true);
         if (!answer) return std::unexpected(answer.error());
         const auto there = flags->result ? has_result(*answer) : Answer<void>();
         if (flags->result && !shell.wants_json()) {

@@ -115,6 +115,13 @@ std::string where_text(const pb::Task& task, std::int64_t now) {
     return text;
 }
 
+// The error of a cancelled or expired task begins with that word.
+std::string outcome_text(const pb::Task& task) {
+    const std::string state = state_text(task.state());
+    const std::string why = safe_text(task.error(), 500);
+    return why.starts_with(state) ? why : state + (why.empty() ? "" : ": " + why);
+}
+
 Table task_table(bool wide) {
     if (!wide) return Table({"ID", "TYPE", "STATE", ">AGE", ">WAITED", ">RAN", "WHERE"});
     return Table({"ID", "TYPE", "STATE", ">AGE", ">WAITED", ">RAN", ">PREDICTED", ">ATTEMPTS", ">PRIO", "TENANT",
@@ -177,6 +184,10 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
         else if (task.attempts().empty())
             add_line(page, "ran", "never");
     }
+    std::vector<std::string> metadata;
+    for (const auto& [name, value] : task.metadata()) metadata.push_back(name + "=" + value);
+    std::ranges::sort(metadata);
+    add_line(page, "metadata", safe_text(fmt::format("{}", fmt::join(metadata, ", ")), 500));
     add_line(page, "error", safe_text(task.error(), 1000));
     add_line(page, "retry of", task.redrive_of());
     if (!task.attempts().empty()) page += "attempts\n";

@@ -21,6 +21,8 @@ Tone tone_of(pb::TaskState state);
 
 // One cell that says where the task is: the waiting reason with its culprit, the worker, or the error.
 std::string where_text(const pb::Task& task, std::int64_t now_unix_us);
+// Of a task that has ended: how, and why.
+std::string outcome_text(const pb::Task& task);
 Table task_table(bool wide);
 void add_task(Table& table, const pb::Task& task, bool wide, bool colour, std::int64_t now_unix_us);
 // Many lines about one task.

@@ -52,6 +52,27 @@ TEST_CASE("field B: what the last attempt of a failed task left is its result, o
     CHECK_EQ(world.get(again->task)->result, "");
 }
 
+TEST_CASE("field H: the metadata of a task is shown with its result: while it lives, and after it failed") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    const Metadata told{{"user", "ann"}, {"user.mail", "a@b"}};
+    Submission item = a_task();
+    item.body.metadata = told;
+    const TaskId task = world.submitted(item);
+    CHECK(world.get(task)->metadata == told);
+    world.open();  // from the store
+    CHECK(world.get(task)->metadata == told);
+    const auto back = std::make_shared<RecordingLink>();
+    const SessionId next = world.connect(a_worker("w1"), back);
+    (void)session;
+    for (int i = 0; i < 10 && back->assigned().empty(); ++i) world.pass(seconds(1));
+    REQUIRE_FALSE(back->assigned().empty());
+    world.finish(next, back->assigned().back(), failed_for_good("no such image"));
+    CHECK(world.get(task)->state == core::TaskState::dead);
+    CHECK(world.get(task)->metadata == told);
+}
+
 TEST_CASE("a dead task can be driven again as a new one") {
     World world;
     auto link = std::make_shared<RecordingLink>();

@@ -46,11 +46,18 @@ Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, Journal
         if (!rows->empty())
             if (auto decision = history::decision_of(rows->front())) ended.decision = *std::move(decision);
     }
-    if (!asked.with_result || ended.attempts.empty()) return ended;
+    if (!asked.with_result) return ended;
     const bool good = ended.row.state == static_cast<std::uint8_t>(core::TaskState::succeeded);
-    auto result = result_at(good ? asked.task : place_of_result(ended.attempts.back().attempt), asked.task, journal);
-    if (!result) return std::unexpected(std::move(result).error());
-    ended.result = *std::move(result);
+    if (!ended.attempts.empty()) {
+        auto result =
+            result_at(good ? asked.task : place_of_result(ended.attempts.back().attempt), asked.task, journal);
+        if (!result) return std::unexpected(std::move(result).error());
+        ended.result = *std::move(result);
+    }
+    if (good) return ended;
+    const store::Body kept = store::read_body(journal, store::BodyKind::result, asked.task);
+    if (const LeftBehind left = left_behind(kept.bytes); left.what == LeftBehind::What::body)
+        if (auto body = decode_body(left.bytes)) ended.metadata = std::move(body->metadata);
     return ended;
 }
 
@@ -112,6 +119,15 @@ Result<std::vector<history::DecisionInfo>> answer_to(const AskDecisions& asked, 
 
 Result<std::vector<history::AuditRow>> answer_to(const AskAudit& asked, WholeHistory& history, JournalStore&) {
     return asked.written ? history.store().audit(asked.query) : history.audit(asked.query);
+}
+
+Result<Metadata> answer_to(const AskMetadata& asked, WholeHistory&, JournalStore& journal) {
+    const store::Body stored = store::read_body(journal, store::BodyKind::body, asked.task);
+    if (stored.state == store::Body::State::unreachable) return std::unexpected(not_readable(asked.task, stored));
+    if (stored.state != store::Body::State::found) return std::unexpected(no_task(asked.task));
+    auto body = decode_body(stored.bytes);
+    if (!body) return std::unexpected(std::move(body).error());
+    return std::move(body->metadata);
 }
 
 Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, JournalStore& journal) {

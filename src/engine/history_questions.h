@@ -24,7 +24,8 @@ namespace nexus::engine {
 struct EndedTask {
     history::TaskRow row;
     std::vector<history::AttemptRow> attempts;      // by number
-    std::string result;                             // only when asked for, and only of success
+    std::string result;                             // only when asked for
+    Metadata metadata;                              // the same, and only of a task that did not succeed
     std::optional<history::DecisionInfo> decision;  // the last one; only when asked for
 };
 
@@ -55,6 +56,11 @@ struct AskAudit {
     history::AuditQuery query;
     bool written = false;  // only what the store has, not what is on its way: for whoever lets go of the rows
 };
+// The metadata of a live task. Faults: not_found (its body is lost).
+struct AskMetadata {
+    using Answer = Metadata;
+    TaskId task;
+};
 // The body of a task that ended without success, for a re-drive. It is found by the journal's store alone: the history
 // is asked only when there is none, for why. Faults: failed_state (the task succeeded), not_found.
 struct AskKeptBody {
@@ -63,7 +69,7 @@ struct AskKeptBody {
 };
 
 using HistoryQuestion = std::variant<Asked<AskTask>, Asked<AskOutput>, Asked<AskTasks>, Asked<AskDecisions>,
-                                     Asked<AskAudit>, Asked<AskKeptBody>>;
+                                     Asked<AskAudit>, Asked<AskMetadata>, Asked<AskKeptBody>>;
 
 // Answers on this thread.
 void answer(HistoryQuestion question, history::WholeHistory& history, store::JournalStore& journal);

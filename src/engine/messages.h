@@ -24,9 +24,11 @@ namespace nexus::engine {
 
 // ---- submitting
 
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
 struct TaskBody {  // stored beside the journal; opaque to the core
     std::string payload;
-    std::vector<std::pair<std::string, std::string>> metadata;
+    Metadata metadata;
     std::string traceparent, tracestate;
     std::vector<std::pair<std::string, double>> features;
     Duration hint;
@@ -82,7 +84,7 @@ struct TaskInfo {
     std::uint32_t failures = 0, crashes = 0;
     std::string error;
     std::string result;  // only when asked for
-    std::vector<std::pair<std::string, std::string>> metadata;
+    Metadata metadata;   // the same; not kept of a task that succeeded
     TaskId redrive_of;
     Duration run{-1}, wait{-1};
 };

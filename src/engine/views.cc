@@ -55,6 +55,7 @@ TaskInfo info_of_ended(EndedTask ended) {
         info.estimate.source = source_from_name(attempt.source);
     }
     info.result = std::move(ended.result);
+    info.metadata = std::move(ended.metadata);
     return info;
 }
 
@@ -165,7 +166,15 @@ void Engine::notify(TaskId task) {
 }
 
 void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
-    if (live_.contains(request.task)) return reply<TaskInfo>(std::move(done), info_of(request.task, true));
+    if (live_.contains(request.task)) {
+        TaskInfo info = info_of(request.task, true);
+        if (!request.with_result) return reply<TaskInfo>(std::move(done), std::move(info));
+        return ask(AskMetadata{request.task},
+                   [info = std::move(info), done = std::move(done)](Result<Metadata> metadata) mutable {
+                       if (metadata) info.metadata = *std::move(metadata);  // else the task is shown all the same
+                       done(std::move(info));
+                   });
+    }
     ask(AskTask{.task = request.task, .with_result = request.with_result},
         [done = std::move(done)](Result<EndedTask> ended) mutable {
             if (!ended) return done(std::unexpected(std::move(ended).error()));
