@@ -117,3 +117,35 @@ TEST_CASE("field M: calls that only look wait in a line of their own, and what n
     CHECK(inbox.take_look(item));
     CHECK_FALSE(inbox.take(items, [] { return -1; }));
 }
+
+TEST_CASE("a report that says anything is no mere sign of life, and what it holds counts") {
+    WorkerReport alive;
+    alive.load.emplace();
+    CHECK(only_alive(alive));
+    const std::uint64_t least = bytes_of(alive);
+    const struct {
+        const char* name;
+        void (*say)(WorkerReport&);
+        std::uint64_t bytes;
+    } rows[] = {
+        {"started", [](WorkerReport& r) { r.started.emplace_back(); }, 1},
+        {"paused", [](WorkerReport& r) { r.paused.emplace_back(); }, 1},
+        {"progress", [](WorkerReport& r) { r.progress.emplace_back(); }, 1},
+        {"finished", [](WorkerReport& r) { r.finished.emplace_back().result.resize(5000); }, 5000},
+        {"written", [](WorkerReport& r) { r.written.emplace_back().out.resize(5000); }, 5000},
+        {"capacity", [](WorkerReport& r) { r.capacity.emplace(); }, 0},
+        {"goodbye", [](WorkerReport& r) { r.goodbye = true; }, 0},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        WorkerReport report = alive;
+        row.say(report);
+        CHECK_FALSE(only_alive(report));
+        CHECK_GE(bytes_of(report), least + row.bytes);
+    }
+}
+
+TEST_CASE("who reads what an attempt writes only looks") {
+    CHECK(only_looks(Asked<ReadOutput>{{}, [](Result<OutputText>) {}}));
+    CHECK_FALSE(only_looks(Asked<CancelTask>{{}, [](Result<TaskInfo>) {}}));
+}

@@ -119,8 +119,7 @@ public:
         if (put != Inbox::Put::taken) (*shared)(fail(Fault::unavailable, "the server has stopped"));
     }
     void report(SessionId session, WorkerReport report) override {
-        const bool alive = only_alive(report);
-        const std::uint64_t bytes = bytes_of(report);
+        const auto [alive, bytes] = std::pair{only_alive(report), bytes_of(report)};  // before it is moved
         const auto put = inbox_.put_report(
             session, bytes, alive,
             [session, report = std::move(report)](Engine& e) mutable { e.report(session, std::move(report)); });
