@@ -182,6 +182,8 @@ def check_contract():
 
 def check_named_tests():
     titles = titles_of("*_test.cc")
+    for name in tracked("test/e2e/*.py"):
+        titles |= set(re.findall(r"^    def (test_\w+)", (ROOT / name).read_text(), re.M))
     page = (ROOT / "docs/testing.md").read_text()
     section = page[page.index("## Bad input"):page.index("## Fuzz targets")]
     for title in re.findall(r"`([^`\n]+)`", section):

@@ -105,7 +105,7 @@ class Attacks(unittest.TestCase):
 
     # ---- HTTP
 
-    def test_M_an_endless_chunk_extension(self):
+    def test_field_M_an_endless_chunk_extension(self):
         def act():
             for _ in range(8):
                 with self.dial() as peer:
@@ -121,7 +121,7 @@ class Attacks(unittest.TestCase):
                     self.assertLess(sent, 64 * MiB, "all of it was taken")
         self.attack("endless chunk extension", act)
 
-    def test_M_half_sent_bodies(self):
+    def test_field_M_half_sent_bodies(self):
         def act():
             peers = []
             for _ in range(300):
@@ -137,7 +137,7 @@ class Attacks(unittest.TestCase):
                 peer.close()
         self.attack("300 half-sent bodies", act, bound=BODIES + 32 * MiB, after=BODIES + 32 * MiB)
 
-    def test_M_idle_connections(self):
+    def test_field_M_idle_connections(self):
         def act():
             peers = [self.dial() for _ in range(512)]
             for peer in peers:
@@ -147,7 +147,7 @@ class Attacks(unittest.TestCase):
                 peer.close()
         self.attack("512 idle connections", act, bound=32 * MiB)
 
-    def test_M_event_streams_that_nobody_reads(self):
+    def test_field_M_event_streams_that_nobody_reads(self):
         def act():
             peers = []
             for _ in range(180):
@@ -171,7 +171,7 @@ class Attacks(unittest.TestCase):
         for _ in range(count // 500):
             self.assertEqual(self.ask("POST", "/v1/tasks/batch", ('{"tasks":[%s]}' % tasks).encode())[0], 202)
 
-    def test_M_answers_that_nobody_reads(self):
+    def test_field_M_answers_that_nobody_reads(self):
         self.fill(2000)
 
         def act():
@@ -188,7 +188,7 @@ class Attacks(unittest.TestCase):
 
     # ---- gRPC
 
-    def test_M_a_gzip_bomb(self):
+    def test_field_M_a_gzip_bomb(self):
         bomb = gzip.compress(b"\0" * (500 * MiB), 9)
         self.assertLess(len(bomb), MiB)
 
@@ -199,7 +199,7 @@ class Attacks(unittest.TestCase):
                 self.assertNotIn(ended, (0, "open"))
         self.attack(f"gzip, {len(bomb) >> 10} KiB that unpack to 500 MiB", act)
 
-    def test_M_half_sent_messages(self):
+    def test_field_M_half_sent_messages(self):
         def act():
             peers = []
             for _ in range(4):
@@ -226,7 +226,7 @@ class Attacks(unittest.TestCase):
                 connection.socket.close()
         self.attack("400 half-sent messages", act, bound=TRANSPORT + 96 * MiB, after=64 * MiB)
 
-    def test_M_lists_with_a_closed_window(self):
+    def test_field_M_lists_with_a_closed_window(self):
         self.fill(1000)
 
         def act():
@@ -243,7 +243,7 @@ class Attacks(unittest.TestCase):
                 connection.socket.close()
         self.attack("2,000 lists with a closed window", act, bound=ANSWERS + TRANSPORT + 128 * MiB, after=ANSWERS + TRANSPORT + 128 * MiB)
 
-    def test_M_rapid_reset(self):
+    def test_field_M_rapid_reset(self):
         self.fill(20_000)
         self.house.start_worker("healthy")
         self.house.worker_ready(1)
@@ -277,7 +277,7 @@ class Attacks(unittest.TestCase):
 
     # ---- text that is kept
 
-    def test_M_texts_are_bounded(self):
+    def test_field_M_texts_are_bounded(self):
         long = "x" * 1025
         status, answer = self.ask("POST", "/v1/tasks", b'{"type":"t"}')
         self.assertEqual(status, 202)
@@ -292,7 +292,7 @@ class Attacks(unittest.TestCase):
                 self.assertEqual(self.ask(method, path, (body % long).encode())[0], 400)
                 self.assertLess(self.ask(method, path, (body % ("y" * 1024)).encode())[0], 300)
 
-    def test_M_paused_queue_names(self):
+    def test_field_M_paused_queue_names(self):
         def act():
             refused = 0
             for i in range(1400):

@@ -44,7 +44,7 @@ class Field(unittest.TestCase):
 
     # ---- D: the command line does not change the command
 
-    def test_D_two_dashes_end_our_flags(self):
+    def test_field_D_two_dashes_end_our_flags(self):
         first = self.submitted("--type", "first", "--", "true")
         words = ["%s\n", "a.py", "--priority", "9", "--exclusive", "--", "-o", "json", "[.a, .b]", "[0-9]", "[]", "", "a,b", "ö€𝄞", "{}"]
         for flags in (["--after", first], ["--require", "zone=a", "--require", "disk=ssd"], ["--metadata", "k=[1,2]"], ["--feature", "x=1"], []):
@@ -55,7 +55,7 @@ class Field(unittest.TestCase):
                 self.assertEqual(done.stdout.decode(), "".join(word + "\n" for word in words[1:]), done.stderr)
                 self.assertEqual(done.returncode, OK)
 
-    def test_D_text_that_is_not_utf8_is_refused_before_anything_is_sent(self):
+    def test_field_D_text_that_is_not_utf8_is_refused_before_anything_is_sent(self):
         for bad in (b"\xed\xa0\xbd", b"\xc0\xaf", b"\xff", b"a\xe2\x82"):
             for args in ((b"--", b"printf", bad), (b"--metadata", b"a=" + bad, b"--", b"true"), (b"--key", bad, b"--", b"true"),
                          (b"--type", b"utf", b"--payload", b"x", b"--require", b"zone=" + bad)):
@@ -65,14 +65,14 @@ class Field(unittest.TestCase):
                     self.assertIn(b"UTF-8", done.stderr)
         self.assertEqual(self.count("utf"), 0)
 
-    def test_D_every_program_has_a_type(self):
+    def test_field_D_every_program_has_a_type(self):
         for program, want in (("g++", "g__"), ("./my prog", "my_prog"), ("/usr/bin/true", "true"), ("..", ".."), ("größe", "gr____e"), ("x" * 300, "x" * 128)):
             with self.subTest(program=program):
                 task = self.submitted("--run-at", "+1h", "--", program, "x.cc")
                 self.assertEqual(self.house.json("task", "get", task)["type"], want)
                 self.house.run("task", "cancel", task)
 
-    def test_D_shared_flags_work_in_both_places(self):
+    def test_field_D_shared_flags_work_in_both_places(self):
         for args in (["--server", self.house.grpc, "status"], ["status", "--server", self.house.grpc], ["-o", "json", "task", "list"],
                      ["task", "-o", "json", "list"], ["--timeout=5s", "-q", "worker", "list"]):
             with self.subTest(args=args):
@@ -82,7 +82,7 @@ class Field(unittest.TestCase):
         self.assertNotIn(b"did you mean --server", done.stderr)
         self.assertIn(b"put -- before a program", self.nexus("task", "submit", "sleep", "1").stderr)
 
-    def test_D_all_policies_by_their_names(self):
+    def test_field_D_all_policies_by_their_names(self):
         for name in ("round-robin", "round_robin", "least-loaded", "power-of-two", "nexus-ema", "least-work", "fcfs", "random", "predictive"):
             with self.subTest(name=name):
                 self.assertEqual(self.nexus("policy", "set", name).returncode, OK)
@@ -90,7 +90,7 @@ class Field(unittest.TestCase):
         self.assertEqual(done.returncode, USAGE)
         self.assertIn(b'did you mean "round-robin"', done.stderr)
 
-    def test_D_what_nothing_is_called_is_noted(self):
+    def test_field_D_what_nothing_is_called_is_noted(self):
         for args in (("queue", "pause", "nosuchqueue"), ("queue", "resume", "nosuchqueue"), ("override", "set", "hold", "--type", "nosuchtype")):
             with self.subTest(args=args):
                 done = self.nexus(*args)
@@ -103,7 +103,7 @@ class Field(unittest.TestCase):
 
     # ---- F: files
 
-    def test_F_a_refusal_of_the_server_names_the_line_and_what_was_stored(self):
+    def test_field_F_a_refusal_of_the_server_names_the_line_and_what_was_stored(self):
         lines = ['{"type":"bulk-a"}'] * 7
         lines[4] = '{"type":"bulk a"}'
         done = self.nexus("task", "submit", "--file", self.file("\n".join(lines)), "--batch", "3")
@@ -120,7 +120,7 @@ class Field(unittest.TestCase):
         self.assertEqual(done.returncode, OK, done.stderr)
         self.assertEqual(self.count("bulk-a"), 7)
 
-    def test_F_a_bad_line_tells_the_prefix_of_what_was_stored(self):
+    def test_field_F_a_bad_line_tells_the_prefix_of_what_was_stored(self):
         lines = ['{"type":"bulk-b"}'] * 6
         lines[4] = "{"
         done = self.nexus("task", "submit", "--file", self.file("\n".join(lines)), "--batch", "2")
@@ -135,7 +135,7 @@ class Field(unittest.TestCase):
         done = self.nexus("task", "submit", "--file", self.file("{"))
         self.assertIn(b"nothing was stored", done.stderr)
 
-    def test_F_a_limit_names_tenant_and_number(self):
+    def test_field_F_a_limit_names_tenant_and_number(self):
         path = self.file('[tenants.small]\nwaiting_max = 5\n')
         self.assertEqual(self.nexus("config", "set", "--file", path).returncode, OK)
         lines = "\n".join(['{"type":"limited","tenant":"small","labels_required":{"zone":"nowhere"}}'] * 8)
@@ -146,7 +146,7 @@ class Field(unittest.TestCase):
         self.assertIn("tenant: small has as many waiting tasks as its waiting_max allows (5)", said)
         self.assertIn("5 tasks stored", said)
 
-    def test_F_flags_are_for_lines_that_say_nothing(self):
+    def test_field_F_flags_are_for_lines_that_say_nothing(self):
         path = self.file('{"type":"own","priority":2}\n{}\n{"queue":"q2"}\n')
         done = self.nexus("task", "submit", "--file", path, "--type", "given", "--queue", "mail", "--priority", "9", "--run-at", "+1h", "-o", "name")
         self.assertEqual(done.returncode, OK, done.stderr)
@@ -158,7 +158,7 @@ class Field(unittest.TestCase):
         for task in tasks:
             self.house.run("task", "cancel", task["id"])
 
-    def test_F_files_of_other_kinds_get_a_hint_and_crash_nothing(self):
+    def test_field_F_files_of_other_kinds_get_a_hint_and_crash_nothing(self):
         deep = '{"type":"d","metadata":' + "[" * 200_000 + "]" * 200_000 + "}"
         rows = (
             (deep, "nested deeper"),
@@ -176,7 +176,7 @@ class Field(unittest.TestCase):
         done = self.nexus("task", "submit", "--file", self.file(b'\xef\xbb\xbf{"type":"bom"}\r\n'))
         self.assertEqual(done.returncode, OK, done.stderr)
 
-    def test_F_evaluate_reads_what_people_have(self):
+    def test_field_F_evaluate_reads_what_people_have(self):
         sacct = "JobID|JobName|User|Submit|ElapsedRaw|State\n" + "".join(
             f"{i}|train|ann|2026-03-01T12:{i:02}:00|{60 + i}|COMPLETED\n{i}.batch|batch||2026-03-01T12:{i:02}:00|{60 + i}|COMPLETED\n" for i in range(50))
         done = self.nexus("evaluate", "--format", "sacct", "--trace", self.file(sacct), "-o", "json")
@@ -193,7 +193,7 @@ class Field(unittest.TestCase):
 
     # ---- G: keys
 
-    def test_G_the_work_decides(self):
+    def test_field_G_the_work_decides(self):
         base = ["--type", "keyed", "--run-at", "2030-01-01T00:00:00Z", "--key", "g1", "--payload", "x"]
         first = self.submitted(*base)
         for same in (["--hint", "5s"], ["--traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"], ["--feature", "rows=3"]):
@@ -210,12 +210,12 @@ class Field(unittest.TestCase):
 
     # ---- J: figures
 
-    def test_J_wait_says_a_line_for_each_change_only(self):
+    def test_field_J_wait_says_a_line_for_each_change_only(self):
         done = self.nexus("task", "submit", "--type", "waited", "--wait", "--", "sleep", "4")
         self.assertEqual(done.returncode, OK)
         self.assertLessEqual(len(done.stderr.decode().splitlines()), 4, done.stderr.decode())
 
-    def test_J_doctor_sees_paused_queues_dead_tasks_and_workers_gone(self):
+    def test_field_J_doctor_sees_paused_queues_dead_tasks_and_workers_gone(self):
         with House() as house:
             house.start_server()
             worker = house.start_worker("mayfly")
