@@ -105,6 +105,8 @@ void run(Door& door, const Caller& caller, Message& message, Message& response, 
 
 template <class Request, class Response, bool kReadsPayloads = false>
 constexpr Method unary(Method row) {
+    using Asked = typename decltype(to_request(std::declval<Request&>(), std::declval<Door&>()))::value_type;
+    row.changes = !engine::kLooks<Asked>;
     row.run = run<Request, Response, kReadsPayloads>;
     row.reads_payloads = kReadsPayloads;
     row.request = []() -> const Message& { return Request::default_instance(); };
@@ -122,12 +124,10 @@ constexpr Method kMethods[] = {
     unary<v1::SubmitRequest, v1::SubmitResponse>({.name = "/nexus.v1.TaskService/Submit",
                                                   .rest = {Verb::post, "/v1/tasks", "task", 202, "/v1/tasks/"},
                                                   .role = Role::submitter,
-                                                  .changes = true,
                                                   .body_bytes_max = kSubmitBytes}),
     unary<v1::SubmitBatchRequest, v1::SubmitBatchResponse>({.name = "/nexus.v1.TaskService/SubmitBatch",
                                                             .rest = {Verb::post, "/v1/tasks/batch", "*", 202},
                                                             .role = Role::submitter,
-                                                            .changes = true,
                                                             .body_bytes_max = kSubmitBytes}),
     {.name = "/nexus.v1.TaskService/SubmitStream",
      .kind = Kind::stream,
@@ -149,13 +149,11 @@ constexpr Method kMethods[] = {
      .body_bytes_max = kConfigBytes},
     unary<v1::CancelTaskRequest, v1::Task>({.name = "/nexus.v1.TaskService/Cancel",
                                             .rest = {Verb::post, "/v1/tasks/{id}/cancel", "*"},
-                                            .role = Role::submitter,
-                                            .changes = true}),
+                                            .role = Role::submitter}),
     unary<v1::RetryTaskRequest, v1::SubmitResponse>(
         {.name = "/nexus.v1.TaskService/Retry",
          .rest = {Verb::post, "/v1/tasks/{id}/retry", "*", 202, "/v1/tasks/"},
-         .role = Role::submitter,
-         .changes = true}),
+         .role = Role::submitter}),
     unary<v1::ExplainTaskRequest, v1::Explanation>(
         {.name = "/nexus.v1.TaskService/Explain", .rest = {Verb::get, "/v1/tasks/{id}/explain"}, .role = Role::viewer}),
 
@@ -190,43 +188,35 @@ constexpr Method kMethods[] = {
     unary<v1::ControlWorkerRequest, v1::Worker>({.name = "/nexus.v1.AdminService/ControlWorker",
                                                  .rest = {Verb::post, "/v1/workers/{name}/{action}", "*"},
                                                  .role = Role::operator_role,
-                                                 .changes = true,
                                                  .audited = true}),
     unary<v1::ResetTypeRequest, v1::TypeStat>({.name = "/nexus.v1.AdminService/ResetType",
                                                .rest = {Verb::post, "/v1/types/{type}/reset", "*"},
                                                .role = Role::operator_role,
-                                               .changes = true,
                                                .audited = true}),
     unary<v1::OverrideEstimateRequest, v1::TypeStat>({.name = "/nexus.v1.AdminService/OverrideEstimate",
                                                       .rest = {Verb::put, "/v1/types/{type}/estimate", "*"},
                                                       .role = Role::operator_role,
-                                                      .changes = true,
                                                       .audited = true}),
     unary<v1::SetConfigRequest, v1::SchedulerConfig>({.name = "/nexus.v1.AdminService/SetConfig",
                                                       .rest = {Verb::put, "/v1/config", "*"},
                                                       .role = Role::admin,
-                                                      .changes = true,
                                                       .audited = true,
                                                       .body_bytes_max = kConfigBytes}),
     unary<v1::SetPolicyRequest, v1::SchedulerConfig>({.name = "/nexus.v1.AdminService/SetPolicy",
                                                       .rest = {Verb::put, "/v1/policy", "*"},
                                                       .role = Role::admin,
-                                                      .changes = true,
                                                       .audited = true}),
     unary<v1::ControlQueueRequest, v1::Status>({.name = "/nexus.v1.AdminService/ControlQueue",
                                                 .rest = {Verb::put, "/v1/queues/{queue}", "*"},
                                                 .role = Role::operator_role,
-                                                .changes = true,
                                                 .audited = true}),
     unary<v1::SetOverrideRequest, v1::Override>({.name = "/nexus.v1.AdminService/SetOverride",
                                                  .rest = {Verb::post, "/v1/overrides", "override"},
                                                  .role = Role::operator_role,
-                                                 .changes = true,
                                                  .audited = true}),
     unary<v1::ClearOverrideRequest, v1::Override>({.name = "/nexus.v1.AdminService/ClearOverride",
                                                    .rest = {Verb::remove, "/v1/overrides/{number}"},
                                                    .role = Role::operator_role,
-                                                   .changes = true,
                                                    .audited = true}),
 
     // over HTTP alone

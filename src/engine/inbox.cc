@@ -39,16 +39,7 @@ bool only_alive(const WorkerReport& report) {
 }
 
 bool only_looks(const Call& call) {
-    return std::visit(
-        []<class Request>(const Asked<Request>&) {
-            return (std::is_same_v<Request, GetTask> || std::is_same_v<Request, ReadOutput> ||
-                    std::is_same_v<Request, ListTasks> || std::is_same_v<Request, ExplainTask> ||
-                    std::is_same_v<Request, ReadState> || std::is_same_v<Request, ListTypes> ||
-                    std::is_same_v<Request, GetType> || std::is_same_v<Request, GetConfig> ||
-                    std::is_same_v<Request, ListOverrides> || std::is_same_v<Request, ListDecisions> ||
-                    std::is_same_v<Request, ListAudit>);
-        },
-        call);
+    return std::visit([]<class Request>(const Asked<Request>&) { return kLooks<Request>; }, call);
 }
 
 void Inbox::Item::run(Engine& engine) {

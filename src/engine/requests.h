@@ -21,6 +21,10 @@ namespace nexus::engine {
 template <class T>
 using Done = std::move_only_function<void(Result<T>)>;
 
+// Whether a request only looks: it changes nothing, and may wait in a line of its own.
+template <class Request>
+inline constexpr bool kLooks = requires { Request::looks; };
+
 // ---- tasks
 
 // All or nothing. Faults: invalid (names the field and item), conflict (idempotency key with another body), not_found
@@ -42,6 +46,7 @@ struct GetTask {
     TaskId task;
     bool with_result = false;
     using Answer = TaskInfo;
+    static constexpr bool looks = true;
 };
 // What an attempt wrote. Of a running one, asked of its worker: from the places that were asked on. Of one that has
 // ended: all that is kept of it, as it reported it.
@@ -60,6 +65,7 @@ struct ReadOutput {
     std::uint32_t attempt = 0;  // its number; 0 = the latest
     std::uint64_t out_from = 0, err_from = 0;
     using Answer = OutputText;
+    static constexpr bool looks = true;
 };
 // Newest first: by submission, so that a task keeps its place when it ends, and pages neither repeat nor skip one
 // meanwhile; those of ended states only by their end. Faults: invalid (an invalid `page`), unreachable (the history).
@@ -68,39 +74,48 @@ struct ListTasks {
     std::size_t limit = 100;  // 1 to 1000
     std::string page;         // TaskPage::next of the page before
     using Answer = TaskPage;
+    static constexpr bool looks = true;
 };
 struct ExplainTask {
     TaskId task;
     using Answer = Explanation;
+    static constexpr bool looks = true;
 };
 
 // ---- operators: what they see
 
 struct ReadState {  // what is looked at all the time, shared by everybody who asks: read_model.h
     using Answer = std::shared_ptr<const ReadModel>;
+    static constexpr bool looks = true;
 };
 struct ListTypes {
     using Answer = TypesInfo;
+    static constexpr bool looks = true;
 };
 struct GetType {
     std::string type;
     using Answer = predict::TypeStat;
+    static constexpr bool looks = true;
 };
 struct GetConfig {
     using Answer = core::Config;
+    static constexpr bool looks = true;
 };
 struct ListOverrides {
     using Answer = std::vector<OverrideInfo>;  // those in force, by number
+    static constexpr bool looks = true;
 };
 struct ListDecisions {
     history::DecisionQuery query;  // its place is told by `page`
     std::string page;
     using Answer = DecisionPage;
+    static constexpr bool looks = true;
 };
 struct ListAudit {
     std::size_t limit = 100;
     std::string page;
     using Answer = AuditPage;
+    static constexpr bool looks = true;
 };
 
 // ---- operators: what they change; each becomes an event and is in the audit
