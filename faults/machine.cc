@@ -264,6 +264,7 @@ void Machine::write(const sdk::Outbound& out) {
                         .types = shape_.types,
                         .can_pause = shape_.can_pause};
         hello.draining = out.hello->draining;
+        hello.instance = shape_.liar ? 0 : process_;  // some do not say
         for (const sdk::HeldEntry& held : out.hello->held)
             hello.joined.held.push_back(
                 {.task = task_of(held.task_id), .attempt = attempt_of(held.attempt_id), .paused = held.paused});
@@ -272,7 +273,7 @@ void Machine::write(const sdk::Outbound& out) {
             server_.call([this, stream, hello = std::move(hello)](engine::Engine& engine) mutable {
                 engine.connect(std::move(hello), std::make_shared<Link>(*this, stream),
                                [this, stream](Result<SessionId> session) {
-                                   if (!session) return server_lost(stream);
+                                   if (!session) return refused(stream);
                                    stream->session = *session;
                                    const bool gone = std::exchange(stream->dead, false);
                                    for (engine::WorkerReport& early : std::exchange(stream->early, {}))
@@ -322,6 +323,18 @@ void Machine::write(const sdk::Outbound& out) {
                 });
             });
         this->report(stream, std::move(report));
+    });
+}
+
+// Its hello was: another process of its name is there.
+void Machine::refused(const std::shared_ptr<Stream>& stream) {
+    checker_.saw("name in use");
+    server_lost(stream);
+    later(net_.delay(), [this, stream] {
+        if (stream_ != stream) return;
+        stream_.reset();
+        state_->name_in_use(now());
+        pump();
     });
 }
 

@@ -80,6 +80,7 @@ private:
     void stopped();
     void write(const sdk::Outbound& out);
     void deliver(const std::shared_ptr<Stream>& stream, engine::WorkerOrders orders);
+    void refused(const std::shared_ptr<Stream>& stream);
     void server_lost(const std::shared_ptr<Stream>& stream);
     void report(const std::shared_ptr<Stream>& stream, engine::WorkerReport report);
     void claim(engine::WorkerReport claimed);

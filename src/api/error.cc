@@ -98,13 +98,13 @@ Error with_prefix(Error error, std::string_view prefix) {
     return error;
 }
 
-google::rpc::Status to_status(const Error& error) {
+google::rpc::Status to_status(const Error& error, const char* reason) {
     const FaultRow& row = row_of(error.fault);
     google::rpc::Status status;
     status.set_code(row.grpc);
     status.set_message(error.what);
     google::rpc::ErrorInfo info;
-    info.set_reason(row.reason);
+    info.set_reason(reason != nullptr ? reason : row.reason);
     info.set_domain("nexus");
     status.add_details()->PackFrom(info);
     if (const std::string_view field = field_of(error); !field.empty()) {

@@ -39,6 +39,10 @@ std::string_view field_of(const Error& error);
 // The error with `prefix` before the field that it begins with, unless it has it already or begins with no field.
 Error with_prefix(Error error, std::string_view prefix);
 
-google::rpc::Status to_status(const Error& error);
+// Of a worker's hello: the Fault::failed_state of Engine::connect. It may try again; no other failed_state may.
+inline constexpr const char* kNameInUse = "NAME_IN_USE";
+
+// `reason` stands for that of the fault's row, where one is told more exactly.
+google::rpc::Status to_status(const Error& error, const char* reason = nullptr);
 
 }  // namespace nexus::api

@@ -228,6 +228,9 @@ void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {
     out.set_cpu_usage(worker.cpu_usage);
     out.set_memory_usage(worker.memory_usage);
     out.set_paused(worker.paused);
+    out.set_rivals(worker.rivals);
+    out.set_rival_unix_us(worker.rival_at.us);
+    out.set_rival_hostname(worker.rival_hostname);
 }
 
 void to_message(const predict::TypeStat& type, v1::TypeStat& out) {

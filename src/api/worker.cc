@@ -146,7 +146,8 @@ Result<engine::WorkerHello> to_hello(v1::Hello& from, const WorkerLimits& limits
                                          .can_pause = from.can_pause()},
                               .version = std::move(*from.mutable_version()),
                               .hostname = std::move(*from.mutable_hostname()),
-                              .draining = from.draining()};
+                              .draining = from.draining(),
+                              .instance = from.instance()};
     for (auto& [name, value] : *from.mutable_labels()) hello.joined.labels.emplace_back(name, std::move(value));
     std::sort(hello.joined.labels.begin(), hello.joined.labels.end());
     auto& types = hello.joined.types;

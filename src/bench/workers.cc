@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+#include <random>
 
 #include "channel.h"  // of the SDK: measured over its own channels
 
@@ -14,6 +15,17 @@ std::int64_t now_ns() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
 }
 
+namespace {
+// Of this process, as every worker tells one.
+std::uint64_t instance() {
+    static const std::uint64_t drawn = [] {
+        std::random_device device;
+        return std::uint64_t{device()} << 32 | device();
+    }();
+    return drawn;
+}
+}  // namespace
+
 class Workers::Worker final : public grpc::ClientBidiReactor<v1::WorkerMessage, v1::ServerMessage> {
 public:
     Worker(const std::string& address, std::uint32_t number, std::uint32_t slots, bool tell_started, Ledger& ledger)
@@ -21,6 +33,7 @@ public:
         stub_ = v1::WorkerService::NewStub(sdk::open_channel(address));
         next_.mutable_hello()->set_worker("bench-" + std::to_string(number));
         next_.mutable_hello()->set_slots(slots);
+        next_.mutable_hello()->set_instance(instance());
         stub_->async()->Connect(&call_, this);
         AddHold();  // facts are also written from the heartbeat's thread
         StartRead(&in_);

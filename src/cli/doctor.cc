@@ -12,6 +12,7 @@
 
 #include "base/quantity.h"
 #include "base/version.h"
+#include "cli/fleet_view.h"
 #include "cli/shell.h"
 #include "cli/task_view.h"
 #include "cli/text.h"
@@ -87,6 +88,9 @@ void check_workers(const pb::ListWorkersResponse& all, std::int64_t now, Finding
         if (worker.state() == pb::WORKER_STATE_SUSPECT)
             findings.add("worker", fmt::format("{} is silent", name),
                          "is its machine or network in trouble? it gets no new tasks");
+        if (const std::string rivals = rivals_text(worker, now); !rivals.empty())
+            findings.add("worker", fmt::format("{}: {}: two workers have one --name", name, rivals),
+                         "give each its own; nothing is lost, but the second gets no tasks");
         if (worker.breaker() == "open")
             findings.add(
                 "worker",

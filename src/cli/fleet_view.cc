@@ -12,6 +12,7 @@ namespace nexus::cli {
 namespace {
 
 constexpr std::size_t kBarWidth = 10;
+constexpr std::int64_t kRivalLatelyUs = 60'000'000;  // a worker asks again within 5 s
 
 double share_busy(const pb::Worker& worker) {
     return worker.slots() == 0 ? 0 : static_cast<double>(worker.running()) / worker.slots();
@@ -42,10 +43,21 @@ std::string worker_state_text(pb::WorkerState state) {
     return text;
 }
 
+std::string rivals_text(const pb::Worker& worker, std::int64_t now) {
+    const std::int64_t ago = now - worker.rival_unix_us();
+    if (worker.rivals() == 0 || ago > kRivalLatelyUs) return "";
+    return fmt::format("another process on host {} wants its name, {}, last {} ago",
+                       worker.rival_hostname().empty() ? "unknown" : safe_text(worker.rival_hostname(), 80),
+                       counted(worker.rivals(), "time"), span_text(std::max<std::int64_t>(ago, 0)));
+}
+
 Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Terminal& terminal, std::int64_t now) {
     std::vector<std::string> headers{"NAME",  "STATE",   "BUSY",       ">RUNNING", ">SPEED",
                                      ">USED", "BREAKER", ">SUCCEEDED", ">FAILED",  "HEARD"};
     if (wide) headers.insert(headers.end(), {"LABELS", "HOST", "VERSION"});
+    const bool noted = std::ranges::any_of(
+        workers.workers(), [now](const pb::Worker& worker) { return !rivals_text(worker, now).empty(); });
+    if (noted) headers.emplace_back("NOTE");
     Table table(headers);
     for (const pb::Worker& worker : workers.workers()) {
         const Tone tone = worker.state() == pb::WORKER_STATE_READY  ? Tone::good
@@ -64,6 +76,7 @@ Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Term
         if (wide)
             cells.insert(cells.end(),
                          {labels_text(worker), safe_text(worker.hostname(), 40), safe_text(worker.version(), 20)});
+        if (noted) cells.push_back(rivals_text(worker, now));
         table.add(std::move(cells));
     }
     return table;
@@ -85,6 +98,10 @@ std::string worker_page(const pb::Worker& worker, std::int64_t now) {
                         safe_text(worker.hostname(), 80), safe_text(worker.version(), 40));
     page += fmt::format("connected    {}, heard {}\n", moment_text(worker.connected_unix_us(), now),
                         moment_text(worker.last_heard_unix_us(), now));
+    if (worker.rivals() > 0)
+        page += fmt::format("name wanted  {}, last {} by a process on host {}\n", counted(worker.rivals(), "time"),
+                            moment_text(worker.rival_unix_us(), now),
+                            worker.rival_hostname().empty() ? "unknown" : safe_text(worker.rival_hostname(), 80));
     page += fmt::format("load         cpu {}, memory {}\n", percent_text(worker.cpu_usage()),
                         percent_text(worker.memory_usage()));
     return page;

@@ -11,6 +11,8 @@ namespace nexus::cli {
 namespace pb = ::nexus::v1;
 
 std::string worker_state_text(pb::WorkerState state);
+// Of two processes that both want this worker's name, while that lasts; else empty.
+std::string rivals_text(const pb::Worker& worker, std::int64_t now_unix_us);
 Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Terminal& terminal,
                    std::int64_t now_unix_us);
 std::string worker_page(const pb::Worker& worker, std::int64_t now_unix_us);

@@ -186,6 +186,8 @@ public:
     WorkerView worker(WorkerNo worker, Instant at = {}) const;
     WorkerNo find_worker(std::string_view name) const;  // none when unknown
     WorkerNo worker_of(SessionId session) const;        // none when the session is over
+    // The session of the worker that has this attempt, and has not ended it; none when there is none.
+    SessionId holder_of(TaskId task, AttemptId attempt) const;
     // What operators have in force, by number and by type: what has expired, been cleared or lost its task is gone.
     std::vector<OverrideSet> overrides() const;
     std::size_t override_count() const;

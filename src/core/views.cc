@@ -445,6 +445,11 @@ WorkerNo Scheduler::worker_of(SessionId session) const {
     return WorkerNo{state_->session_worker(session)};
 }
 
+SessionId Scheduler::holder_of(TaskId task, AttemptId attempt) const {
+    const Index run = state_->find_run(task, attempt);
+    return run == kNone ? SessionId{} : state_->workers[state_->runs[run].worker].session;
+}
+
 std::vector<TaskId> Scheduler::tasks_after(TaskId after, std::size_t limit) const {
     std::vector<TaskId> found;  // a max-heap of the smallest `limit` ids
     if (limit == 0) return found;

@@ -149,6 +149,8 @@ public:
     void answer(const Caller& caller, ClearOverride request, Done<std::uint64_t> done);
     void watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std::shared_ptr<TaskWatcher> watcher);
     void unwatch(WatchId watch);
+    // Refused with failed_state, and nothing else is, when a session of this name is alive and the hello comes from
+    // another process.
     void connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done);
     void report(SessionId session, WorkerReport report);
     void disconnected(SessionId session);
@@ -230,6 +232,10 @@ private:
         WallTime connected_at, last_heard;
         bool suspect = false;
         bool goodbye = false;
+        std::uint64_t instance = 0;  // of its process; 0 = it did not say
+        std::uint32_t rivals = 0;    // hellos of other processes that were refused, the last at rival_at
+        WallTime rival_at;
+        std::string rival_hostname;
         double cpu_usage = 0, memory_usage = 0;
         std::size_t out = SIZE_MAX;  // its place in batch_.orders
     };
@@ -321,6 +327,8 @@ private:
     }
     void note_submitted(const core::TaskSubmitted& fact);
     void check_sessions();
+    bool may_replace(const WorkerHello& hello, SessionId id, const Session& session) const;
+    Error refuse_rival(Session& session, WorkerHello hello);
     void notify(TaskId task);
     void submit_one(Submission& item, Submitted& out);
     void resubmit(std::string kept, TaskId old, Done<Submitted> done);

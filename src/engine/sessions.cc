@@ -1,5 +1,7 @@
 // Sessions of workers: their hello, reports, silence and end.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -33,17 +35,51 @@ void Engine::check_sessions() {
     }
 }
 
+// Two processes of one name that oust each other in turn lose their tasks with each exchange: while one is there, only
+// its own process takes its place. Whether a hello comes from that one, a process without an instance shows by what it
+// holds.
+bool Engine::may_replace(const WorkerHello& hello, SessionId id, const Session& session) const {
+    if (session.suspect || session.goodbye || now_.at - session.last_contact >= options_.suspect_after) return true;
+    if (hello.instance != 0 && session.instance != 0) return hello.instance == session.instance;
+    return std::ranges::any_of(hello.joined.held, [&](const core::HeldAttempt& held) {
+        return core_.holder_of(held.task, held.attempt) == id;
+    });
+}
+
+Error Engine::refuse_rival(Session& session, WorkerHello hello) {
+    if (session.rivals++ == 0)
+        say(LogLevel::warning, "worker_name_in_use",
+            "worker " + session.name + ": another process wants its name, and is refused");
+    session.rival_at = now_.wall;
+    session.rival_hostname = std::move(hello.hostname);
+    return {.fault = Fault::failed_state,
+            .what = fmt::format("the name {} is in use by a worker on host {} that was heard {:.1f} s ago; give this "
+                                "one another --name, or wait until that one is gone",
+                                session.name, session.hostname.empty() ? "unknown" : session.hostname,
+                                static_cast<double>((now_.at - session.last_contact).us) / 1e6)};
+}
+
 void Engine::connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) {
     if (auto ok = check_hello(hello); !ok)
         return reply<SessionId>(std::move(done), std::unexpected(std::move(ok).error()));
+    const WorkerNo known = core_.find_worker(hello.joined.name);
+    const auto older = known ? sessions_.find(core_.worker(known).session) : sessions_.end();
+    if (older != sessions_.end() && !may_replace(hello, older->first, older->second))
+        return reply<SessionId>(std::move(done), std::unexpected(refuse_rival(older->second, std::move(hello))));
     SessionId id;
     do id = make_session_id(core_.shard(), core_.epoch(), ++sessions_made_);
     while (sessions_.contains(id));  // after 2^30 of them the count begins anew
     Session& session = sessions_[id];
+    if (older != sessions_.end()) {
+        session.rivals = older->second.rivals;
+        session.rival_at = older->second.rival_at;
+        session.rival_hostname = older->second.rival_hostname;
+    }
     session.link = std::move(link);
     session.name = hello.joined.name;
     session.version = std::move(hello.version);
     session.hostname = std::move(hello.hostname);
+    session.instance = hello.instance;
     session.last_contact = now_.at;
     session.connected_at = session.last_heard = now_.wall;
     gone_.erase(session.name);

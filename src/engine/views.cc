@@ -361,6 +361,9 @@ WorkerInfo Engine::info_of(WorkerNo number) const {
         info.memory_usage = session->second.memory_usage;
         info.connected_at = session->second.connected_at;
         info.last_heard = session->second.last_heard;
+        info.rivals = session->second.rivals;
+        info.rival_at = session->second.rival_at;
+        info.rival_hostname = session->second.rival_hostname;
     } else if (const auto gone = gone_.find(info.name); gone != gone_.end()) {
         info.last_heard = gone->second;
     }

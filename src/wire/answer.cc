@@ -14,7 +14,7 @@ constexpr std::size_t kTextBytesMax = 1024;  // told twice, in message and detai
 
 }  // namespace
 
-grpc::Status to_grpc(const Error& error) {
+grpc::Status to_grpc(const Error& error, const char* reason) {
     Error told = error;
     if (told.what.size() > kTextBytesMax) {
         std::size_t end = kTextBytesMax;
@@ -22,7 +22,7 @@ grpc::Status to_grpc(const Error& error) {
         told.what.resize(end);
     }
     const auto code = static_cast<grpc::StatusCode>(api::row_of(told.fault).grpc);
-    return {code, told.what, api::to_status(told).SerializeAsString()};
+    return {code, told.what, api::to_status(told, reason).SerializeAsString()};
 }
 
 Caller caller_of(const grpc::CallbackServerContext& call) {

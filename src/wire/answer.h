@@ -11,8 +11,8 @@
 
 namespace nexus::wire {
 
-// With google.rpc.Status in the details. The text is cut to what fits into a header.
-grpc::Status to_grpc(const Error& error);
+// With google.rpc.Status in the details. The text is cut to what fits into a header. `reason`: see api::to_status().
+grpc::Status to_grpc(const Error& error, const char* reason = nullptr);
 
 // Nothing is proved about a caller yet: all are "anonymous" and may do all.
 Caller caller_of(const grpc::CallbackServerContext& call);

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <google/rpc/error_details.pb.h>
 #include <google/rpc/status.pb.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -26,6 +27,13 @@
 
 namespace nexus::wire {
 namespace {
+
+std::string reason_of(const grpc::Status& status) {
+    google::rpc::Status details;
+    google::rpc::ErrorInfo info;
+    if (!details.ParseFromString(status.error_details()) || details.details().empty()) return "";
+    return details.details(0).UnpackTo(&info) ? info.reason() : "";
+}
 
 TEST_CASE("a task is submitted, runs on a worker stream, and is told as succeeded") {
     Live live;
@@ -286,6 +294,66 @@ TEST_CASE("a worker that breaks the protocol is told so and disconnected") {
         CHECK_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
     }
     CHECK(live.answers());
+}
+
+TEST_CASE("field L: of two raw workers of one name that both obey reconnect one works and the other is told to wait") {
+    Live live;
+    grpc::ClientContext call;
+    const auto first = live.workers->Connect(&call);
+    REQUIRE(first->Write(hello_of("w", 1)));
+    v1::ServerMessage orders;
+    REQUIRE(first->Read(&orders));
+    REQUIRE(orders.has_welcome());
+    grpc::ClientContext submitting;
+    v1::SubmitResponse made;
+    REQUIRE(live.tasks->Submit(&submitting, submit_of("t"), &made).ok());
+    while (orders.assign().empty()) {
+        orders.Clear();
+        REQUIRE(first->Read(&orders));
+    }
+    const v1::Assign given = orders.assign(0);
+    for (std::uint64_t i = 1; i <= 20; ++i) {
+        v1::WorkerMessage beat;
+        beat.mutable_heartbeat()->set_sequence(i);
+        REQUIRE(first->Write(beat));
+        do {
+            orders.Clear();
+            REQUIRE(first->Read(&orders));
+            CHECK_EQ(orders.reconnect(), "");
+        } while (orders.heartbeat_ack().sequence() != i);
+        grpc::ClientContext other;
+        const auto second = live.workers->Connect(&other);
+        v1::WorkerMessage hello = hello_of("w", 1);
+        hello.mutable_hello()->set_instance(i % 2);  // the first did not say its own
+        REQUIRE(second->Write(hello));
+        v1::ServerMessage none;
+        CHECK_FALSE(second->Read(&none));
+        const grpc::Status status = second->Finish();
+        CHECK_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+        CHECK_EQ(reason_of(status), "NAME_IN_USE");
+    }
+    v1::WorkerMessage report;
+    v1::Finished& finished = *report.add_finished();
+    finished.set_task_id(given.task_id());
+    finished.set_attempt_id(given.attempt_id());
+    finished.set_outcome(v1::OUTCOME_SUCCEEDED);
+    REQUIRE(first->Write(report));
+    do {
+        orders.Clear();
+        REQUIRE(first->Read(&orders));
+    } while (orders.finished_acks().empty());
+    CHECK(orders.finished_acks(0).accepted());
+    grpc::ClientContext asking, listing;
+    v1::GetTaskRequest get;
+    get.set_id(given.task_id());
+    v1::Task task;
+    REQUIRE(live.tasks->Get(&asking, get, &task).ok());
+    CHECK_EQ(task.state(), v1::TASK_STATE_SUCCEEDED);
+    CHECK_EQ(task.attempts_size(), 1);
+    v1::ListWorkersResponse fleet;
+    REQUIRE(live.admin->ListWorkers(&listing, {}, &fleet).ok());
+    REQUIRE_EQ(fleet.workers_size(), 1);
+    CHECK_EQ(fleet.workers(0).rivals(), 20);
 }
 
 TEST_CASE("a report of an attempt that the worker does not have is answered, not taken") {

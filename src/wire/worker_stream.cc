@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "api/error.h"
 #include "api/worker.h"
 #include "wire/answer.h"
 
@@ -75,7 +76,8 @@ void WorkerStream::greet() {
 }
 
 void WorkerStream::connected(Result<SessionId> session) {
-    if (!session) return refuse(session.error());
+    if (!session)
+        return refuse(session.error(), session.error().fault == Fault::failed_state ? api::kNameInUse : nullptr);
     bool over = false;
     {
         const std::lock_guard lock(mutex_);
@@ -181,11 +183,11 @@ void WorkerStream::close(const grpc::Status& status) {
     write_on();
 }
 
-void WorkerStream::refuse(const Error& error) {
+void WorkerStream::refuse(const Error& error, const char* reason) {
     if (error.fault == Fault::invalid) context_.malformed();
     leave();
     const std::lock_guard lock(mutex_);
-    close(to_grpc(error));
+    close(to_grpc(error, reason));
 }
 
 void WorkerStream::leave() {

@@ -54,7 +54,7 @@ private:
     void connected(Result<SessionId> session);
     void report();
     void leave();  // tells the engine, once, that the stream is over
-    void refuse(const Error& error);
+    void refuse(const Error& error, const char* reason = nullptr);
     // Those below are called with mutex_ held.
     v1::ServerMessage& room_for(std::size_t bytes);
     void read_on();

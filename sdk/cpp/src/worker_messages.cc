@@ -34,6 +34,7 @@ void fill(v1::Hello& to, const HelloEntry& hello, const Identity& identity) {
     to.set_can_pause(identity.can_pause);
     to.set_version(identity.version);
     to.set_hostname(identity.hostname);
+    to.set_instance(identity.instance);
 }
 
 // Strings of the protocol must be UTF-8; error texts come from anywhere.

@@ -11,6 +11,7 @@ namespace nexus::sdk {
 // What a hello says beside what the rules know.
 struct Identity {
     std::string name, version, hostname;
+    std::uint64_t instance = 0;
     std::map<std::string, std::string> labels;
     std::optional<ResourceRequest> resources;
     std::vector<std::string> types;  // empty = any

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <exception>
+#include <random>
 #include <utility>
 
 namespace nexus::sdk {
@@ -63,6 +64,8 @@ WorkerRuntime::WorkerRuntime(WorkerOptions options, std::shared_ptr<Clock> clock
     identity_.hostname = host_name();
     identity_.name = options_.name.empty() ? identity_.hostname + "-" + std::to_string(getpid()) : options_.name;
     identity_.version = options_.version;
+    std::random_device device;
+    identity_.instance = std::uint64_t{device()} << 32 | device();
     identity_.labels = options_.labels;
     identity_.resources = options_.resources;
     identity_.can_pause = options_.can_pause;
@@ -266,6 +269,7 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
     if (message.has_welcome()) {
         const v1::Welcome& welcome = message.welcome();
         const bool again = state_.attempts_held() > 0;
+        name_taken_ = false;
         state_.welcomed(now, {.lease = Micros(welcome.lease_us()),
                               .heartbeat = Micros(welcome.heartbeat_us()),
                               .abandon = {welcome.abandon().begin(), welcome.abandon().end()}});
@@ -310,9 +314,7 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
     }
     if (message.reconnect().find(kReplaced) != std::string::npos) {
         // Not our own newer stream: what an earlier one of ours still hears is never handed in.
-        refusal_ = "another worker named " + identity_.name + " has connected; names must be unique";
-        log(refusal_);
-        state_.refused();
+        name_taken("another worker named " + identity_.name + " has connected; names must be unique");
     } else if (!message.reconnect().empty()) {
         log("the server asks to reconnect: " + message.reconnect());
         state_.reconnect_asked(now);
@@ -341,10 +343,18 @@ void WorkerRuntime::take_end(const StreamEnd& end) {
         refusal_ = end.text;
         state_.refused();
         log("the server refuses this worker: " + end.text);
+    } else if (end.name_in_use) {
+        name_taken(end.text);
     } else {
         state_.stream_lost(clock_->now());
         log("connection lost" + (end.text.empty() ? std::string() : ": " + end.text));
     }
+}
+
+// It is asked for again every few seconds, and told once.
+void WorkerRuntime::name_taken(const std::string& by) {
+    state_.name_in_use(clock_->now());
+    if (!std::exchange(name_taken_, true)) log(by + "; trying again until it is free");
 }
 
 void WorkerRuntime::log(const std::string& line) const {

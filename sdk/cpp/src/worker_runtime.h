@@ -66,6 +66,7 @@ private:
     void take_message(v1::ServerMessage message);
     void answer_look(const v1::Look& look);
     void take_end(const StreamEnd& end);
+    void name_taken(const std::string& by);
     void log(const std::string& line) const;
 
     const WorkerOptions options_;
@@ -90,7 +91,8 @@ private:
     bool stream_usable_ = false;            // can still be written
     bool writing_ = false;
     bool half_closed_ = false;
-    bool over_ = false;  // nothing is left to do but to end the stream
+    bool name_taken_ = false;  // it was said; until the next welcome
+    bool over_ = false;        // nothing is left to do but to end the stream
     int exit_code_ = 0;
     std::string refusal_;
 };

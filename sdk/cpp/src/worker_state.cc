@@ -73,7 +73,9 @@ CancelReason reason_of(Revocation revocation) {
 }  // namespace
 
 WorkerState::WorkerState(const WorkerRules& rules, std::uint64_t seed)
-    : rules_(rules), backoff_(rules.reconnect_first, rules.reconnect_max, seed) {}
+    : rules_(rules),
+      backoff_(rules.reconnect_first, rules.reconnect_max, seed),
+      name_backoff_(rules.name_retry_min, rules.name_retry_max - rules.name_retry_min, ~seed) {}
 
 // ------------------------------------------------------------------------------------------------------- the stream
 
@@ -93,6 +95,7 @@ void WorkerState::welcomed(Micros now, const Welcomed& welcome) {
     contact_at_ = hello_at_;
     fenced_ = false;
     backoff_.reset();
+    name_backoff_.reset();
 
     for (const std::string& id : welcome.abandon) {
         const auto at = held_.find(id);
@@ -143,6 +146,10 @@ void WorkerState::finish(int exit_code) {
 
 void WorkerState::reconnect_asked(Micros now) {
     if (!over_ && link_ != Link::down) close_stream(now, backoff_.uniform(rules_.reconnect_first));
+}
+
+void WorkerState::name_in_use(Micros now) {
+    if (!over_ && link_ != Link::down) close_stream(now, rules_.name_retry_min + name_backoff_.next());
 }
 
 void WorkerState::refused() {

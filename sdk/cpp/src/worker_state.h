@@ -42,6 +42,8 @@ struct WorkerRules {
     std::uint32_t slots = 1;
     Micros reconnect_first = std::chrono::milliseconds(200);
     Micros reconnect_max = std::chrono::seconds(1);
+    Micros name_retry_min = std::chrono::seconds(1);  // while another process has this one's name
+    Micros name_retry_max = std::chrono::seconds(5);
     Micros welcome_limit = std::chrono::seconds(5);  // a stream that is not welcomed by then is given up
     Micros drain_limit = std::chrono::seconds(30);
     Micros cancel_grace = std::chrono::seconds(5);
@@ -180,7 +182,8 @@ public:
     void drain_asked(Micros now);      // by the server; a later assignment ends it
     void reconnect_asked(Micros now);  // the server goes away
     void stream_lost(Micros now);
-    void refused();  // the server will never take this worker as it is
+    void name_in_use(Micros now);  // another process has the name: later
+    void refused();                // the server will never take this worker as it is
 
     // Handlers.
     void handler_ended(Micros now, std::string_view attempt_id, const Outcome& outcome, Micros run);
@@ -260,7 +263,7 @@ private:
     Report conclude(const Held& held, const Outcome& outcome, Micros run) const;
 
     WorkerRules rules_;
-    Backoff backoff_;
+    Backoff backoff_, name_backoff_;
     std::vector<Action> actions_;
 
     Link link_ = Link::down;

@@ -3,9 +3,12 @@
 #include <nexus/v1/nexus.grpc.pb.h>
 
 #include "channel.h"
+#include "client_messages.h"
 
 namespace nexus::sdk {
 namespace {
+
+constexpr const char* kNameInUse = "NAME_IN_USE";  // ErrorInfo.reason
 
 bool is_refusal(grpc::StatusCode code) {
     return code == grpc::StatusCode::INVALID_ARGUMENT || code == grpc::StatusCode::PERMISSION_DENIED ||
@@ -52,7 +55,10 @@ private:
         // From here on the receiver may destroy this.
         const auto on_done = std::move(callbacks_.on_done);
         std::shared_ptr<WorkerStream> self = std::move(self_);
-        on_done({.refused = is_refusal(status.error_code()), .text = status.error_message()}, std::move(self));
+        on_done({.refused = is_refusal(status.error_code()),
+                 .name_in_use = to_failure(status).reason == kNameInUse,
+                 .text = status.error_message()},
+                std::move(self));
     }
 
     Callbacks callbacks_;

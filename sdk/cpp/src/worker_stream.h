@@ -16,7 +16,8 @@
 namespace nexus::sdk {
 
 struct StreamEnd {
-    bool refused = false;  // the server will not take this worker as it is
+    bool refused = false;      // the server will not take this worker as it is
+    bool name_in_use = false;  // not now: another process has the name
     std::string text;
 };
 

@@ -1,8 +1,6 @@
 // The client against a scripted server: lost answers, broken streams, refusals.
 
 #include <doctest/doctest.h>
-#include <google/rpc/error_details.pb.h>
-#include <google/rpc/status.pb.h>
 
 #include <map>
 
@@ -15,18 +13,7 @@ using namespace nexus::sdk::test;
 namespace {
 
 grpc::Status refusal(grpc::StatusCode code, const std::string& reason, std::int64_t retry_after_us = 0) {
-    google::rpc::Status details;
-    details.set_code(code);
-    google::rpc::ErrorInfo info;
-    info.set_reason(reason);
-    info.set_domain("nexus");
-    details.add_details()->PackFrom(info);
-    if (retry_after_us > 0) {
-        google::rpc::RetryInfo retry;
-        retry.mutable_retry_delay()->set_nanos(static_cast<std::int32_t>(retry_after_us * 1000));
-        details.add_details()->PackFrom(retry);
-    }
-    return {code, "told by the script", details.SerializeAsString()};
+    return refusal_of(code, reason, "told by the script", retry_after_us);
 }
 
 // Stores tasks by idempotency key, as the real one; what it answers is scripted.

@@ -688,6 +688,31 @@ TEST_CASE("a refused worker stops with 2") {
     CHECK_EQ(world.state.wake_at(), WorkerState::kNever);
 }
 
+TEST_CASE("field L: while another has its name it asks again every 1 to 5 s, and keeps what it runs") {
+    World world;
+    Micros longest{0};
+    std::int64_t at = 0;
+    for (int i = 0; i < 30; ++i) {
+        CHECK_EQ(world.actions(), "open");
+        CHECK_EQ(world.told(at), "hello 2");
+        world.state.name_in_use(ms(at));
+        CHECK_EQ(world.actions(), "close");
+        const Micros wait = world.state.wake_at() - ms(at);
+        CHECK_GE(wait, ms(1000));
+        CHECK_LE(wait, ms(i == 0 ? 2000 : 5000));
+        longest = std::max(longest, wait);
+        at = world.state.wake_at().count() / 1000 + 1;
+        world.time(at);
+    }
+    CHECK_GT(longest, ms(3000));
+    world.connect(at);
+    world.assign(at, "a");
+    world.told(at);
+    world.state.name_in_use(ms(at));  // another was let in while it was silent
+    CHECK_EQ(world.state.attempts_held(), 1);
+    CHECK_LE(world.state.wake_at() - ms(at), ms(2000));  // from the beginning again
+}
+
 TEST_CASE("asked to reconnect it does so within the first delay") {
     World world;
     world.connect(0);

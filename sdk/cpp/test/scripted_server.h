@@ -2,6 +2,8 @@
 // A gRPC server inside the test that does exactly what the test says: it welcomes, assigns, loses acknowledgements,
 // drops connections, and goes away and comes back on the same port.
 
+#include <google/rpc/error_details.pb.h>
+#include <google/rpc/status.pb.h>
 #include <grpcpp/grpcpp.h>
 #include <nexus/v1/nexus.grpc.pb.h>
 
@@ -16,6 +18,23 @@ namespace nexus::sdk::test {
 
 // How long a test waits for what must happen. Reached only by a test that fails.
 constexpr auto kPatience = std::chrono::seconds(20);
+
+// As the real one refuses: with a reason of ours in the details.
+inline grpc::Status refusal_of(grpc::StatusCode code, const std::string& reason, const std::string& text,
+                               std::int64_t retry_after_us = 0) {
+    google::rpc::Status details;
+    details.set_code(code);
+    google::rpc::ErrorInfo info;
+    info.set_reason(reason);
+    info.set_domain("nexus");
+    details.add_details()->PackFrom(info);
+    if (retry_after_us > 0) {
+        google::rpc::RetryInfo retry;
+        retry.mutable_retry_delay()->set_nanos(static_cast<std::int32_t>(retry_after_us * 1000));
+        details.add_details()->PackFrom(retry);
+    }
+    return {code, text, details.SerializeAsString()};
+}
 
 // One worker stream as the server sees it. All calls from the test's thread.
 class Session {
@@ -134,9 +153,9 @@ public:
     grpc::Status Connect(grpc::ServerContext* context, Session::Stream* stream) override {
         const auto session = std::make_shared<Session>(*context, *stream);
         if (!session->read_hello()) return grpc::Status::OK;
-        if (!refusal.ok()) return refusal;
         {
             const std::lock_guard lock(mutex_);
+            if (!refusal_.ok()) return refusal_;
             waiting_.push_back(session);
             changed_.notify_all();
         }
@@ -152,12 +171,18 @@ public:
         return session;
     }
 
-    grpc::Status refusal = grpc::Status::OK;  // set before a worker connects
+    // What those who connect from now on are answered; OK: they are taken.
+    void refuse(grpc::Status status) {
+        const std::lock_guard lock(mutex_);
+        refusal_ = std::move(status);
+    }
+
     bool acknowledge_heartbeats = true;
 
 private:
     std::mutex mutex_;  // guards what follows
     std::condition_variable changed_;
+    grpc::Status refusal_ = grpc::Status::OK;
     std::deque<std::shared_ptr<Session>> waiting_;
 };
 

@@ -345,25 +345,38 @@ TEST_CASE("stop drains: what runs ends and is reported, then goodbye and exit co
 
 TEST_CASE("a worker that the server refuses ends and says why") {
     Rig rig;
-    rig.side.refusal = {grpc::StatusCode::INVALID_ARGUMENT, "slots: must be at most 4096"};
+    rig.side.refuse({grpc::StatusCode::INVALID_ARGUMENT, "slots: must be at most 4096"});
     rig.runtime->handle_any([](Context&) { return Outcome::success(); });
     rig.run();
     CHECK_EQ(rig.join(), 2);
     CHECK_EQ(rig.runtime->refusal(), "slots: must be at most 4096");
 }
 
-TEST_CASE("two workers of one name: the older ends instead of fighting for the session") {
+TEST_CASE("field L: a worker whose name another has asks for it again") {
     Rig rig;
+    rig.side.refuse(refusal_of(grpc::StatusCode::FAILED_PRECONDITION, "NAME_IN_USE", "the name w1 is in use"));
     rig.runtime->handle_any([](Context&) { return Outcome::success(); });
     rig.run();
+    REQUIRE(rig.logged("the name w1 is in use; trying again until it is free"));
+    rig.side.refuse(grpc::Status::OK);
+    rig.clock->advance(std::chrono::seconds(2));
     const auto session = rig.side.accept();
     REQUIRE(session);
+    CHECK_NE(session->hello().instance(), 0);
     session->welcome();
+    session->assign("a");
+    CHECK_EQ(session->finished("a").outcome(), v1::OUTCOME_SUCCEEDED);
+
+    // One that was silent for too long, so that another was let in.
     v1::ServerMessage message;
     message.set_reconnect("a newer session of this worker took over");
     session->send(message);
-    CHECK_EQ(rig.join(), 2);
-    CHECK_EQ(rig.runtime->refusal(), "another worker named w1 has connected; names must be unique");
+    REQUIRE(rig.logged("another worker named w1 has connected; names must be unique; trying again"));
+    rig.clock->advance(std::chrono::seconds(2));
+    const auto again = rig.side.accept();
+    REQUIRE(again);
+    CHECK_EQ(again->hello().instance(), session->hello().instance());
+    CHECK_EQ(rig.exit_code, -1);
 }
 
 TEST_CASE("a handler that never returns does not keep the worker from ending") {
