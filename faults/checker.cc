@@ -174,6 +174,7 @@ void Checker::check_everything() {
     twin_.check_invariants();
     for (std::uint32_t w = 0; w < twin_.worker_count(); ++w) {
         const core::WorkerView worker = twin_.worker(WorkerNo{w});
+        if (worker.name.empty()) saw("worker forgotten");
         if (worker.breaker != 0) saw(worker.breaker == 1 ? "breaker open" : "breaker probing");
     }
 }
@@ -345,7 +346,9 @@ void Checker::note(const core::Event& event) {
         WorkerFact& worker = workers_[control->name];
         if (control->order == core::WorkerOrder::cordon) worker.cordoned = true;
         if (control->order == core::WorkerOrder::drain) worker.draining = true;
-        if (control->order == core::WorkerOrder::uncordon) worker.cordoned = worker.draining = false;
+        if (control->order == core::WorkerOrder::forget) saw("worker forgotten by order");
+        if (control->order == core::WorkerOrder::uncordon || control->order == core::WorkerOrder::forget)
+            worker.cordoned = worker.draining = false;
     } else if (const auto* wall = std::get_if<core::WallMoved>(&event.what)) {
         saw(wall->wall_offset > twin_.wall_offset() ? "calendar jumped forward" : "calendar jumped back");
     } else if (std::holds_alternative<core::EngineStarted>(event.what)) {

@@ -164,6 +164,8 @@ constexpr MustHappen kMustHappen[] = {
     {"two sessions of one worker", 100},
     {"waited within the ageing bound", 3000},
     {"worker crashed", 500},
+    {"worker forgotten", 800},
+    {"worker forgotten by order", 1},
     {"worker frozen for ever", 70},
     {"worker lost", 200},
     {"worker paused", 200},

@@ -127,6 +127,7 @@ Plan draw_plan(std::uint64_t seed) {
     plan.silent_store_last = rng.one_in(5) ? span(rng, seconds(1), seconds(10)) : Duration{};
     if (plan.calm) plan.store_reply_lost_one_in = 0;
     if (plan.calm) plan.silent_store_last = {};
+    if (rng.one_in(2) && !plan.calm) plan.config.worker_retention = span(rng, milliseconds(500), seconds(10));
     return plan;
 }
 
@@ -140,6 +141,7 @@ std::string Plan::text() const {
     add("preemption", config.preemption ? 1 : 0);
     add("pause_permille", config.pause ? config.pause_ratio_permille : 0);
     add("tasks_max", static_cast<std::int64_t>(config.tasks_max));
+    add("worker_retention", config.worker_retention.us);
     add("keys_max", static_cast<std::int64_t>(config.idempotency_keys_max));
     add("faults_ms", faults_last.us / 1000);
     add("workers", workers);

@@ -484,9 +484,14 @@ void World::operate() {
                 return engine.answer(kOperator, engine::ControlWorker{worker, core::WorkerOrder::cordon, "sim", ""},
                                      nothing);
             case 1:
-            case 2:
                 return engine.answer(kOperator, engine::ControlWorker{worker, core::WorkerOrder::uncordon, "sim", ""},
                                      nothing);
+            case 2:
+                return engine.answer(
+                    kOperator,
+                    engine::ControlWorker{
+                        worker, detail % 3 == 0 ? core::WorkerOrder::forget : core::WorkerOrder::uncordon, "sim", ""},
+                    nothing);
             case 3:
                 return engine.answer(kOperator, engine::ControlWorker{worker, core::WorkerOrder::drain, "sim", ""},
                                      nothing);

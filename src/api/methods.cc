@@ -76,6 +76,29 @@ void hide(v1::Explanation& explanation) {
         summary.replace(at, said.size(), explanation.task().error());
 }
 
+// What of an answer was asked for; most are given whole.
+template <class Request>
+struct Wanted {
+    explicit Wanted(const Request&) {}
+    template <class Response>
+    void choose(Response&) const {}
+};
+template <>
+struct Wanted<v1::ListWorkersRequest> {
+    std::uint32_t states = 0;  // a bit each; 0 = all
+    explicit Wanted(const v1::ListWorkersRequest& request) {
+        for (const int state : request.states()) states |= 1U << static_cast<unsigned>(state);
+    }
+    void choose(v1::ListWorkersResponse& out) const {
+        if (states == 0) return;
+        auto& workers = *out.mutable_workers();
+        const auto others = std::ranges::remove_if(workers, [this](const v1::Worker& worker) {
+            return (states >> static_cast<unsigned>(worker.state()) & 1U) == 0;
+        });
+        workers.erase(others.begin(), others.end());
+    }
+};
+
 template <class Request>
 std::size_t tasks_in(const Request&) {
     return 0;
@@ -92,15 +115,17 @@ void run(Door& door, const Caller& caller, Message& message, Message& response, 
     auto request = to_request(static_cast<Request&>(message), door);
     if (!request) return done(std::unexpected(told<Request>(std::move(request).error(), tasks)));
     using Asked = typename decltype(request)::value_type;
-    door.engine.ask(
-        caller, std::move(*request),
-        [&door, tasks, sees_all = has_role(caller.roles, Role::payload), &out = static_cast<Response&>(response),
-         done = std::move(done)](Result<typename Asked::Answer>&& answer) mutable {
-            if (!answer) return done(std::unexpected(told<Request>(std::move(answer).error(), tasks)));
-            fill(door, *answer, out);
-            if (!sees_all) hide(out);
-            done({});
-        });
+    const Wanted<Request> wanted(static_cast<Request&>(message));
+    door.engine.ask(caller, std::move(*request),
+                    [&door, tasks, wanted, sees_all = has_role(caller.roles, Role::payload),
+                     &out = static_cast<Response&>(response),
+                     done = std::move(done)](Result<typename Asked::Answer>&& answer) mutable {
+                        if (!answer) return done(std::unexpected(told<Request>(std::move(answer).error(), tasks)));
+                        fill(door, *answer, out);
+                        wanted.choose(out);
+                        if (!sees_all) hide(out);
+                        done({});
+                    });
 }
 
 template <class Request, class Response, bool kReadsPayloads = false>

@@ -42,6 +42,7 @@ Result<core::WorkerOrder> to_order(v1::WorkerAction action) {
         case v1::WORKER_ACTION_CORDON: return core::WorkerOrder::cordon;
         case v1::WORKER_ACTION_UNCORDON: return core::WorkerOrder::uncordon;
         case v1::WORKER_ACTION_DRAIN: return core::WorkerOrder::drain;
+        case v1::WORKER_ACTION_FORGET: return core::WorkerOrder::forget;
         default: return invalid("action: no such action");
     }
 }
@@ -130,7 +131,10 @@ Result<engine::ReadState> to_request(v1::StatusRequest&, const Door&) {
     return engine::ReadState{};
 }
 
-Result<engine::ReadState> to_request(v1::ListWorkersRequest&, const Door&) {
+Result<engine::ReadState> to_request(v1::ListWorkersRequest& from, const Door&) {
+    for (const int state : from.states())
+        if (state < v1::WORKER_STATE_READY || state >= v1::WorkerState_ARRAYSIZE)
+            return invalid("states: no such state");
     return engine::ReadState{};
 }
 

@@ -231,6 +231,7 @@ void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {
     out.set_rivals(worker.rivals);
     out.set_rival_unix_us(worker.rival_at.us);
     out.set_rival_hostname(worker.rival_hostname);
+    out.set_reconnects(worker.connects);
 }
 
 void to_message(const predict::TypeStat& type, v1::TypeStat& out) {

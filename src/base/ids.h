@@ -36,7 +36,7 @@ struct Number {
 using SessionId = Number<struct SessionTag>;
 using Sequence = Number<struct SequenceTag>;  // position of an event in the journal; the first is 1
 
-// Index of a worker in the core's table: issued in order of first appearance, never reused for another name.
+// Index of a worker in the core's table. Another name may have it only when this one was forgotten.
 struct WorkerNo {
     std::uint32_t n = UINT32_MAX;
     constexpr auto operator<=>(const WorkerNo&) const = default;

@@ -25,6 +25,7 @@ constexpr std::int64_t kSkewMaxUs = 2'000'000;      // of contract C11: larger j
 constexpr std::uint64_t kDiskFreeMin = 1ULL << 30;  // chosen: hours of warning at 100 tasks a second
 constexpr rlim_t kFilesMin = 1024;                  // one per worker and client, and a few dozen
 constexpr std::uint32_t kWaitingLookedAt = 1000;
+constexpr std::uint32_t kConnectsMany = 5;
 constexpr std::int64_t kLatelyUs = 3'600'000'000;  // chosen: what is older has been seen, or hurts nobody
 
 struct Problem {
@@ -91,6 +92,11 @@ void check_workers(const pb::ListWorkersResponse& all, std::int64_t now, Finding
         if (const std::string rivals = rivals_text(worker, now); !rivals.empty())
             findings.add("worker", fmt::format("{}: {}: two workers have one --name", name, rivals),
                          "give each its own; nothing is lost, but the second gets no tasks");
+        if (worker.reconnects() > kConnectsMany)
+            findings.add(
+                "worker",
+                fmt::format("{} connected {} within the last 5 minutes", name, counted(worker.reconnects(), "time")),
+                "it is started again and again, or its connection breaks: see its log");
         if (worker.breaker() == "open")
             findings.add(
                 "worker",

@@ -23,8 +23,16 @@ void add_reason(CLI::App& verb, Named& flags) {
     verb.add_option("--author", flags.author, "Who you are, for the audit log");
 }
 
-Answer<int> list_workers(Shell& shell) {
-    const auto all = shell.session.list_workers();
+Answer<int> list_workers(Shell& shell, const std::vector<std::string>& states) {
+    pb::ListWorkersRequest request;
+    for (const std::string& name : states) {
+        const pb::WorkerState state = worker_state_from_text(name);
+        if (state == pb::WORKER_STATE_UNSPECIFIED)
+            return failure(kExitUsage, fmt::format("--state \"{}\": no such state", safe_text(name, 40)),
+                           "one of ready, suspect, gone, cordoned, draining");
+        request.add_states(state);
+    }
+    const auto all = shell.session.list_workers(request);
     if (!all) return std::unexpected(all.error());
     if (shell.format == Format::json) {
         shell.put_json(*all);
@@ -36,7 +44,8 @@ Answer<int> list_workers(Shell& shell) {
     }
     if (shell.format != Format::table && shell.format != Format::wide) return kExitOk;
     if (all->workers().empty())
-        shell.say("no workers; start one with `nexus worker --allow exec`");
+        shell.say(states.empty() ? "no workers; start one with `nexus worker --allow exec`"
+                                 : fmt::format("no worker is {}", fmt::join(states, " or ")));
     else
         shell.put_table(worker_table(*all, shell.format == Format::wide, shell.terminal, now_unix_us()));
     return kExitOk;
@@ -71,7 +80,8 @@ void add_order(CLI::App& worker, int& exit_code, const Verb& verb_text, pb::Work
         if (shell.wants_json())
             shell.put_json(*answer);
         else
-            put(fmt::format("{}  {}\n", safe_text(answer->name(), 60), worker_state_text(answer->state())));
+            put(fmt::format("{}  {}\n", safe_text(answer->name(), 60),
+                            action == pb::WORKER_ACTION_FORGET ? "forgotten" : worker_state_text(answer->state())));
         return kExitOk;
     });
     verb->add_option("name", flags->name, "The worker")->required();
@@ -157,11 +167,14 @@ void add_worker_verbs(CLI::App& root, int& exit_code) {
     // `nexus worker --allow ...` is the worker itself; its verb may be there already.
     const auto found = root.get_subcommands([](const CLI::App* verb) { return verb->get_name() == "worker"; });
     CLI::App* worker = found.empty() ? add_noun(root, "worker", "See and direct workers") : found.front();
-    add_watched_verb(*worker,
-                     {.name = "list",
-                      .help = "All workers",
-                      .examples = "  nexus worker list\n  nexus worker list --watch\n  nexus worker list -o json"},
-                     exit_code, list_workers);
+    const auto states = std::make_shared<std::vector<std::string>>();
+    CLI::App* list = add_watched_verb(*worker,
+                                      {.name = "list",
+                                       .help = "All workers",
+                                       .examples = "  nexus worker list\n  nexus worker list --watch\n"
+                                                   "  nexus worker list --state ready,suspect -o json"},
+                                      exit_code, [states](Shell& shell) { return list_workers(shell, *states); });
+    list->add_option("--state", *states, "Only in this state; repeatable")->delimiter(',');
     const auto name = std::make_shared<std::string>();
     CLI::App* get =
         add_watched_verb(*worker, {.name = "get", .help = "One worker", .examples = "  nexus worker get w1"}, exit_code,
@@ -178,6 +191,11 @@ void add_worker_verbs(CLI::App& root, int& exit_code) {
     add_order(*worker, exit_code,
               {.name = "uncordon", .help = "Give it tasks again", .examples = "  nexus worker uncordon w1"},
               pb::WORKER_ACTION_UNCORDON);
+    add_order(*worker, exit_code,
+              {.name = "forget",
+               .help = "Forget one that is gone: its name, speed and breaker",
+               .examples = "  nexus worker forget w1 --reason 'machine returned to the cloud'"},
+              pb::WORKER_ACTION_FORGET);
 }
 
 void add_type_verbs(CLI::App& root, int& exit_code) {

@@ -43,6 +43,12 @@ std::string worker_state_text(pb::WorkerState state) {
     return text;
 }
 
+pb::WorkerState worker_state_from_text(std::string_view text) {
+    for (int n = pb::WORKER_STATE_READY; n < pb::WorkerState_ARRAYSIZE; ++n)
+        if (worker_state_text(static_cast<pb::WorkerState>(n)) == text) return static_cast<pb::WorkerState>(n);
+    return pb::WORKER_STATE_UNSPECIFIED;
+}
+
 std::string rivals_text(const pb::Worker& worker, std::int64_t now) {
     const std::int64_t ago = now - worker.rival_unix_us();
     if (worker.rivals() == 0 || ago > kRivalLatelyUs) return "";

@@ -2,6 +2,7 @@
 // Workers, types and the server's state as a person reads them.
 
 #include <string>
+#include <string_view>
 
 #include "cli/output.h"
 #include "nexus/v1/nexus.pb.h"
@@ -11,6 +12,8 @@ namespace nexus::cli {
 namespace pb = ::nexus::v1;
 
 std::string worker_state_text(pb::WorkerState state);
+// Unspecified when no state is called so.
+pb::WorkerState worker_state_from_text(std::string_view text);
 // Of two processes that both want this worker's name, while that lasts; else empty.
 std::string rivals_text(const pb::Worker& worker, std::int64_t now_unix_us);
 Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Terminal& terminal,

@@ -131,8 +131,8 @@ Answer<bool> Session::ready() {
     return std::unexpected(failure_of(status, "health", connection_, interrupt_.raised()));
 }
 
-Answer<pb::ListWorkersResponse> Session::list_workers() {
-    return call("list workers", &Admin::ListWorkers, {});
+Answer<pb::ListWorkersResponse> Session::list_workers(const pb::ListWorkersRequest& request) {
+    return call("list workers", &Admin::ListWorkers, request);
 }
 
 Answer<pb::Worker> Session::control_worker(const pb::ControlWorkerRequest& request) {

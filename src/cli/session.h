@@ -46,7 +46,7 @@ public:
     Answer<pb::Status> status();
     // What the health service says of the server as a whole: does it take new tasks?
     Answer<bool> ready();
-    Answer<pb::ListWorkersResponse> list_workers();
+    Answer<pb::ListWorkersResponse> list_workers(const pb::ListWorkersRequest& request = {});
     Answer<pb::Worker> control_worker(const pb::ControlWorkerRequest& request);
     Answer<pb::ListTypesResponse> list_types();
     Answer<pb::TypeStat> get_type(const std::string& type);

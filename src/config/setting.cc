@@ -189,6 +189,11 @@ constexpr std::array kSettings{
             .member = &Config::fallback_threshold,
             .min = 1,
             .max = 1'000'000},
+    Setting{.name = "scheduler.worker_retention",
+            .kind = Kind::duration,
+            .meaning = "How long a worker that is gone is remembered, with its speed; 0s = for ever",
+            .member = &Config::worker_retention,
+            .max = 10 * kYear},
 };
 
 using Queue = core::QueueLimits;

@@ -116,6 +116,9 @@ void Scheduler::State::check_workers() const {
         MUST(alone == worker.alone);
         MUST(alone == 0 || worker.runs.size() == 1 || !worker.connected);
         MUST(worker.connected == (session_worker(worker.session) == w));
+        MUST(worker.name.empty() || worker_names.at(worker.name) == w);
+        MUST((worker.gone == kNever) == (worker.connected || worker.name.empty()));
+        if (worker.gone != kNever && config.worker_retention.us > 0) MUST(forget_at != kNever);
         if (!worker.connected) MUST(worker.line.empty());
         // Work-conserving (C9): a worker that may take work finds none that it may run.
         if ((ready[w / 64] >> (w % 64) & 1) == 0 || !late_binding()) continue;
@@ -130,6 +133,8 @@ void Scheduler::State::check_workers() const {
         }
     }
     MUST(busy == busy_slots);
+    MUST(worker_names.size() + free_workers.size() == workers.size());
+    for (const Index w : free_workers) MUST(workers[w].name.empty() && workers[w].runs.empty());
     std::int64_t predicted = 0;
     for (const Run& run : runs)
         if (run.ticket != 0) predicted += run.predicted.us;

@@ -91,6 +91,8 @@ struct Config {
     std::uint64_t idempotency_keys_max = 1'000'000;
     std::uint32_t fallback_threshold = 3;  // consecutive prediction failures
 
+    Duration worker_retention = hours(24);  // a worker that is gone is forgotten after it; 0 = never
+
     std::vector<QueueLimits> queues;    // sorted by name
     std::vector<TenantLimits> tenants;  // sorted by name
     std::vector<TypeLimits> types;      // sorted by name

@@ -99,7 +99,7 @@ struct WorkerLost {  // silent beyond the limit; attempts may go elsewhere at la
     Instant last_contact;
 };
 
-enum class WorkerOrder : std::uint8_t { cordon = 1, uncordon, drain };
+enum class WorkerOrder : std::uint8_t { cordon = 1, uncordon, drain, forget };
 struct WorkerControlled {
     std::string name;
     WorkerOrder order = WorkerOrder::cordon;

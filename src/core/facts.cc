@@ -38,7 +38,9 @@ void Scheduler::State::on(const WallMoved& fact) {
 
 void Scheduler::State::on(const ConfigChanged& fact) {
     const bool rebinding = fact.config.policy != config.policy && !late_binding();
+    const bool other_retention = fact.config.worker_retention != config.worker_retention;
     config = fact.config;
+    if (other_retention) plan_forgetting();
     apply_limits();
     if (rebinding) unbind_all();
     note_ends();
@@ -94,7 +96,7 @@ void Scheduler::State::apply_limits() {
 }
 
 void Scheduler::State::on(const WorkerSpeedLearned& fact) {
-    if (fact.worker.n >= workers.size()) return;
+    if (fact.worker.n >= workers.size() || workers[fact.worker.n].name.empty()) return;
     const Index w = fact.worker.n;
     count_capacity(w, -1);
     workers[w].speed_ppm = std::clamp(fact.speed_ppm, 1'000U, 1'000'000'000U);

@@ -1,4 +1,5 @@
-// What is remembered of the past, each for a bounded time: idempotency keys, ended tasks, settled attempts.
+// What is remembered of the past, each for a bounded time: idempotency keys, ended tasks, settled attempts, workers that
+// are gone.
 
 #include <algorithm>
 
@@ -10,6 +11,7 @@ namespace {
 constexpr std::size_t kEndedMax = 1 << 18;    // tasks that `after` may still name once they ended
 constexpr std::size_t kSettledMax = 1 << 16;  // attempts whose repeated report is still recognised
 constexpr Duration kKeyAfterEnd = hours(1);   // contract C3
+constexpr std::int64_t kForgetRounds = 16;    // in a retention: each goes through all tasks
 
 std::uint64_t key_hash(std::uint64_t hi, std::uint64_t lo) {
     return IdHash{}(TaskId{hi, lo});
@@ -96,6 +98,80 @@ void Scheduler::State::remember_settled(AttemptId attempt) {
 
 bool Scheduler::State::was_settled(AttemptId attempt) const {
     return settled_table.find(IdHash{}(attempt), [&](Index i) { return settled[i] == attempt; }) != kNone;
+}
+
+void Scheduler::State::note_gone(Index w, Instant since) {
+    workers[w].gone = since;
+    if (config.worker_retention.us > 0) forget_at = std::min(forget_at, now + config.worker_retention);
+}
+
+void Scheduler::State::plan_forgetting() {
+    forget_at = kNever;
+    if (config.worker_retention.us == 0) return;
+    for (const Worker& worker : workers)
+        if (worker.gone != kNever) forget_at = std::min(forget_at, worker.gone + config.worker_retention);
+}
+
+bool Scheduler::State::removable(Index w) const {
+    const Worker& worker = workers[w];
+    if (worker.name.empty() || worker.connected || !worker.runs.empty() || worker.reserved_task != kNone) return false;
+    return std::ranges::none_of(overrides, [&](const Override& o) { return o.set.worker == worker.name; });
+}
+
+// Those that an operator has something in mind with stay, and those that a task is pinned to.
+void Scheduler::State::forget_gone() {
+    const Instant next = now + std::max(Duration{config.worker_retention.us / kForgetRounds}, seconds(1));
+    forget_at = kNever;
+    std::vector<Index> due;
+    for (Index w = 0; w < workers.size(); ++w) {
+        const Worker& worker = workers[w];
+        if (worker.gone == kNever) continue;
+        const Instant at = worker.gone + config.worker_retention;
+        const bool kept = worker.cordoned || worker.draining || !removable(w);
+        if (at <= now && !kept)
+            due.push_back(w);
+        else
+            forget_at = std::min(forget_at, std::max(at, next));
+    }
+    if (due.empty()) return;
+    std::vector<std::string_view> pinned;
+    for (const Class& cls : classes)
+        if (!cls.vacant && cls.references > 0 && !cls.spec.pinned_worker.empty())
+            pinned.push_back(cls.spec.pinned_worker);
+    std::ranges::sort(pinned);
+    const auto waited_for = [&](Index w) { return std::ranges::binary_search(pinned, workers[w].name); };
+    if (std::erase_if(due, waited_for) > 0) forget_at = std::min(forget_at, next);
+    if (!due.empty()) forget(due);
+}
+
+// Nothing points to a vacant record: its number may soon be another's.
+void Scheduler::State::forget(const std::vector<Index>& gone) {
+    const auto drop = [&](Index& w) {
+        if (!std::ranges::binary_search(gone, w)) return false;
+        w = kNone;
+        return true;
+    };
+    for (Task& task : tasks) {
+        if (task.serial == 0) continue;
+        drop(task.worker);
+        if (drop(task.avoid)) task.charged = false;
+    }
+    for (TypeRecord& type : types.records()) {
+        drop(type.good_at);
+        drop(type.good_before);
+    }
+    for (const Index w : gone) {
+        const std::uint64_t others = ~(std::uint64_t{1} << (w % 64));
+        for (Group& group : groups)
+            if (!group.vacant) group.eligible[w / 64] &= others;
+        ready[w / 64] &= others;
+        open[w / 64] &= others;
+        hot.utilization[w] = hot.band_low[w] = hot.band_high[w] = 0;
+        hot.free_load[w] = kNotReady;
+        worker_names.erase(workers[w].name);
+        workers[w] = {};
+        free_workers.push_back(w);
+    }
 }
 
 }  // namespace nexus::core

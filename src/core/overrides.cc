@@ -83,6 +83,7 @@ void Scheduler::State::apply_override(const OverrideSet& set, int sign) {
     TypeRecord& record = types[type];
     if (set.kind == OverrideKind::exclude) {
         const Index worker = worker_named(set.worker);
+        if (!workers[worker].connected && workers[worker].gone == kNever) note_gone(worker, now);  // never seen so far
         const auto at = std::lower_bound(record.excluded.begin(), record.excluded.end(), worker);
         if (sign > 0) {
             record.excluded.insert(at, worker);

@@ -226,7 +226,7 @@ struct Run {
 enum class Breaker : std::uint8_t { closed = 0, open, probing };
 
 struct Worker {
-    std::string name;
+    std::string name;  // empty = vacant record
     SessionId session;
     Labels labels;
     Resources offered, used;
@@ -258,6 +258,7 @@ struct Worker {
     Index reserved_task = kNone;  // kept free for this task
     std::uint32_t reserved_ticket = 0;
     TaskId reserved_rival;  // stopped to make the room
+    Instant gone = kNever;  // since when it is not connected
 
     std::uint32_t occupied() const { return static_cast<std::uint32_t>(runs.size()) - paused; }
 };

@@ -87,6 +87,7 @@ void Scheduler::State::apply(const Event& event, std::vector<Command>& commands)
     measure_idle(event.at - now);
     now = std::max(now, event.at);
     mix_event(event);
+    if (now >= forget_at) forget_gone();  // before any command of this event names a worker
     // What falls due meets the world as it was, unless the fact is that somebody is gone: nothing is given to the dead.
     const bool someone_gone =
         std::holds_alternative<EngineStarted>(event.what) || std::holds_alternative<WorkerLeft>(event.what) ||

@@ -26,7 +26,7 @@ namespace nexus::core {
 
 // Releases whose cores decide differently, or save themselves differently, have different numbers: replay never crosses
 // them silently.
-inline constexpr std::uint32_t kCoreVersion = 9;
+inline constexpr std::uint32_t kCoreVersion = 10;
 // Snapshots of cores from this one on are read.
 inline constexpr std::uint32_t kOldestSnapshot = 6;
 constexpr bool reads_snapshot(std::uint64_t core_version) {
@@ -103,7 +103,7 @@ struct TaskView {
 
 struct WorkerView {
     WorkerNo worker;
-    std::string_view name;
+    std::string_view name;  // empty: it is forgotten, and its number vacant
     bool connected = false;
     bool suspect = false;
     bool cordoned = false;
@@ -121,6 +121,7 @@ struct WorkerView {
     std::string breaker_reason;
     std::uint64_t succeeded = 0;
     std::uint64_t failed = 0;
+    Instant gone = kNever;  // since when it is not connected
 };
 
 struct Counters {
@@ -182,7 +183,7 @@ public:
     std::optional<EtaView> eta(TaskId task, Instant at = {}) const;  // of a live task; O(log) by work-ahead sums
     Backlog backlog(Instant at = {}) const;                          // O(runs + stuck classes + limits)
     ExplainView explain(TaskId task) const;                          // O(workers)
-    std::uint32_t worker_count() const;                              // WorkerNo are 0 .. worker_count()-1
+    std::uint32_t worker_count() const;                              // WorkerNo are 0 .. this - 1, some of them vacant
     WorkerView worker(WorkerNo worker, Instant at = {}) const;
     WorkerNo find_worker(std::string_view name) const;  // none when unknown
     WorkerNo worker_of(SessionId session) const;        // none when the session is over

@@ -69,6 +69,7 @@ private:
         changed.config.tenants = {{.name = "a0", .share = 3, .running_max = static_cast<std::uint32_t>(rng_.below(5))}};
         changed.config.types = {{.name = "t1", .running_max = static_cast<std::uint32_t>(rng_.below(4))}};
         changed.config.ttl = minutes(3);
+        changed.config.worker_retention = rng_.one_in(2) ? seconds(1) : rng_.one_in(2) ? Duration{} : hours(24);
         changed.config.idempotency_keys_max = 5;
         return changed;
     }
@@ -161,7 +162,7 @@ private:
             case 8: return WorkerLeft{session(), rng_.one_in(2)};
             case 9: return WorkerLost{session(), now_ - seconds(3)};
             case 10:
-                return WorkerControlled{.name = name("w", 5), .order = static_cast<WorkerOrder>(1 + rng_.below(3))};
+                return WorkerControlled{.name = name("w", 5), .order = static_cast<WorkerOrder>(1 + rng_.below(4))};
             case 11:
                 return WorkerSpeedLearned{WorkerNo{static_cast<std::uint32_t>(rng_.below(5))},
                                           static_cast<std::uint32_t>(500'000 + rng_.below(4'000'000)), 50'000};
@@ -219,7 +220,7 @@ void ask_everything(const Scheduler& scheduler) {
         if (view.state == TaskState::waiting) CHECK(why.reason != WaitReason::none);
         const auto eta = scheduler.eta(task);
         if (eta) CHECK(eta->finish_p90 >= eta->finish_p50);
-        CHECK(scheduler.explain(task).workers_total == scheduler.worker_count());
+        CHECK(scheduler.explain(task).workers_total <= scheduler.worker_count());
     }
     CHECK(scheduler.next_waiting(10).size() <= 10);
 }

@@ -124,7 +124,8 @@ struct Shape<core::Config> {
                                                NEXUS_MEMBER(queues),
                                                NEXUS_MEMBER(tenants),
                                                NEXUS_MEMBER(types),
-                                               NEXUS_MEMBER(pause_ratio_permille)};
+                                               NEXUS_MEMBER(pause_ratio_permille),
+                                               NEXUS_MEMBER(worker_retention)};
 };
 
 // The facts. Kind numbers are for ever: a fact that goes away keeps its number, a new one takes the next.
@@ -249,7 +250,8 @@ constexpr bool known(WorkerOrder v) {
     switch (v) {
         case WorkerOrder::cordon:
         case WorkerOrder::uncordon:
-        case WorkerOrder::drain: return true;
+        case WorkerOrder::drain:
+        case WorkerOrder::forget: return true;
     }
     return false;
 }

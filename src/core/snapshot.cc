@@ -11,12 +11,14 @@
 
 namespace nexus::core {
 
-// What has a shape is saved as it lists; an Act was in nothing before core 8.
+// What has a shape is saved as it lists; an Act was in nothing before core 8, the retention in none before 10.
 template <class A, Shaped T>
 void fields(A& a, T& x) {
     for_each_member<T>([&](const auto& m) {
         if constexpr (std::is_same_v<std::remove_cvref_t<decltype(x.*m.at)>, Act>)
             if (!a.since(8)) return;
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(m.at)>, Duration Config::*>)
+            if (m.at == &Config::worker_retention && !a.since(10)) return;
         a(x.*m.at);
     });
 }
@@ -158,14 +160,17 @@ void fields(A& a, Run& x) {
 }
 template <class A>
 void fields(A& a, Worker& x) {
-    a(x.name, x.labels, x.offered, x.used, x.types, x.runs, x.line);
-    a.template all<Worker, 9>(x.session, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned, x.draining,
-                              x.can_pause, x.leaving, x.slots, x.alone, x.paused, x.owes, x.speed_ppm, x.deviation_ppm,
-                              x.speed_ln, x.work_us, x.breaker, x.failing, x.late, x.breaker_next, x.failures_in_row,
-                              x.doubt, x.lateness, x.succeeded, x.failed, x.bound_work_us, x.bound, x.reserved_task,
-                              x.reserved_ticket);
+    a(x.name);
+    if (a.since(10) && x.name.empty()) return;
+    a(x.labels, x.offered, x.used, x.types, x.runs, x.line);
+    a.template all<Worker, 10>(x.session, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned, x.draining,
+                               x.can_pause, x.leaving, x.slots, x.alone, x.paused, x.owes, x.speed_ppm, x.deviation_ppm,
+                               x.speed_ln, x.work_us, x.breaker, x.failing, x.late, x.breaker_next, x.failures_in_row,
+                               x.doubt, x.lateness, x.succeeded, x.failed, x.bound_work_us, x.bound, x.reserved_task,
+                               x.reserved_ticket);
     a(x.reserved_rival);
     if (a.since(9)) a(x.usage);
+    if (a.since(10)) a(x.gone);
 }
 template <class A>
 void fields(A& a, IdempotencyEntry& x) {
@@ -221,6 +226,7 @@ void Scheduler::State::archive(A& a) {
     ahead.archive(a);
     if (a.since(8)) a(epoch, shard, forced);
     if (a.since(9)) a(stuck_classes);
+    if (a.since(10)) a(free_workers, forget_at);
 }
 
 // What follows from the records.
@@ -257,6 +263,12 @@ void Scheduler::State::guess_before_9() {
     update_all_stuck();
 }
 
+// The time that a worker is remembered begins with the first release that forgets any.
+void Scheduler::State::guess_before_10() {
+    for (Index w = 0; w < workers.size(); ++w)
+        if (!workers[w].connected) note_gone(w, now);
+}
+
 void Scheduler::State::rebuild_tables() {
     task_table.reserve(tasks.size() - std::min(free_tasks.size(), tasks.size()));
     idempotency_table.reserve(idempotency.size());
@@ -276,7 +288,7 @@ void Scheduler::State::rebuild_tables() {
         if (!classes[i].vacant)
             class_table.insert(classes[i].hash = class_hash(classes[i].spec, classes[i].alone, classes[i].refused), i);
     for (Index w = 0; w < workers.size(); ++w) {
-        worker_names.emplace(workers[w].name, w);
+        if (!workers[w].name.empty()) worker_names.emplace(workers[w].name, w);
         if (workers[w].connected) sessions.emplace(workers[w].session.n, w);
     }
     recount();
@@ -314,6 +326,7 @@ Result<void> Scheduler::load(std::string_view bytes) {
         return fail(Fault::corrupt, "core snapshot: it does not end where it should");
     loaded->rebuild_tables();
     if (version < 9) loaded->guess_before_9();
+    if (version < 10) loaded->guess_before_10();
     state_ = std::move(loaded);
     return {};
 }

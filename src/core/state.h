@@ -78,6 +78,8 @@ struct Scheduler::State {
     };
     static constexpr std::int32_t kNotReady = 1 << 29;
     std::vector<Worker> workers;
+    std::vector<Index> free_workers;
+    Instant forget_at = kNever;  // when somebody who is gone may be forgotten
     Hot hot;
     bool bands_differ = false;         // some workers are faster than others
     SizeBands size_bands;              // which of them tasks of each size prefer
@@ -211,7 +213,7 @@ struct Scheduler::State {
     void release_dependents(Index task, bool succeeded);  // Requires: it has a side
     void count_waiting(Index task, int change);           // +1 or -1
 
-    // memory.cc: idempotency keys, ended tasks, settled attempts
+    // memory.cc: idempotency keys, ended tasks, settled attempts, workers that are gone
     Index find_key(std::uint64_t hi, std::uint64_t lo) const;
     bool key_expired(const IdempotencyEntry& entry) const;
     void remember_key(Index task, const TaskSpec& spec);  // makes idempotency; nothing when the spec has no key
@@ -220,6 +222,11 @@ struct Scheduler::State {
     int ended_state(TaskId task) const;  // -1 unknown, 0 not succeeded, 1 succeeded
     void remember_settled(AttemptId attempt);
     bool was_settled(AttemptId attempt) const;
+    void note_gone(Index worker, Instant since);
+    void plan_forgetting();              // after the retention changed
+    bool removable(Index worker) const;  // nothing of it is under way, and no override names it
+    void forget_gone();
+    void forget(const std::vector<Index>& gone);  // frees workers. Requires: they are removable
 
     // classes.cc: classes, groups, heads
     using Refused = std::vector<SessionId>;
@@ -472,6 +479,7 @@ struct Scheduler::State {
     void rebuild_tables();  // the three after loading
     void recount();
     void guess_before_9();
+    void guess_before_10();
 };
 
 }  // namespace nexus::core

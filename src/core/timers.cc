@@ -144,6 +144,7 @@ void Scheduler::State::announce_wake() {
     if (!wall_timers.empty())
         earliest = std::min(earliest, Instant{saturating_sub(wall_timers.top().at, wall_offset.us)});
     if (ttl_oldest != kNone) earliest = std::min(earliest, lives_from(ttl_oldest) + config.ttl);
+    earliest = std::min(earliest, forget_at);
     if (earliest == announced) return;
     if (earliest > announced && announced > now) return;
     announced = earliest;

@@ -150,7 +150,7 @@ ExplainView Scheduler::explain(TaskId id) const {
 ExplainView Scheduler::State::explain(Index task) const {
     const Task& t = tasks[task];
     const Group& group = groups[classes[t.cls].group];
-    ExplainView view{.workers_total = static_cast<std::uint32_t>(workers.size())};
+    ExplainView view{.workers_total = static_cast<std::uint32_t>(workers.size() - free_workers.size())};
     if ((t.place == Place::ready || t.place == Place::bound) && group.reach > 0) {
         const WorkAhead::Sum sum = startable_before(t.key);
         view.tasks_ahead = static_cast<std::uint64_t>(sum.tasks);
@@ -161,6 +161,7 @@ ExplainView Scheduler::State::explain(Index task) const {
     std::uint32_t counts[6] = {};
     for (Index w = 0; w < workers.size(); ++w) {
         const Worker& worker = workers[w];
+        if (worker.name.empty()) continue;
         if (!worker.connected) {
             ++counts[0];
         } else if (!eligible(group, w)) {
@@ -421,7 +422,8 @@ WorkerView Scheduler::worker(WorkerNo number, Instant at) const {
                     .speed_ppm = worker.speed_ppm,
                     .breaker = static_cast<std::uint8_t>(worker.breaker),
                     .succeeded = worker.succeeded,
-                    .failed = worker.failed};
+                    .failed = worker.failed,
+                    .gone = worker.gone};
     Usage usage = worker.usage;
     usage.advance(std::max(at, state_->now), worker.connected ? worker.occupied() : 0,
                   worker.connected ? worker.slots : 0);

@@ -19,8 +19,14 @@ Index Scheduler::State::session_worker(SessionId session) const {
 Index Scheduler::State::worker_named(const std::string& name) {
     const auto found = worker_names.find(name);
     if (found != worker_names.end()) return found->second;
-    const Index made = static_cast<Index>(workers.size());
-    workers.emplace_back().name = name;
+    Index made = static_cast<Index>(workers.size());
+    if (free_workers.empty()) {
+        workers.emplace_back();
+    } else {
+        made = free_workers.back();
+        free_workers.pop_back();
+    }
+    workers[made].name = name;
     worker_names.emplace(name, made);
     if (made / 64 >= ready.size()) {
         ready.push_back(0);
@@ -43,6 +49,7 @@ void Scheduler::State::on(const WorkerJoined& fact) {
     Worker& worker = workers[w];
     worker.session = fact.session;
     worker.connected = true;
+    worker.gone = kNever;
     count_reach(w, 1);
     worker.suspect = worker.leaving = false;
     worker.labels = fact.labels;
@@ -117,6 +124,7 @@ void Scheduler::State::end_session(Index w) {
     sessions.erase(worker.session.n);
     worker.connected = false;
     worker.session = {};
+    note_gone(w, now);
     bands_stale = fleet_moved = true;
     update_ready(w);
     unbind_line(w);
@@ -181,6 +189,7 @@ void Scheduler::State::on(const WorkerLost& fact) {
     const Index w = session_worker(fact.session);
     if (w == kNone) return;
     end_session(w);
+    note_gone(w, std::min(fact.last_contact, now));
     ++counters.workers_lost;
     const Instant until = std::min(fact.last_contact, now) + config.lease;
     for (const Index r : std::vector<Index>(workers[w].runs)) orphan(r, until);
@@ -198,6 +207,9 @@ void Scheduler::State::on(const WorkerControlled& fact) {
             worker.draining = true;
             if (worker.connected) emit(DrainWorker{.session = worker.session});
             break;
+        case WorkerOrder::forget:
+            if (removable(w)) forget({w});
+            return;
     }
     update_ready(w);
     if (fact.order != WorkerOrder::uncordon) unbind_line(w);

@@ -83,7 +83,7 @@ struct Teller {
         }
     }
     void operator()(const core::WorkerControlled& e) {
-        static constexpr const char* orders[] = {"", "cordon", "uncordon", "drain"};
+        static constexpr const char* orders[] = {"", "cordon", "uncordon", "drain", "forget"};
         row.action = std::string(orders[static_cast<int>(e.order)]) + " worker " + e.name;
     }
     void operator()(const core::OverrideSet& e) {

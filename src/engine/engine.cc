@@ -553,6 +553,9 @@ void Engine::heed(const core::Event& event) {
     } else if (const auto* reset = std::get_if<core::TypeReset>(&event.what)) {
         (void)learner_.predictor().reset(reset->type);  // unknown to a predictor that started anew: nothing to forget
         learner_.changed(reset->type);
+    } else if (const auto* joined = std::get_if<core::WorkerJoined>(&event.what)) {
+        // New to the core: it was forgotten, or never seen.
+        if (!core_.find_worker(joined->name)) learner_.predictor().forget_worker(joined->name);
     }
 }
 

@@ -328,6 +328,8 @@ private:
     void note_submitted(const core::TaskSubmitted& fact);
     void check_sessions();
     bool may_replace(const WorkerHello& hello, SessionId id, const Session& session) const;
+    void note_joined(const std::string& name);
+    std::uint32_t joins_lately(const std::string& name) const;
     Error refuse_rival(Session& session, WorkerHello hello);
     void notify(TaskId task);
     void submit_one(Submission& item, Submitted& out);
@@ -338,6 +340,7 @@ private:
     void force(const core::EstimateForced& forced);
     void confirm_audit();
     Result<void> may_act(const core::Act& act) const;
+    Result<void> may_forget(WorkerNo worker) const;
     void say(LogLevel level, std::string event, std::string text) const;
 
     template <class T>
@@ -378,8 +381,7 @@ private:
     std::vector<std::string> names_;
     std::unordered_map<std::string, std::uint32_t> name_numbers_;
     std::map<SessionId, Session> sessions_;
-    std::unordered_map<std::string, WallTime>
-        gone_;  // workers without a session: when they were heard last; since the start
+    std::unordered_map<std::string, std::deque<Instant>> joined_;  // by worker: when it connected lately
     std::map<WatchId, Watch> watches_;
     std::map<std::uint64_t, Look> looks_;  // by number, which is by age
     std::uint64_t looks_made_ = 0;

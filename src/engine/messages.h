@@ -129,6 +129,7 @@ struct WorkerInfo {
     std::uint32_t rivals = 0;  // other processes of this name that were refused
     WallTime rival_at;         // the last of them; 0 = none
     std::string rival_hostname;
+    std::uint32_t connects = 0;  // within the last five minutes
 };
 
 struct StatusInfo {

@@ -9,6 +9,13 @@
 #include "engine/engine.h"
 
 namespace nexus::engine {
+namespace {
+
+constexpr Duration kLately = minutes(5);
+constexpr std::size_t kJoinsMax = 100;      // of one worker, remembered
+constexpr std::size_t kJoinedMax = 10'000;  // workers; of more that come and go nothing is counted
+
+}  // namespace
 
 void Engine::check_sessions() {
     std::vector<std::pair<SessionId, Instant>> lost;
@@ -30,7 +37,6 @@ void Engine::check_sessions() {
         orders.reconnect = "silent for too long";
         orders.close = true;
         sessions_[id].link->lost();
-        gone_[sessions_[id].name] = sessions_[id].last_heard;
         sessions_.erase(id);
     }
 }
@@ -59,6 +65,23 @@ Error Engine::refuse_rival(Session& session, WorkerHello hello) {
                                 static_cast<double>((now_.at - session.last_contact).us) / 1e6)};
 }
 
+// A worker that comes and goes all the time is told from one that was restarted.
+void Engine::note_joined(const std::string& name) {
+    if (joined_.size() >= kJoinedMax)
+        std::erase_if(joined_, [this](const auto& one) { return now_.at - one.second.back() > kLately; });
+    if (joined_.size() >= kJoinedMax && !joined_.contains(name)) return;
+    std::deque<Instant>& at = joined_[name];
+    at.push_back(now_.at);
+    if (at.size() > kJoinsMax) at.pop_front();
+}
+
+std::uint32_t Engine::joins_lately(const std::string& name) const {
+    const auto found = joined_.find(name);
+    if (found == joined_.end()) return 0;
+    return static_cast<std::uint32_t>(
+        std::ranges::count_if(found->second, [this](Instant at) { return now_.at - at <= kLately; }));
+}
+
 void Engine::connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) {
     if (auto ok = check_hello(hello); !ok)
         return reply<SessionId>(std::move(done), std::unexpected(std::move(ok).error()));
@@ -82,7 +105,7 @@ void Engine::connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<S
     session.instance = hello.instance;
     session.last_contact = now_.at;
     session.connected_at = session.last_heard = now_.wall;
-    gone_.erase(session.name);
+    note_joined(session.name);
     hello.joined.session = id;
     say(LogLevel::info, "worker_joined",
         "worker " + session.name + " joined with " + std::to_string(hello.joined.slots) + " slots");
@@ -164,7 +187,6 @@ void Engine::disconnected(SessionId id) {
         "worker " + found->second.name + (planned ? " said goodbye" : " is gone: its connection closed"));
     found->second.link.reset();
     apply(core::WorkerLeft{.session = id, .planned = planned});
-    gone_[found->second.name] = found->second.last_heard;
     sessions_.erase(id);
 }
 

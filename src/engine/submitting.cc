@@ -267,8 +267,28 @@ void Engine::answer(const Caller& caller, ControlWorker request, Done<WorkerInfo
     if (auto ok = may_act(act); !ok) return reply<WorkerInfo>(std::move(done), std::unexpected(std::move(ok).error()));
     const WorkerNo worker = core_.find_worker(request.name);
     if (!worker) return reply<WorkerInfo>(std::move(done), fail(Fault::not_found, "no worker '" + request.name + "'"));
+    const bool forget = request.order == core::WorkerOrder::forget;
+    if (forget)
+        if (auto ok = may_forget(worker); !ok)
+            return reply<WorkerInfo>(std::move(done), std::unexpected(std::move(ok).error()));
+    WorkerInfo last = forget ? info_of(worker) : WorkerInfo{};
     apply(core::WorkerControlled{.name = std::move(request.name), .order = request.order, .act = std::move(act)});
-    reply<WorkerInfo>(std::move(done), info_of(worker));
+    reply<WorkerInfo>(std::move(done), forget ? std::move(last) : info_of(worker));
+}
+
+Result<void> Engine::may_forget(WorkerNo number) const {
+    const core::WorkerView worker = core_.worker(number);
+    const std::string who = "worker " + std::string(worker.name);
+    if (worker.connected) return fail(Fault::failed_state, who + " is connected: stop it first");
+    if (worker.running + worker.paused > 0)
+        return fail(Fault::failed_state, who +
+                                             " is gone, but attempts of it may still run until their lease is over: "
+                                             "try again in some seconds");
+    for (const core::OverrideSet& set : core_.overrides())
+        if (set.worker == worker.name)
+            return fail(Fault::failed_state,
+                        "override " + std::to_string(set.number) + " names " + who + ": clear it first");
+    return {};
 }
 
 void Engine::answer(const Caller& caller, Configure request, Done<core::Config> done) {

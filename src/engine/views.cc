@@ -364,9 +364,10 @@ WorkerInfo Engine::info_of(WorkerNo number) const {
         info.rivals = session->second.rivals;
         info.rival_at = session->second.rival_at;
         info.rival_hostname = session->second.rival_hostname;
-    } else if (const auto gone = gone_.find(info.name); gone != gone_.end()) {
-        info.last_heard = gone->second;
+    } else if (view.slots > 0) {  // it was here
+        info.last_heard = wall_of(view.gone);
     }
+    info.connects = joins_lately(info.name);
     return info;
 }
 
@@ -411,7 +412,8 @@ std::shared_ptr<const ReadModel> Engine::read_model() const {
     model->made = now_.at;
     model->status = status_now();
     model->workers.reserve(core_.worker_count());
-    for (std::uint32_t n = 0; n < core_.worker_count(); ++n) model->workers.push_back(info_of(WorkerNo{n}));
+    for (std::uint32_t n = 0; n < core_.worker_count(); ++n)
+        if (!core_.worker(WorkerNo{n}).name.empty()) model->workers.push_back(info_of(WorkerNo{n}));
     std::ranges::sort(model->workers, {}, &WorkerInfo::name);
     model->finished = finished_;
     model->failures = learner_.predictor().failures();

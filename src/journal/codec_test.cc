@@ -211,7 +211,7 @@ TEST_CASE("a batch whose checksum is right but whose content is not is refused")
         char value;
         Fault want;
     } rows[] = {
-        {"a newer format", 4, 4, Fault::unsupported},
+        {"a newer format", 4, static_cast<char>(kFormatVersion + 1), Fault::unsupported},
         {"format zero", 4, 0, Fault::corrupt},
         {"fewer events than there are", 12, 2, Fault::corrupt},
         {"more events than there are", 12, 4, Fault::corrupt},

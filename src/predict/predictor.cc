@@ -170,6 +170,10 @@ void Predictor::set_stopwatch(Instant (*now)()) {
 std::vector<SpeedChange> Predictor::take_speed_changes() {
     return state_->speeds.take_speed_changes();
 }
+
+void Predictor::forget_worker(std::string_view worker) {
+    state_->speeds.forget(worker);
+}
 std::vector<AffinityChange> Predictor::take_affinity_changes() {
     return state_->speeds.take_affinity_changes();
 }

@@ -162,6 +162,8 @@ public:
     Result<TypeStat> type(std::string_view type) const;
     bool observed(std::string_view type) const;
     Result<void> reset(std::string_view type);
+    // Its speed, as if it had never run anything.
+    void forget_worker(std::string_view worker);
     // An estimate of 0 clears. Fault exhausted: 1024 types are forced already.
     Result<void> force(std::string_view type, Override forced);
     // All that are forced; none is afterwards.

@@ -168,6 +168,11 @@ void WorkerSpeeds::learn(const Features& features, const Lesson& lesson) {
     }
 }
 
+void WorkerSpeeds::forget(std::string_view name) {
+    Worker* worker = workers_.find(hash_bytes(name));
+    if (worker != nullptr) *worker = {.name = std::string(name), .history = {}};
+}
+
 std::vector<SpeedChange> WorkerSpeeds::take_speed_changes() {
     std::vector<SpeedChange> changes;
     for (const std::uint64_t key : std::exchange(speeds_changed_, {})) {

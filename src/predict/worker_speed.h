@@ -44,6 +44,7 @@ public:
         Instant at;
     };
     void learn(const Features& features, const Lesson& lesson);
+    void forget(std::string_view worker);
 
     std::vector<SpeedChange> take_speed_changes();
     std::vector<AffinityChange> take_affinity_changes();

@@ -1,5 +1,5 @@
-// What the release before left behind is carried over: test/golden/snapshot_core7.txt is a snapshot that it wrote when
-// it was stopped, with what is in it (docs/journal.md, "A new version").
+// What releases before left behind is carried over: test/golden/snapshot_core7.txt and snapshot_core9.txt are snapshots
+// that they wrote when they were stopped, with what is in them (docs/journal.md, "A new version").
 #include <doctest/doctest.h>
 
 #include <fstream>
@@ -21,8 +21,8 @@ struct Old {
     std::map<std::string, std::string> said;
     journal::Snapshot snapshot;
 
-    Old() {
-        std::ifstream in(std::string(NEXUS_GOLDEN_DIR) + "/snapshot_core7.txt");
+    explicit Old(const char* file = "snapshot_core7.txt") {
+        std::ifstream in(std::string(NEXUS_GOLDEN_DIR) + "/" + file);
         REQUIRE(in);
         std::string comment, key, value, bytes;
         std::getline(in, comment);
@@ -222,6 +222,29 @@ TEST_CASE("what is saved after the upgrade is read again") {
     again.core().save(one);
     world.engine.core().save(other);
     CHECK(one == other);
+}
+
+TEST_CASE("a snapshot of core 9 is read: workers that are gone are remembered from then on, and forgotten in time") {
+    const Old old("snapshot_core9.txt");
+    REQUIRE_EQ(old.snapshot.core_version, 9);
+    core::Scheduler core;
+    REQUIRE(core.load(old.snapshot.core));
+    CHECK_EQ(core.digest(), old.snapshot.digest);
+    core.check_invariants();
+    CHECK_EQ(core.config().lease, seconds(7));
+    CHECK_EQ(core.config().worker_retention, hours(24));
+    CHECK(core.task(*parse_id<TaskId>(old.said.at("waiting"))));
+    REQUIRE(core.find_worker("gone"));
+    REQUIRE(core.find_worker("kept"));
+    CHECK_EQ(core.worker(core.find_worker("gone")).gone, core.now());
+    std::vector<core::Command> commands;
+    const Instant since = core.now();
+    core.apply({since + hours(23), core::TimePassed{}}, commands);
+    CHECK(core.find_worker("gone"));
+    core.apply({since + hours(24), core::TimePassed{}}, commands);
+    CHECK_FALSE(core.find_worker("gone"));
+    CHECK(core.find_worker("kept"));  // cordoned
+    core.check_invariants();
 }
 
 TEST_SUITE_END();

@@ -1,6 +1,9 @@
 """The fleet as its operators see it (the field's cases E, K, L): real processes, each case by its name."""
+import http.client
+import json
 import subprocess
 import unittest
+import urllib.request
 
 from harness import NEXUS, House, wait_until
 
@@ -62,11 +65,63 @@ class Names(Fleet):
         house.start_server()
         for start in range(4):
             worker = self.start_named(f"start-{start}")
-            wait_until("it is in", lambda: "connected to" in self.log_of(f"start-{start}"))  # pylint: disable=cell-var-from-loop
+            wait_until("it is in", lambda start=start: "connected to" in self.log_of(f"start-{start}"))
             self.assertNotIn("in use", self.log_of(f"start-{start}"))
             worker.kill()
             worker.wait()
             wait_until("its end is known", lambda: self.workers()[0]["state"] == "WORKER_STATE_GONE")
+
+
+class Forgotten(Fleet):
+    def test_field_E_short_lived_workers_are_forgotten(self):
+        house = self.house
+        house.start_server("--set", "scheduler.worker_retention=1s")
+        for i in range(3):
+            worker = self.start_named(f"short-{i}", name=f"short-{i}")
+            wait_until("it is in", lambda i=i: "connected to" in self.log_of(f"short-{i}"))
+            worker.kill()
+        kept = self.start_named("kept", name="kept")
+        house.worker_ready(1)
+        wait_until("the others are forgotten", lambda: [w["name"] for w in self.workers()] == ["kept"])
+        house.run("worker", "cordon", "kept")
+        kept.kill()
+        wait_until("it is gone", lambda: self.workers("--state", "gone"))
+        self.assertEqual(house.run("worker", "get", "short-0", check=False).returncode, 3)
+        self.assertIn("gone", house.run("worker", "list").stdout)  # an operator has something in mind with it
+
+    def test_field_E_a_worker_is_forgotten_by_order(self):
+        house = self.house
+        house.start_server()
+        worker = self.start_named("w", name="w")
+        house.worker_ready(1)
+        done = house.run("worker", "forget", "w", check=False)
+        self.assertEqual(done.returncode, 4)
+        self.assertIn("w is connected", done.stderr)
+        worker.kill()
+        wait_until("it is gone", lambda: self.workers("--state", "gone"))
+        self.assertEqual(self.workers("--state", "ready,suspect"), [])
+        self.assertEqual(len(self.workers("--state", "ready", "--state", "gone")), 1)
+        self.assertEqual(house.run("worker", "list", "--state", "lost", check=False).returncode, 2)
+        with urllib.request.urlopen(f"http://{house.http}/v1/workers?states=gone", timeout=20) as answer:
+            self.assertEqual(len(json.load(answer)["workers"]), 1)
+        with urllib.request.urlopen(f"http://{house.http}/v1/workers?state=ready", timeout=20) as answer:
+            self.assertEqual(json.load(answer)["workers"], [])
+        self.assertIn("forgotten", house.run("worker", "forget", "w", "--reason", "it went back").stdout)
+        self.assertEqual(self.workers(), [])
+        self.assertEqual(house.run("worker", "forget", "w", check=False).returncode, 3)
+        self.assertIn("forget worker w", house.run("audit", "list").stdout)
+
+    def test_field_J_doctor_sees_a_worker_that_comes_and_goes(self):
+        house = self.house
+        house.start_server()
+        for start in range(6):
+            self.assertNotIn("flaps connected", self.doctor())
+            worker = self.start_named(f"start-{start}", name="flaps")
+            wait_until("it is in", lambda start=start: "connected to" in self.log_of(f"start-{start}"))
+            worker.kill()
+            worker.wait()
+            wait_until("its end is known", lambda: self.workers("--state", "gone"))
+        wait_until("doctor tells", lambda: "flaps connected 6 times within the last 5 minutes" in self.doctor())
 
 
 if __name__ == "__main__":

@@ -103,6 +103,12 @@ public:
                    std::to_string(left.no_worker) + ", paused " + std::to_string(left.paused) + ", held " +
                    std::to_string(left.held);
         }
+        if (verb == "known") {
+            const WorkerNo worker = scheduler_.find_worker(name);
+            return "? known " + name + ": " +
+                   (worker ? "yes, speed " + std::to_string(scheduler_.worker(worker).speed_ppm / 10'000) + " %"
+                           : "no");
+        }
         if (verb == "used")
             return "? used " + name + ": " +
                    std::to_string(scheduler_.worker(scheduler_.find_worker(name)).utilization_ppm / 10'000) + " %";
@@ -196,6 +202,7 @@ private:
         if (verb == "lose") return WorkerLost{session(arg(0)), {span("contact")}};
         if (verb == "cordon") return WorkerControlled{.name = arg(0), .order = WorkerOrder::cordon};
         if (verb == "uncordon") return WorkerControlled{.name = arg(0), .order = WorkerOrder::uncordon};
+        if (verb == "forget") return WorkerControlled{.name = arg(0), .order = WorkerOrder::forget};
         if (verb == "drain") return WorkerControlled{.name = arg(0), .order = WorkerOrder::drain};
         if (verb == "speed")
             return WorkerSpeedLearned{scheduler_.find_worker(arg(0)), number("percent", 100) * 10'000, 10'000};
@@ -267,6 +274,7 @@ private:
         config.pause = option("pause", config.pause ? "on" : "off") == "on";
         config.pause_ratio_permille = number("pause_ratio", config.pause_ratio_permille / 1000) * 1000;
         config.idempotency_keys_max = number("keys", static_cast<std::uint32_t>(config.idempotency_keys_max));
+        config.worker_retention = {span("retention", "24h")};
         config.tasks_max = number("tasks", static_cast<std::uint32_t>(config.tasks_max));
         if (options_.contains("queue"))
             config.queues = {{.name = option("queue"), .paused = flag("paused"), .running_max = number("running", 0)}};
