@@ -30,6 +30,12 @@ constexpr std::array kSettings{
             .meaning = "Address of the page and the REST API, loopback only; off = neither",
             .member = &Server::http,
             .has_flag = true},
+    Setting{
+        .name = "server.http_hosts",
+        .kind = Kind::hosts,
+        .meaning = "Names that the page and the REST API answer to beside localhost and the address, e.g. of a proxy",
+        .member = &Server::http_hosts,
+        .has_flag = true},
     Setting{.name = "server.data",
             .kind = Kind::text,
             .meaning = "Directory of the embedded store",
@@ -272,6 +278,32 @@ Result<std::string_view> read_choice(const Setting& setting, Written value) {
                    did_you_mean(name, known));
 }
 
+bool is_host(std::string_view name) {
+    const bool v6 = name.starts_with('[') && name.ends_with(']');
+    constexpr std::string_view kOfNames = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
+    constexpr std::string_view kOfAddresses = "0123456789abcdef:.";
+    const std::string_view inner = v6 ? name.substr(1, name.size() - 2) : name;
+    return !inner.empty() && inner.size() <= 253 &&
+           inner.find_first_not_of(v6 ? kOfAddresses : kOfNames) == std::string_view::npos;
+}
+
+// Names with commas between them, as they are compared: in lower case.
+Result<std::string> read_hosts(std::string_view text) {
+    std::string hosts(text.substr(0, kTextBytesMax + 1));
+    if (hosts.size() > kTextBytesMax) return invalid("must be at most " + std::to_string(kTextBytesMax) + " bytes");
+    std::ranges::transform(hosts, hosts.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    for (std::size_t at = 0; at < hosts.size();) {
+        const std::size_t end = std::min(hosts.find(',', at), hosts.size());
+        const std::string name = hosts.substr(at, end - at);
+        if (!is_host(name))
+            return invalid("\"" + name.substr(0, 64) +
+                           "\" is no host name; expected names without a port, with commas between them");
+        if (end + 1 == hosts.size()) return invalid("nothing follows the last comma");
+        at = end + 1;
+    }
+    return hosts;
+}
+
 // One overload per type of a member. They write `field` last, so that a refusal changes nothing.
 Result<void> read(const Setting& setting, Written value, std::string& field) {
     if (setting.kind == Kind::choice) {
@@ -281,6 +313,12 @@ Result<void> read(const Setting& setting, Written value, std::string& field) {
         return {};
     }
     if (!value.quoted && !value.either) return invalid("expected text in quotes");
+    if (setting.kind == Kind::hosts) {
+        Result<std::string> hosts = read_hosts(value.text);
+        if (!hosts) return std::unexpected(std::move(hosts).error());
+        field = *std::move(hosts);
+        return {};
+    }
     if (value.text.empty() || value.text.size() > kTextBytesMax)
         return invalid("must be 1 to " + std::to_string(kTextBytesMax) + " bytes");
     field = value.text;
@@ -401,7 +439,8 @@ std::string environment_name(const Setting& setting) {
 }
 
 std::string_view kind_text(Kind kind) {
-    static constexpr std::string_view names[] = {"text", "choice", "duration", "size", "number", "true or false"};
+    static constexpr std::string_view names[] = {"text",   "choice",        "duration", "size",
+                                                 "number", "true or false", "names"};
     return names[static_cast<std::size_t>(kind)];
 }
 

@@ -24,6 +24,7 @@ namespace nexus::config {
 struct Server {
     std::string listen = "127.0.0.1:7070";
     std::string http = "127.0.0.1:7080";
+    std::string http_hosts;  // with commas between them
     std::string data = "./nexus-data";
     std::string durability = "disk";
     std::string model = "mixture";
@@ -39,7 +40,7 @@ struct Values {
     bool operator==(const Values&) const = default;
 };
 
-enum class Kind : std::uint8_t { text, choice, duration, size, number, flag };
+enum class Kind : std::uint8_t { text, choice, duration, size, number, flag, hosts };
 
 struct Setting {
     using Member =

@@ -48,6 +48,22 @@ TEST_CASE("what is shown is a configuration again") {
     }
 }
 
+TEST_CASE("field E: names that HTTP answers to are a list, compared in lower case") {
+    Start start;
+    CHECK_EQ(start.values.server.http_hosts, "");
+    REQUIRE(config::take_text("[server]\nhttp_hosts = \"Nexus.Example,box\"", "file a", start));
+    CHECK_EQ(start.values.server.http_hosts, "nexus.example,box");
+    REQUIRE(config::take_value("server.http_hosts", "[2001:DB8::1],a_b-c.d", "flag", start));
+    CHECK_EQ(start.values.server.http_hosts, "[2001:db8::1],a_b-c.d");
+    for (const char* bad : {"a,", ",a", "a,,b", "a b", "a:80", "http://a", "a/b", "*", "*.a", "[::1", "\xc3\xa4"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(config::take_value("server.http_hosts", bad, "flag", start));
+        CHECK_EQ(start.values.server.http_hosts, "[2001:db8::1],a_b-c.d");
+    }
+    REQUIRE(config::take_text("[server]\nhttp_hosts = \"\"", "file a", start));
+    CHECK_EQ(start.values.server.http_hosts, "");
+}
+
 TEST_CASE("an error changes nothing and says where") {
     static constexpr struct {
         const char* toml;

@@ -328,6 +328,23 @@ TEST_CASE("field N: a chunked body is taken, what is around its content counts, 
     CHECK_EQ(site.status_of(post_of(chunked, trailers + "\r\n")), 400);
 }
 
+TEST_CASE("field E: behind a proxy it answers to the names that it is told") {
+    Options options;
+    options.hosts.emplace_back("nexus.example");
+    const Live site(options);
+    const auto status = [&](const std::string& target, const std::string& host) {
+        return site.status_of("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n");
+    };
+    CHECK_EQ(status("/livez", "nexus.example"), 200);
+    CHECK_EQ(status("/livez", "Nexus.Example:443"), 200);
+    CHECK_EQ(status("https://nexus.example/livez", "nexus.example"), 200);
+    CHECK_EQ(status("/livez", "localhost"), 200);
+    CHECK_EQ(status("/livez", "other.nexus.example"), 421);
+    CHECK_EQ(status("/livez", "nexus.example.evil.example"), 421);
+    const std::string told = site.talk("GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    CHECK_NE(told.find("server.http_hosts"), std::string::npos);
+}
+
 TEST_CASE("field N: the name that is announced is answered to, absolute targets too") {
     Options options;
     options.address = "127.0.0.2:0";

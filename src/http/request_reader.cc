@@ -35,6 +35,12 @@ std::string host_of(std::string_view authority) {
     return port ? lower(authority.substr(0, end)) : std::string();
 }
 
+Response wrong_host() {
+    return problem(421, "WRONG_HOST", "Misdirected request",
+                   "this server does not answer to that Host name; the setting server.http_hosts (nexus serve "
+                   "--http-host NAME) lists those it answers to beside localhost and its address");
+}
+
 bool is_read(bhttp::verb verb) {
     return verb == bhttp::verb::get || verb == bhttp::verb::head;
 }
@@ -175,8 +181,7 @@ bool RequestReader::refuse_foreign() {
         return true;
     };
     const std::string_view host = view(message[field::host]);
-    if (std::ranges::find(rules_.hosts, host_of(host)) == rules_.hosts.end())
-        return no(problem(421, "WRONG_HOST", "Misdirected request", "this server does not answer to that Host name"));
+    if (std::ranges::find(rules_.hosts, host_of(host)) == rules_.hosts.end()) return no(wrong_host());
     const std::string origin = lower(view(message[field::origin]));
     if (!origin.empty() && origin != "http://" + lower(host) && origin != "https://" + lower(host))
         return no(problem(403, "FOREIGN_ORIGIN", "Forbidden", "requests from pages of another origin are refused"));
@@ -196,7 +201,7 @@ bool RequestReader::take_target() {
     if (scheme > 0) {
         const std::size_t end = std::min(target.find_first_of("/?", scheme), target.size());
         if (std::ranges::find(rules_.hosts, host_of(target.substr(scheme, end - scheme))) == rules_.hosts.end()) {
-            refuse(problem(421, "WRONG_HOST", "Misdirected request", "this server does not answer to that name"));
+            refuse(wrong_host());
             return false;
         }
         absolute = target.substr(end);

@@ -119,9 +119,14 @@ void add_start_flags(CLI::App& verb, StartFlags& flags) {
     const config::Values defaults;
     for (const config::Setting& setting : config::settings()) {
         if (!setting.has_flag) continue;
+        std::string& given = flags.named[std::string(setting.name)];
+        if (setting.kind == config::Kind::hosts) {  // one of them each time
+            verb.add_option("--http-host", given, fmt::format("{}; repeatable", setting.meaning))->join(',');
+            continue;
+        }
         std::string value = config::value_text(setting, defaults);
         std::erase(value, '"');
-        verb.add_option("--" + std::string(setting.key()), flags.named[std::string(setting.name)],
+        verb.add_option("--" + std::string(setting.key()), given,
                         fmt::format("{} (default {})", setting.meaning, value));
     }
     verb.add_option("--set", flags.set, "Any setting, e.g. scheduler.lease=3s; see `nexus config keys`");

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <sstream>
 
 #include "api/methods.h"
 #include "cli/failure.h"
@@ -121,7 +122,10 @@ Answer<void> open_ports(const config::Server& settings, const Flags& flags, Runn
                       "is another server running there? choose another with --listen, or :0 for any free port");
     running.wire = std::move(*wire);
     if (settings.http == "off") return {};
-    auto http = http::Server::start({.address = settings.http}, *running.door);
+    http::Options options{.address = settings.http};
+    std::istringstream names(settings.http_hosts);
+    for (std::string name; std::getline(names, name, ',');) options.hosts.push_back(name);
+    auto http = http::Server::start(std::move(options), *running.door);
     if (!http)
         return failed(http.error(), "listen on " + settings.http, "choose another address with --http, or --http off");
     running.http = std::move(*http);

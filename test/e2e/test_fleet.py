@@ -31,6 +31,31 @@ class Fleet(unittest.TestCase):
         return self.house.run("doctor", check=False).stdout
 
 
+class Proxy(Fleet):
+    def test_field_E_a_proxy_with_its_own_host_name(self):
+        house = self.house
+        house.start_server("--http-host", "Nexus.example", "--http-host", "box")
+
+        def status(host):
+            connection = http.client.HTTPConnection(house.http, timeout=20)
+            connection.request("GET", "/v1/status", headers={"Host": host})
+            answer = connection.getresponse()
+            try:
+                return answer.status, answer.read().decode()
+            finally:
+                connection.close()
+
+        for host in ("nexus.example", "nexus.example:443", "box", "localhost"):
+            self.assertEqual(status(host)[0], 200, host)
+        code, body = status("evil.example")
+        self.assertEqual(code, 421)
+        self.assertIn("server.http_hosts", body)
+        done = subprocess.run([NEXUS, "serve", "--http-host", "a/b", "--data", str(house.folder / "other")], capture_output=True, text=True,
+                              timeout=60, check=False)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("server.http_hosts", done.stderr)
+
+
 class Names(Fleet):
     def test_field_E_two_workers_of_one_name(self):
         house = self.house
