@@ -106,7 +106,10 @@ std::string waiting_summary(const engine::Explanation& e) {
     text += ". " + std::to_string(e.workers_eligible) + " of " + counted(e.workers_total, "worker") + " may run it";
     if (e.tasks_ahead > 0 && task.waiting_cause != WaitCause::tasks_ahead)
         text += "; " + wait_words(WaitCause::tasks_ahead, {}, e.tasks_ahead).culprit + work;
-    return text + "." + sentence(words.remedy);
+    text += "." + sentence(words.remedy);
+    if (!task.attempts.empty() && task.attempts.back().outcome == name_of(core::AttemptOutcome::rejected))
+        text += " It was " + task.attempts.back().error + ".";
+    return text;
 }
 
 }  // namespace

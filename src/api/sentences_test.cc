@@ -140,6 +140,18 @@ TEST_CASE("what keeps a worker from a task") {
     for (const auto& row : rows) CHECK_EQ(api::exclusion_words(row.cause), row.words);
 }
 
+TEST_CASE("field E, J: a waiting task that was given back says by whom and why") {
+    engine::Explanation explanation;
+    explanation.workers_eligible = 1;
+    explanation.workers_total = 2;
+    explanation.task.waiting_cause = WaitCause::workers_busy;
+    explanation.task.attempts.push_back(
+        {.worker = "w2", .outcome = "rejected", .error = "rejected by w2: not allowed: /bin/a"});
+    CHECK_NE(api::summary_of(explanation).find("It was rejected by w2: not allowed: /bin/a."), std::string::npos);
+    explanation.task.attempts.push_back({.worker = "w1", .outcome = "failed", .error = "exit 1"});
+    CHECK_EQ(api::summary_of(explanation).find("It was"), std::string::npos);
+}
+
 TEST_CASE("why a worker was chosen") {
     static constexpr struct {
         const char* code;

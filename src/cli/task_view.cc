@@ -32,6 +32,10 @@ std::string progress_text(const pb::Attempt& attempt) {
            (attempt.progress_note().empty() ? "" : " " + safe_text(attempt.progress_note(), 40));
 }
 
+bool was_rejected(const pb::Attempt& attempt) {
+    return attempt.outcome() == "rejected" && !attempt.error().empty();
+}
+
 std::string attempt_line(const pb::Attempt& attempt, std::int64_t now) {
     std::string line = fmt::format("  {}. on {}: ", attempt.number(), safe_text(attempt.worker(), 60));
     if (attempt.ended_unix_us() == 0)
@@ -40,6 +44,8 @@ std::string attempt_line(const pb::Attempt& attempt, std::int64_t now) {
                     : (attempt.run_us() > 0 ? "ran " + span_text(attempt.run_us()) + " (pauses not counted) since "
                                             : std::string("running since ")) +
                           moment_text(attempt.started_unix_us(), now) + progress_text(attempt);
+    else if (was_rejected(attempt))
+        line += safe_text(attempt.error(), 300);
     else if (attempt.run_us() > 0)
         line += attempt.outcome() + " after " + span_text(attempt.run_us());
     else if (attempt.started_unix_us() > 0)  // nobody measured its run time
@@ -47,6 +53,7 @@ std::string attempt_line(const pb::Attempt& attempt, std::int64_t now) {
                 " after its start";
     else
         line += attempt.outcome() + " before it started";
+    if (was_rejected(attempt)) return line + "\n";  // nothing was done
     if (attempt.predicted_us() > 0) line += ", predicted " + span_text(attempt.predicted_us());
     if (attempt.peak_memory_bytes() > 0)
         line += ", peak memory " + bytes_text(static_cast<std::uint64_t>(attempt.peak_memory_bytes()));
@@ -99,6 +106,8 @@ std::string where_text(const pb::Task& task, std::int64_t now) {
     if (task.state() == pb::TASK_STATE_WAITING) {
         std::string text = reason_text(task.waiting().reason());
         if (!task.waiting().culprit().empty()) text += ": " + safe_text(task.waiting().culprit(), 80);
+        if (!task.attempts().empty() && was_rejected(*task.attempts().rbegin()))
+            text += "; " + safe_text(task.attempts().rbegin()->error(), 80);
         if (task.eta().start_p50_unix_us() > 0)
             text += ", starts " + moment_text(std::max(task.eta().start_p50_unix_us(), now), now);
         return text;

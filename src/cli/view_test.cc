@@ -110,6 +110,23 @@ TEST_CASE("field J: what nobody measured is no 0") {
     CHECK_MESSAGE(has(table.text(false), "1m00s       -    -"), table.text(false));
 }
 
+TEST_CASE("field E, J: a task that was given back says by whom, while it waits and when it is dead") {
+    const std::string why = "rejected by w2: not allowed: /bin/a";
+    pb::Task task = waiting_task();
+    pb::Attempt& attempt = *task.add_attempts();
+    attempt.set_number(1);
+    attempt.set_worker("w2");
+    attempt.set_outcome("rejected");
+    attempt.set_error(why);
+    attempt.set_ended_unix_us(kNow);
+    CHECK(has(where_text(task, kNow), "; " + why));
+    CHECK(has(task_page(task, false, kNow), "  1. on w2: " + why + "\n"));
+    task.set_state(pb::TASK_STATE_DEAD);
+    task.set_error(why + "; no worker that may run it takes it");
+    CHECK(has(where_text(task, kNow), why));
+    CHECK(has(task_page(task, false, kNow), why + "; no worker that may run it takes it"));
+}
+
 TEST_CASE("a running task says where and when it will be done") {
     CHECK(has(where_text(running_task(), kNow), "w1"));
     CHECK(has(where_text(running_task(), kNow), "in 4.0 s"));

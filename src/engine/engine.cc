@@ -394,8 +394,7 @@ void Engine::on(core::TaskEnded& ended) {
     std::string error;
     if (ended.state == core::TaskState::dead) error = live.rare ? live.rare->error : core::name_of(ended.last_outcome);
     if (ended.state == core::TaskState::dead && ended.last_outcome == core::AttemptOutcome::rejected)
-        error = "every worker that may run it gave it back; the last, " + std::string(core_.worker(ended.worker).name) +
-                ": " + error;
+        error += "; no worker that may run it takes it";
     if (ended.state == core::TaskState::cancelled)
         error = ended.cause ? "cancelled: task " + to_text(ended.cause) + ", which it comes after, did not succeed"
                             : (cancel_reason_.empty() ? "cancelled" : "cancelled: " + cancel_reason_);

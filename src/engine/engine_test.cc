@@ -340,11 +340,34 @@ TEST_CASE("field J: a task that every worker gives back ends with the reason") {
     }
     const auto info = world.get(task);
     CHECK_EQ(info->state, core::TaskState::dead);
-    CHECK_NE(info->error.find("every worker that may run it gave it back; the last, w"), std::string::npos);
-    CHECK_NE(info->error.find(": not allowed here"), std::string::npos);
+    const std::string by = info->attempts.back().worker;
+    CHECK_EQ(info->error, "rejected by " + by + ": not allowed here; no worker that may run it takes it");
+    CHECK_EQ(info->attempts.back().error, "rejected by " + by + ": not allowed here");
     CHECK_EQ(info->failures, 0);
     CHECK_EQ(answered["w1"], answered["w2"]);  // each was asked once in every round
     CHECK_GE(answered["w1"], 3);
+}
+
+TEST_CASE("field E, J: a task that a worker gave back says so while it waits for another") {
+    World world;
+    const auto [link, session, task, order] = world.given_a_task();
+    const auto busy = std::make_shared<RecordingLink>();
+    const SessionId other = world.connect(a_worker("w2"), busy);
+    const TaskId first = world.submitted(a_task("other"));
+    REQUIRE_EQ(busy->assigned().size(), 1);
+    AttemptReport report{.outcome = core::AttemptOutcome::rejected};
+    report.error = "not allowed: /bin/a";
+    world.finish(session, order, report);
+    const auto info = world.get(task);
+    REQUIRE_EQ(info->state, core::TaskState::waiting);
+    CHECK_EQ(info->error, "rejected by w1: not allowed: /bin/a");
+    CHECK_EQ(info->attempts.at(0).error, "rejected by w1: not allowed: /bin/a");
+    world.finish(other, busy->assigned()[0]);
+    CHECK_EQ(world.get(first)->state, core::TaskState::succeeded);
+    REQUIRE_EQ(busy->assigned().size(), 2);
+    report.error.clear();
+    world.finish(other, busy->assigned()[1], report);
+    CHECK_EQ(world.get(task)->error, "rejected by w2");
 }
 
 TEST_CASE("field L: tasks of one call count against the limits together, and so do retries") {

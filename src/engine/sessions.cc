@@ -164,6 +164,8 @@ void Engine::report(SessionId id, WorkerReport report) {
         notify(progress.task);
     }
     for (AttemptReport& finished : report.finished) {
+        if (finished.outcome == core::AttemptOutcome::rejected)  // whose word it is, wherever it is read
+            finished.error = "rejected by " + session.name + (finished.error.empty() ? "" : ": " + finished.error);
         current_report_ = &finished;
         apply(core::AttemptFinished{.task = finished.task,
                                     .attempt = finished.attempt,
