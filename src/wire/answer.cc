@@ -35,6 +35,11 @@ std::size_t metadata_bytes(const grpc::CallbackServerContext& call) {
     return bytes;
 }
 
+Result<void> check_metadata(const grpc::CallbackServerContext& call, std::size_t bytes_max) {
+    if (metadata_bytes(call) <= bytes_max) return {};
+    return fail(Fault::exhausted, "the metadata of the call is longer than " + std::to_string(bytes_max) + " bytes");
+}
+
 bool given_up(const grpc::CallbackServerContext& call) {
     return call.IsCancelled() || call.deadline() < std::chrono::system_clock::now();
 }

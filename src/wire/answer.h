@@ -20,6 +20,9 @@ Caller caller_of(const grpc::CallbackServerContext& call);
 // Names and values, with 32 bytes for each field as HTTP/2 counts them.
 std::size_t metadata_bytes(const grpc::CallbackServerContext& call);
 
+// Fault exhausted when there is more of it than one call may have.
+Result<void> check_metadata(const grpc::CallbackServerContext& call, std::size_t bytes_max);
+
 // The client is gone or its deadline has passed: nothing is to be stored for it any more.
 bool given_up(const grpc::CallbackServerContext& call);
 

@@ -7,13 +7,16 @@
 
 namespace nexus::wire {
 
-CapacityStream* CapacityStream::begin(Context& context, const api::Method& method,
+CapacityStream* CapacityStream::begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call,
                                       v1::ReportCapacityResponse* response) {
     const auto stream = std::make_shared<CapacityStream>(context, method, response);
     stream->self_ = stream;
     const bool open = context.streams.add(stream);
+    const auto fits = check_metadata(*call, context.options.limits.metadata_bytes_max);
     const std::lock_guard lock(stream->mutex_);
-    if (open)
+    if (!fits)
+        stream->end(to_grpc(fits.error()));
+    else if (open)
         stream->StartRead(&stream->in_);
     else
         stream->end(to_grpc({.fault = Fault::unavailable, .what = "the server is stopping"}));

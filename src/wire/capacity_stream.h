@@ -15,7 +15,8 @@ namespace nexus::wire {
 // Owned by itself until OnDone, and seen by the server's list of streams.
 class CapacityStream final : public grpc::ServerReadReactor<v1::WorkerHeartbeat>, public Stream {
 public:
-    static CapacityStream* begin(Context& context, const api::Method& method, v1::ReportCapacityResponse* response);
+    static CapacityStream* begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call,
+                                 v1::ReportCapacityResponse* response);
     CapacityStream(Context& context, const api::Method& method, v1::ReportCapacityResponse* response)
         : context_(context), method_(method), response_(response) {}
 

@@ -186,6 +186,49 @@ TEST_CASE("field L: large metadata is taken, too large is its call's own loss: n
     CHECK_EQ(bare.load(), 0);
 }
 
+TEST_CASE("field L: the metadata of a stream has the limit of a call's") {
+    Live live;
+    // The status of one stream of each kind, opened with so much of it.
+    const auto statuses = [&live](std::size_t bytes) {
+        const auto large = [bytes](grpc::ClientContext& call) { call.AddMetadata("x-large", std::string(bytes, 'm')); };
+        std::vector<grpc::Status> all;
+        grpc::ClientContext calls[4];
+        for (grpc::ClientContext& call : calls) large(call);
+        const auto worker = live.workers->Connect(&calls[0]);
+        (void)worker->Write(hello_of("w"));
+        (void)worker->WritesDone();
+        v1::ServerMessage orders;
+        while (worker->Read(&orders)) continue;
+        all.push_back(worker->Finish());
+        const auto submit = live.tasks->SubmitStream(&calls[1]);
+        (void)submit->WritesDone();
+        v1::SubmitBatchResponse made;
+        while (submit->Read(&made)) continue;
+        all.push_back(submit->Finish());
+        v1::WatchTasksRequest nobody;
+        nobody.add_ids(kNoTask);
+        const auto watch = live.tasks->Watch(&calls[2], nobody);
+        v1::TaskEvent event;
+        while (watch->Read(&event)) continue;
+        all.push_back(watch->Finish());
+        v1::ReportCapacityResponse received;
+        const auto capacity = live.workers->ReportCapacity(&calls[3], &received);
+        (void)capacity->WritesDone();
+        all.push_back(capacity->Finish());
+        return all;
+    };
+    const std::vector<grpc::Status> taken = statuses(40'000);
+    CHECK(taken[0].ok());
+    CHECK(taken[1].ok());
+    CHECK_EQ(taken[2].error_code(), grpc::StatusCode::NOT_FOUND);
+    CHECK(taken[3].ok());
+    for (const grpc::Status& status : statuses(100'000)) {
+        CHECK_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+        CHECK_NE(status.error_message().find("metadata"), std::string::npos);
+        CHECK_FALSE(status.error_details().empty());
+    }
+}
+
 TEST_CASE("field L: a worker may merge what the manual says; a message that is too long is told by name") {
     Live live;
     submit(live, "big", 12, 10);

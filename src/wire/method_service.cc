@@ -142,9 +142,10 @@ grpc::ServerUnaryReactor* MethodService::answer(const api::Method& method, grpc:
         unary->finish({grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed before the call was taken"}, 0);
         return unary.get();
     }
-    if (metadata_bytes(*call) > context_.options.limits.metadata_bytes_max)
-        return refuse(Fault::exhausted, "the metadata of the call is longer than " +
-                                            std::to_string(context_.options.limits.metadata_bytes_max) + " bytes");
+    if (auto fits = check_metadata(*call, context_.options.limits.metadata_bytes_max); !fits) {
+        unary->finish(fits);
+        return unary.get();
+    }
     if (request->Length() > method.body_bytes_max)
         return refuse(Fault::invalid, "the request is longer than " + std::to_string(method.body_bytes_max) + " bytes");
     unary->request.reset(method.request().New());

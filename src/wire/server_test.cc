@@ -508,6 +508,40 @@ TEST_CASE("the server outlives a flood of connections that takes its last descri
     for (const int end : {told[0], told[1], release[0], release[1]}) close(end);
 }
 
+TEST_CASE("field L: health is told of the server and of each service; an unknown one is not found") {
+    Live live;
+    const auto asked = [&live](const std::string& service) {
+        grpc::GenericStub stub(live.channel);
+        grpc::CompletionQueue queue;
+        grpc::ClientContext context;
+        std::string bytes;  // HealthCheckRequest { service = 1 }
+        if (!service.empty()) bytes = std::string{'\x0a', static_cast<char>(service.size())} + service;
+        const grpc::Slice slice(bytes);
+        const grpc::ByteBuffer request(&slice, 1);
+        const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
+        call->StartCall();
+        grpc::ByteBuffer response;
+        grpc::Status status;
+        call->Finish(&response, &status, nullptr);
+        void* tag = nullptr;
+        bool ok = false;
+        REQUIRE(queue.Next(&tag, &ok));
+        if (!status.ok()) return std::string(status.error_code() == grpc::StatusCode::NOT_FOUND ? "not found" : "?");
+        grpc::Slice answer;
+        REQUIRE(response.DumpToSingleSlice(&answer).ok());  // HealthCheckResponse { status = 1 }: 1 serving, 2 not
+        return std::string(answer.size() == 2 && answer.begin()[1] == 1 ? "serving" : "not serving");
+    };
+    const char* const names[] = {"", "nexus.v1.TaskService", "nexus.v1.WorkerService", "nexus.v1.AdminService"};
+    for (const bool ready : {true, false, true}) {
+        live.server->set_ready(ready);
+        for (const char* name : names) {
+            CAPTURE(name);
+            CHECK_EQ(asked(name), ready ? "serving" : "not serving");
+        }
+        CHECK_EQ(asked("nexus.v1.NoService"), "not found");
+    }
+}
+
 TEST_CASE("a start that cannot work says why") {
     Live live;
     const struct {

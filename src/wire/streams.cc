@@ -51,9 +51,9 @@ constexpr StreamRow kStreams[] = {
     {"/nexus.v1.WorkerService/ReportCapacity", RpcMethod::CLIENT_STREAMING,
      [](Context& context, const api::Method& method) -> MethodHandler* {
          return new grpc::internal::CallbackClientStreamingHandler<v1::WorkerHeartbeat, v1::ReportCapacityResponse>(
-             [&](grpc::CallbackServerContext*, v1::ReportCapacityResponse* response) {
+             [&](grpc::CallbackServerContext* call, v1::ReportCapacityResponse* response) {
                  count(context);
-                 return CapacityStream::begin(context, method, response);
+                 return CapacityStream::begin(context, method, call, response);
              });
      }},
 };

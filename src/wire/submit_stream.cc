@@ -16,8 +16,11 @@ SubmitStream* SubmitStream::begin(Context& context, const api::Method& method, g
     stream->self_ = stream;
     const bool room = context.counters.submit_streams_open.fetch_add(1) < context.options.limits.submit_streams_max;
     const bool open = context.streams.add(stream);
+    const auto fits = check_metadata(*call, context.options.limits.metadata_bytes_max);
     const std::lock_guard lock(stream->mutex_);
-    if (!room)
+    if (!fits)
+        stream->end(to_grpc(fits.error()));
+    else if (!room)
         stream->end(to_grpc({.fault = Fault::exhausted, .what = "too many submit streams are open"}));
     else if (!open)
         stream->end(to_grpc({.fault = Fault::unavailable, .what = "the server is stopping"}));

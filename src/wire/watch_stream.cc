@@ -21,7 +21,12 @@ WatchStream* WatchStream::begin(Context& context, const api::Method& method, grp
                                 const v1::WatchTasksRequest& request) {
     const auto stream = std::make_shared<WatchStream>(context, method, call);
     stream->self_ = stream;
-    stream->start(request);
+    if (const auto fits = check_metadata(*call, context.options.limits.metadata_bytes_max); !fits) {
+        const std::lock_guard lock(stream->mutex_);
+        stream->end(to_grpc(fits.error()));
+    } else {
+        stream->start(request);
+    }
     return stream.get();
 }
 

@@ -36,8 +36,11 @@ WorkerStream* WorkerStream::begin(Context& context, const api::Method& method, g
     stream->self_ = stream;
     context.counters.worker_streams_open.fetch_add(1);
     const bool open = context.streams.add(stream);
+    const auto fits = check_metadata(*call, context.options.limits.metadata_bytes_max);
     const std::lock_guard lock(stream->mutex_);
-    if (open)
+    if (!fits)
+        stream->close(to_grpc(fits.error()));
+    else if (open)
         stream->read_on();
     else
         stream->close(to_grpc({.fault = Fault::unavailable, .what = "the server is stopping"}));

@@ -230,13 +230,16 @@ std::string to_text(const v1::Explanation& explanation) {
 }
 
 Failure to_failure(const grpc::Status& status) {
-    Failure failure{.kind = kind_of(status.error_code()), .message = status.error_message()};
+    Failure failure{.kind = FailureKind::unknown, .message = status.error_message()};
     google::rpc::Status details;
     if (!details.ParseFromString(status.error_details())) return failure;
     for (const google::protobuf::Any& detail : details.details()) {
         google::rpc::ErrorInfo info;
         google::rpc::RetryInfo retry;
-        if (detail.UnpackTo(&info)) failure.reason = info.reason();
+        if (detail.UnpackTo(&info) && info.domain() == "nexus") {
+            failure.kind = kind_of(status.error_code());
+            failure.reason = info.reason();
+        }
         if (detail.UnpackTo(&retry))
             failure.retry_after =
                 std::chrono::seconds(retry.retry_delay().seconds()) + Micros(retry.retry_delay().nanos() / 1000);

@@ -18,7 +18,8 @@ Submitted to_submitted(v1::SubmitResponse&& response);
 TaskView to_view(v1::Task&& task);
 std::string to_text(const v1::Explanation& explanation);
 
-// Of a status that is not OK; reads the google.rpc details.
+// Of a status that is not OK; reads the google.rpc details. Only what the server itself says is definite: a status
+// without its ErrorInfo comes from the library or a proxy on the way, which know nothing of what was stored.
 Failure to_failure(const grpc::Status& status);
 
 }  // namespace nexus::sdk

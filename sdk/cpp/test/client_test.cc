@@ -165,6 +165,34 @@ TEST_CASE("definite refusals come back at once, typed") {
     }
 }
 
+TEST_CASE("field L: a status without our word is never definite: the same call is made again, with its key") {
+    for (const grpc::StatusCode code :
+         {grpc::StatusCode::RESOURCE_EXHAUSTED, grpc::StatusCode::UNIMPLEMENTED, grpc::StatusCode::INVALID_ARGUMENT,
+          grpc::StatusCode::NOT_FOUND, grpc::StatusCode::PERMISSION_DENIED, grpc::StatusCode::CANCELLED,
+          grpc::StatusCode::INTERNAL, grpc::StatusCode::UNAVAILABLE}) {
+        CAPTURE(static_cast<int>(code));
+        google::rpc::Status foreign;  // a proxy may use the same details
+        google::rpc::ErrorInfo info;
+        info.set_reason("EXHAUSTED");
+        info.set_domain("proxy.example");
+        foreign.add_details()->PackFrom(info);
+        Rig rig;
+        rig.side.script = {{{code, "bare"}, false}, {{code, "foreign", foreign.SerializeAsString()}, false}};
+        const auto made = rig.client.submit({.type = "t"});
+        REQUIRE(made);
+        REQUIRE_EQ(rig.side.keys.size(), 3);
+        CHECK_EQ(rig.side.keys[0], rig.side.keys[1]);
+        CHECK_EQ(rig.side.keys[0], rig.side.keys[2]);
+        // And when there is no time to ask again, that is what the caller is told.
+        Client hasty(rig.server.target(), {.call_timeout = std::chrono::microseconds(1)});
+        rig.side.script = {{{code, "bare"}, false}};
+        const auto unknown = hasty.submit({.type = "t", .idempotency_key = "k"});
+        REQUIRE_FALSE(unknown);
+        CHECK_EQ(unknown.error().kind, FailureKind::unknown);
+        CHECK_EQ(unknown.error().idempotency_key, "k");
+    }
+}
+
 TEST_CASE("a full server is asked again after the time it named") {
     Rig rig;
     rig.side.script = {{refusal(grpc::StatusCode::RESOURCE_EXHAUSTED, "EXHAUSTED", 2000), false}};

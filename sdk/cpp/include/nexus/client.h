@@ -40,8 +40,8 @@ enum class FailureKind : std::uint8_t {
     exhausted,     // a limit of the server is met; nothing was stored; see retry_after
     denied,        // not allowed, or not signed in
     unsupported,   // the server does not know this call
-    unknown,       // the server did not answer in time: it may or may not have happened. For a submit, call again with
-                   // Failure::idempotency_key to learn which
+    unknown,       // no answer of the server itself came in time: it may or may not have happened. For a submit, call
+                   // again with Failure::idempotency_key to learn which
 };
 std::string_view name_of(FailureKind kind);
 
