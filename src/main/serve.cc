@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -177,11 +178,15 @@ Answer<int> serve(const Flags& flags) {
     std::string why;
     bool was_ready = true;
     const Duration watchdog = process::watchdog_interval();
+    const Duration half{watchdog.us / 2};
     const auto alive = std::make_shared<std::atomic<bool>>(true);  // the loop has answered since the last ping
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point ping_at = Clock::now();
     while (
-        !interrupt.wait(watchdog.us > 0 ? std::min(milliseconds(500), Duration{watchdog.us / 4}) : milliseconds(500))) {
-        if (watchdog.us > 0 && alive->exchange(false)) {
+        !interrupt.wait(watchdog.us > 0 ? std::min(milliseconds(500), Duration{watchdog.us / 8}) : milliseconds(500))) {
+        if (watchdog.us > 0 && Clock::now() >= ping_at && alive->exchange(false)) {
             process::notify("WATCHDOG=1");
+            ping_at = Clock::now() + std::chrono::microseconds(half.us);
             running.runner->ask(server_itself(), engine::GetConfig{}, [alive](auto) { *alive = true; });
         }
         const bool ready = running.runner->ready(&why);

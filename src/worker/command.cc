@@ -123,6 +123,10 @@ int run_worker(const WorkerFlags& flags) {
     // A handler must have killed its process before the runtime stops waiting for it.
     options->cancel_grace = *grace + std::chrono::seconds(3);
 
+    if (const Duration watchdog = process::watchdog_interval(); watchdog.us > 0) {
+        options->alive = [] { process::notify("WATCHDOG=1"); };
+        options->alive_every = std::chrono::microseconds(watchdog.us / 2);
+    }
     // First of all: it forks, which only a process with one thread may do without a thought.
     Household household({.memory_bytes = flags.memory.empty() ? 0 : options->resources->memory_bytes,
                          .cpu_milli = flags.cpus ? options->resources->cpu_milli : 0});

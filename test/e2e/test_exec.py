@@ -319,6 +319,11 @@ class Fleet(unittest.TestCase):
                                       env={**os.environ, **env}, cwd=house.folder)
             house.processes.append(worker)
             hear("READY=1")
+            hear("WATCHDOG=1")
+            hear("WATCHDOG=1")
+            house.kill_server()  # a worker that waits for its server is alive
+            hear("WATCHDOG=1")
+            hear("WATCHDOG=1")
             worker.send_signal(signal.SIGTERM)
             hear("STOPPING=1")
             self.assertEqual(worker.wait(timeout=20), 0)

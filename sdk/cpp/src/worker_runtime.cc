@@ -90,7 +90,12 @@ int WorkerRuntime::run() {
     state_.start(clock_->now());
     carry_out();
     Micros give_up_at = Micros::max();
+    Micros alive_at = options_.alive ? clock_->now() : Micros::max();
     while (true) {
+        if (clock_->now() >= alive_at) {
+            alive_at = clock_->now() + std::max(options_.alive_every, Micros(std::chrono::milliseconds(1)));
+            options_.alive();
+        }
         write_if_possible();
         carry_out();
         if (over_) {
@@ -99,7 +104,7 @@ int WorkerRuntime::run() {
             if (clock_->now() >= give_up_at) return drop_stream(), exit_code_;
         }
         {
-            const Micros wake = over_ ? give_up_at : state_.wake_at();
+            const Micros wake = std::min(over_ ? give_up_at : state_.wake_at(), alive_at);
             std::unique_lock lock(inbox_->mutex);
             while (inbox_->events.empty() && clock_->now() < wake) clock_->wait(lock, inbox_->changed, wake);
         }

@@ -343,6 +343,32 @@ TEST_CASE("stop drains: what runs ends and is reported, then goodbye and exit co
     CHECK_EQ(rig.join(), 0);
 }
 
+TEST_CASE("field E: a worker tells a watchdog that its loop turns, connected or not") {
+    std::mutex mutex;
+    std::condition_variable changed;
+    int told = 0;
+    WorkerOptions options{.name = "w", .target = "127.0.0.1:1"};  // nobody is there
+    options.alive_every = std::chrono::seconds(15);
+    options.alive = [&] {
+        const std::lock_guard lock(mutex);
+        ++told;
+        changed.notify_all();
+    };
+    const auto clock = std::make_shared<ManualClock>();
+    WorkerRuntime runtime(options, clock, 1);
+    runtime.handle_any([](Context&) { return Outcome::success(); });
+    std::thread thread([&] { runtime.run(); });
+    for (int wanted = 1; wanted <= 3; ++wanted) {
+        {
+            std::unique_lock lock(mutex);
+            CHECK(changed.wait_for(lock, kPatience, [&] { return told >= wanted; }));
+        }
+        clock->advance(std::chrono::seconds(15));
+    }
+    runtime.stop();
+    thread.join();
+}
+
 TEST_CASE("a worker that the server refuses ends and says why") {
     Rig rig;
     rig.side.refuse({grpc::StatusCode::INVALID_ARGUMENT, "slots: must be at most 4096"});

@@ -167,6 +167,9 @@ struct WorkerOptions {
     std::string token{};
     // Told of connections, losses and drains, one line each. Unset = silent. Called on the worker's own thread.
     std::function<void(std::string_view line)> log{};
+    // Called on the worker's own thread every `alive_every`, connected or not, for as long as it turns: for a watchdog.
+    std::function<void()> alive{};
+    Micros alive_every{0};
 };
 
 class Worker {
