@@ -376,7 +376,7 @@ Answer<std::string> read_whole(const std::string& path, std::size_t bytes_max) {
         return failure(kExitUsage, fmt::format("cannot read {}: {}", safe_text(path, 120), why));
     };
     if (!opened) return refuse(std::strerror(errno));
-    struct stat about {};
+    struct stat about{};
     if (fstat(fileno(opened.get()), &about) == 0 && S_ISDIR(about.st_mode)) return refuse("it is a directory");
     std::string bytes(bytes_max + 1, '\0');
     bytes.resize(std::fread(bytes.data(), 1, bytes.size(), opened.get()));
