@@ -7,6 +7,7 @@
 #include "bench/live_bench.h"
 #include "bench/readers_bench.h"
 #include "bench/report.h"
+#include "bench/sdk_bench.h"
 
 namespace nexus::bench {
 namespace {
@@ -128,6 +129,36 @@ void add_readers(CLI::App& bench, const std::shared_ptr<std::string>& output, in
     });
 }
 
+void add_sdk(CLI::App& bench, const std::shared_ptr<std::string>& output, int& exit_code) {
+    const auto options = std::make_shared<SdkOptions>();
+    CLI::App* verb = bench.add_subcommand("sdk", "The same through the C++ SDK: nexus::Client and nexus::Worker");
+    verb->footer(
+        "Examples:\n  nexus bench sdk --workers 2 --slots 8\n  nexus bench sdk --slots 8 --task-us 1000 --tasks 20000\n"
+        "  nexus bench sdk --tasks 3000 --rate 100");
+    verb->add_option("--tasks", options->tasks, "Tasks")->check(CLI::Range(1, 100'000'000))->capture_default_str();
+    verb->add_option("--workers", options->workers, "Workers")->check(CLI::Range(1, 4000))->capture_default_str();
+    verb->add_option("--slots", options->slots, "Slots per worker")->check(CLI::Range(1, 4096))->capture_default_str();
+    verb->add_option("--task-us", options->task_us, "Microseconds that a task sleeps")->capture_default_str();
+    verb->add_option("--rate", options->rate, "Submit calls a second (Poisson); 0 = all before the workers connect")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    verb->add_option("--payload", options->payload, "Bytes per task")
+        ->check(CLI::Range(8, 256 * 1024))
+        ->capture_default_str();
+    verb->add_option("--seed", options->seed, "Seed of the pauses between calls")->capture_default_str();
+    add_output(*verb, *output);
+    verb->callback([options, output, &exit_code] {
+        bool complete = false;
+        const auto report = run_sdk(*options, complete);
+        if (!report) {
+            exit_code = failed(report.error());
+            return;
+        }
+        print(*report, *output);
+        exit_code = complete ? 0 : kExitFailed;
+    });
+}
+
 }  // namespace
 
 void add_command(CLI::App& root, int& exit_code) {
@@ -136,6 +167,7 @@ void add_command(CLI::App& root, int& exit_code) {
     const auto output = std::make_shared<std::string>("table");
     add_core(*bench, output, exit_code);
     add_end_to_end(*bench, output, exit_code);
+    add_sdk(*bench, output, exit_code);
     add_recover(*bench, output, exit_code);
     add_readers(*bench, output, exit_code);
 }
