@@ -17,10 +17,8 @@ Answer<TaskView> viewed(Answer<v1::Task> task) {
 }  // namespace
 
 std::string random_key() {
-    std::random_device device;
-    const auto word = [&device] { return (static_cast<std::uint64_t>(device()) << 32) | device(); };
-    const std::uint64_t high = (word() & ~0xF000ULL) | 0x4000ULL;                              // UUID version 4
-    const std::uint64_t low = (word() & 0x3FFF'FFFF'FFFF'FFFFULL) | 0x8000'0000'0000'0000ULL;  // and its variant
+    const std::uint64_t high = (sdk::random_bits() & ~0xF000ULL) | 0x4000ULL;  // UUID version 4, and its variant
+    const std::uint64_t low = (sdk::random_bits() & 0x3FFF'FFFF'FFFF'FFFFULL) | 0x8000'0000'0000'0000ULL;
     constexpr char kHex[] = "0123456789abcdef";
     std::string text;
     for (int nibble = 0; nibble < 32; ++nibble) {

@@ -5,13 +5,13 @@
 #include <nexus/v1/nexus.grpc.pb.h>
 
 #include <memory>
-#include <random>
 #include <string>
 #include <thread>
 
 #include "channel.h"
 #include "client_messages.h"
 #include "nexus/client.h"
+#include "random.h"
 #include "retry.h"
 
 namespace nexus {
@@ -25,7 +25,7 @@ struct Client::Inner {
     std::unique_ptr<v1::TaskService::Stub> stub;
     std::string failure;  // of the TLS files; then stub is null
 
-    sdk::Backoff backoff() const { return {options.retry_first, options.retry_max, std::random_device{}()}; }
+    sdk::Backoff backoff() const { return {options.retry_first, options.retry_max, sdk::random_bits()}; }
 
     void prepare(grpc::ClientContext& context, Micros time_left) const {
         sdk::authorize(context, options.token);

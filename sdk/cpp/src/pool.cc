@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include <chrono>
 #include <thread>
 #include <utility>
 
@@ -9,28 +10,44 @@ void Pool::run(Job job) {
     const std::lock_guard lock(shared_->mutex);
     if (shared_->stopping) return;
     shared_->jobs.push_back(std::move(job));
-    if (shared_->jobs.size() > shared_->idle && shared_->threads < shared_->threads_max) {
-        ++shared_->threads;
-        std::thread([shared = shared_] { work(shared); }).detach();
+    call(shared_);
+}
+
+void Pool::call(const std::shared_ptr<Shared>& shared) {
+    if (shared->called >= (shared->usual_ns < kMomentNs ? 1 : shared->jobs.size())) return;
+    if (shared->idle > shared->called) {
+        shared->changed.notify_one();
+    } else if (shared->threads < shared->threads_max) {
+        ++shared->threads;
+        std::thread([shared] { work(shared); }).detach();
     } else {
-        shared_->changed.notify_one();
+        return;  // whoever is done next takes it
     }
+    ++shared->called;
 }
 
 void Pool::work(const std::shared_ptr<Shared>& shared) {
+    const auto looks = [&shared] { shared->called -= shared->called > 0 ? 1 : 0; };  // a wake may be nobody's call
     std::unique_lock lock(shared->mutex);
-    while (true) {
-        ++shared->idle;
-        shared->changed.wait(lock, [&] { return shared->stopping || !shared->jobs.empty(); });
-        --shared->idle;
-        if (shared->stopping) break;
+    looks();
+    while (!shared->stopping) {
+        if (shared->jobs.empty()) {
+            ++shared->idle;
+            shared->changed.wait(lock);
+            --shared->idle;
+            looks();
+            continue;
+        }
         Job job = std::move(shared->jobs.front());
         shared->jobs.pop_front();
+        if (!shared->jobs.empty()) call(shared);
         lock.unlock();
+        const auto began = std::chrono::steady_clock::now();
         job();
         job = nullptr;  // what it held ends before the thread counts as idle
+        const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - began;
         lock.lock();
-        if (shared->stopping) break;
+        shared->usual_ns += (took.count() - shared->usual_ns) / 8;
     }
     --shared->threads;
     shared->changed.notify_all();

@@ -6,9 +6,9 @@
 
 #include <atomic>
 #include <cerrno>
-#include <random>
 #include <thread>
 
+#include "random.h"
 #include "worker_runtime.h"
 
 namespace nexus {
@@ -29,7 +29,7 @@ void on_signal(int) {
 
 struct Worker::Inner {
     explicit Inner(WorkerOptions options)
-        : runtime(std::move(options), std::make_shared<sdk::SteadyClock>(), std::random_device{}()) {}
+        : runtime(std::move(options), std::make_shared<sdk::SteadyClock>(), sdk::random_bits()) {}
     ~Inner() {
         if (pipe_ends[1] < 0) return;
         signal_pipe = -1;

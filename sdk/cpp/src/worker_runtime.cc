@@ -3,8 +3,9 @@
 #include <unistd.h>
 
 #include <exception>
-#include <random>
 #include <utility>
+
+#include "random.h"
 
 namespace nexus::sdk {
 namespace {
@@ -64,8 +65,7 @@ WorkerRuntime::WorkerRuntime(WorkerOptions options, std::shared_ptr<Clock> clock
     identity_.hostname = host_name();
     identity_.name = options_.name.empty() ? identity_.hostname + "-" + std::to_string(getpid()) : options_.name;
     identity_.version = options_.version;
-    std::random_device device;
-    identity_.instance = std::uint64_t{device()} << 32 | device();
+    identity_.instance = random_bits();
     identity_.labels = options_.labels;
     identity_.resources = options_.resources;
     identity_.can_pause = options_.can_pause;
