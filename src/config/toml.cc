@@ -161,8 +161,42 @@ Result<void> apply_top(std::string_view name, const toml::node& node, bool with_
     return std::unexpected(unknown_key(name, known).error().during(line_of(node)));
 }
 
+// The line of the first character beyond ASCII outside of quotes and comments, where TOML allows none; 0 = there is
+// none. toml++ 3.3 meets undefined behaviour there (its table of white space), so it must not see one.
+std::size_t line_of_stray(std::string_view text) {
+    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+    std::size_t line = 1;
+    char quote = 0;     // of the string that we are in; '#' in a comment
+    bool many = false;  // the string has three of them, and goes over lines
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (c == '\n') ++line;
+        const bool three = i + 2 < text.size() && text[i + 1] == c && text[i + 2] == c;
+        if (quote == 0) {
+            if ((static_cast<unsigned char>(c) & 0x80U) != 0) return line;
+            if (c != '#' && c != '"' && c != '\'') continue;
+            quote = c;
+            many = c != '#' && three;
+            if (many) i += 2;
+        } else if (c == '\n') {
+            if (!many) quote = 0;
+        } else if (c == '\\' && quote == '"') {
+            if (++i < text.size() && text[i] == '\n') ++line;
+        } else if (c == quote && c != '#' && (three || !many)) {
+            if (many) {
+                i += 2;
+                for (int more = 0; more < 2 && i + 1 < text.size() && text[i + 1] == quote; ++more) ++i;
+            }
+            quote = 0;
+        }
+    }
+    return 0;
+}
+
 Result<Named> apply_text(std::string_view text, bool with_server, Values& values) {
     if (text.size() > kTextBytesMax) return invalid("the configuration has more than " + size_text(kTextBytesMax));
+    if (const std::size_t line = line_of_stray(text); line > 0)
+        return invalid("line " + std::to_string(line) + ": a character beyond ASCII outside of quotes: quote it");
     const toml::parse_result parsed = toml::parse(text);
     if (!parsed) {
         const toml::parse_error& error = parsed.error();

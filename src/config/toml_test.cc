@@ -132,6 +132,11 @@ TEST_CASE("bad configurations are refused by key and line, and change nothing") 
         {"[scheduler]\nleese = \"5s\"", "line 2: unknown key \"leese\" (did you mean \"lease\"?)"},
         {"[schedular]\nlease = \"5s\"", "did you mean \"scheduler\"?"},
         {"[scheduler]\nlease = \"5s\"\nlease = \"6s\"", "line 3"},
+        {"gr\xc3\xb6\xc3\x9f = 1", "line 1: a character beyond ASCII outside of quotes: quote it"},
+        {"# \xc3\xbc\n[scheduler]\nlease = \"8s\" \xc3\xbc", "line 3: a character beyond ASCII"},
+        {"[[queues]]\nname = \"\"\"a\\\n\xc3\xbc'\"\"\"\"\xc3\xbc", "line 3: a character beyond ASCII"},
+        {"[[queues]]\nname\xe2\x84\xae = 1", "line 2: a character beyond ASCII"},
+        {"[[queues]]\nname = \"gr\xc3\xb6\xc3\x9f\"", "line 2"},
         {"[scheduler]\nlease = 5", "line 2: scheduler.lease: expected a duration with a unit in quotes"},
         {"[scheduler]\nlease = \"5\"", "unit is missing"},
         {"[scheduler]\nlease = \"5x\"", "the units are"},
@@ -181,6 +186,11 @@ TEST_CASE("odd but legal files") {
     core::Config config;
     CHECK(apply("\xEF\xBB\xBF[scheduler]\r\n\tlease\t=\t\"8s\"\r\n", config).has_value());
     CHECK_EQ(config.lease.us, seconds(8).us);
+    CHECK(apply("# gr\xc3\xb6\xc3\x9f"
+                "er: 'it\"s\n[scheduler]\nlease = '9s' # \xc3\xbc\n",
+                config)
+              .has_value());
+    CHECK_EQ(config.lease.us, seconds(9).us);
 }
 
 TEST_CASE("single values") {
