@@ -72,7 +72,7 @@ def wrap(text):
         elif fenced or not line.strip() or line.startswith(("    ", "|", "#", "<", "![", "\t")) and not paragraph:
             flush()
             out.append(line)
-        elif line.startswith(("|", "#", "<!--")):
+        elif line.startswith(("#", "<!--")) or line.lstrip().startswith("|"):
             flush()
             out.append(line)
         else:
