@@ -112,7 +112,7 @@ def check_links(name, page, targets, verbs, top):
 
 def check_width(name, page):
     for number, line in enumerate(page.split("\n"), 1):
-        unbroken = line.startswith("|") or max((len(word) for word in line.split()), default=0) > WIDTH - 8
+        unbroken = line.lstrip().startswith("|") or max((len(word) for word in line.split()), default=0) > WIDTH - 8
         if len(line) > WIDTH and not unbroken:
             yield f"{name}:{number}: {len(line)} characters, at most {WIDTH} (tools/docs.py --wrap {name})"
 
