@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Plants each bug of tools/mutants.txt alone in a copy of the tree, builds, and runs the tests until one notices: first the
-one that noticed last time (docs/testing.md), then the others, cheapest first. Fails when a bug survives. With --write the table in docs/testing.md is renewed.
+one that noticed last time (docs/testing.md), of a new bug the tests of its room, then the others, cheapest first. Fails when a bug survives. With --write the table in docs/testing.md is renewed.
 
     tools/mutants.py [--check] [--write] [--resume] [--only NAME]... [--build DIRECTORY]
 """
@@ -144,7 +144,7 @@ def main():
         begin = time.monotonic()
         file.write_text(text.replace(old, new))
         try:
-            caught = catch(before.get(name, ""))
+            caught = catch(before.get(name) or "unit." + pathlib.PurePath(path).parts[1])
         finally:
             file.write_text(text)
         if isinstance(caught, str):
