@@ -89,6 +89,7 @@ struct Side {
     std::uint64_t sequence = 0;                               // commit order, for ordering keys
     std::uint32_t dependencies = 0;                           // not yet ended
     std::vector<std::pair<Index, std::uint32_t>> dependents;  // task, serial
+    std::vector<Index> after;                                 // the live tasks that it waits for
     Index ordering = kNone, concurrency = kNone, rate = kNone;
     Index plain_class = kNone;  // the class it returns to when its pin is lifted
     std::uint32_t holds = 0;

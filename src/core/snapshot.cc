@@ -58,11 +58,12 @@ template <class A>
 void fields(A& a, Side& x) {
     a(x.vacant);
     if (x.vacant) return;
-    constexpr std::size_t kElsewhere = 5;  // vacant; three after the numbers; overrides, which are counted again
+    constexpr std::size_t kElsewhere = 6;  // vacant; four after the numbers; overrides, which are counted again
     a.template all<Side, kElsewhere>(x.run_at, x.deadline, x.sequence, x.dependencies, x.ordering, x.concurrency,
                                      x.rate, x.plain_class, x.holds, x.boost_us);
     a(x.dependents);
     if (a.since(9)) a(x.released, x.refused);
+    if (a.since(10)) a(x.after);
 }
 template <class A>
 void fields(A& a, HeapEntry& x) {
@@ -267,6 +268,11 @@ void Scheduler::State::guess_before_9() {
 void Scheduler::State::guess_before_10() {
     for (Index w = 0; w < workers.size(); ++w)
         if (!workers[w].connected) note_gone(w, now);
+    for (Index task = 0; task < tasks.size(); ++task) {
+        if (tasks[task].serial == 0 || tasks[task].side == kNone) continue;
+        for (const auto& [dependent, serial] : sides[tasks[task].side].dependents)
+            if (tasks[dependent].serial == serial) sides[tasks[dependent].side].after.push_back(task);
+    }
 }
 
 void Scheduler::State::rebuild_tables() {

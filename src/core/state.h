@@ -463,6 +463,7 @@ struct Scheduler::State {
     WaitingWhy why_ready(Index task, Instant at) const;
     std::string only_worker(const Group& group) const;
     std::optional<EtaView> eta(Index task, Instant at) const;
+    std::optional<EtaView> eta(Index task, Instant at, int& looks) const;  // of other tasks that are still allowed
     EtaView eta_running(Index task, Instant at) const;
     Duration limit_wait(Index task) const;
     std::vector<Unmet> unmet(const Class& cls) const;

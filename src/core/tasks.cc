@@ -86,6 +86,7 @@ void Scheduler::State::link_dependencies(Index task, const TaskSpec& spec) {
         const Index before = find_task(after);
         if (before != kNone && before != task) {
             side_of(task).dependencies += 1;
+            side_of(task).after.push_back(before);
             side_of(before).dependents.emplace_back(task, tasks[task].serial);
         } else if (ended_state(after) == 0) {
             doomed.emplace_back(ids[task], after);
@@ -260,6 +261,7 @@ void Scheduler::State::release_dependents(Index task, bool succeeded) {
     const bool was_deferred = std::exchange(deferred, true);
     for (const auto& [dependent, serial] : dependents) {
         if (tasks[dependent].serial != serial) continue;
+        std::erase(sides[tasks[dependent].side].after, task);
         if (!succeeded) {
             doomed.emplace_back(ids[dependent], ids[task]);
         } else if (--sides[tasks[dependent].side].dependencies == 0) {

@@ -9,6 +9,7 @@
 namespace nexus::core {
 
 namespace {
+constexpr int kEtaLooks = 256;            // at tasks that one waits for, and those that they wait for
 constexpr std::size_t kLimitLook = 1024;  // waiting tasks of a class that are counted one by one
 constexpr std::int64_t kEtaWideLeast = kQ16One / 8, kEtaWideMost = 64 * kQ16One;
 }  // namespace
@@ -322,17 +323,31 @@ Duration Scheduler::State::limit_wait(Index task) const {
 // is the wait and the run's own p90, times a factor that judge_eta() keeps such that 9 of 10 end by it. Nothing for
 // what nothing will start.
 std::optional<EtaView> Scheduler::State::eta(Index task, Instant at) const {
+    int looks = kEtaLooks;
+    return eta(task, at, looks);
+}
+
+std::optional<EtaView> Scheduler::State::eta(Index task, Instant at, int& looks) const {
     const Task& t = tasks[task];
     if (t.run != kNone) return eta_running(task, at);
     const Class& cls = classes[t.cls];
     if (capacity_q16 == 0 || groups[cls.group].reach == 0 || queues[cls.queue].paused) return std::nullopt;
-    Instant from = at;
+    Instant from = at, late = at;  // those that it waits for have ended: p50, p90
     switch (t.place) {
         case Place::ready:
         case Place::bound: break;
         case Place::not_before:
         case Place::backoff: from = why(task, at).until; break;
         case Place::rate: from = rate_turn(task, at); break;
+        case Place::dependency:
+            if (sides[t.side].after.empty()) return std::nullopt;
+            for (const Index before : sides[t.side].after) {
+                const std::optional<EtaView> earlier = --looks < 0 ? std::nullopt : eta(before, at, looks);
+                if (!earlier) return std::nullopt;
+                from = std::max(from, earlier->finish_p50);
+                late = std::max(late, earlier->finish_p90);
+            }
+            break;
         default: return std::nullopt;
     }
     if (from == kNever) return std::nullopt;
@@ -345,7 +360,7 @@ std::optional<EtaView> Scheduler::State::eta(Index task, Instant at) const {
         std::max(Duration{scale(before, kQ16One, capacity_q16)}, queued ? limit_wait(task) : Duration{});
     const Duration wide{std::max(wait.us, scale(wait.us, eta_wide_queued, kQ16One))};
     const Duration whole{std::max(wait.us + t.p50.us, scale(wait.us + t.p90.us, eta_wide_queued, kQ16One))};
-    return EtaView{from + wait, from + wide, from + wait + t.p50, from + whole};
+    return EtaView{from + wait, std::max(from + wide, late), from + wait + t.p50, std::max(from + whole, late + t.p90)};
 }
 
 Backlog Scheduler::backlog(Instant at) const {
@@ -387,7 +402,7 @@ Backlog Scheduler::State::backlog(Instant at) const {
 void Scheduler::State::tell_eta(Index task) {
     Task& t = tasks[task];
     const std::optional<EtaView> said = eta(task, now);
-    if (!said) return;
+    if (!said || t.place == Place::dependency) return;  // what others take longer says nothing of the queue
     t.told = said->finish_p90;
     t.told_queued = t.run == kNone;
 }
