@@ -113,9 +113,15 @@ TEST_CASE("field L: 1,500 named tasks and a batch of 1,000 cut no watcher; of ea
         const auto made = submit(live, "watched", 1000, 10);
         for (const auto& one : made.results()) named.add_ids(one.id());
     }
+    // Nothing is read until all of them have been cancelled, and little fits on the way.
+    grpc::ChannelArguments narrow;
+    narrow.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    narrow.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    narrow.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 64 << 10);
+    const auto slow = v1::TaskService::NewStub(grpc::CreateCustomChannel(
+        "127.0.0.1:" + std::to_string(live.server->port()), grpc::InsecureChannelCredentials(), narrow));
     grpc::ClientContext call;
-    const auto watch = live.tasks->Watch(&call, named);
-    // Nothing is read until all of them have been cancelled.
+    const auto watch = slow->Watch(&call, named);
     for (const std::string& id : named.ids()) {
         grpc::ClientContext cancelling;
         v1::CancelTaskRequest cancel;
