@@ -61,15 +61,6 @@ void put_submitted(Shell& shell, const pb::SubmitResponse& answer, const pb::Tas
     shell.say(line);
 }
 
-std::string state_line(const pb::Task& task) {
-    const std::int64_t now = now_unix_us();
-    std::string line = state_text(task.state()) + ": " + where_text(task, now);
-    if (!is_terminal(task.state()) && task.estimate().p50_us() > 0)
-        line += fmt::format(", predicted {} (p90 {})", span_text(task.estimate().p50_us()),
-                            span_text(task.estimate().p90_us()));
-    return line;
-}
-
 // No time can be told for it: why, while somebody reads.
 void say_what_keeps_it(Shell& shell, const pb::SubmitResponse& answer) {
     if (shell.quiet || shell.format == Format::name || shell.wants_json() || answer.duplicate() ||
@@ -93,6 +84,15 @@ Answer<int> submit_one(Shell& shell, const SubmitFlags& flags) {
     }
     shell.say(fmt::format("task {}", answer->id()));
     return wait_for_task(shell, answer->id(), shell.limit);
+}
+
+std::string state_line(const pb::Task& task) {
+    const std::int64_t now = now_unix_us();
+    std::string line = state_text(task.state()) + ": " + where_text(task, now);
+    if (!is_terminal(task.state()) && task.estimate().p50_us() > 0)
+        line += fmt::format(", predicted {} (p90 {})", span_text(task.estimate().p50_us()),
+                            span_text(task.estimate().p90_us()));
+    return line;
 }
 
 // Where a task is, without the numbers that change all the time.

@@ -3,31 +3,34 @@
 namespace nexus {
 namespace sdk {
 
+template <class Call>
+auto Attempt::call_out(std::unique_lock<std::mutex>& lock, Call call) {
+    calling_ = true;
+    lock.unlock();
+    auto answer = call();
+    lock.lock();
+    calling_ = false;
+    changed_.notify_all();
+    return answer;
+}
+
 void Attempt::cancel(CancelReason reason) {
     std::unique_lock lock(mutex_);
     if (reason_ != CancelReason::none) return;
     reason_ = reason;
     const auto callbacks = std::exchange(callbacks_, {});
-    calling_ = true;
     changed_.notify_all();
-    lock.unlock();
-    for (const auto& callback : callbacks) callback(reason);
-    lock.lock();
-    calling_ = false;
-    changed_.notify_all();
+    call_out(lock, [&] {
+        for (const auto& callback : callbacks) callback(reason);
+        return true;
+    });
 }
 
 bool Attempt::set_paused(bool pause) {
     std::unique_lock lock(mutex_);
     const auto callback = pause_callback_;
     if (!callback || paused_ == pause) return paused_;
-    calling_ = true;
-    lock.unlock();
-    const bool done = callback(pause);
-    lock.lock();
-    calling_ = false;
-    changed_.notify_all();
-    if (!done) return paused_;
+    if (!call_out(lock, [&] { return callback(pause); })) return paused_;
     paused_ = pause;
     const auto now = std::chrono::steady_clock::now();
     if (pause)
@@ -41,13 +44,7 @@ std::optional<Written> Attempt::look(std::uint64_t out_from, std::uint64_t err_f
     std::unique_lock lock(mutex_);
     const auto callback = look_callback_;
     if (!callback) return std::nullopt;
-    calling_ = true;
-    lock.unlock();
-    Written written = callback(out_from, err_from);
-    lock.lock();
-    calling_ = false;
-    changed_.notify_all();
-    return written;
+    return call_out(lock, [&] { return callback(out_from, err_from); });
 }
 
 bool Attempt::returned() const {

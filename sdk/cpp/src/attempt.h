@@ -57,6 +57,10 @@ public:
     void ended();
 
 private:
+    // Runs the handler's callbacks without the lock; ended() waits for them.
+    template <class Call>
+    auto call_out(std::unique_lock<std::mutex>& lock, Call call);
+
     const Assignment assignment_;
     const ProgressSink on_progress_;
 
