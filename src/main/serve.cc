@@ -1,6 +1,7 @@
 #include "main/serve.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <sstream>
 
@@ -25,6 +27,7 @@
 #include "main/configuration.h"
 #include "main/log.h"
 #include "process/notify.h"
+#include "process/proc.h"
 #include "store/sqlite/sqlite_journal.h"
 #include "wire/server.h"
 
@@ -146,6 +149,26 @@ void say_ready(const config::Server& settings, const Running& running, Log& log)
     log.write(LogLevel::info, "ready", line.substr(7));
 }
 
+// Gives back to the system what a burst of calls needed: the allocator keeps it for ever. Looks every few seconds.
+class Memory {
+public:
+    void look() {
+        const auto now = std::chrono::steady_clock::now();
+        if (now < next_) return;
+        next_ = now + std::chrono::seconds(5);
+        const std::uint64_t held = process::memory_of(getpid());
+        least_ = std::min(least_, held);
+        if (held < least_ + least_ / 4 + kWorthwhileBytes) return;
+        malloc_trim(0);
+        least_ = process::memory_of(getpid());
+    }
+
+private:
+    static constexpr std::uint64_t kWorthwhileBytes = 32 << 20;
+    std::chrono::steady_clock::time_point next_;
+    std::uint64_t least_ = std::numeric_limits<std::uint64_t>::max();  // since it last gave back
+};
+
 int stop(Running& running, int signal, Log& log) {
     log.write(LogLevel::info, "stopping",
               signal == 2 ? "stopping on Ctrl-C; a second one ends it at once" : "stopping on SIGTERM");
@@ -182,6 +205,7 @@ Answer<int> serve(const Flags& flags) {
     const auto alive = std::make_shared<std::atomic<bool>>(true);  // the loop has answered since the last ping
     using Clock = std::chrono::steady_clock;
     Clock::time_point ping_at = Clock::now();
+    Memory memory;
     while (
         !interrupt.wait(watchdog.us > 0 ? std::min(milliseconds(500), Duration{watchdog.us / 8}) : milliseconds(500))) {
         if (watchdog.us > 0 && Clock::now() >= ping_at && alive->exchange(false)) {
@@ -189,6 +213,7 @@ Answer<int> serve(const Flags& flags) {
             ping_at = Clock::now() + std::chrono::microseconds(half.us);
             running.runner->ask(server_itself(), engine::GetConfig{}, [alive](auto) { *alive = true; });
         }
+        memory.look();
         const bool ready = running.runner->ready(&why);
         if (ready == was_ready) continue;
         was_ready = ready;
