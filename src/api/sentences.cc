@@ -46,8 +46,9 @@ constexpr CauseRow kCauses[] = {
     {WaitCause::tasks_ahead, "", "add workers"},
     {WaitCause::breakers_beside, "", "wait: they are tried again"},
     {WaitCause::refused, "every worker that may run it gave it back", "connect a worker that takes it", "gave it back"},
+    {WaitCause::prefetched, "ready on worker {}", "it starts there when a slot becomes free"},
 };
-static_assert(std::size(kCauses) == static_cast<std::size_t>(WaitCause::refused) + 1);
+static_assert(std::size(kCauses) == static_cast<std::size_t>(WaitCause::prefetched) + 1);
 
 constexpr std::string_view kDecisions[] = {
     "",
@@ -63,8 +64,10 @@ constexpr std::string_view kDecisions[] = {
     "continued: it was first in order for its slot",
     "a task of lower priority is stopped for it",
     "stopped for a task of higher priority",
+    "prefetched: its slots are full and about to become free",
+    "taken back before it began: it waited too long there, or is wanted elsewhere",
 };
-static_assert(std::size(kDecisions) == static_cast<std::size_t>(core::DecisionReason::preempted) + 1);
+static_assert(std::size(kDecisions) == static_cast<std::size_t>(core::DecisionReason::recalled) + 1);
 
 constexpr std::string_view kStates[] = {
     "",
@@ -254,7 +257,7 @@ std::string summary_of(const engine::Explanation& e) {
     if (task.state == core::TaskState::waiting) return waiting_summary(e);
     const auto state = static_cast<std::size_t>(task.state);
     std::string text(kStates[state < std::size(kStates) ? state : 0]);
-    if (task.state == core::TaskState::paused) {
+    if (task.state == core::TaskState::paused || task.waiting_cause == WaitCause::prefetched) {
         const WaitWords words = wait_words(task);
         if (!words.culprit.empty()) text += ": " + words.culprit;
         return text + "." + sentence(words.remedy);

@@ -57,6 +57,7 @@ TEST_CASE("why a task waits, and what would help") {
          "of the workers that may run it 2 have a free slot, but an open circuit breaker; the others are busy",
          "wait: they are tried again"},
         {WaitCause::refused, "", 0, "every worker that may run it gave it back", "connect a worker that takes it"},
+        {WaitCause::prefetched, "w3", 0, "ready on worker w3", "it starts there when a slot becomes free"},
     };
     std::set<WaitCause> shown;
     for (const auto& row : rows) {
@@ -66,7 +67,7 @@ TEST_CASE("why a task waits, and what would help") {
         CHECK_EQ(words.remedy, row.remedy);
         shown.insert(row.cause);
     }
-    CHECK_EQ(shown.size(), static_cast<std::size_t>(WaitCause::refused) + 1);  // none is left out
+    CHECK_EQ(shown.size(), static_cast<std::size_t>(WaitCause::prefetched) + 1);  // none is left out
 }
 
 TEST_CASE("field J: what no worker meets is named, with what there is instead") {
@@ -171,7 +172,7 @@ TEST_CASE("why a worker was chosen") {
                 {"of a newer release", "of a newer release"},
                 {"", ""}};
     for (const auto& row : rows) CHECK_EQ(api::decision_words(row.code), row.words);
-    for (int i = 1; i <= static_cast<int>(core::DecisionReason::preempted); ++i) {
+    for (int i = 1; i <= static_cast<int>(core::DecisionReason::recalled); ++i) {
         const std::string code = core::name_of(static_cast<core::DecisionReason>(i));
         CHECK_EQ(std::string(api::decision_words(code)), rows[i - 1].words);
     }

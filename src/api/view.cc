@@ -228,6 +228,8 @@ void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {
     out.set_cpu_usage(worker.cpu_usage);
     out.set_memory_usage(worker.memory_usage);
     out.set_paused(worker.paused);
+    out.set_prefetched(worker.prefetched);
+    out.set_turnaround_us(worker.turnaround.us);
     out.set_rivals(worker.rivals);
     out.set_rival_unix_us(worker.rival_at.us);
     out.set_rival_hostname(worker.rival_hostname);
@@ -294,6 +296,7 @@ void to_message(const engine::StatusInfo& status, v1::Status& out) {
     out.set_waiting(counters.waiting);
     out.set_running(counters.assigned + counters.running);
     out.set_paused(counters.paused);
+    out.set_prefetched(counters.prefetched);
     out.set_submitted(counters.submitted);
     out.set_succeeded(counters.succeeded);
     out.set_dead(counters.dead);

@@ -48,6 +48,7 @@ Result<core::AttemptOutcome> to_outcome(v1::Outcome outcome, int i) {
         case v1::OUTCOME_CANCELLED: return core::AttemptOutcome::cancelled;
         case v1::OUTCOME_OUT_OF_MEMORY: return core::AttemptOutcome::out_of_memory;
         case v1::OUTCOME_REJECTED: return core::AttemptOutcome::rejected;
+        case v1::OUTCOME_RECALLED: return core::AttemptOutcome::recalled;
         default: return refuse(indexed("finished", i, "outcome"), "no such outcome");
     }
 }
@@ -127,6 +128,7 @@ v1::RevokeReason to_reason(core::RevokeReason reason) {
         case core::RevokeReason::superseded: return v1::REVOKE_REASON_SUPERSEDED;
         case core::RevokeReason::timed_out: return v1::REVOKE_REASON_TIMED_OUT;
         case core::RevokeReason::preempted: return v1::REVOKE_REASON_PREEMPTED;
+        case core::RevokeReason::recalled: return v1::REVOKE_REASON_RECALLED;
     }
     return v1::REVOKE_REASON_UNSPECIFIED;
 }
@@ -135,6 +137,7 @@ v1::RevokeReason to_reason(core::RevokeReason reason) {
 
 Result<engine::WorkerHello> to_hello(v1::Hello& from, const WorkerLimits& limits) {
     if (from.slots() < 1 || from.slots() > 4096) return refuse("hello.slots", "not in 1..4096");
+    if (from.prefetch_max() > 4096) return refuse("hello.prefetch_max", "not in 0..4096");
     if (static_cast<std::size_t>(from.held_size()) > limits.held_max) return refuse("hello.held", "too many");
     if (from.version().size() > 128) return refuse("hello.version", "longer than 128 bytes");
     if (from.hostname().size() > kHostNameBytesMax) return refuse("hello.hostname", "longer than 255 bytes");
@@ -143,7 +146,8 @@ Result<engine::WorkerHello> to_hello(v1::Hello& from, const WorkerLimits& limits
     engine::WorkerHello hello{.joined = {.name = std::move(*from.mutable_worker()),
                                          .slots = from.slots(),
                                          .offered = std::move(*offered),
-                                         .can_pause = from.can_pause()},
+                                         .can_pause = from.can_pause(),
+                                         .prefetch_max = from.prefetch_max()},
                               .version = std::move(*from.mutable_version()),
                               .hostname = std::move(*from.mutable_hostname()),
                               .draining = from.draining(),
@@ -157,7 +161,10 @@ Result<engine::WorkerHello> to_hello(v1::Hello& from, const WorkerLimits& limits
     for (int i = 0; i < from.held_size(); ++i) {
         const Result<AttemptKey> key = to_key(from.held(i).task_id(), from.held(i).attempt_id(), "hello.held", i);
         if (!key) return std::unexpected(key.error());
-        hello.joined.held.push_back({.task = key->task, .attempt = key->attempt, .paused = from.held(i).paused()});
+        hello.joined.held.push_back({.task = key->task,
+                                     .attempt = key->attempt,
+                                     .paused = from.held(i).paused(),
+                                     .waiting = from.held(i).waiting()});
     }
     return hello;
 }
@@ -180,7 +187,8 @@ Result<engine::WorkerReport> to_report(v1::WorkerMessage& message, const WorkerL
         const Result<AttemptKey> key =
             to_key(message.started(i).task_id(), message.started(i).attempt_id(), "started", i);
         if (!key) return std::unexpected(key.error());
-        report->started.emplace_back(key->task, key->attempt);
+        if (message.started(i).waited_us() < 0) return refuse(indexed("started", i, "waited_us"), "negative");
+        report->started.emplace_back(key->task, key->attempt, Duration{message.started(i).waited_us()});
     }
     for (int i = 0; i < message.paused_size(); ++i) {
         const v1::Paused& from = message.paused(i);

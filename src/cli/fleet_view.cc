@@ -96,6 +96,10 @@ std::string worker_page(const pb::Worker& worker, std::int64_t now) {
         percent_text(worker.utilization()), worker.speed());
     if (worker.paused() > 0)
         page += fmt::format("paused       {}, for shorter ones\n", counted(worker.paused(), "task"));
+    if (worker.prefetched() > 0)
+        page += fmt::format("prefetched   {}, ready until a slot is free\n", counted(worker.prefetched(), "task"));
+    if (worker.turnaround_us() > 0)
+        page += fmt::format("turn-around  {} from a decision to its start\n", span_text(worker.turnaround_us()));
     page += fmt::format("tasks        {} succeeded, {} failed\n", count_text(worker.succeeded()),
                         count_text(worker.failed()));
     if (worker.breaker() != "closed" && !worker.breaker().empty())

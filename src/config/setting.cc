@@ -200,6 +200,10 @@ constexpr std::array kSettings{
             .meaning = "How long a worker that is gone is remembered, with its speed; 0s = for ever",
             .member = &Config::worker_retention,
             .max = 10 * kYear},
+    Setting{.name = "scheduler.prefetch",
+            .kind = Kind::flag,
+            .meaning = "Send short tasks to workers that can hold them, shortly before their slots become free",
+            .member = &Config::prefetch},
 };
 
 using Queue = core::QueueLimits;

@@ -41,6 +41,8 @@ Index Scheduler::State::find_ghost(SessionId session, AttemptId attempt) const {
 void Scheduler::State::on(const AttemptStarted& fact) {
     const Index r = find_run(fact.task, fact.attempt);
     if (r == kNone || runs[r].started != kNever) return;
+    if (runs[r].prefetched) take_slot(r);
+    note_turnaround(runs[r], fact.waited);
     if (tasks[runs[r].task].run == r) {
         --counted_in(runs[r]);
         runs[r].started = now;
@@ -67,6 +69,12 @@ void Scheduler::State::on(const AttemptFinished& fact) {
 
 void Scheduler::State::report_taken(Index r, AttemptFinished report) {
     if (runs[r].notice && report.outcome != AttemptOutcome::succeeded) report.outcome = AttemptOutcome::preempted;
+    // A worker that leaves gives back what it has not begun. To give back what nobody asked for is to reject it.
+    const Worker& holder = workers[runs[r].worker];
+    if (report.outcome == AttemptOutcome::rejected && runs[r].prefetched && (holder.draining || holder.leaving))
+        report.outcome = AttemptOutcome::recalled;
+    else if (report.outcome == AttemptOutcome::recalled && (!runs[r].recalled || runs[r].started != kNever))
+        report.outcome = AttemptOutcome::rejected;
     const Index task = runs[r].task;
     for (const Index neighbour : {tasks[task].older, tasks[task].newer})
         if (neighbour != kNone) __builtin_prefetch(&tasks[neighbour].older, 1);  // for ttl_unlink()
@@ -74,6 +82,7 @@ void Scheduler::State::report_taken(Index r, AttemptFinished report) {
     const Run run = runs[r];
     attempt_over(r, report.outcome, report.run, report.peak_memory_bytes);
     vacate(r);
+    if (report.outcome == AttemptOutcome::recalled) return unstarted(task, false);
     if (report.outcome != AttemptOutcome::succeeded) return after_failure(task, r, report);
     ++workers[run.worker].succeeded;
     if (report.run.us >= 0 && tasks[task].source != EstimateSource::none)
@@ -196,6 +205,7 @@ void Scheduler::State::attempt_over(Index r, AttemptOutcome outcome, Duration ra
                       .predicted_run = run.predicted,
                       .peak_memory_bytes = memory});
     if (ran.us >= 0) charge(run.worker, ran.us - run.charged);
+    if (outcome == AttemptOutcome::recalled) charge(run.worker, -run.charged);
     if (run.speculative) --copies_running;
     if (t.copy == r) {
         t.copy = kNone;
@@ -223,7 +233,10 @@ void Scheduler::State::vacate(Index r) {
     if (run.paused()) use_slot(r, 1);
     if (groups[cls.group].needs_resources) take_resources(worker.used, cls.spec.resources, -1);
     if (cls.alone) --worker.alone;
-    --busy_slots;
+    if (run.prefetched)
+        leave_ahead(r);
+    else
+        leave_slot(r);
     run_ends[r] = 0;
     running_us = saturating_sub(running_us, run.predicted.us);
     const Index cls_index = run.cls;
@@ -231,6 +244,7 @@ void Scheduler::State::vacate(Index r) {
     run.ticket = 0;
     run.task = kNone;
     free_runs.push_back(r);
+    if (worker.connected) begin_ahead(run.worker);
     update_ready(run.worker);
     freed.push_back(run.worker);
     release_class(cls_index);
@@ -259,6 +273,11 @@ void Scheduler::State::orphan(Index r, Instant until) {
 void Scheduler::State::lose_run(Index r, bool crash) {
     const Run run = runs[r];
     const Index task = run.task;
+    if (run.prefetched) {
+        attempt_over(r, AttemptOutcome::recalled, {-1}, 0);
+        vacate(r);
+        return unstarted(task, crash);
+    }
     attempt_over(r, AttemptOutcome::worker_lost, {-1}, 0);
     vacate(r);
     Task& t = tasks[task];

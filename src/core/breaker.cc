@@ -140,6 +140,7 @@ void Scheduler::State::set_breaker(Index w, Breaker breaker) {
         const Duration pause{std::clamp<std::int64_t>(30 * mean_us, 1'000'000, 60'000'000)};
         workers[w].breaker_next = now + pause;
         set_timer(workers[w].breaker_next, TimerKind::breaker, w, 0);
+        recall_all(w);
     }
     update_ready(w);
     dispatch_everything = true;

@@ -88,11 +88,12 @@ void Scheduler::State::check() const {
 }
 
 void Scheduler::State::check_workers() const {
-    std::uint64_t busy = 0;
+    std::uint64_t busy = 0, prefetched_now = 0;
     for (Index w = 0; w < workers.size(); ++w) {
         const Worker& worker = workers[w];
         Resources used;
-        std::uint32_t alone = 0, paused = 0;
+        std::uint32_t alone = 0, paused = 0, ahead = 0;
+        std::int64_t rate = 0;
         for (Index at = 0; at < worker.runs.size(); ++at) {
             const Run& run = runs[worker.runs[at]];
             MUST(run.at == at);
@@ -109,7 +110,19 @@ void Scheduler::State::check_workers() const {
                 if (late_binding()) MUST(!resumable(worker.runs[at]));  // a free slot is not kept from it
             }
             if (classes[run.cls].alone) ++alone;
+            rate += run.rate;
+            if (!run.prefetched) continue;
+            ++ahead;
+            prefetched_now += 1;
+            MUST(run.rate == 0 && !run.paused() && !run.speculative);
+            // What it may begin by itself has begun.
+            if (!worker.connected || run.task == kNone) continue;
+            if (run.recalled_at == kNever) MUST(worker.occupied() >= worker.slots);
+            MUST(worker.prefetch_due != kNever);
         }
+        MUST(ahead == worker.prefetched.size());
+        for (const Index r : worker.prefetched) MUST(runs[r].prefetched && runs[r].worker == w);
+        MUST(rate == worker.rate);
         MUST(paused == worker.paused);
         busy += worker.occupied();
         MUST(used == worker.used);
@@ -133,6 +146,7 @@ void Scheduler::State::check_workers() const {
         }
     }
     MUST(busy == busy_slots);
+    MUST(prefetched_now == counters.prefetched);
     MUST(worker_names.size() + free_workers.size() == workers.size());
     for (const Index w : free_workers) MUST(workers[w].name.empty() && workers[w].runs.empty());
     std::int64_t predicted = 0;

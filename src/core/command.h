@@ -46,6 +46,8 @@ enum class DecisionReason : std::uint8_t {
     resumed,     // it goes on: of all that its slot could run it was next
     preemption,  // a run of lower priority was stopped for it
     preempted,   // it is stopped for a task of higher priority
+    prefetched,  // the worker's slots are full and about to become free: it begins there without asking
+    recalled,    // it has waited for a slot there for too long, or is wanted elsewhere: it is asked back
 };
 const char* name_of(DecisionReason reason);
 
@@ -86,13 +88,13 @@ struct AssignAttempt {
     Decision decision;
 };
 
-enum class RevokeReason : std::uint8_t { cancelled = 1, superseded, timed_out, preempted };
+enum class RevokeReason : std::uint8_t { cancelled = 1, superseded, timed_out, preempted, recalled };
 struct RevokeAttempt {
     TaskId task;
     AttemptId attempt;
     SessionId session;
     RevokeReason reason = RevokeReason::cancelled;
-    Decision decision;  // of a preemption
+    Decision decision;  // of a preemption or a recall
 };
 
 // Stop this attempt where it is, or let it go on. The session's worker said that it can. Orders of an attempt are

@@ -93,6 +93,8 @@ struct Config {
 
     Duration worker_retention = hours(24);  // a worker that is gone is forgotten after it; 0 = never
 
+    bool prefetch = true;  // workers that can hold short tasks ready beyond their slots
+
     std::vector<QueueLimits> queues;    // sorted by name
     std::vector<TenantLimits> tenants;  // sorted by name
     std::vector<TypeLimits> types;      // sorted by name

@@ -28,7 +28,9 @@ struct Mixer {
     }
     void operator()(const EstimateRevised& e) { words(5, e.estimate.mean.us, e.estimate.p90.us), id(e.task); }
     void operator()(const CancelRequested& e) { words(6), id(e.task); }
-    void operator()(const WorkerJoined& e) { words(7, e.session.n, e.slots, e.held.size()), text(e.name); }
+    void operator()(const WorkerJoined& e) {
+        words(7, e.session.n, e.slots, e.held.size(), e.prefetch_max), text(e.name);
+    }
     void operator()(const WorkerCapacityChanged& e) { words(8, e.session.n, e.slots, e.draining); }
     void operator()(const WorkerSuspected& e) { words(9, e.session.n); }
     void operator()(const WorkerRecovered& e) { words(10, e.session.n); }
@@ -38,7 +40,7 @@ struct Mixer {
     void operator()(const WorkerSpeedLearned& e) { words(14, e.worker.n, e.speed_ppm, e.deviation_ppm); }
     void operator()(const AffinityLearned& e) { words(15, e.factor_ppm), text(e.type), text(e.hardware); }
     void operator()(const TrustLearned& e) { words(16, e.trust_ppm); }
-    void operator()(const AttemptStarted& e) { words(17, e.session.n), id(e.attempt); }
+    void operator()(const AttemptStarted& e) { words(17, e.session.n, e.waited.us), id(e.attempt); }
     void operator()(const AttemptFinished& e) { words(18, e.outcome, e.retryable, e.run.us), id(e.attempt); }
     void operator()(const OverrideSet& e) {
         words(19, e.number, e.kind, e.boost.us), id(e.task), text(e.type), text(e.worker);

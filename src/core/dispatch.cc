@@ -22,6 +22,7 @@ void Scheduler::State::place_or_enqueue(Index task) {
     if (worker == kNone) worker = make_room(task, decision);
     if (worker != kNone) return start(task, worker, decision, false);
     enqueue(task);
+    make_way(task);
     preempt_for(task);
 }
 
@@ -35,7 +36,7 @@ void Scheduler::State::fill(Index worker) {
             go_on(paused);
             continue;
         }
-        if (task == kNone) return;
+        if (task == kNone) break;
         Decision decision{.reason = DecisionReason::slot_freed};
         const Group& group = groups[classes[tasks[task].cls].group];
         decision.baseline = WorkerNo{rotate(group, ready, rotation)};
@@ -49,6 +50,8 @@ void Scheduler::State::fill(Index worker) {
         pop_ready(task);
         start(task, worker, decision, false);
     }
+    prefetch(worker);
+    recall_for(worker);
 }
 
 // The first tasks of the other groups that it may run, and of the next classes of its own.
@@ -71,19 +74,21 @@ void Scheduler::State::note_others(Index w, Index task, Decision& decision) cons
         decision.others[i] = {ids[classes[nearest[i].cls].heap.top().task], nearest[i].key - tasks[task].key};
 }
 
-// The waiting task with the smallest key that this worker may run now. Groups are few and each knows its first class,
-// so the cost does not depend on how many tasks wait.
-Index Scheduler::State::next_for(Index w) {
+// The waiting task with the smallest key that this worker may run now, or, `ahead`, hold ready: if the first may not be
+// held none is, since nothing passes it for that. Groups are few and each knows its first class, so the cost does not
+// depend on how many tasks wait.
+Index Scheduler::State::next_for(Index w, bool ahead) {
     const std::uint64_t bit = 1ULL << (w % 64);
     for (;;) {
         const bool is_open = (open[w / 64] & bit) != 0;
-        if (!is_open && (ready[w / 64] & bit) == 0) return kNone;
+        if (!ahead && !is_open && (ready[w / 64] & bit) == 0) return kNone;
         const Group* best = nullptr;
         const Group* spared = nullptr;  // its first task would rather go elsewhere
         for (const Index g : active_groups) {
             const Group& group = groups[g];
             if (!eligible(group, w) || (best != nullptr && !(group.heads[0] < best->heads[0]))) continue;
             const Index head = classes[group.heads[0].cls].heap.top().task;
+            if (ahead && !fits(group, w)) continue;
             if (!fits(group, w)) {
                 // A task that needs more room than ever becomes free by itself gets the worker emptied for it.
                 if (group.alone || now - tasks[head].since > config.overtake_max) reserve(w, head);
@@ -102,7 +107,8 @@ Index Scheduler::State::next_for(Index w) {
         if (best == nullptr) return kNone;
         const Index cls = affinity_known ? sufferer(*best, w) : best->heads[0].cls;
         if (park_if_limited(cls)) continue;
-        return first_for(classes[cls], w);
+        const Index task = first_for(classes[cls], w);
+        return ahead && !may_prefetch(task, w) ? kNone : task;
     }
 }
 
@@ -196,8 +202,14 @@ void Scheduler::State::dispatch_all() {
             bind_to(task, worker);
         }
     }
-    if (late_binding()) return;
-    for (Index w = 0; w < workers.size(); ++w) drain_line(w);
+    for (Index w = 0; w < workers.size(); ++w) {
+        if (!late_binding()) {
+            drain_line(w);
+        } else {
+            prefetch(w);
+            recall_for(w);
+        }
+    }
 }
 
 // Unique in a cluster, and growing even when the store lost the last ones: the calendar comes in with the events.
@@ -218,7 +230,8 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     const Index r = free_runs.back();
     free_runs.pop_back();
     Worker& worker = workers[w];
-    MUST(worker.occupied() < worker.slots);
+    const bool ahead = decision.reason == DecisionReason::prefetched;
+    MUST(ahead || worker.occupied() < worker.slots);
     measure(w);
     const std::uint64_t id_hi = rng.next();
     const std::uint64_t id_lo = rng.next();
@@ -239,7 +252,10 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     const Class& cls = classes[t.cls];
     retain_class(t.cls);
     worker.runs.push_back(r);
-    ++busy_slots;
+    if (ahead)
+        join_ahead(r);
+    else
+        enter_slot(r);
     run_ends.resize(runs.size());
     if (groups[cls.group].needs_resources) take_resources(worker.used, cls.spec.resources, 1);
     if (cls.alone) ++worker.alone;

@@ -63,6 +63,7 @@ struct HeldAttempt {
     TaskId task;
     AttemptId attempt;
     bool paused = false;
+    bool waiting = false;  // not begun: it waits for a slot there
     bool operator==(const HeldAttempt&) const = default;
 };
 
@@ -75,6 +76,8 @@ struct WorkerJoined {
     std::vector<std::string> types;  // sorted; empty = any
     std::vector<HeldAttempt> held;
     bool can_pause = false;
+    std::uint32_t prefetch_max =
+        0;  // assignments that it can hold beyond its slots, and begin by itself in their order
 };
 
 struct WorkerCapacityChanged {
@@ -142,6 +145,7 @@ struct AttemptStarted {
     TaskId task;
     AttemptId attempt;
     SessionId session;
+    Duration waited;  // between the assignment's arrival at the worker and this start, by the worker's clock
 };
 struct AttemptFinished {
     TaskId task;

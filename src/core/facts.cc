@@ -47,6 +47,7 @@ void Scheduler::State::on(const ConfigChanged& fact) {
     for (Index w = 0; w < workers.size(); ++w) {
         judge_speed(w);
         update_ready(w);
+        if (!config.prefetch || !late_binding()) recall_all(w);
     }
     dispatch_everything = true;
 }

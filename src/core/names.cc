@@ -21,25 +21,27 @@ const char* name_of(WaitReason reason) {
 }
 
 const char* name_of(WaitCause cause) {
-    static constexpr const char* names[] = {
-        "none",         "run_at",          "dependencies", "failures",        "hold",
-        "ordering_key", "concurrency_key", "rate_key",     "worker_line",     "paused",
-        "lost_worker",  "queue_paused",    "queue_limit",  "tenant_limit",    "type_limit",
-        "no_worker",    "disconnected",    "demands",      "cordoned",        "suspected",
-        "breakers",     "workers_busy",    "tasks_ahead",  "breakers_beside", "refused"};
+    static constexpr const char* names[] = {"none",         "run_at",       "dependencies",    "failures",
+                                            "hold",         "ordering_key", "concurrency_key", "rate_key",
+                                            "worker_line",  "paused",       "lost_worker",     "queue_paused",
+                                            "queue_limit",  "tenant_limit", "type_limit",      "no_worker",
+                                            "disconnected", "demands",      "cordoned",        "suspected",
+                                            "breakers",     "workers_busy", "tasks_ahead",     "breakers_beside",
+                                            "refused",      "prefetched"};
     return names[static_cast<unsigned>(cause) < std::size(names) ? static_cast<unsigned>(cause) : 0];
 }
 
 const char* name_of(AttemptOutcome outcome) {
-    static constexpr const char* names[] = {"unknown",       "succeeded", "failed",      "timed_out", "cancelled",
-                                            "out_of_memory", "rejected",  "worker_lost", "preempted", "superseded"};
+    static constexpr const char* names[] = {"unknown",   "succeeded",     "failed",   "timed_out",
+                                            "cancelled", "out_of_memory", "rejected", "worker_lost",
+                                            "preempted", "superseded",    "recalled"};
     return names[static_cast<unsigned>(outcome) < std::size(names) ? static_cast<unsigned>(outcome) : 0];
 }
 
 const char* name_of(DecisionReason reason) {
-    static constexpr const char* names[] = {"unknown", "arrival",    "slot_freed", "bound", "speculation",
-                                            "probe",   "pinned",     "fallback",   "pause", "paused",
-                                            "resumed", "preemption", "preempted"};
+    static constexpr const char* names[] = {"unknown", "arrival",    "slot_freed", "bound",      "speculation",
+                                            "probe",   "pinned",     "fallback",   "pause",      "paused",
+                                            "resumed", "preemption", "preempted",  "prefetched", "recalled"};
     return names[static_cast<unsigned>(reason) < std::size(names) ? static_cast<unsigned>(reason) : 0];
 }
 

@@ -79,6 +79,7 @@ bool Scheduler::State::may_give_way(const Run& run, Index newcomer) const {
     const Class& own = classes[run.cls];
     if (!eligible(groups[cls.group], run.worker) || worker.paused >= kPausedMax) return false;
     if (!may_take_new(worker) || worker.breaker != Breaker::closed || worker.occupied() > worker.slots) return false;
+    if (!worker.prefetched.empty()) return false;  // it would give the slot to what it holds
     if (!may_pause(run) || !may_pass(tasks[newcomer].cls, run)) return false;
     if (!groups[cls.group].needs_resources) return true;
     // With the processor that the paused run gives up.
@@ -147,6 +148,7 @@ void Scheduler::State::place_newcomers() {
         Decision decision;
         const Index worker = make_room(task, decision);
         if (worker == kNone) {
+            make_way(task);
             preempt_for(task);
             continue;
         }

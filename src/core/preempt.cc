@@ -11,6 +11,7 @@ namespace nexus::core {
 
 bool Scheduler::State::may_preempt(const Run& run, Index newcomer) const {
     if (run.task == kNone || run.notice || run.orphan || run.speculative || run.paused()) return false;
+    if (!workers[run.worker].prefetched.empty()) return false;  // it would give the slot to what it holds
     const Task& victim = tasks[run.task];
     const Class& own = classes[run.cls];
     const Class& cls = classes[tasks[newcomer].cls];
@@ -35,7 +36,8 @@ void Scheduler::State::preempt_for(Index newcomer) {
     std::int64_t soonest = std::numeric_limits<std::int64_t>::max();
     for (Index r = 0; r < runs.size(); ++r) {
         const Run& run = runs[r];
-        if (run.ticket == 0 || run.task == kNone || run.paused() || !eligible(group, run.worker)) continue;
+        if (run.ticket == 0 || run.task == kNone || run.paused() || run.prefetched || !eligible(group, run.worker))
+            continue;
         soonest = std::min(soonest, remaining(run, now));
         if (!may_preempt(run, newcomer)) continue;
         if (victim == kNone || lost_by(run) < lost_by(runs[victim])) victim = r;

@@ -75,6 +75,8 @@ struct Task {
     bool several_workers = false;  // crashed on two different ones
     bool concurrency_token = false;
     bool rate_turn = false;
+    bool lost_ahead =
+        false;  // its worker died while it was prefetched there, and perhaps of it: never prefetched again
 
     Estimate estimate() const {
         return {.p50 = p50, .p90 = p90, .mean = mean, .confidence_permille = confidence_permille, .source = source};
@@ -217,6 +219,10 @@ struct Run {
     bool unpausable = false;  // its worker said so
     bool notice = false;      // it was told to stop for `rival`, and is current until its worker confirms
     TaskId rival;
+    bool prefetched = false;       // it waits for a slot on its worker
+    bool recalled = false;         // it was asked back at some time
+    Instant recalled_at = kNever;  // while prefetched: since when it is asked back
+    std::int64_t rate = 0;         // in a slot: its part of the worker's rate
 
     bool paused() const { return paused_at != kNever; }
     // Time in a slot since `from`, up to `now`.
@@ -260,8 +266,16 @@ struct Worker {
     std::uint32_t reserved_ticket = 0;
     TaskId reserved_rival;  // stopped to make the room
     Instant gone = kNever;  // since when it is not connected
+    // Prefetch: what it holds beyond its slots, the oldest first, part of `runs`.
+    std::uint32_t prefetch_max = 0;
+    std::vector<Index> prefetched;
+    std::int64_t prefetched_us = 0;  // predicted work of them
+    std::int64_t turnaround_us =
+        0;                  // from an assignment to the report of its start, the wait there excepted; 0 = unknown
+    std::int64_t rate = 0;  // how many of its slots become free, per microsecond, Q32
+    Instant prefetch_due = kNever;  // the timer that looks whether they have waited for too long
 
-    std::uint32_t occupied() const { return static_cast<std::uint32_t>(runs.size()) - paused; }
+    std::uint32_t occupied() const { return static_cast<std::uint32_t>(runs.size() - prefetched.size()) - paused; }
 };
 
 struct IdempotencyEntry {
@@ -273,7 +287,18 @@ struct IdempotencyEntry {
     bool vacant = false;
 };
 
-enum class TimerKind : std::uint8_t { task, ttl, timeout, lease, rate, override_end, breaker, straggler, forced_end };
+enum class TimerKind : std::uint8_t {
+    task,
+    ttl,
+    timeout,
+    lease,
+    rate,
+    override_end,
+    breaker,
+    straggler,
+    forced_end,
+    prefetch
+};
 struct Timer {
     std::int64_t at = 0;
     std::uint32_t order = 0;  // ties fire in the order they were set

@@ -26,7 +26,7 @@ namespace nexus::core {
 
 // Releases whose cores decide differently, or save themselves differently, have different numbers: replay never crosses
 // them silently.
-inline constexpr std::uint32_t kCoreVersion = 10;
+inline constexpr std::uint32_t kCoreVersion = 11;
 // Snapshots of cores from this one on are read.
 inline constexpr std::uint32_t kOldestSnapshot = 6;
 constexpr bool reads_snapshot(std::uint64_t core_version) {
@@ -93,6 +93,7 @@ struct TaskView {
     Instant assigned_at;
     Instant started_at = kNever;
     Duration predicted_run;
+    bool prefetched = false;     // assigned, and ready on its worker until a slot becomes free
     Instant paused_at = kNever;  // since when it stands still
     Duration paused_for;         // how long it stood still before that
 
@@ -111,7 +112,9 @@ struct WorkerView {
     SessionId session;
     std::uint32_t slots = 0;
     std::uint32_t running = 0;
-    std::uint32_t paused = 0;  // held, but in no slot
+    std::uint32_t paused = 0;      // held, but in no slot
+    std::uint32_t prefetched = 0;  // the same: they wait for one
+    Duration turnaround;           // from a decision to the start that it asks for, as lately seen; 0 = unknown
     const Labels* labels = nullptr;
     const Resources* offered = nullptr;
     const std::vector<std::string>* types = nullptr;
@@ -129,7 +132,9 @@ struct Counters {
     std::uint64_t waiting = 0, assigned = 0, running = 0, paused = 0;
     std::uint64_t decisions = 0, fallback_decisions = 0;
     std::uint64_t stale_reports = 0, requeues = 0, workers_lost = 0, speculations = 0, preemptions = 0, pauses = 0;
-    Duration backlog;             // predicted work waiting, at average speed
+    std::uint64_t prefetched = 0;               // now, of those assigned
+    std::uint64_t prefetches = 0, recalls = 0;  // so far
+    Duration backlog;                           // predicted work waiting, at average speed
     Duration idle_while_waiting;  // summed slot time, logged holds and open breakers excepted; must stay 0
 };
 

@@ -63,7 +63,8 @@ private:
         ConfigChanged changed{.config = {.policy = policy_,
                                          .preemption = rng_.one_in(2),
                                          .pause = pausing_ || rng_.one_in(4),
-                                         .pause_ratio_permille = 1000}};
+                                         .pause_ratio_permille = 1000,
+                                         .prefetch = !rng_.one_in(5)}};
         changed.config.queues = {
             {.name = "q0", .paused = rng_.one_in(5), .running_max = static_cast<std::uint32_t>(rng_.below(4))}};
         changed.config.tenants = {{.name = "a0", .share = 3, .running_max = static_cast<std::uint32_t>(rng_.below(5))}};
@@ -119,9 +120,10 @@ private:
         if (joined.slots > 2) joined.offered.memory_bytes = 4000;
         if (rng_.one_in(4)) joined.types = {"t0", "t1"};
         joined.can_pause = pausing_ || rng_.one_in(2);
+        if (!pausing_ || rng_.one_in(2)) joined.prefetch_max = static_cast<std::uint32_t>(rng_.below(9));
         for (int n = 0; n < 3 && !held_.empty(); ++n) {
             const Held& held = any(held_);
-            joined.held.push_back({held.task, held.attempt, rng_.one_in(4)});
+            joined.held.push_back({held.task, held.attempt, rng_.one_in(4), rng_.one_in(3)});
         }
         return joined;
     }
@@ -130,14 +132,16 @@ private:
         const std::size_t at = rng_.one_in(4) ? rng_.below(held_.size())
                                               : held_.size() - 1 - rng_.below(std::min<std::size_t>(held_.size(), 4));
         const Held held = held_[at];
-        if (rng_.one_in(pausing_ ? 2 : 3)) return AttemptStarted{held.task, held.attempt, held.session};
+        if (rng_.one_in(pausing_ ? 2 : 3))
+            return AttemptStarted{
+                held.task, held.attempt, held.session, {static_cast<std::int64_t>(rng_.below(300'000))}};
         if (rng_.one_in(6))
             return AttemptPaused{held.task,      held.attempt,
                                  held.session,   static_cast<std::uint32_t>(1 + rng_.below(3)),
                                  rng_.one_in(2), {static_cast<std::int64_t>(rng_.below(700'000)) - 1}};
         if (!rng_.one_in(10)) held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(at));
         AttemptFinished finished{.task = held.task, .attempt = held.attempt, .session = held.session};
-        if (rng_.one_in(3)) finished.outcome = static_cast<AttemptOutcome>(1 + rng_.below(8));
+        if (rng_.one_in(3)) finished.outcome = static_cast<AttemptOutcome>(1 + rng_.below(10));
         finished.retryable = !rng_.one_in(6);
         finished.run = {static_cast<std::int64_t>(rng_.below(700'000)) - 1};
         finished.peak_memory_bytes = held.attempt.lo % 3000;
@@ -228,7 +232,7 @@ void ask_everything(const Scheduler& scheduler) {
 }  // namespace
 
 TEST_CASE("random histories keep every invariant, twins agree, snapshots continue") {
-    std::uint64_t pauses = 0, preemptions = 0;
+    std::uint64_t pauses = 0, preemptions = 0, prefetches = 0, recalls = 0;
     for (std::uint64_t seed = 1; seed <= 150; ++seed) {
         CAPTURE(seed);
         Fuzzer fuzzer(seed);
@@ -257,7 +261,11 @@ TEST_CASE("random histories keep every invariant, twins agree, snapshots continu
         }
         pauses += one.counters().pauses;
         preemptions += one.counters().preemptions;
+        prefetches += one.counters().prefetches;
+        recalls += one.counters().recalls;
     }
+    CHECK(prefetches > 100);
+    CHECK(recalls > 50);
     CHECK(pauses > 50);
     CHECK(preemptions > 50);
 }

@@ -71,7 +71,8 @@ struct Shape<core::TaskSpec> {
 template <>
 struct Shape<core::HeldAttempt> {
     using T = core::HeldAttempt;
-    static constexpr auto members = std::tuple{NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(paused)};
+    static constexpr auto members =
+        std::tuple{NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(paused), NEXUS_MEMBER(waiting)};
 };
 template <>
 struct Shape<core::QueueLimits> {
@@ -125,7 +126,8 @@ struct Shape<core::Config> {
                                                NEXUS_MEMBER(tenants),
                                                NEXUS_MEMBER(types),
                                                NEXUS_MEMBER(pause_ratio_permille),
-                                               NEXUS_MEMBER(worker_retention)};
+                                               NEXUS_MEMBER(worker_retention),
+                                               NEXUS_MEMBER(prefetch)};
 };
 
 // The facts. Kind numbers are for ever: a fact that goes away keeps its number, a new one takes the next.
@@ -147,7 +149,8 @@ NEXUS_FACT(CancelRequested, 6, NEXUS_MEMBER(task),
            (Moved<T, std::string>{"reason", [](T& cancel) -> std::string& { return cancel.act.reason; }}),
            NEXUS_MEMBER(act));
 NEXUS_FACT(WorkerJoined, 7, NEXUS_MEMBER(name), NEXUS_MEMBER(session), NEXUS_MEMBER(labels), NEXUS_MEMBER(slots),
-           NEXUS_MEMBER(offered), NEXUS_MEMBER(types), NEXUS_MEMBER(held), NEXUS_MEMBER(can_pause));
+           NEXUS_MEMBER(offered), NEXUS_MEMBER(types), NEXUS_MEMBER(held), NEXUS_MEMBER(can_pause),
+           NEXUS_MEMBER(prefetch_max));
 NEXUS_FACT(WorkerCapacityChanged, 8, NEXUS_MEMBER(session), NEXUS_MEMBER(slots), NEXUS_MEMBER(offered),
            NEXUS_MEMBER(draining));
 NEXUS_FACT(WorkerSuspected, 9, NEXUS_MEMBER(session));
@@ -158,7 +161,7 @@ NEXUS_FACT(WorkerControlled, 13, NEXUS_MEMBER(name), NEXUS_MEMBER(order), NEXUS_
 NEXUS_FACT(WorkerSpeedLearned, 14, NEXUS_MEMBER(worker), NEXUS_MEMBER(speed_ppm), NEXUS_MEMBER(deviation_ppm));
 NEXUS_FACT(AffinityLearned, 15, NEXUS_MEMBER(type), NEXUS_MEMBER(hardware), NEXUS_MEMBER(factor_ppm));
 NEXUS_FACT(TrustLearned, 16, NEXUS_MEMBER(trust_ppm));
-NEXUS_FACT(AttemptStarted, 17, NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(session));
+NEXUS_FACT(AttemptStarted, 17, NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(session), NEXUS_MEMBER(waited));
 NEXUS_FACT(AttemptFinished, 18, NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_MEMBER(session), NEXUS_MEMBER(run),
            NEXUS_MEMBER(outcome), NEXUS_MEMBER(retryable), NEXUS_MEMBER(result_bytes), NEXUS_MEMBER(peak_memory_bytes));
 NEXUS_FACT(OverrideSet, 19, NEXUS_MEMBER(number), NEXUS_MEMBER(kind), NEXUS_MEMBER(task), NEXUS_MEMBER(type),
@@ -274,7 +277,8 @@ constexpr bool known(AttemptOutcome v) {
         case AttemptOutcome::rejected:
         case AttemptOutcome::worker_lost:
         case AttemptOutcome::preempted:
-        case AttemptOutcome::superseded: return true;
+        case AttemptOutcome::superseded:
+        case AttemptOutcome::recalled: return true;
     }
     return false;
 }

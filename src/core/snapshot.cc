@@ -11,7 +11,8 @@
 
 namespace nexus::core {
 
-// What has a shape is saved as it lists; an Act was in nothing before core 8, the retention in none before 10.
+// What has a shape is saved as it lists; an Act was in nothing before core 8, the retention in none before 10, prefetch
+// before 11.
 template <class A, Shaped T>
 void fields(A& a, T& x) {
     for_each_member<T>([&](const auto& m) {
@@ -19,6 +20,8 @@ void fields(A& a, T& x) {
             if (!a.since(8)) return;
         if constexpr (std::is_same_v<std::remove_cvref_t<decltype(m.at)>, Duration Config::*>)
             if (m.at == &Config::worker_retention && !a.since(10)) return;
+        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(m.at)>, bool Config::*>)
+            if (m.at == &Config::prefetch && !a.since(11)) return;
         a(x.*m.at);
     });
 }
@@ -40,19 +43,22 @@ void fields_before_8(A& a, Config& x) {
 // Of the records each list is whole, or it does not compile.
 template <class A>
 void fields(A& a, Counters& x) {
-    a.template all<Counters>(x.submitted, x.succeeded, x.dead, x.cancelled, x.expired, x.waiting, x.assigned, x.running,
-                             x.paused, x.decisions, x.fallback_decisions, x.stale_reports, x.requeues, x.workers_lost,
-                             x.speculations, x.preemptions, x.pauses, x.backlog, x.idle_while_waiting);
+    a.template all<Counters, 3>(x.submitted, x.succeeded, x.dead, x.cancelled, x.expired, x.waiting, x.assigned,
+                                x.running, x.paused, x.decisions, x.fallback_decisions, x.stale_reports, x.requeues,
+                                x.workers_lost, x.speculations, x.preemptions, x.pauses, x.backlog,
+                                x.idle_while_waiting);
+    if (a.since(11)) a(x.prefetched, x.prefetches, x.recalls);
 }
 template <class A>
 void fields(A& a, Task& x) {
     a(x.serial);
     if (x.serial == 0) return;
-    a.template all<Task, 4>(x.key, x.base, x.submitted, x.since, x.p50, x.p90, x.mean, x.told, x.ticket, x.cls, x.run,
+    a.template all<Task, 5>(x.key, x.base, x.submitted, x.since, x.p50, x.p90, x.mean, x.told, x.ticket, x.cls, x.run,
                             x.copy, x.side, x.idempotency, x.older, x.newer, x.worker, x.confidence_permille,
                             x.attempts, x.failures, x.crashes, x.rejections, x.preemptions, x.source, x.place, x.keyed,
                             x.told_queued, x.several_workers, x.concurrency_token, x.rate_turn);
     if (a.since(9)) a(x.avoid, x.rounds, x.charged);
+    if (a.since(11)) a(x.lost_ahead);
 }
 template <class A>
 void fields(A& a, Side& x) {
@@ -151,20 +157,21 @@ void fields(A& a, Run& x) {
     a(x.ticket);
     if (x.ticket == 0) return;
     a(x.attempt);
-    constexpr std::size_t kElsewhere = 6;  // ticket and attempt before these; the last four after them
+    constexpr std::size_t kElsewhere = 10;  // ticket and attempt before these; the last eight after them
     a.template all<Run, kElsewhere>(x.fence, x.assigned, x.started, x.ends_at, x.predicted, x.paused_at, x.paused_for,
                                     x.charged, x.task, x.cls, x.worker, x.at, x.number, x.turn, x.yields, x.speculative,
                                     x.orphan);
     bool unused_before_8 = false;
     if (!a.since(8)) a(unused_before_8);
     a(x.company, x.unpausable, x.notice, x.rival);
+    if (a.since(11)) a(x.prefetched, x.recalled, x.recalled_at, x.rate);
 }
 template <class A>
 void fields(A& a, Worker& x) {
     a(x.name);
     if (a.since(10) && x.name.empty()) return;
     a(x.labels, x.offered, x.used, x.types, x.runs, x.line);
-    a.template all<Worker, 10>(x.session, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned, x.draining,
+    a.template all<Worker, 16>(x.session, x.typeset, x.hardware, x.connected, x.suspect, x.cordoned, x.draining,
                                x.can_pause, x.leaving, x.slots, x.alone, x.paused, x.owes, x.speed_ppm, x.deviation_ppm,
                                x.speed_ln, x.work_us, x.breaker, x.failing, x.late, x.breaker_next, x.failures_in_row,
                                x.doubt, x.lateness, x.succeeded, x.failed, x.bound_work_us, x.bound, x.reserved_task,
@@ -172,6 +179,7 @@ void fields(A& a, Worker& x) {
     a(x.reserved_rival);
     if (a.since(9)) a(x.usage);
     if (a.since(10)) a(x.gone);
+    if (a.since(11)) a(x.prefetch_max, x.prefetched, x.prefetched_us, x.turnaround_us, x.rate, x.prefetch_due);
 }
 template <class A>
 void fields(A& a, IdempotencyEntry& x) {

@@ -313,15 +313,16 @@ struct Scheduler::State {
 
     // dispatch.cc: giving work out
     bool late_binding() const { return config.policy <= PolicyKind::fcfs; }
-    void place_or_enqueue(Index task);  // places. Requires: it is nowhere, through all gates
-    void fill(Index worker);            // places, until it is full or nothing is left for it
-    void dispatch_all();                // places
-    Index next_for(Index worker);       // the task it should take, or none
+    void place_or_enqueue(Index task);                 // places. Requires: it is nowhere, through all gates
+    void fill(Index worker);                           // places, until it is full or nothing is left for it
+    void dispatch_all();                               // places
+    Index next_for(Index worker, bool ahead = false);  // the task it should take, or hold ready, or none
     Index first_for(const Class& cls, Index worker) const;
     bool may_go_elsewhere(Index task, Index worker) const;
     Index sufferer(const Group& group, Index worker) const;
     void note_others(Index worker, Index task, Decision& decision) const;
-    // Makes runs. Requires: the worker has a free slot; the task is in no queue, or runs and this is its copy.
+    // Makes runs. Requires: the worker has a free slot, or the decision is to prefetch; the task is in no queue, or runs
+    // and this is its copy.
     void start(Index task, Index worker, Decision decision, bool speculative);
     std::uint64_t next_fence();
     void update_ready(Index worker);  // after anything that decides whether it may take a task
@@ -361,6 +362,25 @@ struct Scheduler::State {
     Duration lost_by(const Run& run) const;
     void give_notice(Index run, Duration saved);
     void notice_ran_out(Index run);  // frees runs; places
+
+    // prefetch.cc. `run` is a prefetched one, unless it says otherwise
+    std::size_t room_ahead(Index worker) const;
+    bool may_prefetch(Index task, Index worker) const;
+    void prefetch(Index worker);  // places, until it holds enough
+    void join_ahead(Index run);   // Requires: it is new
+    void watch_ahead(Index worker, Instant due);
+    void leave_ahead(Index run);     // it is in no slot and no line afterwards
+    void enter_slot(Index run);      // Requires: it is in no line
+    void leave_slot(Index run);      // Requires: it is in a slot, or paused
+    void take_slot(Index run);       // out of the line, into a slot
+    void begin_ahead(Index worker);  // what it holds takes its free slots, as it does by itself
+    void note_turnaround(const Run& run, Duration waited);
+    void recall(Index run);
+    void recall_all(Index worker);
+    void recall_for(Index worker);          // what has waited elsewhere for too long, for its free slots
+    void make_way(Index newcomer);          // recalls what is less urgent. Requires: the newcomer is ready
+    void prefetch_due(Index worker);        // frees runs, classes; places, ends
+    void unstarted(Index task, bool lost);  // its attempt ended before it began. Places, ends. Requires: it is over
 
     // binding.cc: push policies
     void bind(Index task);  // places. Requires: it is nowhere

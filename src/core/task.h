@@ -120,6 +120,7 @@ enum class WaitCause : std::uint8_t {
     tasks_ahead,      // count
     breakers_beside,  // count: workers with a free slot but an open breaker, beside busy ones
     refused,          // those that may run it gave it back
+    prefetched,       // name: the worker on which it is ready, and begins when a slot becomes free
 };
 
 // How one attempt ended.
@@ -133,6 +134,7 @@ enum class AttemptOutcome : std::uint8_t {
     worker_lost,  // silent or gone beyond its lease
     preempted,
     superseded,  // a speculative copy finished first
+    recalled,    // it was prefetched, and taken back or lost before it began: it counts as no attempt
 };
 
 const char* name_of(TaskState state);

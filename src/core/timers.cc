@@ -29,6 +29,7 @@ bool Scheduler::State::timer_alive(const Timer& timer) const {
             return std::any_of(forced.begin(), forced.end(), [&](const Forced& f) { return f.ticket == timer.ticket; });
         case TimerKind::breaker:
             return workers[timer.index].breaker != Breaker::closed && workers[timer.index].breaker_next.us == timer.at;
+        case TimerKind::prefetch: return workers[timer.index].prefetch_due.us == timer.at;
     }
     return false;
 }
@@ -85,8 +86,9 @@ void Scheduler::State::fire(const Timer& timer) {
             Run& run = runs[timer.index];
             const Duration allowed = classes[run.cls].spec.timeout + config.timeout_grace;
             const Duration left = allowed - run.spent(run.started == kNever ? run.assigned : run.started, now);
-            if (left.us > 0 || run.paused())
-                return set_timer(now + std::max(left, run.paused() ? seconds(1) : Duration{1}), TimerKind::timeout,
+            const bool stands = run.paused() || run.prefetched;
+            if (left.us > 0 || stands)
+                return set_timer(now + std::max(left, stands ? seconds(1) : Duration{1}), TimerKind::timeout,
                                  timer.index, run.ticket);
             AttemptFinished report{.task = ids[run.task],
                                    .attempt = run.attempt,
@@ -112,6 +114,7 @@ void Scheduler::State::fire(const Timer& timer) {
             return;
         case TimerKind::breaker: return breaker_due(timer.index);
         case TimerKind::straggler: return straggler_due(timer.index);
+        case TimerKind::prefetch: return prefetch_due(timer.index);
     }
 }
 

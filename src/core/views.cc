@@ -38,6 +38,7 @@ TaskView Scheduler::State::view(Index task) const {
     view.assigned_at = run.assigned;
     view.started_at = run.started;
     view.predicted_run = run.predicted;
+    view.prefetched = run.prefetched;
     view.paused_at = run.paused_at;
     view.paused_for = run.paused_for;
     return view;
@@ -81,6 +82,10 @@ WaitingWhy Scheduler::State::why(Index task, Instant at) const {
             if (t.run != kNone && runs[t.run].paused() && !runs[t.run].orphan) {
                 why.since = runs[t.run].paused_at;
                 return say(WaitReason::capacity, WaitCause::paused, workers[runs[t.run].worker].name);
+            }
+            if (t.run != kNone && runs[t.run].prefetched && !runs[t.run].orphan) {
+                why.since = runs[t.run].assigned;
+                return say(WaitReason::capacity, WaitCause::prefetched, workers[runs[t.run].worker].name);
             }
             if (t.run == kNone || !runs[t.run].orphan) return {};
             why.until = runs[t.run].ends_at;
@@ -431,6 +436,8 @@ WorkerView Scheduler::worker(WorkerNo number, Instant at) const {
                     .slots = worker.slots,
                     .running = worker.occupied(),
                     .paused = worker.paused,
+                    .prefetched = static_cast<std::uint32_t>(worker.prefetched.size()),
+                    .turnaround = {worker.turnaround_us},
                     .labels = &worker.labels,
                     .offered = &worker.offered,
                     .types = &worker.types,

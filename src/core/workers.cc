@@ -57,6 +57,7 @@ void Scheduler::State::on(const WorkerJoined& fact) {
     worker.offered = fact.offered;
     worker.types = fact.types;
     worker.can_pause = fact.can_pause;
+    worker.prefetch_max = fact.prefetch_max;
     worker.hardware = kNone;
     for (const auto& [name, value] : worker.labels)
         for (Index h = 0; name == "hw" && h < hardware.size(); ++h)
@@ -82,12 +83,16 @@ void Scheduler::State::on(const WorkerJoined& fact) {
         if (!ours) continue;
         runs[r].orphan = false;
         runs[r].ends_at = kNever;
+        if (runs[r].prefetched && !held.waiting) take_slot(r);
+        if (std::exchange(runs[r].recalled_at, kNever) != kNever) recall(r);  // the order may never have arrived
         reconcile_pause(r, held.paused);
         if (runs[r].notice) give_notice(r, {});
     }
     std::get<WelcomeWorker>((*out)[welcome_at]).abandon = std::move(abandon);
     welcome(w, keep);
     std::get<WelcomeWorker>((*out)[welcome_at]).keep = std::move(keep);
+    begin_ahead(w);
+    watch_ahead(w, now);
     // A drain ends with the worker that says goodbye, or by an operator: no lost connection ends it.
     if (workers[w].draining) emit(DrainWorker{.session = fact.session});
     update_ready(w);
@@ -109,7 +114,7 @@ void Scheduler::State::welcome(Index w, const std::vector<AttemptId>& kept) {
         if (runs[r].task == kNone) {
             vacate(r);
         } else if (!classes[runs[r].cls].spec.exclusive) {
-            lose_run(r, runs[r].started != kNever || lost_too_often(runs[r].task));
+            lose_run(r, !runs[r].prefetched && (runs[r].started != kNever || lost_too_often(runs[r].task)));
         } else if (!runs[r].orphan) {
             orphan(r, now + config.lease);
         }
@@ -144,6 +149,7 @@ void Scheduler::State::on(const WorkerCapacityChanged& fact) {
     fleet_moved = true;
     workers[w].offered = fact.offered;
     workers[w].leaving = fact.draining;
+    begin_ahead(w);
     count_capacity(w, 1);
     renew_eligibility(w);
     forget_refusals();
@@ -156,6 +162,7 @@ void Scheduler::State::on(const WorkerSuspected& fact) {
     const Index w = session_worker(fact.session);
     if (w == kNone) return;
     workers[w].suspect = true;
+    recall_all(w);
     update_ready(w);
 }
 
@@ -212,7 +219,10 @@ void Scheduler::State::on(const WorkerControlled& fact) {
             return;
     }
     update_ready(w);
-    if (fact.order != WorkerOrder::uncordon) unbind_line(w);
+    if (fact.order != WorkerOrder::uncordon) {
+        unbind_line(w);
+        recall_all(w);
+    }
     dispatch_everything = true;
 }
 

@@ -292,7 +292,8 @@ void Engine::on(core::AssignAttempt& order) {
 }
 
 void Engine::on(core::RevokeAttempt& order) {
-    if (const Live* live = live_.find(order.task); live != nullptr && order.reason == core::RevokeReason::preempted)
+    const bool decided = order.reason == core::RevokeReason::preempted || order.reason == core::RevokeReason::recalled;
+    if (const Live* live = decided ? live_.find(order.task) : nullptr; live != nullptr)
         batch_.decisions.push_back({.place = place_of_event(),
                                     .task = order.task,
                                     .decision = order.decision,
@@ -340,6 +341,7 @@ void Engine::on(core::AnswerReport& answer) {
 }
 
 void Engine::on(core::AttemptEnded& ended) {
+    if (ended.outcome == core::AttemptOutcome::recalled) return;  // it was none
     Live* const found = live_.find(ended.task);
     if (found == nullptr) return;
     Live& live = *found;

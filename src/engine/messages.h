@@ -121,7 +121,8 @@ struct WorkerInfo {
     core::Resources offered;
     std::vector<std::string> types;
     bool connected = false, suspect = false, cordoned = false, draining = false;
-    std::uint32_t slots = 0, running = 0, paused = 0;
+    std::uint32_t slots = 0, running = 0, paused = 0, prefetched = 0;
+    Duration turnaround;  // from a decision to the start of what it sends there; 0 = unknown
     double speed = 1, utilization = 0, cpu_usage = 0, memory_usage = 0;  // a faster worker's speed is greater
     std::string breaker, breaker_reason;
     std::uint64_t succeeded = 0, failed = 0;
@@ -227,9 +228,16 @@ struct AttemptProgress {
     double fraction = 0;
     std::string note;
 };
+struct AttemptBegun {
+    AttemptBegun() = default;
+    AttemptBegun(TaskId of, AttemptId begun, Duration held = {}) : task(of), attempt(begun), waited(held) {}
+    TaskId task;
+    AttemptId attempt;
+    Duration waited;  // how long the worker had held it before
+};
 // Everything one message of a worker said, except the hello.
 struct WorkerReport {
-    std::vector<std::pair<TaskId, AttemptId>> started;
+    std::vector<AttemptBegun> started;
     std::vector<core::AttemptPaused> paused;  // session is filled in by the engine
     std::vector<AttemptProgress> progress;
     std::vector<AttemptReport> finished;

@@ -138,7 +138,8 @@ void Engine::give_up_looks() {
 // ---- attempts that are over here before their worker has reported them
 
 void Engine::remember_revoked(const core::RevokeAttempt& order) {
-    if (order.reason == core::RevokeReason::superseded) return;  // its report says nothing that anybody waits for
+    // Their reports say nothing that anybody waits for.
+    if (order.reason == core::RevokeReason::superseded || order.reason == core::RevokeReason::recalled) return;
     Revoked revoked{.task = order.task, .attempt = order.attempt, .session = order.session};
     if (const auto view = core_.task(order.task)) revoked.number = view->attempts;
     if (const Live* live = live_.find(order.task); live != nullptr && live->rare)

@@ -143,8 +143,8 @@ void Engine::report(SessionId id, WorkerReport report) {
                                           .slots = report.capacity->slots,
                                           .offered = std::move(report.capacity->offered),
                                           .draining = report.capacity->draining});
-    for (const auto& [task, attempt] : report.started) {
-        apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id});
+    for (const auto& [task, attempt, waited] : report.started) {
+        apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id, .waited = waited});
         Live* const live = live_.find(task);
         if (live == nullptr) continue;
         learner_.started(task, attempt, live->predicted(), core_, now_.at);

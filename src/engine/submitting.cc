@@ -280,7 +280,7 @@ Result<void> Engine::may_forget(WorkerNo number) const {
     const core::WorkerView worker = core_.worker(number);
     const std::string who = "worker " + std::string(worker.name);
     if (worker.connected) return fail(Fault::failed_state, who + " is connected: stop it first");
-    if (worker.running + worker.paused > 0)
+    if (worker.running + worker.paused + worker.prefetched > 0)
         return fail(Fault::failed_state, who +
                                              " is gone, but attempts of it may still run until their lease is over: "
                                              "try again in some seconds");

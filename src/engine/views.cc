@@ -110,9 +110,9 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     info.estimate = view->estimate;
     info.failures = view->failures;
     info.crashes = view->crashes;
-    const bool paused = view->state == core::TaskState::paused;
+    const bool stands = view->state == core::TaskState::paused || view->prefetched;
     if (view->state == core::TaskState::waiting && !with_why) return info;
-    if (view->state == core::TaskState::waiting || (paused && with_why)) {
+    if (view->state == core::TaskState::waiting || (stands && with_why)) {
         const core::WaitingWhy why = core_.why_waiting(task, now_.at);
         info.waiting = why.reason;
         info.waiting_cause = why.cause;
@@ -131,7 +131,7 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
                             .assigned = wall_of(view->assigned_at),
                             .started = wall_of(view->started_at),
                             .predicted = info.estimate.p50};
-        if (paused || view->paused_for.us > 0) attempt.run = view->ran(now_.at);
+        if (view->state == core::TaskState::paused || view->paused_for.us > 0) attempt.run = view->ran(now_.at);
         if (live.rare) {
             attempt.progress = live.rare->progress;
             attempt.progress_note = live.rare->progress_note;
@@ -347,6 +347,8 @@ WorkerInfo Engine::info_of(WorkerNo number) const {
     info.slots = view.slots;
     info.running = view.running;
     info.paused = view.paused;
+    info.prefetched = view.prefetched;
+    info.turnaround = view.turnaround;
     info.speed = 1e6 / std::max<std::uint32_t>(view.speed_ppm, 1);
     info.utilization = view.utilization_ppm / 1e6;
     static constexpr const char* breakers[] = {"closed", "open", "probing"};

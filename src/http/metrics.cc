@@ -75,6 +75,9 @@ std::string prometheus_text(const engine::ReadModel& state, const api::Door& doo
     page.single("nexus_tasks_pending", "gauge", "Tasks that wait.", c.waiting);
     page.single("nexus_tasks_running", "gauge", "Tasks assigned or running.", c.assigned + c.running);
     page.single("nexus_tasks_paused", "gauge", "Tasks that are paused on their worker.", c.paused);
+    page.single("nexus_tasks_prefetched", "gauge",
+                "Tasks that are ready on their worker until a slot becomes free, part of nexus_tasks_running.",
+                c.prefetched);
     page.single("nexus_backlog_work_seconds", "gauge", "Predicted work that waits, at average worker speed.",
                 static_cast<double>(c.backlog.us) / 1e6);
     page.family("nexus_decisions_total", "counter", "Placement decisions.");
@@ -106,6 +109,8 @@ std::string prometheus_text(const engine::ReadModel& state, const api::Door& doo
     page.single("nexus_lease_expired_total", "counter", "Workers lost.", c.workers_lost);
     page.single("nexus_speculative_total", "counter", "Second copies of stragglers.", c.speculations);
     page.single("nexus_pauses_total", "counter", "Runs paused for shorter ones.", c.pauses);
+    page.single("nexus_prefetches_total", "counter", "Tasks sent to a worker beyond its slots.", c.prefetches);
+    page.single("nexus_recalls_total", "counter", "Prefetched tasks that were asked back.", c.recalls);
     page.single("nexus_preemptions_total", "counter", "Runs stopped for more important ones.", c.preemptions);
     page.single("nexus_idle_while_pending_seconds_total", "counter",
                 "Slot time idle beside a task it may run; must stay 0.",

@@ -173,6 +173,7 @@ void Driver::on(const core::RevokeAttempt& revoke) {
         case core::RevokeReason::superseded: return report(index, core::AttemptOutcome::superseded);
         case core::RevokeReason::timed_out: return report(index, core::AttemptOutcome::timed_out);
         case core::RevokeReason::preempted: return report(index, core::AttemptOutcome::preempted);
+        case core::RevokeReason::recalled: return;  // nothing is prefetched here: decisions arrive at once
         case core::RevokeReason::cancelled: return report(index, core::AttemptOutcome::cancelled);
     }
 }

@@ -154,7 +154,8 @@ private:
     SessionId session(const std::string& worker) { return sessions_[worker]; }
     // An attempt by its name, task.number: t1.2 is the second attempt of t1.
     std::pair<TaskId, AttemptId> attempt(const std::string& name) {
-        return {task(name.substr(0, name.find('.'))), attempts_.at(name)};
+        if (!attempts_.contains(name)) throw std::invalid_argument("nobody was given attempt " + name);
+        return {task(name.substr(0, name.find('.'))), attempts_[name]};
     }
     std::string attempt_name(AttemptId attempt) const {
         const auto found = attempt_names_.find(attempt);
@@ -214,14 +215,14 @@ private:
         const SessionId from = session(option("from", worker_of_[arg(0)]));
         if (verb == "paused" || verb == "running")
             return AttemptPaused{id, attempt_id, from, number("turn", 1), verb == "paused", {span("run", "-1us")}};
-        if (verb == "started") return AttemptStarted{id, attempt_id, from};
+        if (verb == "started") return AttemptStarted{id, attempt_id, from, {span("waited")}};
         AttemptFinished finished{.task = id,
                                  .attempt = attempt_id,
                                  .session = from,
                                  .retryable = !flag("final"),
                                  .run = {span("run", "1s")},
                                  .peak_memory_bytes = number("peak", 0)};
-        for (unsigned n = 1; n <= 9; ++n)
+        for (unsigned n = 1; n <= 10; ++n)
             if (verb == name_of(static_cast<AttemptOutcome>(n))) finished.outcome = static_cast<AttemptOutcome>(n);
         if (verb != name_of(finished.outcome)) throw std::invalid_argument("unknown verb: " + verb);
         return finished;
@@ -275,6 +276,7 @@ private:
         config.pause_ratio_permille = number("pause_ratio", config.pause_ratio_permille / 1000) * 1000;
         config.idempotency_keys_max = number("keys", static_cast<std::uint32_t>(config.idempotency_keys_max));
         config.worker_retention = {span("retention", "24h")};
+        config.prefetch = option("prefetch", config.prefetch ? "on" : "off") == "on";
         config.tasks_max = number("tasks", static_cast<std::uint32_t>(config.tasks_max));
         if (options_.contains("queue"))
             config.queues = {{.name = option("queue"), .paused = flag("paused"), .running_max = number("running", 0)}};
@@ -293,14 +295,18 @@ private:
                             .labels = labels("labels"),
                             .slots = number("slots", 1),
                             .types = list("types"),
-                            .can_pause = flag("can_pause")};
+                            .can_pause = flag("can_pause"),
+                            .prefetch_max = number("prefetch", 0)};
         joined.offered = {.cpu_milli = options_.contains("cpu") ? number("cpu", 0) : -1,
                           .memory_bytes = options_.contains("memory") ? number("memory", 0) : -1,
                           .gpu_milli = -1};
-        for (const bool paused : {false, true})
-            for (const std::string& name : list(paused ? "holds_paused" : "holds")) {
+        for (const char* how : {"holds", "holds_paused", "holds_waiting"})
+            for (const std::string& name : list(how)) {
                 const auto [id, attempt_id] = attempt(name);
-                joined.held.push_back({id, attempt_id, paused});
+                joined.held.push_back({.task = id,
+                                       .attempt = attempt_id,
+                                       .paused = how == std::string("holds_paused"),
+                                       .waiting = how == std::string("holds_waiting")});
             }
         sessions_[arg(0)] = joined.session;
         return joined;
@@ -335,7 +341,7 @@ private:
         return "assign " + name + " to " + worker_of_[name] + " (" + name_of(c.decision.reason) + ")";
     }
     std::string say(const RevokeAttempt& c) const {
-        static constexpr const char* reasons[] = {"", "cancelled", "superseded", "timed_out", "preempted"};
+        static constexpr const char* reasons[] = {"", "cancelled", "superseded", "timed_out", "preempted", "recalled"};
         return "revoke " + attempt_name(c.attempt) + " " + reasons[static_cast<unsigned>(c.reason)];
     }
     std::string say(const PauseAttempt& c) const {
@@ -393,17 +399,19 @@ std::vector<std::string> lines_of(const std::filesystem::path& path) {
 std::vector<std::string> retold(const std::vector<std::string>& lines) {
     Story story;
     std::vector<std::string> told;
-    for (const std::string& line : lines) {
-        if (line.starts_with(">")) continue;
-        if (line.empty() || line.starts_with("#")) {
-            told.push_back(line);
-        } else if (line.starts_with("?")) {
-            told.push_back(story.ask(line.substr(0, line.find(": "))));
-        } else {
-            told.push_back(line);
-            for (std::string& answer : story.tell(line)) told.push_back(std::move(answer));
+    for (const std::string& line : lines) try {
+            if (line.starts_with(">")) continue;
+            if (line.empty() || line.starts_with("#")) {
+                told.push_back(line);
+            } else if (line.starts_with("?")) {
+                told.push_back(story.ask(line.substr(0, line.find(": "))));
+            } else {
+                told.push_back(line);
+                for (std::string& answer : story.tell(line)) told.push_back(std::move(answer));
+            }
+        } catch (const std::exception& error) {
+            throw std::runtime_error("at \"" + line + "\": " + error.what());
         }
-    }
     return told;
 }
 
