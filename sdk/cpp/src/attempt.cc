@@ -74,6 +74,7 @@ void Attempt::on_cancel(std::function<void(CancelReason)> callback) {
 }
 
 void Attempt::on_pause(std::function<bool(bool)> callback) {
+    if (work_->many) return;  // the rest of its batch would stand still, too
     const std::lock_guard lock(mutex_);
     pause_callback_ = std::move(callback);
 }
@@ -94,13 +95,14 @@ void Attempt::began(Context::Steady now) {
     began_at_ = now;
 }
 
-void Attempt::ended() {
+bool Attempt::ended() {
     std::unique_lock lock(mutex_);
     returned_ = true;
     callbacks_.clear();
     pause_callback_ = nullptr;
     look_callback_ = nullptr;
     changed_.wait(lock, [&] { return !calling_; });
+    return paused_;
 }
 
 }  // namespace sdk

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -13,6 +14,13 @@
 #include "nexus/worker.h"
 
 namespace nexus::sdk {
+
+// What to do with tasks of a type.
+struct Work {
+    Handler one;
+    BatchHandler many;  // set instead, for up to batch_max attempts at once
+    std::size_t batch_max = 1;
+};
 
 struct Assignment {
     std::string task_id, attempt_id, type, tenant, queue, payload, traceparent, tracestate;
@@ -28,12 +36,19 @@ struct Assignment {
 
 class Attempt {
 public:
-    using ProgressSink = std::function<void(double fraction, std::string note)>;
+    using ProgressSink = std::function<void(const std::string& attempt_id, double fraction, std::string note)>;
 
-    Attempt(Assignment assignment, ProgressSink on_progress)
-        : assignment_(std::move(assignment)), on_progress_(std::move(on_progress)) {}
+    // Not to be begun at `start_by` or later.
+    Attempt(Assignment assignment, std::shared_ptr<const Work> work, Micros start_by,
+            std::shared_ptr<const ProgressSink> on_progress)
+        : assignment_(std::move(assignment)),
+          work_(std::move(work)),
+          start_by_(start_by),
+          on_progress_(std::move(on_progress)) {}
 
     const Assignment& assignment() const { return assignment_; }
+    const Work& work() const { return *work_; }
+    Micros start_by() const { return start_by_; }
 
     // The loop's side. cancel() runs the handler's callbacks on the caller's thread; only the first one counts.
     void cancel(CancelReason reason);
@@ -49,12 +64,14 @@ public:
     void on_cancel(std::function<void(CancelReason)> callback);
     void on_pause(std::function<bool(bool)> callback);
     void on_look(std::function<Written(std::uint64_t, std::uint64_t)> callback);
-    void progress(double fraction, std::string note) { on_progress_(fraction, std::move(note)); }
+    void progress(double fraction, std::string note) {
+        (*on_progress_)(assignment_.attempt_id, fraction, std::move(note));
+    }
     std::optional<Context::Steady> deadline() const;
 
-    // The pool's side, around the handler. After ended() returned no callback runs any more.
+    // The pool's side, around the handler. After ended() returned no callback runs any more. True: it stood still.
     void began(Context::Steady now);
-    void ended();
+    bool ended();
 
 private:
     // Runs the handler's callbacks without the lock; ended() waits for them.
@@ -62,7 +79,9 @@ private:
     auto call_out(std::unique_lock<std::mutex>& lock, Call call);
 
     const Assignment assignment_;
-    const ProgressSink on_progress_;
+    const std::shared_ptr<const Work> work_;
+    const Micros start_by_;
+    const std::shared_ptr<const ProgressSink> on_progress_;
 
     mutable std::mutex mutex_;  // guards what follows
     mutable std::condition_variable changed_;

@@ -50,6 +50,9 @@ Worker::~Worker() = default;
 void Worker::handle(std::string type, Handler handler) {
     inner_->runtime.handle(std::move(type), std::move(handler));
 }
+void Worker::handle_batch(std::string type, BatchOptions options, BatchHandler handler) {
+    inner_->runtime.handle_batch(std::move(type), options, std::move(handler));
+}
 void Worker::handle_any(Handler handler) {
     inner_->runtime.handle_any(std::move(handler));
 }

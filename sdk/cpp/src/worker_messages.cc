@@ -21,6 +21,7 @@ void fill(v1::Hello& to, const HelloEntry& hello, const Identity& identity) {
     to.set_worker(identity.name);
     to.mutable_labels()->insert(identity.labels.begin(), identity.labels.end());
     to.set_slots(hello.slots);
+    to.set_prefetch_max(hello.prefetch_max);
     to.set_draining(hello.draining);
     if (identity.resources) fill(*to.mutable_resources(), *identity.resources);
     for (const std::string& type : identity.types) to.add_types(type);
@@ -30,6 +31,7 @@ void fill(v1::Hello& to, const HelloEntry& hello, const Identity& identity) {
         entry.set_attempt_id(held.attempt_id);
         entry.set_finished(held.finished);
         entry.set_paused(held.paused);
+        entry.set_waiting(held.waiting);
     }
     to.set_can_pause(identity.can_pause);
     to.set_version(identity.version);
@@ -63,7 +65,7 @@ void fill(v1::Finished& to, const Report& report) {
     to.set_attempt_id(report.attempt_id);
     to.set_outcome(static_cast<v1::Outcome>(report.ending));
     to.set_result(report.result);
-    to.set_error(as_utf8(report.error));
+    if (!report.error.empty()) to.set_error(as_utf8(report.error));
     to.set_not_retryable(!report.retryable);
     to.set_run_us(report.run.count());
     to.set_peak_memory_bytes(report.peak_memory_bytes);
@@ -71,13 +73,14 @@ void fill(v1::Finished& to, const Report& report) {
 
 }  // namespace
 
-v1::WorkerMessage to_message(const Outbound& out, const Identity& identity, const Load& load) {
-    v1::WorkerMessage message;
+void fill(v1::WorkerMessage& message, const Outbound& out, const Identity& identity, const Load& load) {
+    message.Clear();
     if (out.hello) fill(*message.mutable_hello(), *out.hello, identity);
     for (const StartedEntry& started : out.started) {
         v1::Started& entry = *message.add_started();
         entry.set_task_id(started.task_id);
         entry.set_attempt_id(started.attempt_id);
+        entry.set_waited_us(started.waited.count());
     }
     for (const PausedEntry& paused : out.paused) {
         v1::Paused& entry = *message.add_paused();
@@ -117,7 +120,6 @@ v1::WorkerMessage to_message(const Outbound& out, const Identity& identity, cons
         message.mutable_heartbeat()->set_memory_usage(load.memory_usage);
     }
     message.set_goodbye(out.goodbye);
-    return message;
 }
 
 Assignment to_assignment(v1::Assign&& assign) {

@@ -22,7 +22,8 @@ struct Load {
     double memory_usage = 0;  // 0..1
 };
 
-v1::WorkerMessage to_message(const Outbound& out, const Identity& identity, const Load& load);
+// Replaces what is in `message`, and keeps its memory.
+void fill(v1::WorkerMessage& message, const Outbound& out, const Identity& identity, const Load& load);
 Assignment to_assignment(v1::Assign&& assign);
 
 }  // namespace nexus::sdk

@@ -19,8 +19,20 @@ constexpr std::size_t kPausedMax = 4;
 // What the server says to the older of two sessions of one name.
 constexpr std::string_view kReplaced = "took over";
 
+// After a message with this many reports the next one waits for more of them, until so long after its beginning.
+constexpr std::size_t kManyReports = 8;
+constexpr Micros kGatherTime = std::chrono::microseconds(200);
+
+constexpr std::uint32_t kPrefetchMax = 4096;
+constexpr std::size_t kBatchMax = 1000;
+
+std::uint32_t prefetch_of(const WorkerOptions& options) {
+    return options.prefetch_max.value_or(std::min(4 * std::max(options.slots, 1U) + 16, 256U));
+}
+
 WorkerRules rules_of(const WorkerOptions& options) {
     return {.slots = std::max(options.slots, 1U),
+            .prefetch_max = prefetch_of(options),
             .reconnect_first = options.reconnect_first,
             .reconnect_max = options.reconnect_max,
             .drain_limit = options.drain_limit,
@@ -32,36 +44,33 @@ std::string host_name() {
     return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
 }
 
-// On a thread of the pool.
-Outcome run_handler(const Handler& handler, Attempt& attempt) {
-    Outcome outcome = Outcome::success();
-    attempt.began(std::chrono::steady_clock::now());
-    try {
-        Context context(attempt);
-        outcome = handler(context);
-    } catch (const std::exception& error) {
-        outcome = Outcome::failure(std::string("the handler threw: ") + error.what());
-    } catch (...) {
-        outcome = Outcome::failure("the handler threw something that is not a std::exception");
-    }
-    attempt.ended();
-    return outcome;
-}
-
 }  // namespace
 
 void WorkerRuntime::Inbox::post(Event event) {
     const std::lock_guard lock(mutex);
     if (closed) return;
     events.push_back(std::move(event));
-    changed.notify_one();
+    if (loop_waits) changed.notify_one();
+}
+
+void WorkerRuntime::Inbox::wake() {
+    const std::lock_guard lock(mutex);
+    woken = true;
+    if (loop_waits) changed.notify_one();
 }
 
 WorkerRuntime::WorkerRuntime(WorkerOptions options, std::shared_ptr<Clock> clock, std::uint64_t seed)
     : options_(std::move(options)),
       clock_(std::move(clock)),
       state_(rules_of(options_), seed),
-      pool_(std::max(options_.slots, 1U) + (options_.can_pause ? kPausedMax : 0)) {
+      tell_progress_(std::make_shared<const Attempt::ProgressSink>(
+          [inbox = inbox_](const std::string& id, double fraction, std::string note) {
+              inbox->post([id, fraction, note = std::move(note)](WorkerRuntime& self) mutable {
+                  self.state_.progressed(self.clock_->now(), id, fraction, std::move(note));
+              });
+          })),
+      pool_(std::make_shared<Pool>(std::max(options_.slots, 1U) + (options_.can_pause ? kPausedMax : 0), clock_,
+                                   [inbox = inbox_] { inbox->wake(); })) {
     identity_.hostname = host_name();
     identity_.name = options_.name.empty() ? identity_.hostname + "-" + std::to_string(getpid()) : options_.name;
     identity_.version = options_.version;
@@ -69,6 +78,12 @@ WorkerRuntime::WorkerRuntime(WorkerOptions options, std::shared_ptr<Clock> clock
     identity_.labels = options_.labels;
     identity_.resources = options_.resources;
     identity_.can_pause = options_.can_pause;
+    any_ = std::make_shared<const Work>(
+        Work{.one =
+                 [name = identity_.name](Context& task) {
+                     return Outcome::rejected("worker " + name + " has no handler for the type " + task.type());
+                 },
+             .many = {}});
 }
 
 WorkerRuntime::~WorkerRuntime() {
@@ -77,16 +92,24 @@ WorkerRuntime::~WorkerRuntime() {
         inbox_->closed = true;
     }
     end_streams();
-    pool_.stop();
+    pool_->stop();
 }
 
 void WorkerRuntime::stop() {
-    inbox_->post([](WorkerRuntime& self) { self.state_.stop_asked(self.clock_->now()); });
+    inbox_->post([](WorkerRuntime& self) {
+        self.take_notes(true);
+        self.state_.stop_asked(self.clock_->now());
+    });
 }
 
 int WorkerRuntime::run() {
-    if (!any_)
-        for (const auto& [type, handler] : handlers_) identity_.types.push_back(type);
+    if (prefetch_of(options_) > kPrefetchMax) {
+        refusal_ = "prefetch_max: must be at most " + std::to_string(kPrefetchMax);
+        log(refusal_);
+        return 2;
+    }
+    if (!any_type_)
+        for (const auto& [type, work] : works_) identity_.types.push_back(type);
     state_.start(clock_->now());
     carry_out();
     Micros give_up_at = Micros::max();
@@ -96,6 +119,7 @@ int WorkerRuntime::run() {
             alive_at = clock_->now() + std::max(options_.alive_every, Micros(std::chrono::milliseconds(1)));
             options_.alive();
         }
+        hand_over();
         write_if_possible();
         carry_out();
         if (over_) {
@@ -103,26 +127,84 @@ int WorkerRuntime::run() {
             if (give_up_at == Micros::max()) give_up_at = clock_->now() + kGoodbyeLimit;
             if (clock_->now() >= give_up_at) return drop_stream(), exit_code_;
         }
-        {
-            const Micros wake = std::min(over_ ? give_up_at : state_.wake_at(), alive_at);
-            std::unique_lock lock(inbox_->mutex);
-            while (inbox_->events.empty() && clock_->now() < wake) clock_->wait(lock, inbox_->changed, wake);
-        }
-        for (Event& event : next_events()) {
+        wait(std::min(over_ ? give_up_at : state_.wake_at(), alive_at));
+        std::vector<Event> events = next_events();
+        take_notes(false);
+        for (Event& event : events) {
             event(*this);
             carry_out();
         }
-        if (clock_->now() >= state_.wake_at()) state_.time_passed(clock_->now());
+        if (clock_->now() >= state_.wake_at()) {
+            take_notes(true);
+            state_.time_passed(clock_->now());
+        }
         carry_out();
     }
+}
+
+// Until something happened that cannot wait, or until `wake`.
+void WorkerRuntime::wait(Micros wake) {
+    const bool ends_are_urgent = over_ || state_.waits_unoffered();
+    const bool gathers = !ends_are_urgent && clock_->now() < write_at_;
+    if (gathers) wake = std::min(wake, write_at_);
+    if (gathers || (writing_ && !ends_are_urgent))
+        pool_->expect_no_call();
+    else if (pool_->call_for_notes())
+        return;
+    std::unique_lock lock(inbox_->mutex);
+    if (writing_ && !gathers) {
+        if (inbox_->written == stream_number_) return;
+        inbox_->on_written = over_ || state_.has_outbound() ? OnWritten::wake : OnWritten::call_for_notes;
+    }
+    inbox_->loop_waits = true;
+    while (inbox_->events.empty() && !inbox_->woken && clock_->now() < wake) clock_->wait(lock, inbox_->changed, wake);
+    inbox_->loop_waits = inbox_->woken = false;
+    inbox_->on_written = OnWritten::nothing;
 }
 
 std::vector<WorkerRuntime::Event> WorkerRuntime::next_events() {
     std::unique_lock lock(inbox_->mutex);
     std::vector<Event> events = std::exchange(inbox_->events, {});
     const auto done = std::exchange(inbox_->done, {});
+    if (inbox_->written == stream_number_) writing_ = false;
     lock.unlock();  // before the streams end
     return events;
+}
+
+// Tells the state what the pool did. `withdraw`: and takes all offers back, as must be done before a call of the state
+// that may do with a waiting attempt what cannot be done any more once it has begun.
+void WorkerRuntime::take_notes(bool withdraw) {
+    bool withdrawn = withdraw;
+    if (withdraw)
+        pool_->withdraw(notes_);
+    else
+        withdrawn = pool_->take_notes(notes_);
+    const Micros now = clock_->now();
+    for (const Pool::Note& note : notes_) {
+        const std::string& id = note.attempt->assignment().attempt_id;
+        const std::string_view next = note.next ? std::string_view(note.next->assignment().attempt_id) : "";
+        if (note.outcome)
+            state_.handler_ended(now, id, *note.outcome, note.run, next, note.at);
+        else
+            state_.handler_joined(now, id, note.at, next);
+    }
+    if (withdrawn) state_.offers_withdrawn();
+    if (!notes_.empty())
+        for (const v1::Look& look : std::exchange(looks_held_, {})) answer_look(look);
+    notes_.clear();
+}
+
+// To the pool: what has begun, and what may.
+void WorkerRuntime::hand_over() {
+    for (;;) {
+        if (!to_start_.empty()) pool_->run(to_start_);
+        const bool offered = pool_->offer(state_.start_until(), [this](std::deque<Pool::Job>& offers) {
+            for (const std::string_view id : state_.take_offers()) offers.push_back(attempts_.at(id));
+        });
+        if (offered) return;
+        take_notes(false);
+        carry_out();
+    }
 }
 
 void WorkerRuntime::carry_out() {
@@ -134,7 +216,7 @@ void WorkerRuntime::carry_out(const Action& action) {
     switch (action.what) {
         case Action::What::open_stream: return open_stream();
         case Action::What::close_stream: return drop_stream();
-        case Action::What::start: return start_attempt(action.attempt_id);
+        case Action::What::start: return to_start_.push_back(attempts_.at(action.attempt_id));
         case Action::What::cancel:
             if (attempt != attempts_.end()) attempt->second->cancel(action.reason);
             return;
@@ -157,36 +239,22 @@ void WorkerRuntime::carry_out(const Action& action) {
 // ---------------------------------------------------------------------------------------------------------- handlers
 
 void WorkerRuntime::handle(std::string type, Handler handler) {
-    handlers_[std::move(type)] = std::make_shared<const Handler>(std::move(handler));
+    works_[std::move(type)] = std::make_shared<const Work>(Work{.one = std::move(handler), .many = {}});
+}
+
+void WorkerRuntime::handle_batch(std::string type, const BatchOptions& options, BatchHandler handler) {
+    works_[std::move(type)] = std::make_shared<const Work>(
+        Work{.one = {}, .many = std::move(handler), .batch_max = std::clamp<std::size_t>(options.max, 1, kBatchMax)});
 }
 
 void WorkerRuntime::handle_any(Handler handler) {
-    any_ = std::make_shared<const Handler>(std::move(handler));
+    any_type_ = true;
+    any_ = std::make_shared<const Work>(Work{.one = std::move(handler), .many = {}});
 }
 
-std::shared_ptr<const Handler> WorkerRuntime::handler_for(const std::string& type) const {
-    const auto at = handlers_.find(type);
-    return at != handlers_.end() ? at->second : any_;
-}
-
-void WorkerRuntime::start_attempt(const std::string& attempt_id) {
-    const std::shared_ptr<Attempt> attempt = attempts_.at(attempt_id);
-    const std::string& type = attempt->assignment().type;
-    const std::shared_ptr<const Handler> handler = handler_for(type);
-    if (!handler) {
-        const std::string why = "worker " + identity_.name + " has no handler for the type " + type;
-        state_.handler_ended(clock_->now(), attempt_id, Outcome::rejected(why), Micros(0));
-        return carry_out();
-    }
-    pool_.run([attempt, handler, inbox = inbox_, clock = clock_] {
-        const Micros began = clock->now();
-        Outcome outcome = run_handler(*handler, *attempt);
-        const Micros run = clock->now() - began;
-        inbox->post([id = attempt->assignment().attempt_id, outcome = std::move(outcome), run](WorkerRuntime& self) {
-            self.state_.handler_ended(self.clock_->now(), id, outcome, run);
-            for (const v1::Look& look : std::exchange(self.looks_held_, {})) self.answer_look(look);
-        });
-    });
+std::shared_ptr<const Work> WorkerRuntime::work_for(const std::string& type) const {
+    const auto at = works_.find(type);
+    return at != works_.end() ? at->second : any_;
 }
 
 // -------------------------------------------------------------------------------------------------------- the stream
@@ -205,7 +273,17 @@ void WorkerRuntime::open_stream() {
                     self.take_message(std::move(message));
                 });
             },
-        .on_written = [posting] { posting([](WorkerRuntime& self) { self.writing_ = false; }); },
+        .on_written =
+            [inbox = inbox_, pool = pool_, number] {
+                OnWritten then = OnWritten::nothing;
+                {
+                    const std::lock_guard lock(inbox->mutex);
+                    inbox->written = number;
+                    then = std::exchange(inbox->on_written, OnWritten::nothing);
+                }
+                if (then == OnWritten::wake || (then == OnWritten::call_for_notes && pool->call_for_notes()))
+                    inbox->wake();
+            },
         .on_ended =
             [posting] {
                 posting([](WorkerRuntime& self) {
@@ -223,6 +301,7 @@ void WorkerRuntime::open_stream() {
             },
     };
     writing_ = half_closed_ = false;
+    write_at_ = Micros(0);
     count_open_streams(1);
     std::string failure;
     stream_ = sdk::open_stream(options_.target, options_.tls, options_.token, std::move(callbacks), failure);
@@ -256,13 +335,20 @@ void WorkerRuntime::end_streams() {
 }
 
 void WorkerRuntime::write_if_possible() {
-    if (!stream_usable_ || writing_) return;
+    if (!stream_usable_ || writing_ || clock_->now() < write_at_) return;
     if (state_.has_outbound()) {
-        const Outbound out = state_.take_outbound(clock_->now());
+        const Micros now = clock_->now();
+        const Outbound out = state_.take_outbound(now);
         const Load load =
             out.heartbeat != 0 ? Load{.cpu_usage = meter_.cpu_usage(), .memory_usage = meter_.memory_usage()} : Load{};
+        {
+            const std::lock_guard lock(inbox_->mutex);
+            inbox_->written = 0;
+        }
         writing_ = true;
-        stream_->write(to_message(out, identity_, load));
+        write_at_ = out.finished.size() >= kManyReports ? now + kGatherTime : Micros(0);
+        fill(stream_->message(), out, identity_, load);
+        stream_->write();
     } else if (over_ && !half_closed_) {
         half_closed_ = true;
         stream_->half_close();
@@ -270,6 +356,9 @@ void WorkerRuntime::write_if_possible() {
 }
 
 void WorkerRuntime::take_message(v1::ServerMessage message) {
+    if (message.has_welcome() || message.has_heartbeat_ack() || message.revoke_size() > 0 || message.pause_size() > 0 ||
+        message.has_drain() || !message.reconnect().empty())
+        take_notes(true);
     const Micros now = clock_->now();
     if (message.has_welcome()) {
         const v1::Welcome& welcome = message.welcome();
@@ -296,23 +385,7 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
         state_.pause_asked(now, pause.attempt_id(), pause.turn(), !pause.resume());
         carry_out();  // before what is assigned takes the place
     }
-    for (v1::Assign& assign : *message.mutable_assign()) {
-        Assignment assignment = to_assignment(std::move(assign));
-        const Assigned told{.task_id = assignment.task_id,
-                            .attempt_id = assignment.attempt_id,
-                            .timeout = assignment.timeout,
-                            .deadline_in = assignment.deadline_in,
-                            .exclusive = assignment.exclusive};
-        if (!attempts_.contains(told.attempt_id)) {
-            auto tell = [inbox = inbox_, id = told.attempt_id](double fraction, std::string note) {
-                inbox->post([id, fraction, note = std::move(note)](WorkerRuntime& self) mutable {
-                    self.state_.progressed(self.clock_->now(), id, fraction, std::move(note));
-                });
-            };
-            attempts_.emplace(told.attempt_id, std::make_shared<Attempt>(std::move(assignment), std::move(tell)));
-        }
-        state_.assigned(now, told);
-    }
+    for (v1::Assign& assign : *message.mutable_assign()) remember(std::move(assign), now);
     if (message.has_drain()) {
         log("the server drains this worker: " + message.drain().reason());
         state_.drain_asked(now);
@@ -324,6 +397,22 @@ void WorkerRuntime::take_message(v1::ServerMessage message) {
         log("the server asks to reconnect: " + message.reconnect());
         state_.reconnect_asked(now);
     }
+}
+
+void WorkerRuntime::remember(v1::Assign&& assign, Micros now) {
+    if (attempts_.contains(assign.attempt_id())) return;
+    Assignment assignment = to_assignment(std::move(assign));
+    Assigned told{.task_id = assignment.task_id,
+                  .attempt_id = assignment.attempt_id,
+                  .timeout = assignment.timeout,
+                  .deadline_in = assignment.deadline_in,
+                  .exclusive = assignment.exclusive};
+    const Micros start_by = told.deadline_in > Micros(0) ? now + told.deadline_in : Micros::max();
+    state_.assigned(now, std::move(told));
+    if (!state_.holds(assignment.attempt_id)) return;
+    std::shared_ptr<const Work> work = work_for(assignment.type);
+    auto attempt = std::make_shared<Attempt>(std::move(assignment), std::move(work), start_by, tell_progress_);
+    attempts_.emplace(attempt->assignment().attempt_id, std::move(attempt));
 }
 
 // A handler that has just returned is told by its report, which goes first.
@@ -344,6 +433,7 @@ void WorkerRuntime::take_end(const StreamEnd& end) {
     stream_.reset();
     stream_usable_ = false;
     if (over_) return;
+    take_notes(true);
     if (end.refused) {
         refusal_ = end.text;
         state_.refused();

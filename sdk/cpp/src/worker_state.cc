@@ -65,7 +65,8 @@ CancelReason reason_of(Revocation revocation) {
         case Revocation::superseded: return CancelReason::superseded;
         case Revocation::timed_out: return CancelReason::timed_out;
         case Revocation::preempted: return CancelReason::preempted;
-        case Revocation::cancelled: break;
+        case Revocation::cancelled:
+        case Revocation::recalled: break;  // of one that waits: nobody is asked to stop
     }
     return CancelReason::cancelled;
 }
@@ -98,17 +99,17 @@ void WorkerState::welcomed(Micros now, const Welcomed& welcome) {
     name_backoff_.reset();
 
     for (const std::string& id : welcome.abandon) {
-        const auto at = held_.find(id);
-        if (at == held_.end()) continue;
-        if (at->second.handler_running) cancel(now, at, CancelReason::superseded, rules_.cancel_grace);
-        forget(at);
+        Held* const held = find(id);
+        if (held == nullptr) continue;
+        if (held->handler_running) cancel(now, *held, CancelReason::superseded, rules_.cancel_grace);
+        forget(*held);
     }
-    for (const auto& [id, held] : held_) {
-        if (!held.told) continue;
-        if (held.report)
-            finished_unsent_.push_back(id);
-        else if (held.handler_running)
-            started_unsent_.push_back(id);
+    for (Held* held : by_id()) {
+        if (!held->told) continue;
+        if (held->report)
+            tell(finished_unsent_, *held);
+        else if (held->handler_running)
+            tell(started_unsent_, *held);
     }
     time_passed(now);
 }
@@ -122,12 +123,12 @@ void WorkerState::go_down(Micros now, Micros delay) {
     welcome_by_ = heartbeat_at_ = kNever;
     reconnect_at_ = after(now, delay);
     hello_due_ = heartbeat_due_ = false;
-    started_unsent_.clear();
-    paused_unsent_.clear();
-    finished_unsent_.clear();
-    progress_unsent_.clear();
+    for (Unsent* list : {&started_unsent_, &paused_unsent_, &finished_unsent_, &progress_unsent_}) list->clear();
     written_unsent_.clear();
-    for (auto& [id, held] : held_) held.progress_new = false;
+    for (auto& [id, held] : held_) {
+        held.unsent = 0;
+        held.progress_new = false;
+    }
     capacity_told_.reset();
     settle(now);
 }
@@ -172,108 +173,143 @@ void WorkerState::drain_asked(Micros now) {
 
 // --------------------------------------------------------------------------------------------------------- attempts
 
-void WorkerState::assigned(Micros now, const Assigned& assignment) {
-    if (over_ || link_ != Link::up || held_.contains(assignment.attempt_id)) return;
+WorkerState::Held* WorkerState::find(std::string_view attempt_id) {
+    const auto at = held_.find(attempt_id);
+    return at == held_.end() ? nullptr : &at->second;
+}
+
+std::vector<WorkerState::Held*> WorkerState::by_id() {
+    std::vector<Held*> all;
+    for (auto& [id, held] : held_) all.push_back(&held);
+    std::sort(all.begin(), all.end(), [](const Held* a, const Held* b) { return *a->id < *b->id; });
+    return all;
+}
+
+void WorkerState::assigned(Micros now, Assigned assignment) {
+    if (over_ || link_ != Link::up) return;
+    const auto [at, is_new] = held_.try_emplace(std::move(assignment.attempt_id));
+    if (!is_new) return;
     draining_ = false;
-    const auto at = held_.emplace(assignment.attempt_id, Held{}).first;
     Held& held = at->second;
-    held.task_id = assignment.task_id;
+    held.id = &at->first;
+    held.task_id = std::move(assignment.task_id);
+    held.number = ++arrivals_;
     held.exclusive = assignment.exclusive;
     held.timeout = assignment.timeout;
-    if (assignment.deadline_in > Micros(0)) set_timer(at, after(now, assignment.deadline_in));
-    queue_.push_back(assignment.attempt_id);
-    if (stopping_) reject(at, "the worker is stopping");
+    held.assigned_at = now;
+    if (assignment.deadline_in > Micros(0)) set_timer(held, after(now, assignment.deadline_in));
+    held.older = newest_;
+    (newest_ != nullptr ? newest_->newer : oldest_) = &held;
+    newest_ = &held;
+    if (unoffered_ == nullptr) unoffered_ = &held;
+    ++queued_;
+    if (stopping_) reject(held, "the worker is stopping");
     settle(now);
-    // What could not start waits for a slot; more than one per slot is more than the server may send.
-    if (at->second.queued && queue_.size() > rules_.slots) reject(at, "the worker has no free slot");
+    // What could not start waits for a slot; more is more than the server may send.
+    if (held.queued && queued_ > std::size_t{rules_.slots} + rules_.prefetch_max)
+        reject(held, "the worker has no free slot");
 }
 
 void WorkerState::revoked(Micros now, std::string_view attempt_id, Revocation revocation, Micros grace) {
-    const auto at = held_.find(attempt_id);
-    if (over_ || at == held_.end()) return;
-    Held& held = at->second;
+    Held* const held = find(attempt_id);
+    if (over_ || held == nullptr) return;
+    if (revocation == Revocation::recalled) {
+        if (held->queued) end(*held, Report{.ending = Ending::recalled, .error = {}});
+        return settle(now);
+    }
     const CancelReason reason = reason_of(revocation);
-    if (held.handler_running && !held.report) {
-        cancel(now, at, reason, grace > Micros(0) ? grace : rules_.cancel_grace);
-        if (reason == CancelReason::superseded) forget(at);
+    if (held->handler_running && !held->report) {
+        cancel(now, *held, reason, grace > Micros(0) ? grace : rules_.cancel_grace);
+        if (reason == CancelReason::superseded) forget(*held);
     } else if (reason == CancelReason::superseded) {
-        forget(at);
-    } else if (held.queued) {
-        end(at, Report{.ending = ending_of(reason), .error = sentence_for(reason, held.timeout)});
+        forget(*held);
+    } else if (held->queued) {
+        end(*held, Report{.ending = ending_of(reason), .error = sentence_for(reason, held->timeout)});
     }
     settle(now);
 }
 
 void WorkerState::pause_asked(Micros now, std::string_view attempt_id, std::uint32_t turn, bool pause) {
-    const auto at = held_.find(attempt_id);
-    if (over_ || at == held_.end()) return;
-    Held& held = at->second;
-    if (!held.handler_running || !held.told || held.report || held.cancel != CancelReason::none) return;
-    held.turn = turn;
-    if (held.paused == pause) return handler_paused(now, attempt_id, pause);
-    actions_.push_back({.what = pause ? Action::What::pause : Action::What::resume, .attempt_id = at->first});
+    Held* const held = find(attempt_id);
+    if (over_ || held == nullptr) return;
+    if (!held->handler_running || !held->told || held->report || held->cancel != CancelReason::none) return;
+    held->turn = turn;
+    if (held->paused == pause) return handler_paused(now, attempt_id, pause);
+    actions_.push_back({.what = pause ? Action::What::pause : Action::What::resume, .attempt_id = *held->id});
 }
 
 void WorkerState::handler_paused(Micros now, std::string_view attempt_id, bool paused) {
-    const auto at = held_.find(attempt_id);
-    if (at == held_.end() || !at->second.handler_running || at->second.cancel != CancelReason::none) return;
-    set_paused(now, at, paused);
-    if (link_ == Link::up) paused_unsent_.push_back(at->first);
+    Held* const held = find(attempt_id);
+    if (held == nullptr || !held->handler_running || held->cancel != CancelReason::none) return;
+    set_paused(now, *held, paused);
+    if (link_ == Link::up) tell(paused_unsent_, *held);
     settle(now);
 }
 
-void WorkerState::set_paused(Micros now, Table::iterator at, bool paused) {
-    Held& held = at->second;
+void WorkerState::set_paused(Micros now, Held& held, bool paused) {
     if (held.paused == paused) return;
     held.paused = paused;
     if (paused) {
-        ++handlers_paused_;
+        leave_slot(held);
         held.paused_at = now;
         held.timeout_left = held.timer == kNever ? kNever : held.timer - now;
-        set_timer(at, kNever);
+        set_timer(held, kNever);
     } else {
-        --handlers_paused_;
+        held.in_slot = true;
+        ++slots_used_;
         held.paused_for += now - held.paused_at;
-        set_timer(at, held.timeout_left == kNever ? kNever : after(now, held.timeout_left));
+        set_timer(held, held.timeout_left == kNever ? kNever : after(now, held.timeout_left));
     }
 }
 
 void WorkerState::report_acknowledged(Micros now, std::string_view attempt_id) {
-    const auto at = held_.find(attempt_id);
-    if (at == held_.end() || !at->second.report) return;
-    at->second.report.reset();
-    at->second.told = false;
-    remove_if_done(at);
+    Held* const held = find(attempt_id);
+    if (held == nullptr || !held->report) return;
+    held->report.reset();
+    held->told = false;
+    remove_if_done(*held);
     settle(now);
 }
 
-void WorkerState::handler_ended(Micros now, std::string_view attempt_id, const Outcome& outcome, Micros run) {
-    const auto at = held_.find(attempt_id);
-    if (at == held_.end() || !at->second.handler_running) return;
-    Held& held = at->second;
-    set_paused(now, at, false);
-    held.handler_running = false;
-    --handlers_running_;
-    if (held.withheld) --slots_withheld_;
-    held.withheld = false;
-    set_timer(at, kNever);
-    if (held.told && !held.report)
-        end(at, conclude(held, outcome, run));
-    else
-        remove_if_done(at);
+void WorkerState::handler_ended(Micros now, std::string_view attempt_id, const Outcome& outcome, Micros run,
+                                std::string_view next, Micros next_at) {
+    if (Held* const held = find(attempt_id); held != nullptr && held->handler_running) {
+        set_paused(now, *held, false);
+        held->handler_running = false;
+        leave_slot(*held);
+        if (held->withheld) --slots_withheld_;
+        held->withheld = false;
+        set_timer(*held, kNever);
+        if (held->told && !held->report)
+            end(*held, conclude(*held, outcome, run));
+        else
+            remove_if_done(*held);
+    }
+    begin_offered(next, next_at);
     settle(now);
+}
+
+void WorkerState::handler_joined(Micros now, std::string_view attempt_id, Micros at, std::string_view next) {
+    begin_offered(attempt_id, at);
+    if (Held* const held = find(attempt_id)) leave_slot(*held);
+    begin_offered(next, at);
+    settle(now);
+}
+
+void WorkerState::begin_offered(std::string_view attempt_id, Micros at) {
+    if (attempt_id.empty()) return;
+    if (Held* const held = find(attempt_id); held != nullptr && held->queued) begin(*held, at);
 }
 
 void WorkerState::progressed(Micros now, std::string_view attempt_id, double fraction, std::string note) {
-    const auto at = held_.find(attempt_id);
-    if (at == held_.end() || !at->second.handler_running || !at->second.told || at->second.report) return;
-    Held& held = at->second;
-    held.progress = fraction >= 0 ? std::min(fraction, 1.0) : 0;  // not a number counts as nothing done
+    Held* const held = find(attempt_id);
+    if (held == nullptr || !held->handler_running || !held->told || held->report) return;
+    held->progress = fraction >= 0 ? std::min(fraction, 1.0) : 0;  // not a number counts as nothing done
     note.resize(std::min(note.size(), rules_.note_bytes_max));
-    held.progress_note = std::move(note);
-    if (!held.progress_new && link_ == Link::up) {
-        held.progress_new = true;
-        progress_unsent_.push_back(at->first);
+    held->progress_note = std::move(note);
+    if (!held->progress_new && link_ == Link::up) {
+        held->progress_new = true;
+        tell(progress_unsent_, *held);
     }
     progress_due_ = now >= progress_at_;
 }
@@ -309,80 +345,106 @@ Report WorkerState::conclude(const Held& held, const Outcome& outcome, Micros ru
 }
 
 // The handler may run on; for the server the attempt is over once this report is acknowledged.
-void WorkerState::end(Table::iterator at, Report report) {
-    Held& held = at->second;
+void WorkerState::end(Held& held, Report report) {
     report.task_id = held.task_id;
-    report.attempt_id = at->first;
+    report.attempt_id = *held.id;
     report.error.resize(std::min(report.error.size(), rules_.error_bytes_max));
     held.report = std::move(report);
-    if (held.queued) {
-        held.queued = false;
-        set_timer(at, kNever);
-        std::erase(queue_, at->first);
-    }
-    if (link_ == Link::up) finished_unsent_.push_back(at->first);
+    leave_queue(held);
+    if (link_ == Link::up) tell(finished_unsent_, held);
 }
 
-void WorkerState::reject(Table::iterator at, std::string_view why) {
-    end(at, Report{.ending = Ending::rejected, .error = std::string(why)});
+void WorkerState::reject(Held& held, std::string_view why) {
+    end(held, Report{.ending = Ending::rejected, .error = std::string(why)});
 }
 
 void WorkerState::reject_queued(std::string_view why) {
-    const std::deque<std::string> queued = queue_;
-    for (const std::string& id : queued) reject(held_.find(id), why);
+    while (oldest_ != nullptr) reject(*oldest_, why);
 }
 
-void WorkerState::forget(Table::iterator at) {
-    Held& held = at->second;
+void WorkerState::forget(Held& held) {
     held.told = false;
     held.report.reset();
-    if (held.queued) {
-        held.queued = false;
-        set_timer(at, kNever);
-        std::erase(queue_, at->first);
-    }
-    remove_if_done(at);
+    leave_queue(held);
+    remove_if_done(held);
 }
 
-void WorkerState::remove_if_done(Table::iterator at) {
-    if (at->second.handler_running || at->second.told) return;
-    set_timer(at, kNever);
-    actions_.push_back({.what = Action::What::drop, .attempt_id = at->first});
-    held_.erase(at);
+void WorkerState::remove_if_done(Held& held) {
+    if (held.handler_running || held.told) return;
+    set_timer(held, kNever);
+    if (held.unsent > 0)
+        for (Unsent* list : {&started_unsent_, &paused_unsent_, &finished_unsent_, &progress_unsent_})
+            std::erase(*list, &held);
+    actions_.push_back({.what = Action::What::drop, .attempt_id = *held.id});
+    held_.erase(held_.find(*held.id));
 }
 
-void WorkerState::cancel(Micros now, Table::iterator at, CancelReason reason, Micros grace) {
-    Held& held = at->second;
+void WorkerState::tell(Unsent& list, Held& held) {
+    list.push_back(&held);
+    ++held.unsent;
+}
+
+void WorkerState::cancel(Micros now, Held& held, CancelReason reason, Micros grace) {
     if (held.cancel == CancelReason::none) {
         held.cancel = reason;
-        if (held.paused) actions_.push_back({.what = Action::What::resume, .attempt_id = at->first});
-        set_paused(now, at, false);
-        actions_.push_back({.what = Action::What::cancel, .attempt_id = at->first, .reason = reason});
-        set_timer(at, after(now, grace));
+        if (held.paused) actions_.push_back({.what = Action::What::resume, .attempt_id = *held.id});
+        set_paused(now, held, false);
+        actions_.push_back({.what = Action::What::cancel, .attempt_id = *held.id, .reason = reason});
+        set_timer(held, after(now, grace));
     }
 }
 
-void WorkerState::set_timer(Table::iterator at, Micros when) {
-    Held& held = at->second;
+void WorkerState::set_timer(Held& held, Micros when) {
     if (held.timer == when) return;
-    if (held.timer != kNever) timers_.erase({held.timer, at->first});
+    const bool was_set = held.timer != kNever;
     held.timer = when;
-    if (when != kNever) timers_.emplace(when, at->first);
+    if (!was_set) {
+        held.timer_place = timers_.size();
+        timers_.push_back(&held);
+    }
+    std::size_t place = held.timer_place;
+    if (when == kNever) {  // the last one takes its place
+        timers_[place] = timers_.back();
+        timers_[place]->timer_place = place;
+        timers_.pop_back();
+        if (place == timers_.size()) return;
+    }
+    settle_timer(place);
 }
 
-void WorkerState::timer_fired(Micros now, Table::iterator at) {
-    Held& held = at->second;
-    set_timer(at, kNever);
+// The heap is in order but for the entry at `place`.
+void WorkerState::settle_timer(std::size_t place) {
+    const auto earlier = [this](std::size_t a, std::size_t b) {
+        return std::pair(timers_[a]->timer, timers_[a]->number) < std::pair(timers_[b]->timer, timers_[b]->number);
+    };
+    const auto swap = [this](std::size_t a, std::size_t b) {
+        std::swap(timers_[a], timers_[b]);
+        timers_[a]->timer_place = a;
+        timers_[b]->timer_place = b;
+    };
+    for (; place > 0 && earlier(place, (place - 1) / 2); place = (place - 1) / 2) swap(place, (place - 1) / 2);
+    for (;;) {
+        std::size_t first = place;
+        for (std::size_t child = 2 * place + 1; child <= 2 * place + 2 && child < timers_.size(); ++child)
+            if (earlier(child, first)) first = child;
+        if (first == place) return;
+        swap(place, first);
+        place = first;
+    }
+}
+
+void WorkerState::timer_fired(Micros now, Held& held) {
+    set_timer(held, kNever);
     if (held.queued) {
-        reject(at, "its deadline passed before a slot was free");
+        reject(held, "its deadline passed before a slot was free");
     } else if (held.cancel == CancelReason::none) {
-        cancel(now, at, CancelReason::timed_out, rules_.cancel_grace);
+        cancel(now, held, CancelReason::timed_out, rules_.cancel_grace);
     } else {
-        held.withheld = true;
-        ++slots_withheld_;
+        held.withheld = held.in_slot;
+        slots_withheld_ += held.in_slot ? 1 : 0;
         if (!held.told) return;
-        end(at, Report{.ending = ending_of(held.cancel),
-                       .error = sentence_for(held.cancel, held.timeout) + "; its handler has not returned"});
+        end(held, Report{.ending = ending_of(held.cancel),
+                         .error = sentence_for(held.cancel, held.timeout) + "; its handler has not returned"});
     }
 }
 
@@ -392,24 +454,55 @@ bool WorkerState::task_runs_here(const Held& wanted) const {
     });
 }
 
+bool WorkerState::task_held_twice(const Held& wanted) const {
+    return std::any_of(held_.begin(), held_.end(), [&](const auto& entry) {
+        return &entry.second != &wanted && entry.second.task_id == wanted.task_id;
+    });
+}
+
 void WorkerState::start_queued(Micros now) {
     if (link_ != Link::up || fenced_) return;
-    for (std::size_t i = 0; i < queue_.size() && handlers_running_ - handlers_paused_ < rules_.slots;) {
-        const auto at = held_.find(queue_[i]);
-        Held& held = at->second;
-        if (held.exclusive && task_runs_here(held)) {  // an older attempt has not returned yet
-            ++i;
-            continue;
-        }
-        queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(i));
-        held.queued = false;
-        held.handler_running = true;
-        held.started_at = now;
-        ++handlers_running_;
-        set_timer(at, held.timeout > Micros(0) ? after(now, held.timeout) : kNever);
-        started_unsent_.push_back(at->first);
-        actions_.push_back({.what = Action::What::start, .attempt_id = at->first});
+    for (Held* next = oldest_; next != nullptr && slots_used_ < rules_.slots;) {
+        Held& held = *std::exchange(next, next->newer);
+        if (held.exclusive && task_runs_here(held)) continue;  // an older attempt has not returned yet
+        begin(held, now);
+        actions_.push_back({.what = Action::What::start, .attempt_id = *held.id});
     }
+}
+
+void WorkerState::begin(Held& held, Micros at) {
+    leave_queue(held);
+    held.handler_running = held.in_slot = true;
+    held.started_at = at;
+    ++slots_used_;
+    set_timer(held, held.timeout > Micros(0) ? after(at, held.timeout) : kNever);
+    if (link_ == Link::up) tell(started_unsent_, held);
+}
+
+void WorkerState::leave_queue(Held& held) {
+    if (!held.queued) return;
+    held.queued = false;
+    --queued_;
+    set_timer(held, kNever);
+    if (unoffered_ == &held) unoffered_ = held.newer;
+    (held.older != nullptr ? held.older->newer : oldest_) = held.newer;
+    (held.newer != nullptr ? held.newer->older : newest_) = held.older;
+    held.older = held.newer = nullptr;
+}
+
+void WorkerState::leave_slot(Held& held) {
+    slots_used_ -= held.in_slot ? 1 : 0;
+    held.in_slot = false;
+}
+
+std::vector<std::string_view> WorkerState::take_offers() {
+    std::vector<std::string_view> offers;
+    if (link_ != Link::up || fenced_ || over_) return offers;
+    for (; unoffered_ != nullptr; unoffered_ = unoffered_->newer) {
+        if (unoffered_->exclusive && task_held_twice(*unoffered_)) break;
+        offers.push_back(*unoffered_->id);
+    }
+    return offers;
 }
 
 // -------------------------------------------------------------------------------------------------- time and the end
@@ -428,24 +521,23 @@ void WorkerState::stop_asked(Micros now) {
 
 void WorkerState::cut_short(Micros now) {
     cut_ = true;
-    for (auto at = held_.begin(); at != held_.end(); ++at)
-        if (at->second.handler_running) cancel(now, at, CancelReason::stopping, rules_.cancel_grace);
+    for (Held* held : by_id())
+        if (held->handler_running) cancel(now, *held, CancelReason::stopping, rules_.cancel_grace);
     // A little longer than the grace, so that what is reported at its end still gets out.
     stop_by_ = after(now, rules_.cancel_grace + rules_.fence_margin);
 }
 
 void WorkerState::fence(Micros now) {
     fenced_ = true;
-    for (auto at = held_.begin(); at != held_.end(); ++at)
-        if (at->second.exclusive && at->second.handler_running)
-            cancel(now, at, CancelReason::fenced, rules_.cancel_grace);
+    for (Held* held : by_id())
+        if (held->exclusive && held->handler_running) cancel(now, *held, CancelReason::fenced, rules_.cancel_grace);
     if (link_ == Link::up) close_stream(now, backoff_.next());
 }
 
 void WorkerState::time_passed(Micros now) {
     if (over_) return;
     if (!fenced_ && now >= fence_at()) fence(now);
-    while (!timers_.empty() && timers_.begin()->first <= now) timer_fired(now, held_.find(timers_.begin()->second));
+    while (!timers_.empty() && timers_.front()->timer <= now) timer_fired(now, *timers_.front());
     if (link_ == Link::opening && now >= welcome_by_) close_stream(now, backoff_.next());
     if (link_ == Link::up && now >= heartbeat_at_) {
         heartbeat_due_ = true;
@@ -481,7 +573,7 @@ Micros WorkerState::wake_at() const {
     if (over_) return kNever;
     Micros at = std::min({reconnect_at_, welcome_by_, heartbeat_at_, stop_by_});
     if (!fenced_) at = std::min(at, fence_at());
-    if (!timers_.empty()) at = std::min(at, timers_.begin()->first);
+    if (!timers_.empty()) at = std::min(at, timers_.front()->timer);
     if (!progress_unsent_.empty() && !progress_due_) at = std::min(at, progress_at_);
     return at;
 }
@@ -508,21 +600,28 @@ Outbound WorkerState::take_outbound(Micros now) {
     if (!has_outbound()) return out;
     if (link_ == Link::opening) {
         capacity_told_ = capacity_now();
-        out.hello = HelloEntry{.slots = capacity_told_->slots, .draining = capacity_told_->draining, .held = {}};
-        for (const auto& [id, held] : held_)
-            if (held.told) out.hello->held.push_back({held.task_id, id, held.report.has_value(), held.paused});
+        out.hello = HelloEntry{.slots = capacity_told_->slots,
+                               .prefetch_max = rules_.prefetch_max,
+                               .draining = capacity_told_->draining,
+                               .held = {}};
+        for (const Held* held : by_id())
+            if (held->told)
+                out.hello->held.push_back(
+                    {held->task_id, *held->id, held->report.has_value(), held->paused, held->queued});
         hello_due_ = false;
         hello_at_ = now;
         return out;
     }
-    for (const std::string& id : std::exchange(started_unsent_, {}))
-        if (const auto at = held_.find(id); at != held_.end()) out.started.push_back({at->second.task_id, id});
-    for (const std::string& id : std::exchange(paused_unsent_, {})) {
-        const auto at = held_.find(id);
-        if (at == held_.end() || !at->second.handler_running) continue;
-        const Held& held = at->second;
-        const Micros run = (held.paused ? held.paused_at : now) - held.started_at - held.paused_for;
-        out.paused.push_back({held.task_id, id, held.turn, held.paused, run});
+    for (Held* held : started_unsent_) {
+        --held->unsent;
+        out.started.push_back({held->task_id, *held->id, std::max(held->started_at - held->assigned_at, Micros(0))});
+    }
+    started_unsent_.clear();
+    for (Held* held : std::exchange(paused_unsent_, {})) {
+        --held->unsent;
+        if (!held->handler_running) continue;
+        const Micros run = (held->paused ? held->paused_at : now) - held->started_at - held->paused_for;
+        out.paused.push_back({held->task_id, *held->id, held->turn, held->paused, run});
     }
     take_finished(out);
     take_written(out);
@@ -546,10 +645,11 @@ void WorkerState::take_finished(Outbound& out) {
     std::size_t bytes = 0;
     std::size_t taken = 0;
     while (taken < finished_unsent_.size() && bytes < rules_.message_bytes_max) {
-        const auto at = held_.find(finished_unsent_[taken++]);
-        if (at == held_.end() || !at->second.report) continue;
-        bytes += at->second.report->result.size() + at->second.report->error.size();
-        out.finished.push_back(&*at->second.report);
+        Held& held = *finished_unsent_[taken++];
+        --held.unsent;
+        if (!held.report) continue;
+        bytes += held.report->result.size() + held.report->error.size();
+        out.finished.push_back(&*held.report);
     }
     finished_unsent_.erase(finished_unsent_.begin(), finished_unsent_.begin() + static_cast<std::ptrdiff_t>(taken));
 }
@@ -564,11 +664,10 @@ void WorkerState::take_written(Outbound& out) {
 }
 
 void WorkerState::take_progress(Micros now, Outbound& out) {
-    for (const std::string& id : std::exchange(progress_unsent_, {})) {
-        const auto at = held_.find(id);
-        if (at == held_.end() || !at->second.progress_new) continue;
-        at->second.progress_new = false;
-        out.progress.push_back({at->second.task_id, id, at->second.progress, at->second.progress_note});
+    for (Held* held : std::exchange(progress_unsent_, {})) {
+        --held->unsent;
+        if (!std::exchange(held->progress_new, false)) continue;
+        out.progress.push_back({held->task_id, *held->id, held->progress, held->progress_note});
     }
     progress_due_ = false;
     progress_at_ = after(now, rules_.progress_interval);

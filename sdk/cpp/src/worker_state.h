@@ -6,8 +6,9 @@
 //   Pure      no clock, thread, I/O or protobuf; time arrives with each call, microseconds since any fixed origin, and
 //             never goes backwards. Jitter comes from the seed
 //   Total     every call is legal in every state; a late, repeated or unknown one changes nothing
-//   Bounded   holds at most 2 x slots unfinished attempts, those paused by order of the server, and one
-//             report for each attempt that ended unacknowledged
+//   Bounded   holds at most slots + prefetch_max attempts that wait, one for each slot that runs (with a batch handler
+//             one batch), those paused by order of the server, and one report for each that ended unacknowledged
+//   Cheap     a few hash look-ups for each attempt; nothing is searched or moved that grows with what is held
 //   One owner not thread-safe; the runtime's loop (or a simulation) is the only caller
 //
 // After each call, or several: carry out take_actions() in order; write take_outbound() once the last write has ended
@@ -15,21 +16,30 @@
 //
 // The rules, in short:
 //   - nothing starts or is reported unless the stream is up (welcomed) and the worker is not fenced
+//   - what waits begins in the order in which it came, the moment a slot is free, before any report is written
+//   - one that waits is given back when it is recalled; one that has begun is not, and a recall of it is not answered
 //   - a report is kept until acknowledged, and sent again after each welcome
 //   - lease - 1 s after the sending of the last acknowledged heartbeat the worker is fenced until the next welcome: it
 //     cancels `exclusive` attempts and gives the stream up
 //   - a handler that succeeds is a success, even when it was asked to stop meanwhile: the server has the last word
 //   - a handler that outlives its cancel by the grace is reported as ended; its slot is withheld until it returns
 //   - a paused attempt has no slot; its run time and timeout do not advance. It continues when it is cancelled
+//
+// Offers: a round trip through this state between two handlers would leave a slot idle for that long. So whoever runs
+// handlers may take take_offers(): the attempts that wait and may begin as slots become free, without asking again. When
+// a handler ends, the first offer that is left may begin in its slot at once, before start_until(), and is told as
+// `next` of that end. The owner of the offers decides alone what has begun, and withdraws all that have not, and tells
+// the ends until then, before every call but those marked "(offers stay)". So nothing is refused or given back here that
+// has begun there. Whoever takes no offers gets each start as an action.
 
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <map>
+#include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -40,6 +50,7 @@ namespace nexus::sdk {
 
 struct WorkerRules {
     std::uint32_t slots = 1;
+    std::uint32_t prefetch_max = 0;  // assignments that may wait here beyond one for each slot
     Micros reconnect_first = std::chrono::milliseconds(200);
     Micros reconnect_max = std::chrono::seconds(1);
     Micros name_retry_min = std::chrono::seconds(1);  // while another process has this one's name
@@ -57,10 +68,10 @@ struct WorkerRules {
 };
 
 // How an attempt ended, as reported to the server. Numbers equal nexus.v1.Outcome.
-enum class Ending : std::uint8_t { succeeded = 1, failed, timed_out, cancelled, out_of_memory, rejected };
+enum class Ending : std::uint8_t { succeeded = 1, failed, timed_out, cancelled, out_of_memory, rejected, recalled };
 
 // Numbers equal nexus.v1.RevokeReason.
-enum class Revocation : std::uint8_t { cancelled = 1, superseded, timed_out, preempted };
+enum class Revocation : std::uint8_t { cancelled = 1, superseded, timed_out, preempted, recalled };
 
 // ---- from the server
 
@@ -94,10 +105,12 @@ struct HeldEntry {
     std::string attempt_id;
     bool finished = false;
     bool paused = false;
+    bool waiting = false;  // not begun
 };
 struct StartedEntry {
-    std::string task_id;
-    std::string attempt_id;
+    const std::string& task_id;  // the state's own, as reports are
+    const std::string& attempt_id;
+    Micros waited{0};  // from its arrival to its start
 };
 struct ProgressEntry {
     std::string task_id;
@@ -127,10 +140,12 @@ struct CapacityEntry {
 };
 struct HelloEntry {
     std::uint32_t slots = 1;
+    std::uint32_t prefetch_max = 0;
     bool draining = false;
     std::vector<HeldEntry> held;
 };
-// Everything there is to say, merged into one message. Reports point into the state and live until its next call.
+// Everything there is to say, merged into one message. Reports and starts point into the state and live until its next
+// call.
 struct Outbound {
     std::optional<HelloEntry> hello;
     std::vector<StartedEntry> started;
@@ -174,10 +189,10 @@ public:
 
     // The stream, as it is now: calls about an earlier stream must not be made.
     void welcomed(Micros now, const Welcomed& welcome);
-    void assigned(Micros now, const Assigned& assignment);
+    void assigned(Micros now, Assigned assignment);  // (offers stay)
     void revoked(Micros now, std::string_view attempt_id, Revocation reason, Micros grace);
     void pause_asked(Micros now, std::string_view attempt_id, std::uint32_t turn, bool pause);
-    void report_acknowledged(Micros now, std::string_view attempt_id);
+    void report_acknowledged(Micros now, std::string_view attempt_id);  // (offers stay)
     void heartbeat_acknowledged(Micros now, std::uint64_t sequence);
     void drain_asked(Micros now);      // by the server; a later assignment ends it
     void reconnect_asked(Micros now);  // the server goes away
@@ -185,17 +200,30 @@ public:
     void name_in_use(Micros now);  // another process has the name: later
     void refused();                // the server will never take this worker as it is
 
-    // Handlers.
-    void handler_ended(Micros now, std::string_view attempt_id, const Outcome& outcome, Micros run);
+    // Handlers. `next`, if any, is the offer that began at `next_at` in the slot of this one (offers stay).
+    void handler_ended(Micros now, std::string_view attempt_id, const Outcome& outcome, Micros run,
+                       std::string_view next = {}, Micros next_at = Micros(0));
+    // An attempt that has a slot, or was offered, runs from `at` on in the slot of another, with it in one batch. `next`,
+    // if any, is the offer that began in the slot that it gave up (offers stay).
+    void handler_joined(Micros now, std::string_view attempt_id, Micros at, std::string_view next = {});
     void handler_paused(Micros now, std::string_view attempt_id, bool paused);
-    void progressed(Micros now, std::string_view attempt_id, double fraction, std::string note);
+    void progressed(Micros now, std::string_view attempt_id, double fraction, std::string note);  // (offers stay)
 
-    // What a handler has written: sent once, and dropped when the stream is lost meanwhile, since nobody waits for it then.
+    // What a handler has written: sent once, and dropped when the stream is lost meanwhile, since nobody waits for it then
+    // (offers stay).
     void looked(WrittenEntry answer);
 
     // The owner. A second stop cancels what still runs.
     void stop_asked(Micros now);
     void time_passed(Micros now);
+
+    // What may begin beyond what was offered before, oldest first. The ids live as long as the attempts.
+    std::vector<std::string_view> take_offers();
+    void offers_withdrawn() { unoffered_ = oldest_; }
+    // No handler may begin at this time or later, unless it is moved on.
+    Micros start_until() const { return fenced_ || link_ != Link::up ? Micros(0) : fence_at(); }
+    // Whether something waits that was not offered: then the end of a handler may start it, and is urgent.
+    bool waits_unoffered() const { return unoffered_ != nullptr; }
 
     std::vector<Action> take_actions() { return std::exchange(actions_, {}); }
     bool has_outbound() const;
@@ -208,6 +236,7 @@ public:
         const auto at = held_.find(attempt_id);
         return at != held_.end() && at->second.handler_running;
     }
+    bool holds(std::string_view attempt_id) const { return held_.contains(attempt_id); }
     std::size_t attempts_held() const { return held_.size(); }
 
 private:
@@ -215,15 +244,22 @@ private:
 
     // One attempt we know of. It leaves the table when its handler is not running and nothing is left to report.
     struct Held {
+        const std::string* id = nullptr;  // its key in the table
         std::string task_id;
+        std::uint64_t number = 0;  // in the order of arrival
+        Held* older = nullptr;     // neighbours in the queue
+        Held* newer = nullptr;
         bool exclusive = false;
-        bool queued = true;  // not started yet
+        bool queued = true;  // not begun yet
         bool handler_running = false;
+        bool in_slot = false;   // of the running ones: not paused, not in the slot of another
         bool told = true;       // false: over for the server; nothing of it is reported or listed any more
         bool withheld = false;  // its handler outlived the grace of its cancel
         CancelReason cancel = CancelReason::none;
         Micros timeout{0};
         Micros timer = kNever;  // queued: start by; running: timeout; cancelled: end of the grace
+        std::size_t timer_place = 0;
+        Micros assigned_at{0};
         Micros started_at{0};
         bool paused = false;
         std::uint32_t turn = 0;  // of the last order to pause or continue
@@ -231,27 +267,41 @@ private:
         Micros paused_for{0};          // before that
         Micros timeout_left{0};        // while paused
         std::optional<Report> report;  // set when it ended; kept until acknowledged
+        std::uint32_t unsent = 0;      // how often it stands in the lists of what is to be told
         bool progress_new = false;
         double progress = 0;
         std::string progress_note;
     };
-    using Table = std::map<std::string, Held, std::less<>>;
+    struct TextHash : std::hash<std::string_view> {
+        using is_transparent = void;
+    };
+    using Table = std::unordered_map<std::string, Held, TextHash, std::equal_to<>>;
+    using Unsent = std::vector<Held*>;
 
-    void set_timer(Table::iterator at, Micros when);
-    void timer_fired(Micros now, Table::iterator at);
+    Held* find(std::string_view attempt_id);
+    std::vector<Held*> by_id();  // nothing may depend on the order of the table
+    void set_timer(Held& held, Micros when);
+    void settle_timer(std::size_t place);
+    void timer_fired(Micros now, Held& held);
     void start_queued(Micros now);
+    void begin(Held& held, Micros at);
+    void begin_offered(std::string_view attempt_id, Micros at);
+    void leave_queue(Held& held);
+    void leave_slot(Held& held);
+    void tell(Unsent& list, Held& held);
     bool task_runs_here(const Held& wanted) const;
-    void cancel(Micros now, Table::iterator at, CancelReason reason, Micros grace);
-    void set_paused(Micros now, Table::iterator at, bool paused);
-    void end(Table::iterator at, Report report);
-    void reject(Table::iterator at, std::string_view why);
+    bool task_held_twice(const Held& wanted) const;
+    void cancel(Micros now, Held& held, CancelReason reason, Micros grace);
+    void set_paused(Micros now, Held& held, bool paused);
+    void end(Held& held, Report report);
+    void reject(Held& held, std::string_view why);
     void reject_queued(std::string_view why);
-    void forget(Table::iterator at);
+    void forget(Held& held);
     void take_finished(Outbound& out);
     void take_written(Outbound& out);
     void take_progress(Micros now, Outbound& out);
     bool may_say_goodbye() const { return stopping_ && held_.empty(); }
-    void remove_if_done(Table::iterator at);
+    void remove_if_done(Held& held);
     void go_down(Micros now, Micros delay);
     void close_stream(Micros now, Micros delay);
     void finish(int exit_code);
@@ -282,15 +332,18 @@ private:
     bool fenced_ = false;
 
     Table held_;
-    std::set<std::pair<Micros, std::string>> timers_;
-    std::deque<std::string> queue_;       // exactly the queued attempts, oldest first
-    std::uint32_t handlers_running_ = 0;  // paused ones included
-    std::uint32_t handlers_paused_ = 0;
-    std::uint32_t slots_withheld_ = 0;         // handlers that outlived the grace of their cancel
-    std::vector<std::string> started_unsent_;  // attempt ids; may name ones that left
-    std::vector<std::string> paused_unsent_;
-    std::vector<std::string> finished_unsent_;
-    std::vector<std::string> progress_unsent_;
+    std::uint64_t arrivals_ = 0;
+    std::vector<Held*> timers_;  // a heap: the earliest is the first
+    Held* oldest_ = nullptr;     // the queue: exactly the queued attempts
+    Held* newest_ = nullptr;
+    Held* unoffered_ = nullptr;  // the oldest of them that was not offered
+    std::size_t queued_ = 0;
+    std::uint32_t slots_used_ = 0;
+    std::uint32_t slots_withheld_ = 0;  // handlers that outlived the grace of their cancel
+    Unsent started_unsent_;
+    Unsent paused_unsent_;
+    Unsent finished_unsent_;
+    Unsent progress_unsent_;
     std::deque<WrittenEntry> written_unsent_;
     Micros progress_at_{0};  // no progress is sent earlier
     bool progress_due_ = false;

@@ -8,6 +8,7 @@
 namespace nexus::sdk {
 namespace {
 
+constexpr int kMessageKeptBytes = 64 << 10;
 constexpr const char* kNameInUse = "NAME_IN_USE";  // ErrorInfo.reason
 
 bool is_refusal(grpc::StatusCode code) {
@@ -30,10 +31,12 @@ public:
         StartRead(&incoming_);
         StartCall();
     }
-    void write(v1::WorkerMessage message) override {
-        outgoing_ = std::move(message);
-        StartWrite(&outgoing_);
+    v1::WorkerMessage& message() override {
+        // It is used again and again, since most of what its making costs is memory; but not that of large results.
+        if (outgoing_.GetCachedSize() > kMessageKeptBytes) outgoing_ = {};
+        return outgoing_;
     }
+    void write() override { StartWrite(&outgoing_); }
     void half_close() override { StartWritesDone(); }
     void release() override { RemoveHold(); }
     void cancel() override {

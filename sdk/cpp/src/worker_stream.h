@@ -32,8 +32,9 @@ public:
     };
     virtual ~WorkerStream() = default;
 
-    // One at a time: the next only after on_written.
-    virtual void write(v1::WorkerMessage message) = 0;
+    // Writes message(). One at a time: neither may be touched again before on_written.
+    virtual v1::WorkerMessage& message() = 0;
+    virtual void write() = 0;
     // After the last write has ended: says that nothing follows.
     virtual void half_close() = 0;
     // The last call made to a stream is one of these.

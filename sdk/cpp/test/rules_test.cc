@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <deque>
 
 #include "retry.h"
 #include "worker_state.h"
@@ -19,7 +20,10 @@ Micros ms(std::int64_t n) {
 
 // A worker in a world of its own: the server's side is played by the test.
 struct World {
-    explicit World(std::uint32_t slots = 2) : state({.slots = slots}, 7) { state.start(ms(0)); }
+    explicit World(std::uint32_t slots = 2, std::uint32_t prefetch_max = 0)
+        : state({.slots = slots, .prefetch_max = prefetch_max}, 7) {
+        state.start(ms(0));
+    }
 
     void connect(std::int64_t at, std::vector<std::string> abandon = {}) {
         if (state.wake_at() <= ms(at)) state.time_passed(ms(at));
@@ -50,17 +54,20 @@ struct World {
     }
     // "started a, finished b succeeded, heartbeat 3, capacity 1 draining, goodbye" of the next message.
     std::string told(std::int64_t at) {
-        static constexpr const char* kEndings[] = {"?",         "succeeded",     "failed",  "timed_out",
-                                                   "cancelled", "out_of_memory", "rejected"};
+        static constexpr const char* kEndings[] = {"?",         "succeeded",     "failed",   "timed_out",
+                                                   "cancelled", "out_of_memory", "rejected", "recalled"};
         const Outbound out = state.take_outbound(ms(at));
         std::string text;
         const auto add = [&text](const std::string& word) { text += (text.empty() ? "" : ", ") + word; };
         if (out.hello) {
             add("hello " + std::to_string(out.hello->slots));
             for (const HeldEntry& held : out.hello->held)
-                add("held " + held.attempt_id + (held.finished ? " finished" : "") + (held.paused ? " paused" : ""));
+                add("held " + held.attempt_id + (held.finished ? " finished" : "") + (held.paused ? " paused" : "") +
+                    (held.waiting ? " waiting" : ""));
         }
-        for (const StartedEntry& started : out.started) add("started " + started.attempt_id);
+        for (const StartedEntry& started : out.started)
+            add("started " + started.attempt_id +
+                (started.waited > Micros(0) ? " waited " + std::to_string(started.waited.count() / 1000) : ""));
         for (const PausedEntry& p : out.paused)
             add((p.paused ? "paused " : "running ") + p.attempt_id + " turn " + std::to_string(p.turn) + " after " +
                 std::to_string(p.run.count() / 1000));
@@ -75,6 +82,16 @@ struct World {
         if (out.heartbeat != 0) add("heartbeat " + std::to_string(out.heartbeat));
         if (out.goodbye) add("goodbye");
         return text;
+    }
+    // The handler of `id` ends, and `next` begins on its thread.
+    void end_and_begin(std::int64_t at, std::string_view id, std::string_view next) {
+        state.handler_ended(ms(at + 1), id, Outcome::success("done"), ms(3), next, ms(at));
+    }
+    // "a b": what may begin.
+    std::string offers() {
+        std::string out;
+        for (const std::string_view id : state.take_offers()) out += (out.empty() ? "" : " ") + std::string(id);
+        return out;
     }
     void time(std::int64_t at) { state.time_passed(ms(at)); }
     // The server acknowledges every heartbeat until `to`; what else is told meanwhile is not looked at.
@@ -147,7 +164,7 @@ TEST_CASE("a repeated assignment changes nothing, whatever became of the first")
     CHECK_EQ(world.actions(), "start queued");
     world.assign(4, "running");
     CHECK_EQ(world.actions(), "");
-    CHECK_EQ(world.told(4), "started running, started queued, finished running succeeded");
+    CHECK_EQ(world.told(4), "started running, started queued waited 2, finished running succeeded");
 }
 
 TEST_CASE("one attempt per slot waits; more are rejected") {
@@ -158,6 +175,162 @@ TEST_CASE("one attempt per slot waits; more are rejected") {
     CHECK_EQ(world.actions(), "start a");
     CHECK_EQ(world.told(1), "started a, finished c rejected");
     CHECK_EQ(world.last.error, "the worker has no free slot");
+}
+
+TEST_CASE("what is sent beyond the slots waits, begins in order as slots become free, and tells how long it waited") {
+    World world(1, 2);
+    world.connect(0);
+    CHECK_EQ(world.hello.prefetch_max, 2);
+    world.told(0);
+    for (const char* id : {"d", "c", "b", "a", "e"}) world.assign(1, id);
+    CHECK_EQ(world.actions(), "start d");
+    CHECK_EQ(world.told(1), "started d, finished e rejected");  // one for the slot, one more for it, two beyond
+    world.end(5, "d");
+    CHECK_EQ(world.actions(), "start c");
+    world.end(9, "c");
+    CHECK_EQ(world.actions(), "start b");
+    CHECK_EQ(world.told(9), "started c waited 4, started b waited 8, finished d succeeded, finished c succeeded");
+    world.state.stream_lost(ms(10));
+    world.end(11, "b");
+    CHECK_EQ(world.actions(), "");
+    world.connect(300);
+    CHECK_EQ(world.hello.held.size(), 5);
+    CHECK_EQ(world.actions(), "");  // connect() took it
+    CHECK_EQ(world.told(300).substr(0, 19), "started a waited 29");
+}
+
+TEST_CASE("after a reconnect those that wait are listed as such") {
+    World world(1, 4);
+    world.connect(0);
+    for (const char* id : {"a", "b", "c"}) world.assign(1, id);
+    world.told(1);
+    world.actions();
+    world.state.stream_lost(ms(2));
+    world.time(300);
+    CHECK_EQ(world.told(300), "hello 1, held a, held b waiting, held c waiting");
+    world.state.welcomed(ms(301), {.lease = ms(5000), .heartbeat = ms(1000), .abandon = {"b"}});
+    CHECK_EQ(world.actions(), "open, drop b");
+    world.end(310, "a");
+    CHECK_EQ(world.actions(), "start c");
+}
+
+TEST_CASE("a recall gives back what waits; what has begun, has ended or is not known is not answered") {
+    World world(1, 4);
+    world.connect(0);
+    world.told(0);
+    for (const char* id : {"a", "b", "c"}) world.assign(1, id);
+    world.actions();
+    world.told(1);
+    for (const char* id : {"a", "b", "nobody"}) world.state.revoked(ms(2), id, Revocation::recalled, Micros(0));
+    CHECK_EQ(world.actions(), "");
+    CHECK_EQ(world.told(2), "finished b recalled");
+    world.state.revoked(ms(3), "b", Revocation::recalled, Micros(0));  // asked again before it is acknowledged
+    CHECK_EQ(world.told(3), "");
+    world.end(4, "a");
+    CHECK_EQ(world.actions(), "start c");
+    world.state.revoked(ms(5), "a", Revocation::recalled, Micros(0));
+    CHECK_EQ(world.told(5), "started c waited 3, finished a succeeded");
+    world.state.report_acknowledged(ms(6), "b");
+    CHECK_EQ(world.actions(), "drop b");
+}
+
+TEST_CASE("other revokes of one that waits: it ends without having begun") {
+    World world(1, 4);
+    world.connect(0);
+    world.told(0);
+    for (const char* id : {"a", "b", "c", "d"}) world.assign(1, id);
+    world.actions();
+    world.told(1);
+    world.state.revoked(ms(2), "b", Revocation::cancelled, Micros(0));
+    world.state.revoked(ms(2), "d", Revocation::superseded, Micros(0));
+    CHECK_EQ(world.told(2), "finished b cancelled");
+    CHECK_EQ(world.actions(), "drop d");
+    CHECK_EQ(world.offers(), "c");
+}
+
+TEST_CASE("offers: what begins in the slot of a handler that ended needs no word of the state") {
+    World world(1, 4);
+    world.connect(0);
+    world.told(0);
+    for (const char* id : {"a", "b", "c", "d"}) world.assign(1, id);
+    CHECK_EQ(world.actions(), "start a");
+    CHECK_EQ(world.offers(), "b c d");
+    CHECK_EQ(world.offers(), "");  // each once
+    world.assign(2, "e");
+    CHECK_EQ(world.offers(), "e");
+    world.told(2);
+    world.end_and_begin(5, "a", "b");
+    CHECK_EQ(world.actions(), "");
+    CHECK(world.state.handler_runs("b"));
+    CHECK_EQ(world.told(6), "started b waited 4, finished a succeeded");
+    world.state.offers_withdrawn();
+    world.state.revoked(ms(7), "d", Revocation::recalled, Micros(0));
+    CHECK_EQ(world.told(7), "finished d recalled");
+    CHECK_EQ(world.offers(), "c e");
+    world.end_and_begin(8, "b", "");  // it came too late for an offer
+    CHECK_EQ(world.actions(), "start c");
+    CHECK_FALSE(world.state.waits_unoffered());
+}
+
+TEST_CASE("offers: none while the stream is down or the worker fenced, none to be begun later than the fence") {
+    World world(1, 4);
+    world.connect(0);
+    world.told(0);
+    world.assign(1, "a");
+    world.assign(1, "b");
+    world.actions();
+    CHECK_EQ(world.state.start_until(), ms(4000));
+    CHECK_EQ(world.offers(), "b");
+    world.state.offers_withdrawn();
+    world.time(4000);
+    CHECK(world.state.fenced());
+    CHECK_EQ(world.state.start_until(), ms(0));
+    CHECK_EQ(world.offers(), "");
+    world.end(4001, "a");
+    CHECK_FALSE(world.state.handler_runs("b"));
+    world.connect(5300);
+    CHECK(world.state.handler_runs("b"));
+}
+
+TEST_CASE("offers: an exclusive attempt is not offered beside another of its task, and those behind it wait as well") {
+    World world(2, 4);
+    world.connect(0);
+    world.told(0);
+    world.assign(1, "old", {.task_id = "t"});
+    world.assign(1, "other");
+    world.assign(1, "x", {.task_id = "u", .exclusive = true});
+    world.assign(1, "new", {.task_id = "t", .exclusive = true});
+    world.assign(1, "last");
+    world.actions();
+    CHECK_EQ(world.offers(), "x");
+    CHECK(world.state.waits_unoffered());
+    world.end_and_begin(5, "other", "x");
+    CHECK_EQ(world.actions(), "");
+    world.end(6, "x");
+    CHECK_EQ(world.actions(), "start last");
+    world.end(7, "old");
+    CHECK_EQ(world.actions(), "start new");
+}
+
+TEST_CASE("a batch has one slot: those that join it give theirs up, or take none") {
+    World world(2, 4);
+    world.connect(0);
+    world.told(0);
+    for (const char* id : {"a", "b", "c", "d", "e"}) world.assign(1, id);
+    CHECK_EQ(world.actions(), "start a, start b");
+    CHECK_EQ(world.offers(), "c d e");
+    world.state.handler_joined(ms(2), "b", ms(2), "d");  // its slot is that of d
+    world.state.handler_joined(ms(2), "c", ms(2));
+    CHECK_EQ(world.actions(), "");
+    CHECK_EQ(world.told(2), "started a, started b, started d waited 1, started c waited 1");
+    world.end_and_begin(9, "a", "e");
+    world.end(9, "b");
+    world.end(9, "c");
+    CHECK_EQ(world.told(10), "started e waited 8, finished a succeeded, finished b succeeded, finished c succeeded");
+    world.assign(11, "f");
+    CHECK_EQ(world.actions(), "");  // d and e have the slots
+    world.end(12, "d");
+    CHECK_EQ(world.actions(), "start f");
 }
 
 TEST_CASE("a queued attempt whose deadline passes is rejected, not started") {
@@ -458,7 +631,7 @@ TEST_CASE("a handler that ignores its cancel is reported after the grace and its
     world.told(104);
     world.end(200, "deaf");
     CHECK_EQ(world.actions(), "drop deaf, start c");
-    CHECK_EQ(world.told(200), "started c, capacity 2");
+    CHECK_EQ(world.told(200), "started c waited 96, capacity 2");
 }
 
 TEST_CASE("a worker whose every slot is withheld drains instead of offering none") {
@@ -732,14 +905,21 @@ TEST_CASE("every call is legal in every state") {
         CAPTURE(seed);
         Backoff draw(ms(1), ms(1), seed);
         const auto below = [&draw](std::int64_t n) { return draw.uniform(Micros(n - 1)).count(); };
-        World world(2);
+        World world(2, seed % 3 == 0 ? 3 : 0);
+        const bool takes_offers = seed % 5 < 2;
+        std::deque<std::string> offers;
         std::int64_t now = 0;
         std::vector<std::string> running;
         bool over = false;
         for (int step = 0; step < 400 && !over; ++step) {
             now += below(400);
             const std::string id(1, static_cast<char>('a' + below(8)));
-            switch (below(seed % 2 == 0 ? 14 : 12)) {
+            const std::int64_t call = below(seed % 2 == 0 ? 14 : 12);
+            if (takes_offers && !(call >= 1 && call <= 3) && call != 5 && call != 8 && call != 10 && call != 11) {
+                offers.clear();
+                world.state.offers_withdrawn();
+            }
+            switch (call) {
                 case 0:
                     world.state.welcomed(ms(now), {.lease = ms(5000), .heartbeat = ms(1000), .abandon = {id}});
                     break;
@@ -748,7 +928,7 @@ TEST_CASE("every call is legal in every state") {
                 case 3:
                     world.assign(now, id, {.task_id = id, .timeout = ms(below(2) * 300), .exclusive = below(2) == 0});
                     break;
-                case 4: world.state.revoked(ms(now), id, static_cast<Revocation>(1 + below(4)), ms(below(500))); break;
+                case 4: world.state.revoked(ms(now), id, static_cast<Revocation>(1 + below(5)), ms(below(500))); break;
                 case 5: world.state.report_acknowledged(ms(now), id); break;
                 case 6: world.state.heartbeat_acknowledged(ms(now), static_cast<std::uint64_t>(below(30))); break;
                 case 7: world.state.stream_lost(ms(now)); break;
@@ -758,20 +938,38 @@ TEST_CASE("every call is legal in every state") {
                 case 12: world.state.pause_asked(ms(now), id, static_cast<std::uint32_t>(step), true); break;
                 case 13: world.state.pause_asked(ms(now), id, static_cast<std::uint32_t>(step), false); break;
                 case 11:
-                    if (!running.empty()) {
+                    if (running.empty()) break;
+                    if (offers.empty() || ms(now) >= world.state.start_until() || seed % 2 == 0) {
+                        offers.clear();
+                        world.state.offers_withdrawn();
                         world.end(now, running.back());
-                        running.pop_back();
+                    } else {
+                        world.end_and_begin(now, running.back(), offers.front());
+                        CHECK(world.state.handler_runs(offers.front()));
+                        running.insert(running.begin(), offers.front());
+                        offers.pop_front();
                     }
+                    running.pop_back();
                     break;
             }
-            if (below(200) == 0) world.state.stop_asked(ms(now));
+            const bool stop = below(200) == 0;
+            if (stop || world.state.wake_at() <= ms(now)) {
+                offers.clear();
+                world.state.offers_withdrawn();
+            }
+            if (stop) world.state.stop_asked(ms(now));
             if (world.state.wake_at() <= ms(now)) world.time(now);
             for (const Action& action : world.state.take_actions()) {
-                if (action.what == What::start) running.push_back(action.attempt_id);
+                if (action.what == What::start) {
+                    running.push_back(action.attempt_id);
+                    CHECK_EQ(std::count(offers.begin(), offers.end(), action.attempt_id), 0);
+                }
                 if (action.what == What::pause) world.state.handler_paused(ms(now), action.attempt_id, below(4) > 0);
                 if (action.what == What::resume) world.state.handler_paused(ms(now), action.attempt_id, false);
                 over = over || action.what == What::stop;
             }
+            if (takes_offers)
+                for (const std::string_view offer : world.state.take_offers()) offers.emplace_back(offer);
             CHECK_LE(running.size(), seed % 2 == 0 ? 8 : 2);
             CHECK_GE(world.state.wake_at(), ms(0));
         }

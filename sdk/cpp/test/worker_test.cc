@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <map>
 #include <thread>
 
 #include "manual_clock.h"
@@ -45,8 +47,8 @@ private:
 };
 
 struct Rig {
-    Rig() : server(side) {
-        WorkerOptions options{.name = "w1", .target = server.target(), .slots = 2, .labels = {{"zone", "a"}}};
+    explicit Rig(std::uint32_t slots = 2) : server(side) {
+        WorkerOptions options{.name = "w1", .target = server.target(), .slots = slots, .labels = {{"zone", "a"}}};
         options.log = [this](std::string_view line) {
             const std::lock_guard lock(mutex);
             lines += std::string(line) + "\n";
@@ -80,6 +82,15 @@ struct Rig {
     bool logged(const std::string& text) {
         std::unique_lock lock(mutex);
         return changed.wait_for(lock, kPatience, [&] { return lines.find(text) != std::string::npos; });
+    }
+    // For tests with many reports at a time: after a large message the worker waits a moment for more of them.
+    std::jthread let_time_pass() {
+        return std::jthread([this](const std::stop_token& enough) {
+            while (!enough.stop_requested()) {
+                clock->advance(std::chrono::microseconds(100));
+                std::this_thread::sleep_for(std::chrono::microseconds(100));
+            }
+        });
     }
     // The worker's next stream, after it noticed the loss of the last.
     std::shared_ptr<Session> reconnected() {
@@ -120,6 +131,7 @@ TEST_CASE("a task runs and its result is reported") {
     REQUIRE(session);
     CHECK_EQ(session->hello().worker(), "w1");
     CHECK_EQ(session->hello().slots(), 2);
+    CHECK_EQ(session->hello().prefetch_max(), 24);
     CHECK_EQ(session->hello().labels().at("zone"), "a");
     REQUIRE_EQ(session->hello().types_size(), 1);
     CHECK_EQ(session->hello().types(0), "resize");
@@ -367,6 +379,236 @@ TEST_CASE("field E: a worker tells a watchdog that its loop turns, connected or 
     }
     runtime.stop();
     thread.join();
+}
+
+TEST_CASE(
+    "ready work begins when a slot is free, in order, before anything is acknowledged; some is recalled in time") {
+    Rig rig(1);
+    std::map<std::string, Door> doors;
+    for (const char* id : {"a", "b", "c", "d"}) doors[id];
+    std::mutex mutex;
+    std::string order;
+    rig.runtime->handle_any([&](Context& task) {
+        {
+            const std::lock_guard lock(mutex);
+            order += task.attempt_id();
+        }
+        task.progress(0.5, "on it");
+        doors.at(task.attempt_id()).pass();
+        return Outcome::success("of " + task.attempt_id());
+    });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    session->welcome();
+    for (const char* id : {"a", "b", "c", "d"}) session->assign(id);
+    CHECK(doors["a"].came(1));
+    session->revoke("c", v1::REVOKE_REASON_RECALLED);
+    CHECK_EQ(session->finished("c").outcome(), v1::OUTCOME_RECALLED);
+    rig.clock->advance(std::chrono::milliseconds(3));
+    doors["a"].open();
+    CHECK(doors["b"].came(1));
+    CHECK_EQ(session->finished("a").result(), "of a");
+    CHECK(session->heard_started("b"));
+    session->revoke("b", v1::REVOKE_REASON_RECALLED);  // too late
+    session->revoke("d", v1::REVOKE_REASON_CANCELLED);
+    CHECK_EQ(session->finished("d").outcome(), v1::OUTCOME_CANCELLED);
+    doors["b"].open();
+    CHECK_EQ(session->finished("b").result(), "of b");
+    CHECK(session->heard([](const v1::WorkerMessage& all) {
+        for (const v1::Started& started : all.started())
+            if (started.attempt_id() == "b") return started.waited_us() == 3000;
+        return false;
+    }));
+    CHECK(session->heard([](const v1::WorkerMessage& all) {
+        for (const v1::Progress& progress : all.progress())
+            if (progress.attempt_id() == "a") return progress.note() == "on it";
+        return false;
+    }));
+    CHECK_EQ(session->reports(), 4);
+    const std::lock_guard lock(mutex);
+    CHECK_EQ(order, "ab");
+}
+
+TEST_CASE("ready work is not begun after its deadline, nor while the connection is lost") {
+    Rig rig(1);
+    std::map<std::string, Door> doors;
+    for (const char* id : {"a", "late", "b", "c"}) doors[id];
+    rig.runtime->handle_any([&](Context& task) { return doors.at(task.attempt_id()).pass(), Outcome::success(); });
+    rig.run();
+    const auto first = rig.side.accept();
+    REQUIRE(first);
+    first->welcome();
+    first->assign("a");
+    first->assign("late", "t", [](v1::Assign& assign) { assign.set_deadline_in_us(50'000); });
+    first->assign("b");
+    CHECK(doors["a"].came(1));
+    rig.clock->advance(std::chrono::milliseconds(50));
+    CHECK_EQ(first->finished("late").outcome(), v1::OUTCOME_REJECTED);
+    doors["a"].open();
+    CHECK(doors["b"].came(1));
+    first->assign("c");
+    CHECK(first->heard_started("b"));
+    first->drop();
+    const auto second = rig.reconnected();
+    REQUIRE(second);
+    doors["b"].open();
+    CHECK_EQ(second->hello().held_size(), 4);
+    for (const v1::HeldAttempt& held : second->hello().held()) CHECK_EQ(held.waiting(), held.attempt_id() == "c");
+    CHECK_EQ(doors["c"].came(), 0);
+    second->welcome();
+    CHECK(doors["c"].came(1));
+    doors["c"].open();
+    CHECK_EQ(second->finished("c").outcome(), v1::OUTCOME_SUCCEEDED);
+    CHECK_EQ(doors["late"].came(), 0);
+}
+
+TEST_CASE("a thousand ready tasks: each runs once, in a few messages, while others are recalled") {
+    Rig rig(4);
+    std::array<std::atomic<int>, 1000> runs{};
+    std::atomic<int> at_once{0}, most{0};
+    rig.runtime->handle_any([&](Context& task) {
+        const int now = ++at_once;
+        for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+        }
+        ++runs[std::stoul(task.attempt_id())];
+        --at_once;
+        return Outcome::success();
+    });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    session->welcome();
+    const std::jthread time = rig.let_time_pass();
+    for (int n = 0; n < 1000; n += 20) {
+        v1::ServerMessage message;
+        for (int i = n; i < n + 20; ++i) {
+            v1::Assign& assign = *message.add_assign();
+            assign.set_task_id("task");
+            assign.set_attempt_id(std::to_string(i));
+            if (i % 5 != 0) continue;
+            v1::Revoke& revoke = *message.add_revoke();  // of the message before
+            revoke.set_attempt_id(std::to_string(i - 20));
+            revoke.set_reason(v1::REVOKE_REASON_RECALLED);
+        }
+        session->send(message);
+        CHECK(session->heard([&](const v1::WorkerMessage& all) { return all.finished_size() >= n; }));
+    }
+    CHECK(session->heard([](const v1::WorkerMessage& all) { return all.finished_size() == 1000; }));
+    const auto recalled = [&](const v1::WorkerMessage& all) {
+        int count = 0;
+        for (const v1::Finished& finished : all.finished()) {
+            const bool back = finished.outcome() == v1::OUTCOME_RECALLED;
+            count += back ? 1 : 0;
+            CHECK_EQ(runs[std::stoul(finished.attempt_id())].load(), back ? 0 : 1);
+        }
+        return count <= 195;
+    };
+    CHECK(session->heard(recalled));
+    CHECK_EQ(session->reports(), 1000);
+    CHECK_LE(most.load(), 4);
+}
+
+TEST_CASE("a batch handler takes what waits; each task has its own payload, outcome and cancel") {
+    Rig rig(1);
+    Door door, cancelled;
+    std::mutex mutex;
+    std::vector<std::size_t> sizes;
+    rig.runtime->handle_batch("rows", {.max = 3}, [&](std::span<Context> tasks) {
+        {
+            const std::lock_guard lock(mutex);
+            sizes.push_back(tasks.size());
+        }
+        std::vector<Outcome> outcomes;
+        if (tasks[0].payload() == "first") door.pass();
+        if (tasks[0].payload() == "throw") throw std::runtime_error("no such table");
+        if (tasks[0].payload() == "few") return outcomes;
+        for (Context& task : tasks) {
+            if (task.payload() == "wait" && task.wait_cancelled(kPatience))
+                outcomes.push_back(Outcome::cancelled());
+            else if (task.payload() == "bad")
+                outcomes.push_back(Outcome::fatal("bad row"));
+            else
+                outcomes.push_back(Outcome::success("kept " + task.payload()));
+        }
+        return outcomes;
+    });
+    rig.runtime->handle("plain", [](Context&) { return Outcome::success("plain"); });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    session->welcome();
+    const std::jthread time = rig.let_time_pass();
+    const auto send = [&](const std::string& id, const std::string& payload, const std::string& type = "rows") {
+        session->assign(id, type, [&](v1::Assign& assign) { assign.set_payload(payload); });
+    };
+    send("a", "first");
+    CHECK(door.came(1));
+    send("b", "1");
+    send("p", "", "plain");
+    send("c", "wait");
+    send("d", "bad");
+    send("e", "2");
+    send("f", "throw");
+    send("g", "3");
+    session->revoke("nobody", v1::REVOKE_REASON_CANCELLED);
+    send("x", "", "unknown");
+    CHECK(session->heard_started("a"));
+    door.open();
+    CHECK(session->heard_started("c"));
+    session->revoke("c", v1::REVOKE_REASON_CANCELLED);
+    CHECK_EQ(session->finished("a").result(), "kept first");
+    CHECK_EQ(session->finished("b").result(), "kept 1");
+    CHECK_EQ(session->finished("c").outcome(), v1::OUTCOME_CANCELLED);
+    CHECK_EQ(session->finished("d").error(), "bad row");
+    CHECK_EQ(session->finished("p").result(), "plain");
+    CHECK_EQ(session->finished("x").outcome(), v1::OUTCOME_REJECTED);
+    CHECK_EQ(session->finished("e").result(), "kept 2");
+    CHECK_EQ(session->finished("f").result(), "kept throw");
+    CHECK_EQ(session->finished("g").result(), "kept 3");
+    {
+        const std::lock_guard lock(mutex);
+        CHECK_EQ(sizes, std::vector<std::size_t>{1, 3, 3});
+    }
+    send("h", "throw");
+    CHECK_EQ(session->finished("h").error(), "the handler threw: no such table");
+    send("i", "few");
+    CHECK_EQ(session->finished("i").error(), "the handler of a batch of 1 tasks returned 0 outcomes");
+    CHECK_EQ(session->reports(), 11);
+}
+
+TEST_CASE("attempts that have slots join a batch and give the slots up") {
+    Rig rig(3);
+    Door door, plain;
+    rig.runtime->handle_batch("rows", {.max = 10}, [&](std::span<Context> tasks) {
+        door.pass();
+        return std::vector<Outcome>(tasks.size(), Outcome::success(std::to_string(tasks.size())));
+    });
+    rig.runtime->handle("plain", [&](Context&) { return plain.pass(), Outcome::success(); });
+    rig.run();
+    const auto session = rig.side.accept();
+    REQUIRE(session);
+    session->welcome();
+    v1::ServerMessage message;
+    for (const char* id : {"a", "b", "c", "d", "p", "q"}) {
+        v1::Assign& assign = *message.add_assign();
+        assign.set_attempt_id(id);
+        assign.set_task_id(std::string("task-") + id);
+        assign.set_type(id[0] < 'p' ? "rows" : "plain");
+    }
+    session->send(message);
+    CHECK(plain.came(2));  // two slots are left beside that of the batch
+    door.open();
+    plain.open();
+    for (const char* id : {"a", "b", "c", "d"}) CHECK_NE(session->finished(id).result(), "");
+    CHECK_EQ(session->finished("q").outcome(), v1::OUTCOME_SUCCEEDED);
+}
+
+TEST_CASE("prefetch_max has a bound, and 0 is one") {
+    WorkerRuntime worker({.name = "w", .target = "127.0.0.1:1", .prefetch_max = 4097}, std::make_shared<ManualClock>(),
+                         1);
+    CHECK_EQ(worker.run(), 2);
+    CHECK_EQ(worker.refusal(), "prefetch_max: must be at most 4096");
 }
 
 TEST_CASE("a worker that the server refuses ends and says why") {

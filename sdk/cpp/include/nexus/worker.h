@@ -16,6 +16,8 @@
 //                `exclusive` attempts, since the server may give them away when the lease ends
 //   Threads      handlers run on `slots` threads of the worker's own, several at once; an exception that leaves a
 //                handler is a failure of the task. A handler that ignores cancellation keeps its slot until it returns
+//   Ready work   of short tasks the server sends a few beyond the slots (prefetch_max), so that the next handler begins
+//                the moment one ends, on its thread. They have not begun: the server may take them back
 //   Includes     no gRPC and no protobuf header
 
 #include <chrono>
@@ -24,6 +26,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -149,10 +152,31 @@ private:
 
 using Handler = std::function<Outcome(Context&)>;
 
+// One handler for many tasks of a type at once. It returns an outcome for each, in their order; when their number is
+// another, or it throws, all of them have failed. The contexts live until it returns.
+//
+//   Slots     a batch occupies one slot. It holds what waits in this worker at that moment, the oldest first: the handler
+//             is never kept waiting for more, and a batch of one is usual when little is to be done. The server sends
+//             `slots` + prefetch_max tasks at most: no batch is larger than that
+//   Run time  of each of them is that of the batch, for reports, estimates and timeouts: give all tasks of such a type
+//             the same timeout, and let it be long enough for `max` tasks
+//   Cancel    each task has its own: look at Context::cancelled() of each. Its outcome is then usually cancelled(). One
+//             that is told late, when its batch ends, is reported as ended after the grace, like any other
+//   End       all of them are reported when the handler returns; a crash of the process counts against each of them
+//   Pause     a task in a batch is never paused: Context::on_pause() does nothing
+using BatchHandler = std::function<std::vector<Outcome>(std::span<Context> tasks)>;
+
+struct BatchOptions {
+    std::size_t max = 100;  // tasks in one batch, 1..1000
+};
+
 struct WorkerOptions {
     std::string name{};       // stable over restarts, unique in the cluster; empty = <hostname>-<pid>
     std::string target{};     // host:port of the server
     std::uint32_t slots = 1;  // attempts at once, 1..4096
+    // Tasks the server may send beyond the slots, 0..4096; unset = 4 x slots + 16, at most 256. It sends as many as
+    // finish here within one turn-around, none of long tasks. 0: none, and each task is followed by a round trip.
+    std::optional<std::uint32_t> prefetch_max{};
     // The server may pause attempts, at most four, and give their slots to shorter tasks (scheduler.pause). Say so only
     // when the tasks do not mind, and their handlers call Context::on_pause().
     bool can_pause = false;
@@ -181,6 +205,7 @@ public:
 
     // Before run(). A second handler for a type replaces the first.
     void handle(std::string type, Handler handler);
+    void handle_batch(std::string type, BatchOptions options, BatchHandler handler);
     // For every type without a handler of its own. The worker is then offered tasks of any type.
     void handle_any(Handler handler);
 
