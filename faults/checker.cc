@@ -395,6 +395,7 @@ void Checker::command(const core::Event& cause, const core::Command& command) {
     } else if (const auto* pause = std::get_if<core::PauseAttempt>(&command)) {
         paused(*pause);
     } else if (const auto* revoke = std::get_if<core::RevokeAttempt>(&command)) {
+        if (revoke->reason == core::RevokeReason::recalled) saw("recall ordered");
         if (revoke->reason != core::RevokeReason::preempted) return;
         const TaskFact& known = fact(revoke->task, "a revoked attempt");
         const std::string who = name(revoke->task);
@@ -444,7 +445,16 @@ void Checker::assigned(const core::Event& cause, const core::AssignAttempt& orde
     attempt_log_.emplace_back(order.task, order.attempt);
     if (known.current.empty())
         for (const std::string& limit : limited_by(known.spec)) ++running_[limit];
-    Attempt attempt{.id = order.attempt, .fence = order.fence, .worker = order.worker, .copy = copy};
+    Attempt attempt{.id = order.attempt,
+                    .fence = order.fence,
+                    .worker = order.worker,
+                    .copy = copy,
+                    .ahead = order.decision.reason == core::DecisionReason::prefetched};
+    if (attempt.ahead) {
+        saw("prefetched");
+        demand(!known.spec.exclusive && known.spec.rate_key.empty() && known.crashed == 0, "S10",
+               who + " was prefetched and may not be");
+    }
     // Timers fire first: it may have been given to the session that this very event replaces.
     const auto* joined = std::get_if<core::WorkerJoined>(&cause.what);
     if (joined != nullptr && joined->name == twin_.worker(order.worker).name && joined->session != order.session)
@@ -458,7 +468,7 @@ void Checker::assigned(const core::Event& cause, const core::AssignAttempt& orde
     check_constraints(known, order);
     check_keys(known);
     if (!copy) check_limits(known);
-    check_capacity(order.worker, known.spec.resources);
+    check_capacity(order, known.spec.resources);
 }
 
 void Checker::attempt_ended(const core::AttemptEnded& ended) {
@@ -469,6 +479,12 @@ void Checker::attempt_ended(const core::AttemptEnded& ended) {
     if (ended.outcome == core::AttemptOutcome::worker_lost) {
         check_lease(known, *current);
         if (current->started) ++known.crashed;
+    }
+    if (ended.outcome == core::AttemptOutcome::recalled) {  // it was none
+        demand(current->ahead && !current->started, "S12", name(ended.task) + ": an attempt that began is not counted");
+        saw(current->lease_end == kNever ? "prefetched attempt given back" : "prefetched attempt lost");
+        if (current->lease_end != kNever) check_lease(known, *current);
+        --known.attempts;
     }
     std::erase(held_[current->worker.n], std::pair(ended.task, ended.attempt));
     if (still_.erase(ended.attempt) > 0) saw("attempt ended while paused");
@@ -499,7 +515,8 @@ void Checker::attempt_ended(const core::AttemptEnded& ended) {
             known.timed_out.insert(ended.attempt);
             saw("attempt timed out");
             break;
-        case core::AttemptOutcome::succeeded: break;
+        case core::AttemptOutcome::succeeded:
+        case core::AttemptOutcome::recalled: break;
         default: ++known.failed; break;
     }
 }

@@ -115,6 +115,7 @@ private:
         WorkerNo worker;
         bool started = false;
         bool copy = false;
+        bool ahead = false;                 // assigned beyond the slots
         Instant lease_end = kNever;         // its worker is gone: not to be given up earlier
         Instant lease_end_before = kNever;  // as it was before event number
         std::uint64_t lease_changed_by = 0;
@@ -160,7 +161,7 @@ private:
     void check_keys(const TaskFact& fact);
     void check_limits(const TaskFact& fact);
     // Of a worker that was just given something that takes this much.
-    void check_capacity(WorkerNo worker, const core::Resources& taken);
+    void check_capacity(const core::AssignAttempt& order, const core::Resources& taken);
     void check_lease(const TaskFact& fact, const Attempt& attempt);
     void set_leases(const core::Event& event);
     Instant acts_on(Instant due) const;

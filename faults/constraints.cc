@@ -185,7 +185,9 @@ void Checker::check_limits(const TaskFact& known) {
         }
 }
 
-void Checker::check_capacity(WorkerNo number, const core::Resources& taken) {
+// What waits beyond the slots has been told to begin when one of them is free: its worker, not the journal, knows when.
+void Checker::check_capacity(const core::AssignAttempt& order, const core::Resources& taken) {
+    const WorkerNo number = order.worker;
     const std::string worker_name(twin_.worker(number).name);
     if (worker_name == changed_) return;  // judged at the next assignment
     const WorkerFact& worker = workers_[worker_name];
@@ -199,9 +201,17 @@ void Checker::check_capacity(WorkerNo number, const core::Resources& taken) {
     const auto paused = static_cast<std::size_t>(
         std::ranges::count_if(held, [this](const auto& one) { return still_.contains(one.second); }));
     demand(paused <= 4, "S9", "worker " + worker.joined.name + " holds more than four paused attempts");
-    demand(held.size() - paused <= worker.joined.slots, "S9",
-           "worker " + worker.joined.name + " holds " + std::to_string(held.size() - paused) + " attempts on " +
-               std::to_string(worker.joined.slots) + " slots");
+    const auto ahead = static_cast<std::size_t>(std::ranges::count_if(held, [this](const auto& one) {
+        return std::ranges::any_of(tasks_.at(one.first).current,
+                                   [&](const Attempt& a) { return a.id == one.second && a.ahead && !a.started; });
+    }));
+    const std::string holds = "worker " + worker.joined.name + " holds " + std::to_string(held.size()) + " attempts, " +
+                              std::to_string(paused) + " paused and " + std::to_string(ahead) + " beyond its " +
+                              std::to_string(worker.joined.slots) + " slots";
+    const bool is_ahead = order.decision.reason == core::DecisionReason::prefetched;
+    demand(is_ahead || held.size() - paused - ahead <= worker.joined.slots, "S9", holds);
+    demand(!is_ahead || held.size() <= worker.joined.slots + worker.joined.prefetch_max, "S9",
+           holds + ", and may hold " + std::to_string(worker.joined.prefetch_max) + " beyond them");
     const core::Resources& offered = worker.joined.offered;
     // A run that could not be paused has its share beside the one that it was to give way to.
     demand(taken.cpu_milli == 0 || offered.cpu_milli < 0 || used.cpu_milli <= offered.cpu_milli, "S9",

@@ -12,6 +12,10 @@ TaskId task_of(const std::string& text) {
     return parse_id<TaskId>(text).value_or(TaskId{});
 }
 
+core::AttemptOutcome outcome_of(sdk::Ending ending) {
+    return ending == sdk::Ending::recalled ? core::AttemptOutcome::recalled : static_cast<core::AttemptOutcome>(ending);
+}
+
 }  // namespace
 
 // The server's view of the stream: orders travel to the worker as long as the lane is open.
@@ -50,6 +54,7 @@ void Machine::boot() {
     if (shape_.liar) checker_.process_disobeys(process_);
     sdk::WorkerRules rules;
     rules.slots = shape_.slots;
+    rules.prefetch_max = shape_.prefetch_max;
     rules.cancel_grace = Micros{2'000'000};
     state_ = std::make_unique<sdk::WorkerState>(rules, rng_.next());
     state_->start(now());
@@ -262,12 +267,15 @@ void Machine::write(const sdk::Outbound& out) {
                         .slots = out.hello->slots,
                         .offered = shape_.offered,
                         .types = shape_.types,
-                        .can_pause = shape_.can_pause};
+                        .can_pause = shape_.can_pause,
+                        .prefetch_max = out.hello->prefetch_max};
         hello.draining = out.hello->draining;
         hello.instance = shape_.liar ? 0 : process_;  // some do not say
         for (const sdk::HeldEntry& held : out.hello->held)
-            hello.joined.held.push_back(
-                {.task = task_of(held.task_id), .attempt = attempt_of(held.attempt_id), .paused = held.paused});
+            hello.joined.held.push_back({.task = task_of(held.task_id),
+                                         .attempt = attempt_of(held.attempt_id),
+                                         .paused = held.paused,
+                                         .waiting = held.waiting});
         stream->to_server->send([this, stream, hello = std::move(hello)]() mutable {
             if (server_.process() != stream->server_process) return;
             server_.call([this, stream, hello = std::move(hello)](engine::Engine& engine) mutable {
@@ -286,7 +294,8 @@ void Machine::write(const sdk::Outbound& out) {
     }
     engine::WorkerReport report;
     for (const sdk::StartedEntry& entry : out.started)
-        report.started.emplace_back(task_of(entry.task_id), attempt_of(entry.attempt_id));
+        report.started.emplace_back(task_of(entry.task_id), attempt_of(entry.attempt_id),
+                                    Duration{entry.waited.count()});
     for (const sdk::PausedEntry& entry : out.paused)
         report.paused.push_back({.task = task_of(entry.task_id),
                                  .attempt = attempt_of(entry.attempt_id),
@@ -301,7 +310,7 @@ void Machine::write(const sdk::Outbound& out) {
     for (const sdk::Report* entry : out.finished)
         report.finished.push_back({.task = task_of(entry->task_id),
                                    .attempt = attempt_of(entry->attempt_id),
-                                   .outcome = static_cast<core::AttemptOutcome>(entry->ending),
+                                   .outcome = outcome_of(entry->ending),
                                    .retryable = entry->retryable,
                                    .run = {entry->run.count()},
                                    .result = entry->result,
@@ -491,7 +500,7 @@ void Machine::lie() {
     const auto one_of = [this](const std::vector<std::pair<TaskId, AttemptId>>& list) {
         return list[rng_.below(list.size())];
     };
-    const std::uint64_t kind = rng_.below(6);
+    const std::uint64_t kind = rng_.below(7);
     if (kind == 0 && !past_.empty()) {
         const auto [task, attempt] = one_of(past_);
         if (handlers_.contains(to_text(attempt))) return;
@@ -520,6 +529,15 @@ void Machine::lie() {
         report.started.emplace_back(task, attempt);
         report.progress.push_back({.task = task, .attempt = attempt, .fraction = 2.5, .note = "lie"});
         checker_.saw("progress of another's attempt");
+    } else if (kind == 5 && !assignments_.empty()) {
+        auto one = assignments_.begin();
+        std::advance(one, rng_.below(assignments_.size()));
+        if (handlers_.contains(one->first)) return;
+        report.finished.push_back({.task = one->second.order.task,
+                                   .attempt = one->second.order.attempt,
+                                   .outcome = core::AttemptOutcome::recalled,
+                                   .run = {}});
+        checker_.saw("given back though nobody asked");
     } else {
         report.capacity = engine::WorkerReport::Capacity{.slots = shape_.slots, .offered = shape_.offered};
     }

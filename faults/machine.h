@@ -23,6 +23,7 @@ struct MachineShape {
     std::vector<std::string> types;
     bool liar = false;
     bool can_pause = false;
+    std::uint32_t prefetch_max = 0;
 };
 
 class Machine {

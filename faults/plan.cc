@@ -128,6 +128,10 @@ Plan draw_plan(std::uint64_t seed) {
     if (plan.calm) plan.store_reply_lost_one_in = 0;
     if (plan.calm) plan.silent_store_last = {};
     if (rng.one_in(2) && !plan.calm) plan.config.worker_retention = span(rng, milliseconds(500), seconds(10));
+    if (rng.one_in(3) && !plan.calm) {  // short tasks, which workers hold ready
+        plan.run_max = milliseconds(rng.between(2, 40));
+        plan.submissions *= 4;
+    }
     return plan;
 }
 

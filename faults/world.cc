@@ -103,6 +103,7 @@ void World::build_machines() {
         if (rng_.one_in(6)) shape.types = {"t0", "t1"};
         shape.liar = i < plan_.liars;
         shape.can_pause = (plan_.seed + i) % 3 != 0;
+        if ((plan_.seed / 3 + i) % 4 != 0) shape.prefetch_max = 4 * shape.slots + 16;
         machines_.push_back(std::make_unique<Machine>(plan_, net_, server_, checker_, std::move(shape), rng_.next()));
         timeline_.after(milliseconds(rng_.between(0, 2000)), [machine = machines_.back().get()] { machine->boot(); });
     }

@@ -169,6 +169,8 @@ TEST_CASE("why a worker was chosen") {
                 {"resumed", "continued: it was first in order for its slot"},
                 {"preemption", "a task of lower priority is stopped for it"},
                 {"preempted", "stopped for a task of higher priority"},
+                {"prefetched", "prefetched: its slots are full and about to become free"},
+                {"recalled", "taken back before it began: it waited too long there, or is wanted elsewhere"},
                 {"of a newer release", "of a newer release"},
                 {"", ""}};
     for (const auto& row : rows) CHECK_EQ(api::decision_words(row.code), row.words);

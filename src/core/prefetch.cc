@@ -33,7 +33,7 @@ std::int64_t counted(Duration run) {
 }  // namespace
 
 // How many more it should hold: as many as its slots are expected to begin within the horizon, by what runs in them;
-// none behind work that keeps them busy for longer than that.
+// none behind work that keeps them busy for longer than that. Whatever it says to have begun, all that it has is bounded.
 std::size_t Scheduler::State::room_ahead(Index w) const {
     const Worker& worker = workers[w];
     if (worker.prefetch_max == 0 || worker.turnaround_us == 0 || !config.prefetch || !late_binding()) return 0;
@@ -41,7 +41,8 @@ std::size_t Scheduler::State::room_ahead(Index w) const {
     if (!may_take_new(worker) || worker.prefetched_us >= horizon(worker) * worker.slots) return 0;
     const std::int64_t begun = (worker.rate * horizon(worker) + kRateOne / 2) / kRateOne;
     const auto most = static_cast<std::size_t>(std::min<std::int64_t>(begun, worker.prefetch_max));
-    return most - std::min(most, worker.prefetched.size());
+    const std::size_t all = std::size_t{worker.slots} + worker.prefetch_max;
+    return std::min(most - std::min(most, worker.prefetched.size()), all - std::min(all, worker.runs.size()));
 }
 
 // Its place in the order and its limits are kept whether it has begun or not. A rate counts starts, an exclusive task
