@@ -19,10 +19,6 @@ constexpr std::size_t kPausedMax = 4;
 // What the server says to the older of two sessions of one name.
 constexpr std::string_view kReplaced = "took over";
 
-// After a message with this many reports the next one waits for more of them, until so long after its beginning.
-constexpr std::size_t kManyReports = 8;
-constexpr Micros kGatherTime = std::chrono::microseconds(200);
-
 constexpr std::uint32_t kPrefetchMax = 4096;
 constexpr std::size_t kBatchMax = 1000;
 
@@ -142,20 +138,16 @@ int WorkerRuntime::run() {
     }
 }
 
-// Until something happened that cannot wait, or until `wake`.
+// Until something happened that cannot wait, or until `wake`. While a message is on its way the end of a handler can.
 void WorkerRuntime::wait(Micros wake) {
-    const bool ends_are_urgent = over_ || state_.waits_unoffered();
-    const bool gathers = !ends_are_urgent && clock_->now() < write_at_;
-    if (gathers) wake = std::min(wake, write_at_);
-    if (gathers || (writing_ && !ends_are_urgent))
+    const bool ends_can_wait = writing_ && !over_ && !state_.waits_unoffered();
+    if (ends_can_wait)
         pool_->expect_no_call();
     else if (pool_->call_for_notes())
         return;
     std::unique_lock lock(inbox_->mutex);
-    if (writing_ && !gathers) {
-        if (inbox_->written == stream_number_) return;
-        inbox_->on_written = over_ || state_.has_outbound() ? OnWritten::wake : OnWritten::call_for_notes;
-    }
+    if (writing_ && inbox_->written == stream_number_) return;
+    if (writing_) inbox_->on_written = over_ || state_.has_outbound() ? OnWritten::wake : OnWritten::call_for_notes;
     inbox_->loop_waits = true;
     while (inbox_->events.empty() && !inbox_->woken && clock_->now() < wake) clock_->wait(lock, inbox_->changed, wake);
     inbox_->loop_waits = inbox_->woken = false;
@@ -301,7 +293,6 @@ void WorkerRuntime::open_stream() {
             },
     };
     writing_ = half_closed_ = false;
-    write_at_ = Micros(0);
     count_open_streams(1);
     std::string failure;
     stream_ = sdk::open_stream(options_.target, options_.tls, options_.token, std::move(callbacks), failure);
@@ -335,10 +326,9 @@ void WorkerRuntime::end_streams() {
 }
 
 void WorkerRuntime::write_if_possible() {
-    if (!stream_usable_ || writing_ || clock_->now() < write_at_) return;
+    if (!stream_usable_ || writing_) return;
     if (state_.has_outbound()) {
-        const Micros now = clock_->now();
-        const Outbound out = state_.take_outbound(now);
+        const Outbound out = state_.take_outbound(clock_->now());
         const Load load =
             out.heartbeat != 0 ? Load{.cpu_usage = meter_.cpu_usage(), .memory_usage = meter_.memory_usage()} : Load{};
         {
@@ -346,7 +336,6 @@ void WorkerRuntime::write_if_possible() {
             inbox_->written = 0;
         }
         writing_ = true;
-        write_at_ = out.finished.size() >= kManyReports ? now + kGatherTime : Micros(0);
         fill(stream_->message(), out, identity_, load);
         stream_->write();
     } else if (over_ && !half_closed_) {

@@ -4,8 +4,8 @@
 //   Loop     run()'s own thread owns the state, the stream and the table of attempts. Everything else (gRPC's
 //            callbacks, stop, progress) posts a closure into its inbox; the ends of handlers come as notes of the pool
 //            (pool.h), first in each round. A round takes all there is, then writes once: whatever gathered meanwhile
-//            travels in one message. After a message with many reports it waits for up to 200 us before the next one;
-//            while it waits, or a message is on its way, the end of a handler does not wake it
+//            travels in one message. While a message is on its way the end of a handler does not wake it: reports merge
+//            under load, and nothing waits without
 //   Offers   are in the pool's hands between rounds. Whatever may take an attempt back or forbid a start withdraws
 //            them first (see worker_state.h); the end of the round offers again
 //   Threads  post() and stop() from anywhere; all else on the loop
@@ -113,7 +113,6 @@ private:
     std::uint64_t stream_number_ = 0;       // events of earlier streams are ignored
     bool stream_usable_ = false;            // can still be written
     bool writing_ = false;
-    Micros write_at_{0};  // not earlier, so that reports gather
     bool half_closed_ = false;
     bool name_taken_ = false;  // it was said; until the next welcome
     bool over_ = false;        // nothing is left to do but to end the stream

@@ -461,7 +461,7 @@ bool WorkerState::task_held_twice(const Held& wanted) const {
 }
 
 void WorkerState::start_queued(Micros now) {
-    if (link_ != Link::up || fenced_) return;
+    if (now >= start_until()) return;
     for (Held* next = oldest_; next != nullptr && slots_used_ < rules_.slots;) {
         Held& held = *std::exchange(next, next->newer);
         if (held.exclusive && task_runs_here(held)) continue;  // an older attempt has not returned yet

@@ -3,8 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
+#include <numeric>
+#include <semaphore>
+#include <thread>
 
+#include "manual_clock.h"
+#include "pool.h"
 #include "retry.h"
 #include "worker_state.h"
 
@@ -982,6 +988,162 @@ TEST_CASE("every call is legal in every state") {
         }
         CHECK(over);
     }
+}
+
+namespace {
+
+// A pool with real threads, whose loop is the test.
+struct Crew {
+    explicit Crew(std::size_t threads) : pool(std::make_shared<Pool>(threads, clock, [this] { calls.release(); })) {}
+    ~Crew() { pool->stop(); }
+
+    Pool::Job attempt(const std::string& id, const std::shared_ptr<const Work>& work, Micros start_by = Micros::max()) {
+        return std::make_shared<Attempt>(Assignment{.task_id = id, .attempt_id = id}, work, start_by, progress);
+    }
+    void run(const Pool::Job& job) {
+        std::vector<Pool::Job> jobs{job};
+        pool->run(jobs);
+    }
+    bool offer(std::vector<Pool::Job> jobs, Micros until = Micros::max()) {
+        return pool->offer(until, [&](std::deque<Pool::Job>& offers) {
+            for (Pool::Job& job : jobs) offers.push_back(std::move(job));
+        });
+    }
+    // "a, b>c, d+": a ended; b ended and c began in its slot; d joined a batch.
+    std::string notes(bool withdraw = false) {
+        while (!pool->call_for_notes()) calls.acquire();
+        std::vector<Pool::Note> all;
+        dropped = withdraw ? (pool->withdraw(all), false) : pool->take_notes(all);
+        std::string out;
+        for (const Pool::Note& note : all)
+            out += (out.empty() ? "" : ", ") + note.attempt->assignment().attempt_id + (note.outcome ? "" : "+") +
+                   (note.next ? ">" + note.next->assignment().attempt_id : "");
+        return out;
+    }
+
+    std::shared_ptr<test::ManualClock> clock = std::make_shared<test::ManualClock>();
+    std::counting_semaphore<> calls{0};
+    std::shared_ptr<const Attempt::ProgressSink> progress =
+        std::make_shared<const Attempt::ProgressSink>([](const std::string&, double, std::string) {});
+    std::shared_ptr<Pool> pool;
+    bool dropped = false;
+};
+
+}  // namespace
+
+TEST_CASE("pool: the oldest offer begins where a handler ends, and nothing is offered while an end is untold") {
+    Crew crew(1);
+    std::binary_semaphore go(0);
+    const auto waits = std::make_shared<const Work>(
+        Work{.one = [&](Context&) { return go.acquire(), Outcome::success(); }, .many = {}});
+    crew.run(crew.attempt("a", waits));
+    CHECK(crew.offer({crew.attempt("b", waits), crew.attempt("c", waits)}));
+    go.release();
+    CHECK_EQ(crew.notes(), "a>b");
+    go.release();
+    while (!crew.pool->call_for_notes()) crew.calls.acquire();
+    CHECK_FALSE(crew.offer({crew.attempt("d", waits)}));
+    CHECK_EQ(crew.notes(true), "b>c");
+    CHECK(crew.offer({crew.attempt("e", waits)}, ms(5)));
+    crew.clock->advance(ms(5));  // too late for all offers
+    go.release();
+    CHECK_EQ(crew.notes(), "c");
+    CHECK(crew.dropped);
+    crew.run(crew.attempt("f", waits));
+    CHECK(crew.offer({crew.attempt("g", waits, ms(6)), crew.attempt("h", waits)}));
+    crew.clock->advance(ms(1));  // too late for g
+    go.release();
+    CHECK_EQ(crew.notes(), "f");
+    CHECK(crew.dropped);
+}
+
+TEST_CASE("pool: a batch takes jobs, whose slots go to other offers, and offers of its type") {
+    Crew crew(2);
+    std::binary_semaphore go(0), both(0);
+    std::atomic<int> alone{0};
+    const auto one = std::make_shared<const Work>(Work{.one =
+                                                           [&](Context&) {
+                                                               if (++alone == 2) both.release();
+                                                               return go.acquire(), go.release(), Outcome::success();
+                                                           },
+                                                       .many = {}});
+    std::vector<std::size_t> sizes;
+    const auto many =
+        std::make_shared<const Work>(Work{.one = {},
+                                          .many =
+                                              [&](std::span<Context> tasks) {
+                                                  sizes.push_back(tasks.size());
+                                                  return std::vector<Outcome>(tasks.size(), Outcome::success());
+                                              },
+                                          .batch_max = 3});
+    crew.run(crew.attempt("x", one));
+    crew.run(crew.attempt("y", one));
+    both.acquire();  // both threads are busy
+    for (const char* id : {"a", "b"}) crew.run(crew.attempt(id, many));
+    CHECK(crew.offer({crew.attempt("p", one), crew.attempt("c", many), crew.attempt("d", many)}));
+    go.release();
+    std::string all;
+    while (std::count(all.begin(), all.end(), ',') < 9) all += crew.notes() + ", ";
+    // x and y end in either order; the slot of one goes to p before or after the batch was gathered.
+    CHECK_NE(all.find("b+"), std::string::npos);
+    CHECK_EQ(std::accumulate(sizes.begin(), sizes.end(), std::size_t{0}), 4);
+    CHECK_EQ(*std::max_element(sizes.begin(), sizes.end()), 3);
+}
+
+TEST_CASE("pool: under many threads each offer begins once or is withdrawn") {
+    Crew crew(8);
+    std::atomic<int> begun{0}, at_once{0}, most{0};
+    const auto work = std::make_shared<const Work>(
+        Work{.one =
+                 [&](Context&) {
+                     const int now = ++at_once;
+                     for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+                     }
+                     ++begun;
+                     if (begun % 7 == 0) std::this_thread::yield();
+                     --at_once;
+                     return Outcome::success();
+                 },
+             .many = {}});
+    // What WorkerState would do, in small: five slots, a queue, ends and starts.
+    std::deque<Pool::Job> queue;
+    std::size_t free_slots = 5, offered = 0, ended = 0, withdrawn = 0;
+    for (int n = 0; n < 20'000; ++n) queue.push_back(crew.attempt(std::to_string(n), work));
+    std::vector<Pool::Note> notes;
+    const auto take = [&](bool withdraw) {
+        if (withdraw)
+            crew.pool->withdraw(notes);
+        else
+            crew.pool->take_notes(notes);
+        for (const Pool::Note& note : notes) {
+            ++ended;
+            if (!note.next) {
+                ++free_slots;
+                continue;
+            }
+            REQUIRE_EQ(note.next, queue.front());
+            queue.pop_front();
+            --offered;
+        }
+        if (withdraw) withdrawn += std::exchange(offered, 0);
+    };
+    for (int round = 0; ended < 20'000; ++round) {
+        std::vector<Pool::Job> starts;
+        for (; free_slots > 0 && !queue.empty(); --free_slots) {
+            REQUIRE_EQ(offered, 0);
+            starts.push_back(queue.front());
+            queue.pop_front();
+        }
+        crew.pool->run(starts);
+        crew.pool->offer(Micros::max(), [&](std::deque<Pool::Job>& offers) {
+            for (; offered < std::min<std::size_t>(queue.size(), 20); ++offered) offers.push_back(queue[offered]);
+        });
+        if (!crew.pool->call_for_notes()) crew.calls.acquire();
+        take(round % 3 == 0);
+    }
+    CHECK_EQ(begun, 20'000);
+    CHECK_LE(most, 5);
+    CHECK_GT(withdrawn, 0);
 }
 
 TEST_CASE("a call is tried again only when that can help, and never past its time") {

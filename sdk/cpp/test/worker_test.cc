@@ -83,15 +83,6 @@ struct Rig {
         std::unique_lock lock(mutex);
         return changed.wait_for(lock, kPatience, [&] { return lines.find(text) != std::string::npos; });
     }
-    // For tests with many reports at a time: after a large message the worker waits a moment for more of them.
-    std::jthread let_time_pass() {
-        return std::jthread([this](const std::stop_token& enough) {
-            while (!enough.stop_requested()) {
-                clock->advance(std::chrono::microseconds(100));
-                std::this_thread::sleep_for(std::chrono::microseconds(100));
-            }
-        });
-    }
     // The worker's next stream, after it noticed the loss of the last.
     std::shared_ptr<Session> reconnected() {
         CHECK(logged("connection lost"));
@@ -479,7 +470,6 @@ TEST_CASE("a thousand ready tasks: each runs once, in a few messages, while othe
     const auto session = rig.side.accept();
     REQUIRE(session);
     session->welcome();
-    const std::jthread time = rig.let_time_pass();
     for (int n = 0; n < 1000; n += 20) {
         v1::ServerMessage message;
         for (int i = n; i < n + 20; ++i) {
@@ -538,7 +528,6 @@ TEST_CASE("a batch handler takes what waits; each task has its own payload, outc
     const auto session = rig.side.accept();
     REQUIRE(session);
     session->welcome();
-    const std::jthread time = rig.let_time_pass();
     const auto send = [&](const std::string& id, const std::string& payload, const std::string& type = "rows") {
         session->assign(id, type, [&](v1::Assign& assign) { assign.set_payload(payload); });
     };
