@@ -1,5 +1,5 @@
-// What releases before left behind is carried over: test/golden/snapshot_core7.txt and snapshot_core9.txt are snapshots
-// that they wrote when they were stopped, with what is in them (docs/journal.md, "A new version").
+// What releases before left behind is carried over: test/golden/snapshot_core7.txt, snapshot_core9.txt and
+// snapshot_core10.txt are snapshots that they wrote when they were stopped, with what is in them (docs/journal.md, "A new version").
 #include <doctest/doctest.h>
 
 #include <fstream>
@@ -245,6 +245,49 @@ TEST_CASE("a snapshot of core 9 is read: workers that are gone are remembered fr
     CHECK_FALSE(core.find_worker("gone"));
     CHECK(core.find_worker("kept"));  // cordoned
     core.check_invariants();
+}
+
+TEST_CASE("a snapshot of core 10 is read: its worker returns with what it runs, and then holds tasks ready") {
+    const Old old("snapshot_core10.txt");
+    REQUIRE_EQ(old.snapshot.core_version, 10);
+    core::Scheduler core;
+    REQUIRE(core.load(old.snapshot.core));
+    CHECK_EQ(core.digest(), old.snapshot.digest);
+    core.check_invariants();
+    CHECK_EQ(core.config().worker_retention, hours(5));
+    CHECK(core.config().prefetch);
+    const TaskId running = *parse_id<TaskId>(old.said.at("running")),
+                 waiting = *parse_id<TaskId>(old.said.at("waiting"));
+    const AttemptId attempt = core.task(running)->attempt;
+    Instant now = core.now();
+    std::vector<core::Command> commands;
+    const auto apply = [&](core::Fact fact) {
+        commands.clear();
+        now = now + milliseconds(1);
+        core.apply({now, std::move(fact)}, commands);
+        core.check_invariants();
+    };
+    const SessionId session{77};
+    apply(core::WorkerJoined{.name = "w1",
+                             .session = session,
+                             .slots = 1,
+                             .offered = {.cpu_milli = -1, .memory_bytes = -1, .gpu_milli = -1, .custom = {}},
+                             .types = {},
+                             .held = {{.task = running, .attempt = attempt}},
+                             .prefetch_max = 4});
+    apply(core::AttemptFinished{.task = running, .attempt = attempt, .session = session, .run = milliseconds(5)});
+    REQUIRE_EQ(core.task(waiting)->state, core::TaskState::assigned);
+    for (std::uint64_t n = 1; n <= 3; ++n)
+        apply(core::TaskSubmitted{.task = {1, n},
+                                  .spec = {.type = "short"},
+                                  .estimate = {.p50 = milliseconds(1),
+                                               .p90 = milliseconds(1),
+                                               .mean = milliseconds(1),
+                                               .source = EstimateSource::type_mode}});
+    apply(core::AttemptStarted{.task = waiting, .attempt = core.task(waiting)->attempt, .session = session});
+    apply(core::AttemptFinished{
+        .task = waiting, .attempt = core.task(waiting)->attempt, .session = session, .run = milliseconds(1)});
+    CHECK_EQ(core.counters().prefetched, 2);
 }
 
 TEST_SUITE_END();

@@ -23,7 +23,7 @@ constexpr std::uint32_t kPrefetchMax = 4096;
 constexpr std::size_t kBatchMax = 1000;
 
 std::uint32_t prefetch_of(const WorkerOptions& options) {
-    return options.prefetch_max.value_or(std::min(4 * std::max(options.slots, 1U) + 16, 256U));
+    return options.prefetch_max.value_or(std::min(16 * std::max(options.slots, 1U) + 64, 1024U));
 }
 
 WorkerRules rules_of(const WorkerOptions& options) {

@@ -174,8 +174,8 @@ struct WorkerOptions {
     std::string name{};       // stable over restarts, unique in the cluster; empty = <hostname>-<pid>
     std::string target{};     // host:port of the server
     std::uint32_t slots = 1;  // attempts at once, 1..4096
-    // Tasks the server may send beyond the slots, 0..4096; unset = 4 x slots + 16, at most 256. It sends as many as
-    // finish here within one turn-around, none of long tasks. 0: none, and each task is followed by a round trip.
+    // Tasks the server may send beyond the slots, 0..4096; unset = 16 x slots + 64, at most 1024. It sends as many
+    // as begin here within two turn-arounds, none of long tasks. 0: none, and each task is followed by a round trip.
     std::optional<std::uint32_t> prefetch_max{};
     // The server may pause attempts, at most four, and give their slots to shorter tasks (scheduler.pause). Say so only
     // when the tasks do not mind, and their handlers call Context::on_pause().
