@@ -115,28 +115,30 @@ Pool::Job Pool::begin_next(Micros now) {
     return next;
 }
 
-// Adds what can go with the first of `batch`: of the jobs, whose slots become free, and of the offers.
+// Adds what can go with the first of `batch`: of the jobs, whose slots become free, and of the offers. The latter are
+// noted first: a slot that is told to be free must find none of them waiting.
 void Pool::gather(std::vector<Job>& batch) {
     const Work& work = batch.front()->work();
     const Micros now = clock_->now();
-    const std::size_t first_note = notes_.size();
     const auto take_from = [&](std::deque<Job>& from, bool offered) {
         std::deque<Job> left;
         for (Job& job : from) {
             const bool in_time = !offered || (now < until_ && now < job->start_by());
-            if (batch.size() >= work.batch_max || &job->work() != &work || !in_time) {
+            const bool joins = batch.size() < work.batch_max && &job->work() == &work && in_time;
+            if (joins)
+                batch.push_back(std::move(job));
+            else
                 left.push_back(std::move(job));
-                continue;
-            }
-            notes_.push_back({.attempt = job, .outcome = {}, .at = now, .next = nullptr});
-            batch.push_back(std::move(job));
         }
         from.swap(left);
     };
     take_from(jobs_, false);
-    const std::size_t slots_freed_to = notes_.size();
+    const std::size_t with_slots = batch.size();
     take_from(offers_, true);
-    for (std::size_t i = first_note; i < slots_freed_to; ++i) notes_[i].next = begin_next(now);
+    for (std::size_t i = with_slots; i < batch.size(); ++i)
+        notes_.push_back({.attempt = batch[i], .outcome = {}, .at = now, .next = nullptr});
+    for (std::size_t i = 1; i < with_slots; ++i)
+        notes_.push_back({.attempt = batch[i], .outcome = {}, .at = now, .next = begin_next(now)});
 }
 
 void Pool::work() {
