@@ -134,11 +134,18 @@ void add_sdk(CLI::App& bench, const std::shared_ptr<std::string>& output, int& e
     CLI::App* verb = bench.add_subcommand("sdk", "The same through the C++ SDK: nexus::Client and nexus::Worker");
     verb->footer(
         "Examples:\n  nexus bench sdk --workers 2 --slots 8\n  nexus bench sdk --slots 8 --task-us 1000 --tasks 20000\n"
-        "  nexus bench sdk --tasks 3000 --rate 100");
+        "  nexus bench sdk --tasks 3000 --rate 100\n  nexus bench sdk --grid\n"
+        "  nexus bench sdk --slots 4 --batch 100");
     verb->add_option("--tasks", options->tasks, "Tasks")->check(CLI::Range(1, 100'000'000))->capture_default_str();
     verb->add_option("--workers", options->workers, "Workers")->check(CLI::Range(1, 4000))->capture_default_str();
     verb->add_option("--slots", options->slots, "Slots per worker")->check(CLI::Range(1, 4096))->capture_default_str();
     verb->add_option("--task-us", options->task_us, "Microseconds that a task sleeps")->capture_default_str();
+    verb->add_option("--prefetch", options->prefetch,
+                     "Tasks a worker may hold beyond its slots; absent = as the SDK does")
+        ->check(CLI::Range(0, 4096));
+    verb->add_option("--batch", options->batch, "Tasks that a handler takes at once; 0 = one")
+        ->check(CLI::Range(0, 1000))
+        ->capture_default_str();
     verb->add_option("--rate", options->rate, "Submit calls a second (Poisson); 0 = all before the workers connect")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
@@ -146,9 +153,22 @@ void add_sdk(CLI::App& bench, const std::shared_ptr<std::string>& output, int& e
         ->check(CLI::Range(8, 256 * 1024))
         ->capture_default_str();
     verb->add_option("--seed", options->seed, "Seed of the pauses between calls")->capture_default_str();
+    const auto grid = std::make_shared<bool>(false);
+    verb->add_flag("--grid", *grid, "1, 4, 16 and 50 slots, with tasks of 0, 1 and 10 ms")
+        ->excludes("--slots", "--task-us", "--rate");
     add_output(*verb, *output);
-    verb->callback([options, output, &exit_code] {
+    verb->callback([options, grid, output, &exit_code] {
         bool complete = false;
+        if (*grid) {
+            const auto reports = run_sdk_grid(*options, complete);
+            if (!reports) {
+                exit_code = failed(reports.error());
+                return;
+            }
+            print(*reports, *output);
+            exit_code = complete ? 0 : kExitFailed;
+            return;
+        }
         const auto report = run_sdk(*options, complete);
         if (!report) {
             exit_code = failed(report.error());

@@ -17,6 +17,8 @@ struct Report {
     Json metrics;      // name -> number
 };
 void print(const Report& report, const std::string& output);  // "table" or "json"
+// Of one command with the same metrics: a line each, or one JSON object.
+void print(const std::vector<Report>& reports, const std::string& output);
 
 // The q-quantile (0..1) of `sorted`; 0 when it is empty.
 std::int64_t quantile(const std::vector<std::int64_t>& sorted, double q);

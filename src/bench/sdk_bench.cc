@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <random>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -20,7 +22,7 @@ namespace nexus::bench {
 namespace {
 
 constexpr std::chrono::seconds kStandstillMax{20};  // without any progress: what is missing counts as lost
-constexpr std::size_t kLast = 1'000;                // before these nothing waits any more: no gaps
+constexpr std::uint64_t kGridWork_us = 3'000'000;   // for each slot in a run of the grid
 
 double seconds_since(Clock::time_point began) {
     return std::chrono::duration<double>(Clock::now() - began).count();
@@ -35,29 +37,42 @@ double own_cpu_s() {
     return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
+// The slots of a worker that are free, by the time since when.
+struct Slots {
+    std::mutex mutex;
+    std::vector<std::int64_t> free_since_ns;
+};
+
 // What handlers do and measure.
 class Handlers {
 public:
-    Handlers(std::uint64_t tasks, std::uint64_t task_us) : ledger(tasks), gap_ns_(tasks), task_us_(task_us) {}
+    // `in_hand`: so many tasks the workers may hold; with fewer to do nothing waits any more.
+    Handlers(std::uint64_t tasks, std::uint64_t task_us, std::uint64_t in_hand)
+        : ledger(tasks), gap_ns_(tasks), task_us_(task_us), in_hand_(in_hand) {}
 
-    Outcome run(Context& task) {
-        thread_local std::int64_t last_ns = 0;  // when the handler before this one ended on this thread
+    Outcome run(Context& task, Slots& slots) {
+        thread_local const bool exact = prctl(PR_SET_TIMERSLACK, 1UL) == 0;  // sleeps are not stretched
         const std::int64_t began = now_ns();
-        std::uint64_t number = 0;
-        std::memcpy(&number, task.payload().data(), sizeof number);
-        if (task_us_ > 0) {
-            if (last_ns == 0) prctl(PR_SET_TIMERSLACK, 1UL);
-            std::this_thread::sleep_for(std::chrono::microseconds(task_us_));
-        }
-        if (++ledger.runs[number] == 1 && ++done_ + kLast < ledger.runs.size() && last_ns != 0)
-            gap_ns_[number] = began - last_ns;
-        ledger.started_ns[number] = began;
-        last_ns = now_ns();
-        busy_ns_ += last_ns - began;
+        const std::uint64_t number = take_slot(task, slots, began);
+        if (exact && task_us_ > 0) std::this_thread::sleep_for(std::chrono::microseconds(task_us_));
+        note(number, began);
+        leave_slot(slots, began);
         return Outcome::success();
+    }
+    std::vector<Outcome> run_batch(std::span<Context> tasks, Slots& slots) {
+        const std::int64_t began = now_ns();
+        std::vector<std::uint64_t> numbers{take_slot(tasks[0], slots, began)};
+        for (std::size_t i = 1; i < tasks.size(); ++i) numbers.push_back(number_of(tasks[i]));
+        if (task_us_ > 0) std::this_thread::sleep_for(std::chrono::microseconds(task_us_));
+        for (const std::uint64_t number : numbers) note(number, began);
+        leave_slot(slots, began);
+        return std::vector<Outcome>(tasks.size(), Outcome::success());
     }
     std::uint64_t done() const { return done_; }
     double busy_s() const { return static_cast<double>(busy_ns_) * 1e-9; }
+    double mean_batch() const {
+        return static_cast<double>(done_) / static_cast<double>(std::max<std::uint64_t>(calls_, 1));
+    }
     std::vector<std::int64_t> sorted_gaps() const {
         std::vector<std::int64_t> gaps;
         for (const auto& gap : gap_ns_)
@@ -69,19 +84,53 @@ public:
     Ledger ledger;
 
 private:
+    static std::uint64_t number_of(const Context& task) {
+        std::uint64_t number = 0;
+        std::memcpy(&number, task.payload().data(), sizeof number);
+        return number;
+    }
+    std::uint64_t take_slot(const Context& task, Slots& slots, std::int64_t now) {
+        const std::uint64_t number = number_of(task);
+        const std::lock_guard lock(slots.mutex);
+        if (slots.free_since_ns.empty()) return number;
+        if (done_ + in_hand_ < ledger.runs.size()) gap_ns_[number] = now - slots.free_since_ns.back();
+        slots.free_since_ns.pop_back();
+        return number;
+    }
+    void note(std::uint64_t number, std::int64_t began) {
+        if (++ledger.runs[number] == 1) ++done_;
+        ledger.started_ns[number] = began;
+    }
+    void leave_slot(Slots& slots, std::int64_t began) {
+        const std::lock_guard lock(slots.mutex);
+        const std::int64_t now = now_ns();
+        ++calls_;
+        busy_ns_ += now - began;
+        slots.free_since_ns.push_back(now);
+    }
+
     std::vector<std::atomic<std::int64_t>> gap_ns_;  // before each task; 0 = none
-    const std::uint64_t task_us_;
-    std::atomic<std::uint64_t> done_{0};
+    const std::uint64_t task_us_, in_hand_;
+    std::atomic<std::uint64_t> done_{0}, calls_{0};
     std::atomic<std::int64_t> busy_ns_{0};
 };
 
 class SdkWorkers {
 public:
-    SdkWorkers(const std::string& address, const SdkOptions& options, Handlers& handlers) {
+    SdkWorkers(const std::string& address, const SdkOptions& options, Handlers& handlers) : slots_(options.workers) {
         for (std::uint32_t n = 0; n < options.workers; ++n) {
-            workers_.push_back(std::make_unique<Worker>(
-                WorkerOptions{.name = "sdk-" + std::to_string(n), .target = address, .slots = options.slots}));
-            workers_.back()->handle("noop", [&handlers](Context& task) { return handlers.run(task); });
+            Slots& slots = slots_[n];
+            workers_.push_back(std::make_unique<Worker>(WorkerOptions{.name = "sdk-" + std::to_string(n),
+                                                                      .target = address,
+                                                                      .slots = options.slots,
+                                                                      .prefetch_max = options.prefetch}));
+            if (options.batch > 1)
+                workers_.back()->handle_batch(
+                    "noop", {.max = options.batch},
+                    [&handlers, &slots](std::span<Context> tasks) { return handlers.run_batch(tasks, slots); });
+            else
+                workers_.back()->handle("noop",
+                                        [&handlers, &slots](Context& task) { return handlers.run(task, slots); });
             threads_.emplace_back([worker = workers_.back().get()] { worker->run(); });
         }
     }
@@ -91,6 +140,7 @@ public:
     }
 
 private:
+    std::vector<Slots> slots_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<std::thread> threads_;
 };
@@ -152,7 +202,8 @@ Result<Report> run_sdk(const SdkOptions& options, bool& complete) {
     const ScratchDirectory scratch;
     auto server = ServerProcess::start(scratch.path(), "disk");
     if (!server) return std::unexpected(std::move(server).error());
-    Handlers handlers(options.tasks, options.task_us);
+    const std::uint64_t prefetch = options.prefetch.value_or(256);  // no default is larger
+    Handlers handlers(options.tasks, options.task_us, options.workers * (options.slots + prefetch));
     Client client((*server)->address());
     const double tasks = static_cast<double>(options.tasks);
     double submit_client_s = own_cpu_s(), submit_server_s = (*server)->cpu_s();
@@ -190,11 +241,14 @@ Result<Report> run_sdk(const SdkOptions& options, bool& complete) {
     report.args = {{"tasks", options.tasks},     {"workers", options.workers}, {"slots", options.slots},
                    {"task_us", options.task_us}, {"rate", options.rate},       {"payload", options.payload},
                    {"seed", options.seed}};
+    if (options.prefetch) report.args["prefetch"] = *options.prefetch;
+    if (options.batch > 1) report.args["batch"] = options.batch;
     report.metrics = {{"completed_per_s", tasks / took_s}, {"took_s", took_s}};
     if (options.rate == 0) {
         report.metrics["gap_us_p50"] = us(gaps, 0.5);
         report.metrics["gap_us_p99"] = us(gaps, 0.99);
         report.metrics["slots_at_work"] = handlers.busy_s() / (took_s * options.workers * options.slots);
+        if (options.batch > 1) report.metrics["mean_batch"] = handlers.mean_batch();
         report.metrics["worker_cpu_us_per_task"] = own_s / tasks * 1e6;
         report.metrics["server_cpu_us_per_task"] = server_s / tasks * 1e6;
         report.metrics["submit_client_cpu_us_per_task"] = submit_client_s / tasks * 1e6;
@@ -206,6 +260,27 @@ Result<Report> run_sdk(const SdkOptions& options, bool& complete) {
     report.metrics["lost"] = lost;
     report.metrics["duplicated"] = twice;
     return report;
+}
+
+Result<std::vector<Report>> run_sdk_grid(SdkOptions options, bool& complete) {
+    std::vector<Report> reports;
+    complete = true;
+    const std::uint64_t tasks_max = options.tasks;
+    for (const std::uint64_t task_us : {0, 1'000, 10'000}) {
+        for (const std::uint32_t slots : {1, 4, 16, 50}) {
+            options.slots = slots;
+            options.task_us = task_us;
+            options.tasks = tasks_max;
+            if (task_us > 0) options.tasks = std::min(tasks_max, options.workers * slots * kGridWork_us / task_us);
+            bool all = false;
+            Result<Report> report = run_sdk(options, all);
+            if (!report) return std::unexpected(std::move(report).error());
+            report->name = fmt::format("{} x {} slots, {} us", options.workers, slots, task_us);
+            complete = complete && all;
+            reports.push_back(*std::move(report));
+        }
+    }
+    return reports;
 }
 
 }  // namespace nexus::bench
