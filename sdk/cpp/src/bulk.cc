@@ -28,31 +28,38 @@ std::size_t weight_of(const Task& task) {
     return bytes;
 }
 
-std::deque<Batch> cut_batches(std::span<const Task> tasks, std::size_t batch_max) {
-    std::deque<Batch> batches;
+// The batch that begins with task `first`, which there is.
+Batch cut_batch(std::span<const Task> tasks, std::size_t first, std::size_t batch_max) {
+    Batch batch{.first = first, .request = {}};
     std::size_t bytes = 0;
     const std::size_t size_max = std::clamp<std::size_t>(batch_max, 1, kBatchTasksMax);
-    for (std::size_t i = 0; i < tasks.size(); ++i) {
-        const std::size_t weight = weight_of(tasks[i]);
-        if (batches.empty() || batches.back().size() >= size_max || bytes + weight > kBatchBytesMax) {
-            batches.push_back({.first = i});
-            bytes = 0;
-        }
-        bytes += weight;
+    for (std::size_t i = first; i < tasks.size() && batch.size() < size_max; ++i) {
+        bytes += weight_of(tasks[i]);
+        if (i > first && bytes > kBatchBytesMax) break;
         const std::string key = tasks[i].idempotency_key.empty() ? random_key() : tasks[i].idempotency_key;
-        sdk::fill(*batches.back().request.add_tasks(), tasks[i], key);
+        sdk::fill(*batch.request.add_tasks(), tasks[i], key);
     }
-    return batches;
+    return batch;
 }
 
 }  // namespace
 
 std::vector<Answer<Submitted>> Client::submit_many(std::span<const Task> tasks, const BulkOptions& options) {
     std::vector<Answer<Submitted>> answers(tasks.size());
-    std::deque<Batch> open = cut_batches(tasks, options.batch);  // not answered yet, oldest first
+    const std::size_t in_flight = std::max<std::size_t>(options.in_flight, 1);
+    std::deque<Batch> open;  // not answered yet, oldest first; as many as may be on their way: none = all are answered
+    std::size_t cut = 0;
+    const auto cut_more = [&] {
+        while (open.size() < in_flight && cut < tasks.size()) {
+            open.push_back(cut_batch(tasks, cut, options.batch));
+            cut += open.back().size();
+        }
+    };
+    cut_more();
     std::size_t answered = 0;
     const auto settle = [&](std::size_t count) {
         open.pop_front();
+        cut_more();
         answered += count;
         if (options.progress) options.progress(answered);
     };
@@ -66,7 +73,6 @@ std::vector<Answer<Submitted>> Client::submit_many(std::span<const Task> tasks, 
     };
 
     Inner::SteadyTime end = std::chrono::steady_clock::now() + options.timeout;  // moves on with each answer
-    const std::size_t in_flight = std::max<std::size_t>(options.in_flight, 1);
     sdk::Backoff delays = inner_->backoff();
     const auto one_stream = [&](Micros time_left) -> Answer<void> {
         if (!inner_->stub) return std::unexpected(Failure{.kind = FailureKind::invalid, .message = inner_->failure});
