@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kRowsPerWrite = 20'000;
 // How long rows are gathered before they are written: each transaction writes whole pages, so few large ones cost less.
-constexpr std::chrono::milliseconds kGather{100};
+constexpr std::chrono::milliseconds kGather{250};
 constexpr int kNice = 5;
 constexpr std::uint64_t kGatherBytes = 16ULL << 20;  // then it is enough at once
 // What a row costs while it waits: measured sizes of the structs with their texts, rounded up.

@@ -1,5 +1,5 @@
 #pragma once
-// The thread that writes history. Rows are gathered for a tenth of a second and written in the order in which they were
+// The thread that writes history. Rows are gathered for a quarter of a second and written in the order in which they were
 // given; until they are written they can be read here. Bounded: when the buffer is full rows are dropped and counted,
 // decisions first (C22), the audit never. What finds the store away or its disk full waits in the buffer and is tried
 // again; writing it twice does no harm. Thread-safe; add() never waits for the store.

@@ -1,42 +1,42 @@
 #include "history/decision.h"
 
-#include <fmt/format.h>
-
+#include <algorithm>
 #include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
 
 namespace nexus::history {
 namespace {
 
-std::string decision_json(const DecisionNote& note) {
-    // Names need no escaping: they match [A-Za-z0-9._:-]. Written by hand because it is written for every attempt.
+constexpr std::uint8_t kFormat = 1;  // the first byte of a record; the JSON of earlier releases begins with a brace
+constexpr std::size_t kMost = 3;     // candidates, runner-ups
+
+// Once for every attempt, so it is kept short: names as text, numbers as varints.
+std::string record_of(const DecisionNote& note) {
     const core::Decision& d = note.decision;
-    fmt::memory_buffer out;
-    fmt::format_to(std::back_inserter(out),
-                   R"({{"reason":"{}","model":"default","baseline_worker":"{}","p50_us":{},"p90_us":{},"mean_us":{},)"
-                   R"("source":{},"confidence":{},"eligible_free":{},"waiting":{},"candidates":[)",
-                   core::name_of(d.reason), note.baseline, d.estimate.p50.us, d.estimate.p90.us, d.estimate.mean.us,
-                   static_cast<int>(d.estimate.source), d.estimate.confidence_permille, d.eligible_free, d.waiting);
-    for (int i = 0; i < d.candidates_count && i < 3; ++i) {
+    std::string out;
+    out.reserve(160);
+    Writer w(out);
+    w.u8(kFormat);
+    w.text(core::name_of(d.reason));
+    w.text(note.baseline);
+    const std::uint64_t candidates = std::min<std::uint64_t>(d.candidates_count, kMost);
+    w.varints(zigzag(d.estimate.p50.us), zigzag(d.estimate.p90.us), zigzag(d.estimate.mean.us),
+              std::uint64_t{static_cast<std::uint8_t>(d.estimate.source)},
+              std::uint64_t{d.estimate.confidence_permille}, std::uint64_t{d.eligible_free}, d.waiting, candidates);
+    for (std::uint64_t i = 0; i < candidates; ++i) {
         const core::Candidate& c = d.candidates[i];
-        fmt::format_to(
-            std::back_inserter(out),
-            R"({}{{"worker":"{}","score":{},"factors":{{"band":{},"utilization":{},"speed":{},"preference":{}}}}})",
-            i == 0 ? "" : ",", i == 0 ? note.worker : note.others[i - 1], c.score, c.band, c.utilization, c.speed,
-            c.preference);
+        w.text(i == 0 ? note.worker : note.others[i - 1]);
+        w.varints(zigzag(c.score), zigzag(c.band), zigzag(c.utilization), zigzag(c.speed), zigzag(c.preference));
     }
-    out.push_back(']');
-    if (d.rival) fmt::format_to(std::back_inserter(out), R"(,"rival":"{}")", to_text(d.rival));
-    if (d.remaining.us > 0)
-        fmt::format_to(std::back_inserter(out), R"(,"remaining_us":{},"ratio_permille":{})", d.remaining.us,
-                       d.ratio_permille);
-    if (d.saved.us > 0)
-        fmt::format_to(std::back_inserter(out), R"(,"lost_us":{},"saved_us":{})", d.lost.us, d.saved.us);
-    if (d.others_count > 0) out.append(std::string_view(R"(,"runner_ups":[)"));
-    for (int i = 0; i < d.others_count && i < 3; ++i)
-        fmt::format_to(std::back_inserter(out), R"({}{{"task":"{}","behind_us":{}}})", i == 0 ? "" : ",",
-                       to_text(d.others[i].task), d.others[i].behind_us);
-    out.append(std::string_view(d.others_count > 0 ? "]}" : "}"));
-    return fmt::to_string(out);
+    w.put(d.rival.hi, d.rival.lo);
+    const std::uint64_t others = std::min<std::uint64_t>(d.others_count, kMost);
+    w.varints(zigzag(d.remaining.us), std::uint64_t{d.ratio_permille}, zigzag(d.lost.us), zigzag(d.saved.us), others);
+    for (std::uint64_t i = 0; i < others; ++i) {
+        w.put(d.others[i].task.hi, d.others[i].task.lo);
+        w.svarint(d.others[i].behind_us);
+    }
+    return out;
 }
 
 }  // namespace
@@ -48,15 +48,60 @@ DecisionRow row_of(const DecisionNote& note) {
             .worker = note.worker,
             .policy = core::name_of(static_cast<core::PolicyKind>(note.decision.policy)),
             .fallback = note.decision.fallback,
-            .record = decision_json(note)};
+            .record = record_of(note)};
 }
 
 namespace {
 
-// Throws what the parser throws when a field is of another type.
+DecisionInfo head_of(const DecisionRow& row) {
+    return {.place = row.place, .task = row.task, .policy = row.policy, .worker = row.worker, .fallback = row.fallback};
+}
+
+template <class T>
+T number(Reader& r) {
+    return static_cast<T>(r.varint());
+}
+
+Result<DecisionInfo> decision_from(const DecisionRow& row) {
+    DecisionInfo info = head_of(row);
+    Reader r(row.record);
+    r.u8();
+    info.reason = r.text();
+    info.model = "default";
+    info.baseline_worker = r.text();
+    info.estimate.p50.us = r.svarint();
+    info.estimate.p90.us = r.svarint();
+    info.estimate.mean.us = r.svarint();
+    info.estimate.source = static_cast<EstimateSource>(r.varint());
+    info.estimate.confidence_permille = number<std::uint16_t>(r);
+    info.eligible_free = number<std::uint32_t>(r);
+    info.waiting = r.varint();
+    for (std::uint64_t left = r.count(); left > 0; --left) {
+        CandidateInfo candidate{.worker = std::string(r.text()), .score = static_cast<double>(r.svarint())};
+        for (const char* factor : {"band", "utilization", "speed", "preference"})
+            candidate.factors.emplace_back(factor, static_cast<double>(r.svarint()));
+        info.candidates.push_back(std::move(candidate));
+    }
+    r.take(info.rival.hi, info.rival.lo);
+    info.remaining.us = r.svarint();
+    info.ratio = static_cast<double>(r.varint()) / 1000.0;
+    info.lost.us = r.svarint();
+    info.saved.us = r.svarint();
+    for (std::uint64_t left = r.count(); left > 0; --left) {
+        core::RunnerUp other;
+        r.take(other.task.hi, other.task.lo);
+        other.behind_us = r.svarint();
+        info.runner_ups.push_back(other);
+    }
+    if (r.failed() || !r.at_end())
+        return fail(Fault::corrupt, "decision " + std::to_string(row.place.number) + ": its record ends at byte " +
+                                        std::to_string(r.position()));
+    return info;
+}
+
+// As earlier releases wrote it. Throws what the parser throws when a field is of another type.
 DecisionInfo decision_from(const DecisionRow& row, const nlohmann::json& record) {
-    DecisionInfo info{
-        .place = row.place, .task = row.task, .policy = row.policy, .worker = row.worker, .fallback = row.fallback};
+    DecisionInfo info = head_of(row);
     info.reason = record.value("reason", "");
     info.model = record.value("model", "");
     info.baseline_worker = record.value("baseline_worker", "");
@@ -87,6 +132,7 @@ DecisionInfo decision_from(const DecisionRow& row, const nlohmann::json& record)
 }  // namespace
 
 Result<DecisionInfo> decision_of(const DecisionRow& row) {
+    if (row.record.starts_with(static_cast<char>(kFormat))) return decision_from(row);
     try {
         return decision_from(row, nlohmann::json::parse(row.record));
     } catch (const nlohmann::json::exception& error) {

@@ -1,6 +1,6 @@
 #pragma once
-// A decision, from the loop to history and back: noted with few bytes and no text by the loop, written as JSON by the
-// thread that writes history, read by whoever asks. The fields of the JSON are documented in docs/journal.md.
+// A decision, from the loop to history and back: noted by the loop, made a record of some seventy bytes by the thread
+// that writes history, read by whoever asks. The bytes of a record are documented in docs/journal.md.
 
 #include <cstdint>
 #include <string>
@@ -50,7 +50,7 @@ struct DecisionInfo {
 };
 
 DecisionRow row_of(const DecisionNote& note);
-// Faults: corrupt (the record is no JSON of a decision).
+// Faults: corrupt (the bytes are no record of a decision).
 Result<DecisionInfo> decision_of(const DecisionRow& row);
 
 }  // namespace nexus::history

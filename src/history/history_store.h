@@ -69,7 +69,7 @@ struct DecisionRow {
     TaskId task;
     std::string type, worker, policy;
     bool fallback = false;
-    std::string record;  // JSON, see decision.h
+    std::string record;  // bytes, see decision.h
 };
 
 struct AuditRow {

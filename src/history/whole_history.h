@@ -3,7 +3,7 @@
 // found at once, however long the store takes.
 //
 // A look-up goes through the rows on their way one by one: there are at most as many as the writer's buffer holds,
-// 100,000 or so, and in good times those of a tenth of a second. It costs whoever asks, not whoever adds.
+// 100,000 or so, and in good times those of a quarter of a second. It costs whoever asks, not whoever adds.
 
 #include <memory>
 #include <optional>

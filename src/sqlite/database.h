@@ -33,6 +33,10 @@ public:
         int at = 0;
         (bind_at(++at, args), ...);
     }
+    template <class... Args>
+    void bind_from(int first, const Args&... args) {
+        (bind_at(first++, args), ...);
+    }
     template <class T>
     void bind_one(int at, const T& v) {
         bind_at(at, v);
@@ -45,6 +49,7 @@ public:
         bind(args...);
         return finish();
     }
+    Result<void> run_bound() { return finish(); }  // with what is bound
     void reset() { sqlite3_reset(handle_.get()); }
 
     std::int64_t integer(int column) const { return sqlite3_column_int64(handle_.get(), column); }

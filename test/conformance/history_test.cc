@@ -299,6 +299,177 @@ TEST_CASE("attempts come by number") {
     });
 }
 
+TEST_CASE("an attempt that ended its task comes back with every field, as does one that tells something else") {
+    each_rig([](HistoryRig& rig) {
+        // Tasks 1 to 6: the last attempt tells the same as the task but for what is altered.
+        const auto last_of = [](const TaskRow& task) {
+            return AttemptRow{.task = task.task,
+                              .attempt = {7, task.task.lo},
+                              .number = task.attempts,
+                              .shard = task.shard,
+                              .worker = task.worker,
+                              .outcome = 1,
+                              .assigned = task.submitted,
+                              .started = task.started,
+                              .ended = task.finished,
+                              .run = task.run,
+                              .predicted_p50 = seconds(5),
+                              .predicted_p90 = seconds(6),
+                              .source = "hint",
+                              .peak_memory_bytes = 1ULL << 33,
+                              .error = task.error};
+        };
+        HistoryBatch batch = tasks_batch(1, 7);
+        for (const TaskRow& task : batch.tasks) {
+            if (task.task == task_row_of(2).task) batch.attempts.push_back(attempt_row_of(2, 1));
+            if (task.task != task_row_of(5).task) batch.attempts.push_back(last_of(task));
+        }
+        batch.attempts[3].worker = "elsewhere";  // of task 3
+        batch.attempts[4].run = seconds(1);      // of task 4
+        std::swap(batch.tasks[4], batch.tasks[5]);
+        REQUIRE(rig.store().write(batch));
+        REQUIRE(rig.store().write(batch));
+        HistoryBatch alone;
+        alone.attempts.push_back(last_of(task_row_of(1)));
+        REQUIRE(rig.store().write(alone));
+        rig.reopen();
+        for (const std::int64_t n : {1, 2, 3, 4, 6}) {
+            const auto got = attempts_of(rig.store(), task_row_of(n).task);
+            REQUIRE_EQ(got.size(), n == 2 ? 2 : 1);
+            AttemptRow want = last_of(task_row_of(n));
+            if (n == 3) want.worker = "elsewhere";
+            if (n == 4) want.run = seconds(1);
+            CHECK(got.back().task == want.task);
+            CHECK(got.back().attempt == want.attempt);
+            CHECK_EQ(got.back().number, want.number);
+            CHECK_EQ(got.back().shard, want.shard);
+            CHECK_EQ(got.back().worker, want.worker);
+            CHECK_EQ(got.back().outcome, want.outcome);
+            CHECK(got.back().assigned == want.assigned);
+            CHECK(got.back().started == want.started);
+            CHECK(got.back().ended == want.ended);
+            CHECK(got.back().run == want.run);
+            CHECK(got.back().predicted_p50 == want.predicted_p50);
+            CHECK(got.back().predicted_p90 == want.predicted_p90);
+            CHECK_EQ(got.back().source, want.source);
+            CHECK_EQ(got.back().peak_memory_bytes, want.peak_memory_bytes);
+            CHECK_EQ(got.back().error, want.error);
+        }
+        CHECK(attempts_of(rig.store(), task_row_of(5).task).empty());
+    });
+}
+
+TEST_CASE("thousands of decisions, written twice and in overlapping parts, are found once each") {
+    each_rig([](HistoryRig& rig) {
+        constexpr std::uint64_t kAll = 3'000;
+        const auto write = [&](std::uint64_t from, std::uint64_t to) {
+            HistoryBatch batch;
+            for (std::uint64_t number = from; number < to; ++number)
+                batch.decisions.push_back(decision_row_of(number, static_cast<std::int64_t>(number * 7919 % kAll)));
+            REQUIRE(rig.store().write(batch));
+        };
+        for (std::uint64_t n = 1; n <= 100; ++n) write(n, n + 1);
+        write(101, 1'500);
+        write(50, 1'600);
+        write(2'000, 3'001);
+        write(1'400, 2'200);
+        rig.reopen();
+        DecisionQuery query;
+        query.limit = 700;
+        std::uint64_t next = kAll;
+        for (auto page = decisions_of(rig.store(), query); !page.empty(); page = decisions_of(rig.store(), query)) {
+            for (const DecisionRow& row : page) REQUIRE_EQ(row.place.number, next--);
+            query.before = page.back().place;
+        }
+        CHECK_EQ(next, 0);
+        for (const std::uint64_t number : {1U, 64U, 100U, 512U, 1'499U, 1'999U, 3'000U}) {
+            DecisionQuery one;
+            one.number = number;
+            REQUIRE_EQ(decisions_of(rig.store(), one).size(), 1);
+            DecisionQuery about;
+            about.task = decisions_of(rig.store(), one).front().task;
+            REQUIRE_EQ(decisions_of(rig.store(), about).size(), 1);
+            CHECK_EQ(decisions_of(rig.store(), about).front().place.number, number);
+        }
+        DecisionQuery unknown;
+        unknown.task = id_at(1'000, 1);
+        CHECK(decisions_of(rig.store(), unknown).empty());
+    });
+}
+
+TEST_CASE("a decision is read as it was noted") {
+    const DecisionNote note{
+        .place = {.at = at_second(9), .shard = 2, .number = 77, .part = 1},
+        .task = id_at(1, 1),
+        .decision = {.reason = core::DecisionReason::slot_freed,
+                     .fallback = true,
+                     .policy = 1,
+                     .estimate = {.p50 = seconds(3),
+                                  .p90 = seconds(9),
+                                  .mean = seconds(4),
+                                  .confidence_permille = 650,
+                                  .source = EstimateSource::type_mode},
+                     .eligible_free = 12,
+                     .waiting = 1'000'000,
+                     .candidates_count = 2,
+                     .candidates = {{.score = -5, .band = 1, .utilization = -2, .speed = 3, .preference = 4},
+                                    {.score = 70'000}},
+                     .others_count = 1,
+                     .others = {{.task = id_at(2, 2), .behind_us = -8}},
+                     .rival = id_at(3, 3),
+                     .remaining = seconds(2),
+                     .ratio_permille = 2'500,
+                     .lost = seconds(1),
+                     .saved = seconds(7)},
+        .type = "resize",
+        .worker = "w1",
+        .baseline = "w9",
+        .others = {"w2", ""}};
+    const DecisionRow row = row_of(note);
+    CHECK_EQ(row.type, "resize");
+    CHECK_EQ(row.policy, "predictive");
+    const auto info = decision_of(row);
+    REQUIRE(info);
+    CHECK(info->place == note.place);
+    CHECK(info->task == note.task);
+    CHECK_EQ(info->worker, "w1");
+    CHECK(info->fallback);
+    CHECK_EQ(info->reason, "slot_freed");
+    CHECK_EQ(info->model, "default");
+    CHECK_EQ(info->baseline_worker, "w9");
+    CHECK(info->estimate == note.decision.estimate);
+    CHECK_EQ(info->eligible_free, 12);
+    CHECK_EQ(info->waiting, 1'000'000);
+    REQUIRE_EQ(info->candidates.size(), 2);
+    CHECK_EQ(info->candidates[0].worker, "w1");
+    CHECK_EQ(info->candidates[0].score, -5.0);
+    CHECK(info->candidates[0].factors == std::vector<std::pair<std::string, double>>{
+                                             {"band", 1}, {"utilization", -2}, {"speed", 3}, {"preference", 4}});
+    CHECK_EQ(info->candidates[1].worker, "w2");
+    CHECK(info->rival == id_at(3, 3));
+    CHECK(info->remaining == seconds(2));
+    CHECK_EQ(info->ratio, 2.5);
+    CHECK(info->lost == seconds(1));
+    CHECK(info->saved == seconds(7));
+    CHECK(info->runner_ups == std::vector<core::RunnerUp>{{.task = id_at(2, 2), .behind_us = -8}});
+
+    for (std::size_t size = 0; size < row.record.size(); ++size) {
+        DecisionRow cut = row;
+        cut.record.resize(size);
+        CHECK(decision_of(cut).error().fault == Fault::corrupt);
+    }
+    DecisionRow before = row;  // as earlier releases wrote it
+    before.record =
+        R"({"reason":"pause","model":"default","baseline_worker":"b","p50_us":1,"p90_us":2,"mean_us":3,"source":2,)"
+        R"("confidence":4,"eligible_free":5,"waiting":6,"candidates":[{"worker":"w","score":7,"factors":{"band":8}}],)"
+        R"("remaining_us":9,"ratio_permille":1500,"runner_ups":[]})";
+    const auto old = decision_of(before);
+    REQUIRE(old);
+    CHECK_EQ(old->reason, "pause");
+    CHECK_EQ(old->candidates[0].factors[0].second, 8.0);
+    CHECK_EQ(old->ratio, 1.5);
+}
+
 TEST_CASE("lists are newest first, filtered, and pages meet without gap or overlap, in either order") {
     each_rig([](HistoryRig& rig) {
         HistoryBatch batch = tasks_batch(0, 200);
@@ -621,6 +792,75 @@ TEST_CASE("a history of the release before is upgraded in place and loses nothin
         REQUIRE_EQ(audit.size(), 2);
         CHECK_EQ(audit[0].author, "bob");
         CHECK_EQ(audit[1].hash, "h1");
+        REQUIRE((*history)->write(tasks_batch(0, 3)));
+        CHECK_EQ(contents_of(**history).tasks.size(), 4);
+    }
+}
+
+// The tables of version 2 that are others now, word for word.
+constexpr const char* kSchemaOf2 =
+    "CREATE TABLE name(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE task(finished_us INTEGER NOT NULL, task BLOB NOT NULL, state INTEGER NOT NULL, type INTEGER NOT NULL,"
+    " tenant INTEGER NOT NULL, queue INTEGER NOT NULL, worker INTEGER NOT NULL, priority INTEGER NOT NULL,"
+    " submitted_us INTEGER NOT NULL, started_us INTEGER NOT NULL, run_us INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+    " failures INTEGER NOT NULL, crashes INTEGER NOT NULL, payload_bytes INTEGER NOT NULL,"
+    " result_bytes INTEGER NOT NULL, predicted_p50_us INTEGER NOT NULL, predicted_p90_us INTEGER NOT NULL,"
+    " eta_finish_p50_us INTEGER NOT NULL, eta_finish_p90_us INTEGER NOT NULL, error TEXT, redrive_of BLOB,"
+    " shard INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(finished_us, task)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX task_by_id ON task(task);"
+    "CREATE TABLE attempt(task BLOB NOT NULL, number INTEGER NOT NULL, shard INTEGER NOT NULL, attempt BLOB NOT NULL,"
+    " worker INTEGER NOT NULL, outcome INTEGER NOT NULL, assigned_us INTEGER NOT NULL, started_us INTEGER NOT NULL,"
+    " ended_us INTEGER NOT NULL, run_us INTEGER NOT NULL, predicted_p50_us INTEGER NOT NULL,"
+    " predicted_p90_us INTEGER NOT NULL, source INTEGER NOT NULL, peak_memory_bytes INTEGER NOT NULL, error TEXT,"
+    " PRIMARY KEY(task, number)) WITHOUT ROWID;"
+    "CREATE TABLE decision(at_us INTEGER NOT NULL, shard INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " part INTEGER NOT NULL, task BLOB NOT NULL, type INTEGER NOT NULL, worker INTEGER NOT NULL,"
+    " policy INTEGER NOT NULL, fallback INTEGER NOT NULL, record TEXT NOT NULL,"
+    " PRIMARY KEY(at_us, shard, number, part)) WITHOUT ROWID;"
+    "CREATE INDEX decision_by_task ON decision(task); CREATE INDEX decision_by_number ON decision(number);"
+    "CREATE TABLE audit(at_us INTEGER NOT NULL, shard INTEGER NOT NULL, number INTEGER NOT NULL, part INTEGER NOT NULL,"
+    " caller TEXT NOT NULL, author TEXT NOT NULL, action TEXT NOT NULL, reason TEXT NOT NULL, before TEXT NOT NULL, "
+    "after TEXT NOT NULL,"
+    " hash TEXT NOT NULL, PRIMARY KEY(at_us, shard, number, part)) WITHOUT ROWID;"
+    "PRAGMA application_id=1314408516; PRAGMA user_version=2;";
+
+TEST_CASE("a history of version 2 is upgraded in place and loses nothing") {
+    ScratchDirectory directory;
+    const std::string path = directory.file("history.db");
+    {
+        auto db = sqlite::Database::open(path, sqlite::Access::write);
+        REQUIRE(db);
+        REQUIRE(db->run(kSchemaOf2));
+        REQUIRE(db->run(
+            "INSERT INTO name VALUES(1, 'resize'), (2, 'default'), (3, 'w1'), (4, 'type_mode'), (5, 'predictive');"
+            "INSERT INTO task VALUES(5000000, x'00000000000000000000000000000001', 4, 1, 2, 2, 3, 5, 1000000, 2000000,"
+            " 3000000, 1, 0, 0, 100, 7, 11, 12, 13, 14, '', x'', 2);"
+            "INSERT INTO attempt VALUES(x'00000000000000000000000000000001', 1, 2,"
+            " x'0000000000000000000000000000000A', 3, 1, 1, 2, 5000000, 3000000, 5, 6, 4, 77, '');"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)"
+            " INSERT INTO decision SELECT 4000000 + i, 2, i, 0, x'00000000000000000000000000000001', 1, 3, 5, i % 2,"
+            " '{\"waiting\":' || i || '}' FROM n;"));
+    }
+    for (int opened = 0; opened < 2; ++opened) {
+        auto history = SqliteHistory::open({.path = path});
+        REQUIRE(history);
+        CHECK((*history)->put_aside().empty());
+        const TaskId task{0, 1};
+        const auto row = (*history)->task(task);
+        REQUIRE(row);
+        REQUIRE(*row);
+        CHECK_EQ((*row)->shard, 2);
+        const auto attempts = attempts_of(**history, task);
+        REQUIRE_EQ(attempts.size(), 1);
+        CHECK_EQ(attempts[0].peak_memory_bytes, 77);
+        DecisionQuery all;
+        all.task = task;
+        all.limit = 2'000;
+        const auto decisions = decisions_of(**history, all);
+        REQUIRE_EQ(decisions.size(), 1'100);
+        for (std::size_t i = 0; i < decisions.size(); ++i) REQUIRE_EQ(decisions[i].place.number, 1'100 - i);
+        CHECK_EQ(decisions[3].fallback, true);
+        CHECK_EQ(decision_of(decisions[3])->waiting, 1'097);
         REQUIRE((*history)->write(tasks_batch(0, 3)));
         CHECK_EQ(contents_of(**history).tasks.size(), 4);
     }

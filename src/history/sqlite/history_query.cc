@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "history/sqlite/decision_block.h"
 #include "history/sqlite/history_schema.h"
 #include "history/sqlite/sqlite_history.h"
 
@@ -74,16 +75,6 @@ AttemptRow attempt_row(const Statement& row) {
             .source = text(row, 12),
             .peak_memory_bytes = number<std::uint64_t>(row, 13),
             .error = text(row, 14)};
-}
-
-DecisionRow decision_row(const Statement& row) {
-    return {.place = place(row),
-            .task = id_from<TaskId>(row.bytes(4)),
-            .type = text(row, 5),
-            .worker = text(row, 6),
-            .policy = text(row, 7),
-            .fallback = row.integer(8) != 0,
-            .record = text(row, 9)};
 }
 
 struct Deadline {
@@ -186,10 +177,11 @@ Result<std::vector<AttemptRow>> SqliteHistory::attempts(std::span<const TaskId> 
     for (const TaskId task : ids) {
         const IdBytes id = id_bytes(task);
         auto ok = each(
-            std::string(kSelectAttempts) + "WHERE a.task = ? ORDER BY a.number",
-            [&](Statement& s) { s.bind(std::string_view(id)); },
+            kSelectAttempts, [&](Statement& s) { s.bind(std::string_view(id)); },
             [&](const Statement& row) {
-                rows.push_back(attempt_row(row));
+                AttemptRow attempt = attempt_row(row);
+                if (rows.empty() || rows.back().task != task || rows.back().number != attempt.number)
+                    rows.push_back(std::move(attempt));
                 return true;
             });
         if (!ok) return std::unexpected(std::move(ok).error().during("reading the history of attempts"));
@@ -199,24 +191,34 @@ Result<std::vector<AttemptRow>> SqliteHistory::attempts(std::span<const TaskId> 
 
 Result<std::vector<DecisionRow>> SqliteHistory::decisions(const DecisionQuery& query) {
     const IdBytes id = id_bytes(query.task.value_or(TaskId{}));
-    std::string sql = std::string(kSelectDecisions) + "WHERE 1";
-    if (query.before.at.us != 0) sql += " AND (d.at_us, d.shard, d.number, d.part) < (?1, ?2, ?3, ?4)";
-    if (query.task) sql += " AND d.task = ?5";
-    if (query.number != 0) sql += " AND d.number = ?6";
-    if (!query.worker.empty()) sql += " AND +d.worker = (SELECT id FROM name WHERE text = ?7)";
-    if (!query.type.empty()) sql += " AND +d.type = (SELECT id FROM name WHERE text = ?8)";
-    sql += " ORDER BY d.at_us DESC, d.shard DESC, d.number DESC, d.part DESC LIMIT " + std::to_string(query.limit);
-    std::vector<DecisionRow> rows;
+    std::string sql = "SELECT last_at_us, tasks, bytes FROM decision_block WHERE 1";
+    if (query.before.at.us != 0) sql += " AND first_at_us <= ?1";
+    // Whatever finds few blocks is used; the unary plus keeps the planner from the order by time then.
+    if (query.task) sql += " AND task_max >= ?2 AND task_min <= ?2";
+    if (query.number != 0) sql += " AND number_max >= ?3 AND number_min <= ?3";
+    sql += query.task || query.number != 0 ? " ORDER BY +last_at_us DESC" : " ORDER BY last_at_us DESC";
+    std::vector<DecisionRow> rows;  // the newest so far
+    const auto newer = [](const DecisionRow& a, const DecisionRow& b) { return a.place > b.place; };
+    Result<void> whole;
     auto ok = each(
-        sql,
-        [&](Statement& s) {
-            s.bind(query.before.at, query.before.shard, query.before.number, query.before.part, std::string_view(id),
-                   query.number, Text{query.worker}, Text{query.type});
-        },
+        sql, [&](Statement& s) { s.bind(query.before.at, std::string_view(id), query.number); },
         [&](const Statement& row) {
-            rows.push_back(decision_row(row));
+            if (rows.size() >= query.limit && (rows.empty() || rows.back().place.at.us > row.integer(0))) return false;
+            if (query.task && !may_be_about(row.bytes(1), *query.task)) return true;
+            auto block = rows_of_block(row.bytes(2));
+            if (!block) {
+                whole = std::unexpected(std::move(block).error());
+                return false;
+            }
+            const auto old_rows = static_cast<std::ptrdiff_t>(rows.size());
+            for (DecisionRow& decision : *block)
+                if (query.wants(decision)) rows.push_back(std::move(decision));
+            std::sort(rows.begin() + old_rows, rows.end(), newer);
+            std::inplace_merge(rows.begin(), rows.begin() + old_rows, rows.end(), newer);
+            if (rows.size() > query.limit) rows.resize(query.limit);
             return true;
         });
+    if (ok) ok = std::move(whole);
     if (!ok) return std::unexpected(std::move(ok).error().during("reading the history of decisions"));
     return rows;
 }

@@ -51,14 +51,27 @@ private:
     explicit SqliteHistory(SqliteHistoryOptions options) : options_(std::move(options)) {}
     Result<void> start();
     Result<void> open_writer();
-    Result<void> write_rows(const HistoryBatch& batch);
+    Result<void> write_tasks(const HistoryBatch& batch);
+    Result<void> write_attempt(const AttemptRow& row);
+    Result<void> write_decisions(std::vector<const DecisionRow*> rows);
+    Result<void> write_audit(const AuditRow& row);
+    Result<void> put_block(std::int64_t id, std::span<const DecisionRow* const> rows);
     Result<void> create();
-    Result<void> upgrade_from_1();
+    Result<void> upgrade(std::int64_t from);
+    Result<void> copy_decisions();
+    Result<void> prepare_statements();
     Result<std::int64_t> name_id(std::string_view name);
+    // The same, quickly where the column has the same name again and again.
+    struct LastName {
+        std::string name;
+        std::int64_t id = 0;  // 0 = none yet
+    };
+    Result<std::int64_t> name_id(LastName& last, std::string_view name);
     Result<void> in_transaction(const std::function<Result<void>()>& changes);
     Result<std::int64_t> drop_rows(std::span<const char* const> statements, std::int64_t bound, std::int64_t rows_max);
     Result<std::int64_t> drop_older(WallTime oldest);  // a slice; answers the rows dropped
     Result<std::int64_t> drop_oldest();                // a slice
+    Result<std::int64_t> drop_decisions(std::int64_t before_us, std::int64_t rows_max);
 
     // Runs the query on a connection of its own and gives each row to `visit`; false ends it.
     using Bind = std::function<void(Statement&)>;
@@ -71,7 +84,9 @@ private:
 
     std::mutex writer_mutex_;  // guards the writer connection and all down to the next mutex
     Database writer_;
-    Statement insert_task_, insert_attempt_, insert_decision_, insert_audit_, insert_name_, select_name_;
+    Statement insert_task_, insert_attempt_, put_block_, select_blocks_, newest_block_, insert_audit_, insert_name_,
+        select_name_;
+    LastName last_type_, last_tenant_, last_queue_, last_worker_, last_source_;
     // Names are stored once. Emptied when it grows beyond what types, tenants, queues and workers can be.
     struct NameHash {
         using is_transparent = void;
