@@ -10,7 +10,7 @@ DATA       ?= nexus-data
 NEXUS      := bin/nexus
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test bench lint fmt fmt-check sanitize digests fuzz mutants clean install
+.PHONY: help setup build run test bench peers lint fmt fmt-check sanitize digests fuzz mutants clean install
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ bench: ## measure: decisions, end to end, recovery, stores
 	@tools/build.sh $(BUILD) $(BUILD_TYPE) store_bench
 	@python3 tools/bench.py $(NEXUS)
 	@$(BUILD)/test/bench/store_bench
+
+peers: ## the same work through Redis Streams, beanstalkd, BullMQ and Nexus, as a table with ratios
+	@TOOLS="build peers" tools/setup.sh
+	@$(MAKE) --no-print-directory build
+	@tools/peers.py $(NEXUS)
 
 lint: ## rooms, purity, clang-tidy on what changed, clang as second compiler
 	@TOOLS="build test lint" tools/setup.sh

@@ -41,13 +41,21 @@ clang-tidy-19                  linter
 clang-format-19                formatter
 libclang-rt-19-dev             sanitizers and libFuzzer for clang
 '
+peers='
+g++                            builds the loops of bench/peers/
+redis-server                   compared with
+libhiredis-dev                 its C client
+beanstalkd                     compared with
+nodejs                         runs BullMQ, which npm installs
+'
 wanted=''
 for group in ${TOOLS:-build}; do
     case $group in
         build) wanted="$wanted$build" ;;
         test) wanted="$wanted$test" ;;
         lint) wanted="$wanted$lint" ;;
-        *) echo "setup: no tool group '$group' (build, test, lint)" >&2; exit 2 ;;
+        peers) wanted="$wanted$peers" ;;
+        *) echo "setup: no tool group '$group' (build, test, lint, peers)" >&2; exit 2 ;;
     esac
 done
 

@@ -117,8 +117,9 @@ Result<void> Engine::loaded(const journal::Snapshot& snapshot) {
     }
     auto section = decode_engine_section(snapshot.engine);
     if (!section) return std::unexpected(std::move(section).error().during("snapshot"));
-    for (const auto& [id, bytes] : section->payload_bytes)
+    section->payload_bytes.each([&](TaskId id, std::uint64_t bytes) {
         if (Live* live = live_.find(id)) live->payload_bytes = static_cast<std::uint32_t>(bytes);
+    });
     audit_ = std::move(section->audit);
     for (const history::AuditRow& row : audit_.unconfirmed()) batch_.history.audit.push_back(row);
     return {};
@@ -592,9 +593,9 @@ std::string Engine::save_predictor() const {
 journal::Snapshot Engine::save() const {
     MUST(writer_.empty());
     EngineSection section{.payload_bytes = {}, .audit = audit_};
-    for (std::size_t slot = 0; slot < live_.slots(); ++slot)
-        if (const Live* live = live_.find(live_.task_at(slot)); live != nullptr && live->payload_bytes > 0)
-            section.payload_bytes[live_.task_at(slot)] = live->payload_bytes;
+    live_.each([&](TaskId id, const Live& live) {
+        if (live.payload_bytes > 0) section.payload_bytes[id] = live.payload_bytes;
+    });
     return replica_.save(save_predictor(), section);
 }
 

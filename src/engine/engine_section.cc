@@ -37,8 +37,10 @@ void EngineSection::follow(const core::Command& command) {
 std::string EngineSection::encode() const {
     std::string out;
     Writer writer(out);
-    std::vector<std::pair<TaskId, std::uint64_t>> sizes(payload_bytes.begin(), payload_bytes.end());
-    std::sort(sizes.begin(), sizes.end());
+    std::vector<std::pair<TaskId, std::uint64_t>> sizes;
+    sizes.reserve(payload_bytes.size());
+    payload_bytes.each([&](TaskId id, std::uint64_t bytes) { sizes.emplace_back(id, bytes); });
+    if (!std::is_sorted(sizes.begin(), sizes.end())) std::sort(sizes.begin(), sizes.end());
     writer.varint(sizes.size());
     for (const auto& [id, bytes] : sizes) {
         put_id(writer, id);

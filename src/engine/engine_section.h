@@ -5,18 +5,18 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/ids.h"
 #include "base/result.h"
 #include "core/command.h"
 #include "core/event.h"
 #include "engine/audit.h"
+#include "engine/task_table.h"
 
 namespace nexus::engine {
 
 struct EngineSection {
-    std::unordered_map<TaskId, std::uint64_t, IdHash> payload_bytes;  // of live tasks that have a payload: for learning
+    TaskTable<std::uint64_t> payload_bytes;  // of live tasks that have a payload: for learning
     Audit audit;
 
     // Before the core applies it.

@@ -88,6 +88,9 @@ void HistoryWriter::write(const std::vector<Group>& groups, bool last_chance) {
     history::HistoryBatch decisions;
     std::vector<const history::HistoryBatch*> batches;
     std::uint64_t rows = 0, bytes = 0;
+    std::size_t noted = 0;
+    for (const Group& group : groups) noted += group->decisions.size();
+    decisions.decisions.reserve(noted);
     for (const Group& group : groups) {
         batches.push_back(&group->rows);
         for (const history::DecisionNote& note : group->decisions) decisions.decisions.push_back(row_of(note));

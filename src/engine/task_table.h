@@ -31,6 +31,12 @@ public:
         const std::uint32_t slot = slot_of(task);
         return slot == core::kNone ? nullptr : &at(slot).value;
     }
+    template <class Visit>
+    void each(Visit&& visit) const {  // of all, in no order
+        for (std::size_t slot = 0; slot < slots_; ++slot)
+            if (at(slot).task) visit(at(slot).task, at(slot).value);
+    }
+    void reserve(std::size_t tasks) { index_.reserve(tasks); }
     // The entry of the task, made when it has none.
     Value& operator[](TaskId task) {
         if (Value* known = find(task)) return *known;

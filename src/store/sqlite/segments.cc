@@ -95,6 +95,7 @@ Result<void> Segments::load_row(const Statement& row) {
     const std::lock_guard lock(mutex_);
     Segment& segment = segments_[id];
     segment.at = {row.integer(1)};
+    index_.reserve(index_.size() + entries->size());
     std::uint64_t offset = 0;
     for (std::size_t i = 0; i < entries->size(); ++i) {
         const Entry& entry = (*entries)[i];
@@ -103,6 +104,7 @@ Result<void> Segments::load_row(const Statement& row) {
         if (!entry.task) return fail(Fault::corrupt, "segment with a body of no task");
         if (!is_dead) {
             const Place place{.segment = id, .offset = static_cast<std::uint32_t>(offset), .length = entry.length};
+            if (!place.fits()) return fail(Fault::corrupt, "segment with a body beyond 16 MiB");
             if (const auto old = index_.put(entry.task, place)) count_death(old->segment, old->length);
             ++segment.live;
             segment.live_bytes += entry.length;
@@ -230,8 +232,8 @@ Result<void> Segments::take_survivors(std::uint64_t id, Survivors& survivors) {
     std::size_t offset = 0;
     for (std::size_t i = 0; ok && i < entries->size(); offset += (*entries)[i++].length) {
         const Entry& entry = (*entries)[i];
-        const Place* place = index_.find(entry.task);
-        if (place == nullptr || place->segment != id || place->offset != offset) continue;
+        const auto place = index_.find(entry.task);
+        if (!place || place->segment != id || place->offset != offset) continue;
         if (offset + entry.length > bytes.size()) {
             ok = fail(Fault::corrupt, "segment is shorter than its directory");
             break;
@@ -266,8 +268,8 @@ Result<void> Segments::fold_deaths() {
         std::string bitmap((entries->size() + 7) / 8, '\0');
         std::size_t offset = 0;
         for (std::size_t i = 0; i < entries->size(); ++i) {
-            const Place* place = index_.find((*entries)[i].task);
-            if (place == nullptr || place->segment != id || place->offset != offset)
+            const auto place = index_.find((*entries)[i].task);
+            if (!place || place->segment != id || place->offset != offset)
                 bitmap[i / 8] = static_cast<char>(bitmap[i / 8] | (1 << (i % 8)));
             offset += (*entries)[i].length;
         }
@@ -288,8 +290,8 @@ Result<void> Segments::expire(WallTime oldest, std::uint64_t bytes_max) {
         const auto entries = directory_of(id);
         if (!entries) return std::unexpected(entries.error());
         for (const Entry& entry : *entries) {
-            const Place* place = index_.find(entry.task);
-            if (place != nullptr && place->segment == id) drop(entry.task);
+            const auto place = index_.find(entry.task);
+            if (place && place->segment == id) drop(entry.task);
         }
     }
     return delete_empty();
@@ -351,8 +353,8 @@ void Segments::roll_back() {
 
 std::optional<Segments::Found> Segments::find(TaskId task) {
     const std::lock_guard lock(mutex_);
-    const Place* place = index_.find(task);
-    if (place == nullptr) return std::nullopt;
+    const auto place = index_.find(task);
+    if (!place) return std::nullopt;
     Found found{.place = *place, .segment = nullptr};
     if (const auto cached = cache_.find(place->segment); cached != cache_.end()) {
         found.segment = cached->second.bytes;
