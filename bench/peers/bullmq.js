@@ -23,7 +23,6 @@ if (process.argv[6] === 'worker') {
 
 async function main() {
   const queue = new Queue('tasks', { connection, defaultJobOptions: { removeOnComplete: true, removeOnFail: true } });
-  await (await queue.client).flushall();
   const body = 'x'.repeat(100);
   const filling = process.hrtime.bigint();
   for (let sent = 0; sent < tasks; sent += 500) {

@@ -29,8 +29,6 @@ struct Redis {
 
 void fill(const peers::Arguments& given) {
     Redis redis(given.port);
-    redisAppendCommand(redis.context, "FLUSHALL");
-    redis.drop_reply();
     redisAppendCommand(redis.context, "XGROUP CREATE tasks workers 0 MKSTREAM");
     redis.drop_reply();
     const std::string payload(given.payload, 'x');

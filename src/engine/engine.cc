@@ -101,12 +101,19 @@ Result<void> Engine::loaded(const journal::Snapshot& snapshot) {
     forced_before_ = learner_.predictor().take_forced();
     if (snapshot.core_version >= 8) forced_before_.clear();
     for (const core::EstimateForced& forced : core_.forced_estimates()) force(forced);
-    for (const TaskId id : core_.tasks_after(TaskId{}, SIZE_MAX)) {
+    const std::vector<TaskId> ids = core_.tasks_after(TaskId{}, SIZE_MAX);
+    live_.reserve(ids.size());
+    const core::TaskSpec* of_class = nullptr;  // all tasks of a class have one, and most tasks have one class
+    LineKey names;
+    for (const TaskId id : ids) {
         const auto view = core_.task(id);
         Live& live = live_[id];
-        live.type = name_number(view->spec->type);
-        live.tenant = name_number(view->spec->tenant);
-        live.queue = name_number(view->spec->queue);
+        if (of_class != view->spec)
+            names = {name_number(view->spec->type), name_number(view->spec->tenant), name_number(view->spec->queue)};
+        of_class = view->spec;
+        live.type = names.type;
+        live.tenant = names.tenant;
+        live.queue = names.queue;
         live.priority = view->spec->priority;
         live.submitted_us = view->submitted_at.us + core_.wall_offset().us;
         live.p50_us = view->estimate.p50.us;

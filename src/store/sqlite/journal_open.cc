@@ -169,16 +169,17 @@ Result<void> SqliteJournal::cut(Sequence from, const std::string& reason) {
     return ok;
 }
 
-// The drops since the last trim are written with their batches only.
+// The drops since the last trim are written with their batches only. The events beside them have been read once; they
+// stand last in their rows, so they are not read again.
 Result<void> SqliteJournal::repeat_drops() {
-    auto rows = writer_.prepare(kSelectBatches);
+    auto rows = writer_.prepare("SELECT drops FROM batch WHERE first + count - 1 > ? ORDER BY first");
     if (!rows) return std::unexpected(std::move(rows).error());
-    rows->bind(std::int64_t{0}, trimmed_.load());
+    rows->bind(trimmed_.load());
     for (;;) {
         const auto row = rows->step();
         if (!row) return std::unexpected(row.error());
         if (!*row) break;
-        const std::string_view drops = stored_batch(*rows).drops;
+        const std::string_view drops = rows->bytes(0);
         Reader r(drops);
         for (std::size_t n = drops.size() / kTaskIdBytes; n > 0; --n) {
             TaskId task;
