@@ -73,6 +73,13 @@ Result<void> Segments::open(Database& db) {
     for (const auto& [statement, sql] : statements)
         if (auto ok = prepare(*statement, sql); !ok) return ok;
 
+    // At least half of the bodies live, or most segments would have been rewritten: so the index grows little from here.
+    const auto directories = db.integer(("SELECT sum(length(directory)) FROM " + segment).c_str());
+    if (!directories) return std::unexpected(directories.error());
+    {
+        const std::lock_guard lock(mutex_);
+        index_.reserve(static_cast<std::size_t>(*directories) / kEntryBytes / 2);
+    }
     auto rows = db.prepare(("SELECT s.id, s.at_us, s.directory, d.bitmap FROM " + segment + " s LEFT JOIN " + dead +
                             " d ON d.id = s.id ORDER BY s.id")
                                .c_str());
@@ -95,7 +102,6 @@ Result<void> Segments::load_row(const Statement& row) {
     const std::lock_guard lock(mutex_);
     Segment& segment = segments_[id];
     segment.at = {row.integer(1)};
-    index_.reserve(index_.size() + entries->size());
     std::uint64_t offset = 0;
     for (std::size_t i = 0; i < entries->size(); ++i) {
         const Entry& entry = (*entries)[i];
