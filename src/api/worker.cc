@@ -188,7 +188,8 @@ Result<engine::WorkerReport> to_report(v1::WorkerMessage& message, const WorkerL
             to_key(message.started(i).task_id(), message.started(i).attempt_id(), "started", i);
         if (!key) return std::unexpected(key.error());
         if (message.started(i).waited_us() < 0) return refuse(indexed("started", i, "waited_us"), "negative");
-        report->started.emplace_back(key->task, key->attempt, Duration{message.started(i).waited_us()});
+        auto& begun = report->started.emplace_back(key->task, key->attempt, Duration{message.started(i).waited_us()});
+        if (message.started(i).has_slot_free_us()) begun.slot_free = {message.started(i).slot_free_us()};
     }
     for (int i = 0; i < message.paused_size(); ++i) {
         const v1::Paused& from = message.paused(i);

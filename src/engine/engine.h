@@ -405,7 +405,7 @@ private:
     Instant next_check_;
     bool snapshot_soon_ = false;
     Audit audit_;
-    Latency decide_ns_, commit_ns_, wait_ns_;
+    Latency decide_ns_, commit_ns_, wait_ns_, gap_ns_;
     std::uint64_t applied_ = 0;
     std::uint64_t history_dropped_ = 0;
     std::array<std::uint64_t, 8> finished_{};

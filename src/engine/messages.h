@@ -233,7 +233,8 @@ struct AttemptBegun {
     AttemptBegun(TaskId of, AttemptId begun, Duration held = {}) : task(of), attempt(begun), waited(held) {}
     TaskId task;
     AttemptId attempt;
-    Duration waited;  // how long the worker had held it before
+    Duration waited;         // how long the worker had held it before
+    Duration slot_free{-1};  // how long its slot had been free since the attempt before it; < 0 = unknown
 };
 // Everything one message of a worker said, except the hello.
 struct WorkerReport {

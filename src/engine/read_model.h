@@ -23,7 +23,8 @@ struct ReadModel {
     std::vector<WorkerInfo> workers;          // by name
     std::array<std::uint64_t, 8> finished{};  // since the start, by core::TaskState
     predict::ModelFailures failures;
-    Latency decide, commit, wait;  // an event in the core, a group commit, submission to start
+    // An event in the core, a group commit, submission to start, the end of an attempt to the next start in its slot.
+    Latency decide, commit, wait, gap;
 };
 
 }  // namespace nexus::engine

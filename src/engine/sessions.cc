@@ -143,7 +143,8 @@ void Engine::report(SessionId id, WorkerReport report) {
                                           .slots = report.capacity->slots,
                                           .offered = std::move(report.capacity->offered),
                                           .draining = report.capacity->draining});
-    for (const auto& [task, attempt, waited] : report.started) {
+    for (const auto& [task, attempt, waited, slot_free] : report.started) {
+        if (slot_free.us >= 0 && core_.counters().waiting > 0) gap_ns_.add(slot_free.us * 1000);
         apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id, .waited = waited});
         Live* const live = live_.find(task);
         if (live == nullptr) continue;

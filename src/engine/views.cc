@@ -422,6 +422,7 @@ std::shared_ptr<const ReadModel> Engine::read_model() const {
     model->decide = decide_ns_;
     model->commit = commit_ns_;
     model->wait = wait_ns_;
+    model->gap = gap_ns_;
     model->good_for = std::min(seconds(1), Duration{(clock() - begin) / 1000 * kReadShare});
     return model;
 }

@@ -86,6 +86,8 @@ std::string prometheus_text(const engine::ReadModel& state, const api::Door& doo
     page.summary("nexus_decision_seconds", "Time of one event in the core, its decisions included.", state.decide);
     page.summary("nexus_store_write_seconds", "Time of one group commit of the journal.", state.commit);
     page.summary("nexus_task_queue_wait_seconds", "Submission to start.", state.wait);
+    page.summary("nexus_slot_gap_seconds", "End of an attempt to the next start in its slot, while tasks wait.",
+                 state.gap);
     page.single("nexus_prediction_within25_ratio", "gauge",
                 "Share of recent predictions within 25 % of the actual run time.", status.accuracy.within_25);
     page.single("nexus_prediction_interval_coverage_ratio", "gauge",

@@ -81,6 +81,7 @@ void fill(v1::WorkerMessage& message, const Outbound& out, const Identity& ident
         entry.set_task_id(started.task_id);
         entry.set_attempt_id(started.attempt_id);
         entry.set_waited_us(started.waited.count());
+        if (started.slot_free) entry.set_slot_free_us(started.slot_free->count());
     }
     for (const PausedEntry& paused : out.paused) {
         v1::Paused& entry = *message.add_paused();

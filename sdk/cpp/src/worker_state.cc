@@ -250,13 +250,14 @@ void WorkerState::set_paused(Micros now, Held& held, bool paused) {
     if (held.paused == paused) return;
     held.paused = paused;
     if (paused) {
-        leave_slot(held);
+        leave_slot(held, now);
         held.paused_at = now;
         held.timeout_left = held.timer == kNever ? kNever : held.timer - now;
         set_timer(held, kNever);
     } else {
         held.in_slot = true;
         ++slots_used_;
+        if (!slots_free_.empty()) slots_free_.pop_back();
         held.paused_for += now - held.paused_at;
         set_timer(held, held.timeout_left == kNever ? kNever : after(now, held.timeout_left));
     }
@@ -276,7 +277,7 @@ void WorkerState::handler_ended(Micros now, std::string_view attempt_id, const O
     if (Held* const held = find(attempt_id); held != nullptr && held->handler_running) {
         set_paused(now, *held, false);
         held->handler_running = false;
-        leave_slot(*held);
+        leave_slot(*held, next_at > Micros(0) ? next_at : now);
         if (held->withheld) --slots_withheld_;
         held->withheld = false;
         set_timer(*held, kNever);
@@ -291,7 +292,7 @@ void WorkerState::handler_ended(Micros now, std::string_view attempt_id, const O
 
 void WorkerState::handler_joined(Micros now, std::string_view attempt_id, Micros at, std::string_view next) {
     begin_offered(attempt_id, at);
-    if (Held* const held = find(attempt_id)) leave_slot(*held);
+    if (Held* const held = find(attempt_id)) leave_slot(*held, at);
     begin_offered(next, at);
     settle(now);
 }
@@ -475,6 +476,10 @@ void WorkerState::begin(Held& held, Micros at) {
     held.handler_running = held.in_slot = true;
     held.started_at = at;
     ++slots_used_;
+    if (!slots_free_.empty()) {
+        held.slot_free = std::max(at - slots_free_.back(), Micros(0));
+        slots_free_.pop_back();
+    }
     set_timer(held, held.timeout > Micros(0) ? after(at, held.timeout) : kNever);
     if (link_ == Link::up) tell(started_unsent_, held);
 }
@@ -490,9 +495,10 @@ void WorkerState::leave_queue(Held& held) {
     held.older = held.newer = nullptr;
 }
 
-void WorkerState::leave_slot(Held& held) {
-    slots_used_ -= held.in_slot ? 1 : 0;
-    held.in_slot = false;
+void WorkerState::leave_slot(Held& held, Micros at) {
+    if (!std::exchange(held.in_slot, false)) return;
+    --slots_used_;
+    slots_free_.push_back(at);
 }
 
 std::vector<std::string_view> WorkerState::take_offers() {
@@ -614,7 +620,8 @@ Outbound WorkerState::take_outbound(Micros now) {
     }
     for (Held* held : started_unsent_) {
         --held->unsent;
-        out.started.push_back({held->task_id, *held->id, std::max(held->started_at - held->assigned_at, Micros(0))});
+        out.started.push_back({held->task_id, *held->id, std::max(held->started_at - held->assigned_at, Micros(0)),
+                               std::exchange(held->slot_free, std::nullopt)});
     }
     started_unsent_.clear();
     for (Held* held : std::exchange(paused_unsent_, {})) {

@@ -110,7 +110,8 @@ struct HeldEntry {
 struct StartedEntry {
     const std::string& task_id;  // the state's own, as reports are
     const std::string& attempt_id;
-    Micros waited{0};  // from its arrival to its start
+    Micros waited{0};                 // from its arrival to its start
+    std::optional<Micros> slot_free;  // from the end of the attempt before it in its slot; unset: there was none
 };
 struct ProgressEntry {
     std::string task_id;
@@ -261,6 +262,7 @@ private:
         std::size_t timer_place = 0;
         Micros assigned_at{0};
         Micros started_at{0};
+        std::optional<Micros> slot_free;
         bool paused = false;
         std::uint32_t turn = 0;  // of the last order to pause or continue
         Micros paused_at{0};
@@ -287,7 +289,7 @@ private:
     void begin(Held& held, Micros at);
     void begin_offered(std::string_view attempt_id, Micros at);
     void leave_queue(Held& held);
-    void leave_slot(Held& held);
+    void leave_slot(Held& held, Micros at);
     void tell(Unsent& list, Held& held);
     bool task_runs_here(const Held& wanted) const;
     bool task_held_twice(const Held& wanted) const;
@@ -339,6 +341,7 @@ private:
     Held* unoffered_ = nullptr;  // the oldest of them that was not offered
     std::size_t queued_ = 0;
     std::uint32_t slots_used_ = 0;
+    std::vector<Micros> slots_free_;    // since when those are that were used before; the latest is taken first
     std::uint32_t slots_withheld_ = 0;  // handlers that outlived the grace of their cancel
     Unsent started_unsent_;
     Unsent paused_unsent_;
