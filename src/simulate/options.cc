@@ -13,7 +13,7 @@ namespace {
 
 void add_world_options(CLI::App& verb, Options& o) {
     verb.add_option("--trace", o.world.trace, "Trace file (CSV, may be gzipped)");
-    verb.add_option("--workload", o.world.workload, "mix, ln, ppar, par or bim")->capture_default_str();
+    verb.add_option("--workload", o.world.workload, "mix, ln, ppar, par, bim, arrays or drift")->capture_default_str();
     verb.add_option("--tasks", o.tasks, "Tasks; with --trace, the first so many (default: 20000, with --trace all)");
     verb.add_option("--workers", o.world.workers, "Workers")->capture_default_str();
     verb.add_option("--slots", o.world.slots, "Slots per worker")->capture_default_str();

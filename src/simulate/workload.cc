@@ -83,16 +83,58 @@ private:
     std::vector<std::string> names_;
 };
 
+// Arrays of one user and type, 1 to 300 members in a row, that differ far more from each other than their members do.
+void draw_arrays(Workload& made, std::uint32_t tasks, std::uint64_t seed) {
+    constexpr std::uint32_t kMembersMost = 300;
+    constexpr double kAmongArrays = 1.3, kWithin = 0.12;
+    Rng rng = rng_for(seed, 2);
+    while (made.tasks.size() < tasks) {
+        const auto type = static_cast<std::uint32_t>(rng.below(made.types.size()));
+        const auto user = static_cast<std::uint32_t>(rng.below(made.users.size()));
+        const auto members = static_cast<std::uint32_t>(draw_pareto(rng, 0.8, 1, kMembersMost));
+        const double median = std::exp(kAmongArrays * draw_normal(rng)) * (1 + type);
+        for (std::uint32_t n = 0; n < members && made.tasks.size() < tasks; ++n)
+            made.tasks.push_back({.work = duration_of(median * std::exp(kWithin * draw_normal(rng))),
+                                  .type = type,
+                                  .user = user,
+                                  .payload_bytes = static_cast<std::uint64_t>(kPayloadMedian)});
+    }
+}
+
+// Builds of several projects: most find a cache and take a few seconds, the rest ten times as long; each project's times
+// grow or shrink by up to a half in ten steps over the run.
+void draw_drift(Workload& made, std::uint32_t tasks, std::uint64_t seed) {
+    constexpr std::uint32_t kSteps = 10;
+    constexpr double kCached = 0.7, kUncached = 10, kStep = 0.4, kWithin = 0.2;
+    Rng rng = rng_for(seed, 2);
+    std::vector<double> median(made.types.size());
+    for (double& one : median) one = std::exp(1.2 * draw_normal(rng));
+    for (std::uint32_t n = 0; n < tasks; ++n) {
+        if (n % std::max(1U, tasks / kSteps) == 0)
+            for (double& one : median) one *= std::exp(kStep * (2 * rng.unit() - 1));
+        const auto type = static_cast<std::uint32_t>(rng.below(made.types.size()));
+        const auto user = static_cast<std::uint32_t>(rng.below(made.users.size()));
+        const bool cached = rng.unit() < kCached;
+        const double run = median[type] * (cached ? 1 : kUncached) * std::exp(kWithin * draw_normal(rng));
+        const double changed = std::exp(draw_normal(rng)) * (cached ? 1 : 6);
+        made.tasks.push_back({.work = duration_of(run),
+                              .type = type,
+                              .user = user,
+                              .payload_bytes = static_cast<std::uint64_t>(kPayloadMedian * changed)});
+    }
+}
+
 }  // namespace
 
 std::vector<std::string_view> workload_names() {
-    return {"mix", "ln", "ppar", "par", "bim"};
+    return {"mix", "ln", "ppar", "par", "bim", "arrays", "drift"};
 }
 
 Result<Workload> draw_workload(const std::string& name, std::uint32_t tasks, std::uint64_t seed) {
     const auto known = workload_names();
     if (std::find(known.begin(), known.end(), name) == known.end())
-        return fail(Fault::invalid, "workload '" + name + "' is unknown; known are mix, ln, ppar, par, bim");
+        return fail(Fault::invalid,
+                    "workload '" + name + "' is unknown; known are mix, ln, ppar, par, bim, arrays, drift");
     if (tasks == 0) return fail(Fault::invalid, "a synthetic workload needs a number of tasks above 0");
 
     Rng kinds_rng = rng_for(seed, 1);
@@ -107,9 +149,14 @@ Result<Workload> draw_workload(const std::string& name, std::uint32_t tasks, std
     }
     for (std::uint32_t user = 0; user < kUsers; ++user) made.users.push_back("user-" + std::to_string(user + 1));
     made.tenants = {"default"};
+    made.tasks.reserve(tasks);
+    if (name == "arrays" || name == "drift") {
+        name == "arrays" ? draw_arrays(made, tasks, seed) : draw_drift(made, tasks, seed);
+        made.mean_work = mean_of(made.tasks);
+        return made;
+    }
 
     Rng rng = rng_for(seed, 2);
-    made.tasks.reserve(tasks);
     for (std::uint32_t n = 0; n < tasks; ++n) {
         const std::uint32_t type = draw_index(rng, popularity);
         const Kind& kind = kinds[type];

@@ -99,7 +99,7 @@ enum class Arrivals : std::uint8_t { poisson, bursts, trace };
 
 // What to draw. The defaults are one cell of the grid.
 struct WorldSpec {
-    std::string workload = "mix";  // mix, ln, ppar, par, bim; ignored when trace is set
+    std::string workload = "mix";  // mix, ln, ppar, par, bim, arrays, drift; ignored when trace is set
     std::string trace;             // path
     std::uint32_t tasks = 20'000;  // of a trace: its first so many; 0 = all
     std::uint32_t workers = 20;
