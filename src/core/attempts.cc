@@ -88,7 +88,7 @@ void Scheduler::State::report_taken(Index r, AttemptFinished report) {
     if (report.run.us >= 0 && tasks[task].source != EstimateSource::none)
         judge_lateness(run, ran_late(run, tasks[task].p50, report.run));
     judge_success(run.worker, classes[run.cls].type);
-    if (report.run.us >= 0) settle_tenant(run.cls, run.predicted.us, report.run.us);
+    if (report.run.us >= 0) note_run(report.run, run.worker);
     const Index other = tasks[task].run;
     if (other != kNone) {
         judge_overtaken(other, run.worker, report.run);
@@ -96,7 +96,7 @@ void Scheduler::State::report_taken(Index r, AttemptFinished report) {
         attempt_over(other, AttemptOutcome::superseded, {-1}, 0);
         make_ghost(other, RevokeReason::superseded, config.close_grace);
     }
-    judge_eta(tasks[task]);
+    judge_eta(task);
     end_task(task, {.state = TaskState::succeeded,
                     .outcome = report.outcome,
                     .started = run.started,
@@ -238,6 +238,7 @@ void Scheduler::State::vacate(Index r) {
     else
         leave_slot(r);
     run_ends[r] = 0;
+    forget_end(r, false);
     running_us = saturating_sub(running_us, run.predicted.us);
     const Index cls_index = run.cls;
     run_table.erase(IdHash{}(run.attempt), r);

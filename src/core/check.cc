@@ -83,6 +83,10 @@ void Scheduler::State::check() const {
         for (Index w = 0; w < workers.size() && !group.vacant; ++w)
             if (eligible(group, w) && workers[w].connected) ++reach;
         MUST(group.reach == reach);
+        std::uint32_t group_waiting = 0;
+        for (const Class& cls : classes)
+            if (!cls.vacant && cls.group == static_cast<Index>(&group - groups.data())) group_waiting += cls.waiting;
+        MUST(group.waiting == group_waiting);
     }
     check_workers();
 }
@@ -153,6 +157,8 @@ void Scheduler::State::check_workers() const {
     for (const Run& run : runs)
         if (run.ticket != 0) predicted += run.predicted.us;
     MUST(predicted == running_us);
+    for (const auto& ends : slot_ends)
+        for (Index r = 0; r < ends.size(); ++r) MUST((ends[r] == kNoEnd) == !runs[r].in_slot());
 }
 
 }  // namespace nexus::core

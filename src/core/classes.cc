@@ -151,6 +151,7 @@ Index Scheduler::State::group_of(const Class& cls) {
 void Scheduler::State::join_group(Index cls) {
     classes[cls].group = group_of(classes[cls]);
     ++groups[classes[cls].group].classes;
+    groups[classes[cls].group].waiting += classes[cls].waiting;
     update_head(cls);
 }
 
@@ -159,6 +160,7 @@ void Scheduler::State::quit_group(Index cls) {
     const std::uint32_t waiting = std::exchange(classes[cls].waiting, 0);
     update_head(cls);
     classes[cls].waiting = waiting;
+    groups[g].waiting -= waiting;
     classes[cls].group = kNone;
     if (--groups[g].classes > 0) return;
     groups[g] = {};
@@ -311,6 +313,7 @@ void Scheduler::State::count_ready(Index task, int sign) {
     if (c.waiting == 0 && sign > 0) c.key_last = t.key;
     c.key_last = std::max(c.key_last, t.key);
     c.waiting += static_cast<std::uint32_t>(sign);
+    groups[c.group].waiting += static_cast<std::uint32_t>(sign);
     c.work_us += one.work_us;
     ready_work_us += one.work_us;
     if (c.stuck_at != kNone) stuck_work.add(one);

@@ -158,6 +158,7 @@ struct TaskEnded {
     WorkerNo worker;     // of the deciding attempt
     std::uint64_t result_bytes = 0;
     TaskId cause;  // the `after` task whose end cancelled this one; 0 = none
+    Promise promise;
 };
 
 // A task went back to waiting after an attempt (for watchers and logs).

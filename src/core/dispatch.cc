@@ -246,7 +246,10 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
                .worker = w,
                .at = static_cast<Index>(worker.runs.size()),
                .number = t.attempts,
-               .speculative = speculative};
+               .speculative = speculative,
+               .p50 = t.p50,
+               .p90 = t.p90,
+               .mean = t.mean};
     run_table.insert(IdHash{}(runs[r].attempt), r);
     running_us = saturating_add(running_us, runs[r].predicted.us);
     const Class& cls = classes[t.cls];
@@ -257,6 +260,7 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     else
         enter_slot(r);
     run_ends.resize(runs.size());
+    forget_end(r, !ahead);
     if (groups[cls.group].needs_resources) take_resources(worker.used, cls.spec.resources, 1);
     if (cls.alone) ++worker.alone;
     runs[r].charged = std::min(runs[r].predicted.us, mean_us);  // the rest as it goes on

@@ -45,10 +45,11 @@ struct ConfigChanged {  // a queue's pause is one, too
 struct TaskSubmitted {
     TaskId task;
     TaskSpec spec;
-    Estimate estimate;  // source none: the predictor failed
+    Estimate estimate;     // source none: the predictor failed
+    bool promise = false;  // who submitted it is told when it will be done, and what is told is kept and judged
 };
 
-// A better estimate of a waiting task.
+// A better estimate of a waiting task; or of the run of one that was given to a worker, on that worker.
 struct EstimateRevised {
     TaskId task;
     Estimate estimate;

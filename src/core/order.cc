@@ -8,7 +8,8 @@
 namespace nexus::core {
 
 namespace {
-constexpr std::uint32_t kMemory = 2048;  // arrivals over which the mean task and the mean wait are averaged
+constexpr std::uint32_t kMemory = 2048;   // arrivals over which the mean task and the mean wait are averaged
+constexpr std::uint32_t kRunsKnown = 20;  // runs that ended, before their mean counts
 constexpr std::int64_t kLnMost =
     kQ16One;  // beyond e mean tasks nothing is put off further: the few large ones are the tail
 }  // namespace
@@ -30,30 +31,37 @@ void Scheduler::State::note_arrival(const Task& task) {
     tau_us += (wait.us - tau_us) / static_cast<std::int64_t>(tau_count);
 }
 
-// Virtual clock of the tenant in predicted work, as in start-time fair queueing. When nothing waits, nobody is behind.
+// Runs that ended, as they would have taken on a worker of average speed.
+void Scheduler::State::note_run(Duration run, Index worker) {
+    const std::int64_t here =
+        std::max<std::int64_t>(scale(run.us, 1'000'000, std::max<std::int64_t>(workers[worker].speed_ppm, 1)), 1);
+    ran_count = std::min(ran_count + 1, kMemory);
+    ran_mean_us += (here - ran_mean_us) / static_cast<std::int64_t>(ran_count);
+    ran_mean_us = std::max<std::int64_t>(ran_mean_us, 1);
+}
+
+// Now; but a tenant that has less waiting than its share goes before what others have beyond theirs. Never before its
+// own last task.
 std::int64_t Scheduler::State::tenant_start(Index task) {
     const Class& cls = classes[tasks[task].cls];
     TenantRecord& tenant = tenants[cls.tenant];
-    if (ready_work_us == 0) ++clock_epoch;
-    if (tenant.epoch != clock_epoch) {
-        tenant.epoch = clock_epoch;
-        tenant.clock_us = now.us;
+    const bool by_count = queues[cls.queue].count_fair;
+    const WorkAhead::Sum own = tenant.limit.waiting, all = ahead.total();
+    const std::int64_t within =
+        scale(by_count ? own.tasks : own.work_us, std::max(1U, active_shares), std::max(1U, tenant.share));
+    std::int64_t start = now.us;
+    if ((by_count ? all.tasks : all.work_us) > within) {
+        const std::int64_t cap = scale(std::min(tau_us, overtake_cap()), 60, 1);
+        std::int64_t from = now.us;
+        for (const Index group : active_groups) from = std::min(from, groups[group].heads[0].key);
+        const std::int64_t first = by_count ? ahead.key_beyond_tasks(within, from, tenant.own)
+                                            : ahead.key_beyond_work(within, from, tenant.own);
+        start = std::min(start, std::max(first - 1, saturating_sub(now.us, cap)));
     }
-    const std::int64_t cap = scale(std::min(tau_us, overtake_cap()), 60, 1);
-    const std::int64_t start = std::min(std::max(now.us, tenant.clock_us), saturating_add(now.us, cap));
-    const std::int64_t cost = queues[cls.queue].count_fair ? mean_us : tasks[task].mean.us;
-    const std::int64_t worth = scale(capacity_q16, tenant.share, std::max(1U, active_shares));
-    tenant.clock_us = saturating_add(start, scale(cost, kQ16One, std::max<std::int64_t>(worth, 1)));
+    // At the end of the line apart, so that others may come between.
+    start = std::max(start, tenant.own.key + (start < now.us ? 0 : 1));
+    ahead.note(tenant.own, start, tasks[task].mean.us);
     return start;
-}
-
-void Scheduler::State::settle_tenant(Index cls, std::int64_t predicted_us, std::int64_t actual_us) {
-    const Class& c = classes[cls];
-    TenantRecord& tenant = tenants[c.tenant];
-    if (tenant.epoch != clock_epoch || queues[c.queue].count_fair) return;
-    const std::int64_t worth = scale(capacity_q16, tenant.share, std::max(1U, active_shares));
-    const std::int64_t correction = scale(actual_us - predicted_us, kQ16One, std::max<std::int64_t>(worth, 1));
-    tenant.clock_us = std::max(saturating_add(tenant.clock_us, correction), now.us);
 }
 
 std::int64_t Scheduler::State::overtake_cap() const {
@@ -65,11 +73,21 @@ std::int64_t Scheduler::State::overtake_bound() const {
     return std::max(config.overtake_max.us, overtake_cap());
 }
 
+// Only what is sure: short by both means is advanced, long even at its lower end is put off. What estimates say on
+// average and what runs took in the end may differ several times.
 std::int64_t Scheduler::State::size_term(Index task) const {
-    if (config.policy != PolicyKind::predictive || tasks[task].source == EstimateSource::none) return 0;
-    const std::int64_t tau = std::min(tau_us, overtake_cap());
-    const std::int64_t ln = std::min(
-        kLnMost, ln_ratio_q16(static_cast<std::uint64_t>(tasks[task].mean.us), static_cast<std::uint64_t>(mean_us)));
+    const Task& t = tasks[task];
+    if (config.policy != PolicyKind::predictive || t.source == EstimateSource::none) return 0;
+    const bool known = ran_count >= kRunsKnown;
+    const std::int64_t low = known ? std::min(mean_us, ran_mean_us) : mean_us;
+    const std::int64_t high = known ? std::max(mean_us, ran_mean_us) : mean_us;
+    const auto words = [](std::int64_t us) { return static_cast<std::uint64_t>(std::max<std::int64_t>(us, 1)); };
+    std::int64_t ln = ln_ratio_q16(words(t.p50.us), words(low));
+    if (ln >= 0) {  // p50 ^ 2 / p90 / high
+        ln = ln_ratio_q16(words(t.p50.us), words(t.p90.us)) + ln_ratio_q16(words(t.p50.us), words(high));
+        ln = std::clamp<std::int64_t>(ln, 0, kLnMost);
+    }
+    const std::int64_t tau = std::min(tau_us, scale(low, config.overtake_cap_means, 1));
     const std::int64_t weighted = scale(scale(tau, config.size_weight_permille, 1000), trust_ppm, 1'000'000);
     // Of two tasks of one tenant, together the bound of C8.
     const std::int64_t half = overtake_bound() / 2;

@@ -20,12 +20,8 @@ constexpr std::int64_t kLongest = 1'000'000'000'000'000;  // microseconds: 31 ye
 // even from there to p90, the rest an exponential tail with the mean that makes the whole have the estimate's mean. Of
 // a run beyond its p90 the tail grows with its age.
 std::int64_t Scheduler::State::remaining(const Run& run, Instant at) const {
-    const Task& task = tasks[run.task];
-    const auto here = [&](Duration time) {
-        return std::clamp<std::int64_t>(scale(time.us, run.predicted.us, std::max<std::int64_t>(task.mean.us, 1)), 0,
-                                        kLongest);
-    };
-    const std::int64_t p50 = here(task.p50), p90 = std::max(here(task.p90), p50), mean = here(task.mean);
+    const auto bounded = [](Duration time) { return std::clamp<std::int64_t>(time.us, 0, kLongest); };
+    const std::int64_t p50 = bounded(run.p50), p90 = std::max(bounded(run.p90), p50), mean = bounded(run.mean);
     const std::int64_t ran = std::min(run.ran(at).us, kLongest);
     const std::int64_t low = std::max<std::int64_t>(0, p50 - (p90 - p50));
     const std::int64_t body = (low + p50) / 4 + (p50 + p90) / 5;  // nine tenths of it, weighted
@@ -62,15 +58,14 @@ void Scheduler::State::note_ends() {
         if (runs[r].ticket != 0) note_end(r);
 }
 
-// Not for a task of lower priority, nor for a tenant that had more of its share.
+// Not for a task of lower priority, nor for a tenant that holds more for its share than that of the run.
 bool Scheduler::State::may_pass(Index newcomer, const Run& run) const {
     const Class& cls = classes[newcomer];
     const Class& own = classes[run.cls];
     if (cls.spec.priority < own.spec.priority) return false;
     const TenantRecord& theirs = tenants[cls.tenant];
     const TenantRecord& ours = tenants[own.tenant];
-    return cls.tenant == own.tenant || theirs.epoch != clock_epoch ||
-           theirs.clock_us <= std::max(now.us, ours.epoch == clock_epoch ? ours.clock_us : 0);
+    return std::uint64_t{theirs.limit.running} * ours.share <= std::uint64_t{ours.limit.running} * theirs.share;
 }
 
 bool Scheduler::State::may_give_way(const Run& run, Index newcomer) const {
@@ -175,6 +170,7 @@ void Scheduler::State::use_slot(Index r, int sign) {
     busy_slots += static_cast<std::uint64_t>(sign);
     worker.used.cpu_milli += sign * classes[run.cls].spec.resources.cpu_milli;
     run_ends[r] = 0;
+    forget_end(r, sign > 0);
     update_ready(run.worker);
 }
 

@@ -112,6 +112,7 @@ void Scheduler::State::take_slot(Index r) {
     measure(runs[r].worker);
     leave_ahead(r);
     enter_slot(r);
+    forget_end(r, true);
     update_ready(runs[r].worker);
 }
 
@@ -126,6 +127,13 @@ void Scheduler::State::begin_ahead(Index w) {
         }
         take_slot(worker.prefetched[i]);
     }
+}
+
+// Until its slot becomes free, those of the ones that it holds longer first.
+Duration Scheduler::State::wait_ahead(Index r) const {
+    const Worker& worker = workers[runs[r].worker];
+    const auto place = std::find(worker.prefetched.begin(), worker.prefetched.end(), r) - worker.prefetched.begin();
+    return {worker.rate > 0 ? (place + 1) * kRateOne / worker.rate : 0};
 }
 
 // A slow disk or a busy moment shows in the mean only as far as it lasts.

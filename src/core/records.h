@@ -48,7 +48,7 @@ struct Task {
     Instant submitted;
     Instant since;  // of its present place
     Duration p50, p90, mean;
-    Instant told = kNever;     // when it would end with 90 %, as said at its submission
+    Instant told = kNever;     // when it would end with 90 %, as said at its submission; the rest is a Promise
     std::uint32_t serial = 0;  // 0 = vacant record
     std::uint32_t ticket = 0;
     Index cls = kNone;
@@ -70,9 +70,9 @@ struct Task {
     bool charged = false;     // `avoid` is in doubt because of it
     EstimateSource source = EstimateSource::none;
     Place place = Place::nowhere;
-    bool keyed = false;            // `base` is set
-    bool told_queued = false;      // `told` when it had to wait
-    bool several_workers = false;  // crashed on two different ones
+    bool keyed = false;               // `base` is set
+    ToldAs told_as = ToldAs::placed;  // how it stood when it was told
+    bool several_workers = false;     // crashed on two different ones
     bool concurrency_token = false;
     bool rate_turn = false;
     bool lost_ahead =
@@ -136,6 +136,7 @@ struct Group {
     std::vector<SessionId> refused;
     Index signature = 0;  // of the task types: which worker offers list them
     std::uint32_t classes = 0;
+    std::uint32_t waiting = 0;            // ready tasks of them
     std::uint32_t reach = 0;              // connected workers among the eligible
     std::vector<std::uint64_t> eligible;  // bit per worker: labels, type, pin and total resources match
     std::vector<Head> heads;              // binary heap of the unblocked classes with waiting tasks
@@ -175,8 +176,7 @@ struct TenantRecord : Named {
     std::uint32_t share = 1;
     std::uint32_t waiting_max = 0;
     std::uint32_t waiting = 0;  // live and not running
-    std::int64_t clock_us = 0;  // virtual time up to which its work is charged
-    std::uint64_t epoch = 0;    // of the clock
+    WorkAhead::Own own;         // of its last task in the order: the start, and what lies near it
 };
 struct QueueRecord : Named {
     Limit limit;
@@ -223,8 +223,10 @@ struct Run {
     bool recalled = false;         // it was asked back at some time
     Instant recalled_at = kNever;  // while prefetched: since when it is asked back
     std::int64_t rate = 0;         // in a slot: its part of the worker's rate
+    Duration p50, p90, mean;  // of its run on its worker, as last estimated
 
     bool paused() const { return paused_at != kNever; }
+    bool in_slot() const { return ticket != 0 && !paused() && !prefetched; }
     // Time in a slot since `from`, up to `now`.
     Duration spent(Instant from, Instant now) const { return (paused() ? paused_at : now) - from - paused_for; }
     Duration ran(Instant now) const { return started == kNever ? Duration{} : spent(started, now); }

@@ -75,6 +75,8 @@ struct WaitingWhy {
 struct EtaView {
     Instant start_p50, start_p90;
     Instant finish_p50, finish_p90;
+    Instant finish_p10;
+    ToldAs as = ToldAs::placed;  // how it stands now
 };
 
 struct TaskView {
@@ -96,6 +98,7 @@ struct TaskView {
     bool prefetched = false;     // assigned, and ready on its worker until a slot becomes free
     Instant paused_at = kNever;  // since when it stands still
     Duration paused_for;         // how long it stood still before that
+    Promise promise;             // told at its submission
 
     Duration ran(Instant now) const {
         return started_at == kNever ? Duration{} : (paused_at != kNever ? paused_at : now) - started_at - paused_for;

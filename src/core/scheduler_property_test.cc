@@ -82,7 +82,7 @@ private:
         return {.p50 = {us}, .p90 = {us * 2}, .mean = {us}, .source = EstimateSource::type_mode};
     }
     TaskSubmitted submission() {
-        TaskSubmitted s{.task = {1, ++tasks_}, .estimate = estimate()};
+        TaskSubmitted s{.task = {1, ++tasks_}, .estimate = estimate(), .promise = !rng_.one_in(4)};
         s.spec.type = name("t", 3);
         s.spec.tenant = name("a", 2);
         s.spec.queue = name("q", 2);

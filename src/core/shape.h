@@ -143,7 +143,7 @@ struct Shape<core::Config> {
 NEXUS_FACT(EngineStarted, 1, NEXUS_FIXED64(seed), NEXUS_MEMBER(wall_offset), NEXUS_MEMBER(epoch), NEXUS_MEMBER(shard));
 NEXUS_FACT(WallMoved, 2, NEXUS_MEMBER(wall_offset));
 NEXUS_FACT(ConfigChanged, 3, NEXUS_MEMBER(config), NEXUS_MEMBER(act));
-NEXUS_FACT(TaskSubmitted, 4, NEXUS_MEMBER(task), NEXUS_MEMBER(spec), NEXUS_MEMBER(estimate));
+NEXUS_FACT(TaskSubmitted, 4, NEXUS_MEMBER(task), NEXUS_MEMBER(spec), NEXUS_MEMBER(estimate), NEXUS_MEMBER(promise));
 NEXUS_FACT(EstimateRevised, 5, NEXUS_MEMBER(task), NEXUS_MEMBER(estimate));
 NEXUS_FACT(CancelRequested, 6, NEXUS_MEMBER(task),
            (Moved<T, std::string>{"reason", [](T& cancel) -> std::string& { return cancel.act.reason; }}),

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "core/archive.h"
+#include "core/fixed_ln.h"
 #include "core/shape.h"
 #include "core/state.h"
 
@@ -56,7 +57,7 @@ void fields(A& a, Task& x) {
     a.template all<Task, 5>(x.key, x.base, x.submitted, x.since, x.p50, x.p90, x.mean, x.told, x.ticket, x.cls, x.run,
                             x.copy, x.side, x.idempotency, x.older, x.newer, x.worker, x.confidence_permille,
                             x.attempts, x.failures, x.crashes, x.rejections, x.preemptions, x.source, x.place, x.keyed,
-                            x.told_queued, x.several_workers, x.concurrency_token, x.rate_turn);
+                            x.told_as, x.several_workers, x.concurrency_token, x.rate_turn);
     if (a.since(9)) a(x.avoid, x.rounds, x.charged);
     if (a.since(11)) a(x.lost_ahead);
 }
@@ -70,6 +71,20 @@ void fields(A& a, Side& x) {
     a(x.dependents);
     if (a.since(9)) a(x.released, x.refused);
     if (a.since(10)) a(x.after);
+}
+template <class A>
+void fields(A& a, Promise& x) {
+    a.template all<Promise>(x.p10, x.p50, x.p90, x.as);
+}
+template <class A>
+void fields(A& a, Forecast::Place& x) {
+    a.template all<Forecast::Place>(x.key, x.ticket);
+}
+template <class A>
+void fields(A& a, Forecast& x) {
+    a.fixed(x.pool);
+    a.template all<Forecast, 2>(x.made, x.events, x.decisions, x.share_q16, x.step_us, x.list);
+    for (auto& starts : x.starts) a(starts);
 }
 template <class A>
 void fields(A& a, HeapEntry& x) {
@@ -108,7 +123,7 @@ template <class A>
 void fields(A& a, Group& x) {
     a(x.vacant);
     if (x.vacant) return;
-    a.template all<Group, 3>(x.required, x.forbidden, x.pinned, x.resources, x.needs_resources, x.alone, x.signature,
+    a.template all<Group, 4>(x.required, x.forbidden, x.pinned, x.resources, x.needs_resources, x.alone, x.signature,
                              x.classes, x.eligible, x.heads, x.active_at);
     if (a.since(9)) a(x.refused);
 }
@@ -136,7 +151,10 @@ void fields(A& a, TypeRecord& x) {
 template <class A>
 void fields(A& a, TenantRecord& x) {
     if (!named(a, x)) return;
-    a.template all<TenantRecord, 1>(x.limit, x.share, x.waiting_max, x.waiting, x.clock_us, x.epoch);
+    a.template all<TenantRecord, 1>(x.limit, x.share, x.waiting_max, x.waiting, x.own.key);
+    std::uint64_t epoch_before_11 = 0;
+    if (!a.since(11)) return a(epoch_before_11);
+    a(x.own.near.work_us, x.own.near.tasks);
 }
 template <class A>
 void fields(A& a, QueueRecord& x) {
@@ -157,7 +175,7 @@ void fields(A& a, Run& x) {
     a(x.ticket);
     if (x.ticket == 0) return;
     a(x.attempt);
-    constexpr std::size_t kElsewhere = 10;  // ticket and attempt before these; the last eight after them
+    constexpr std::size_t kElsewhere = 13;  // ticket and attempt before these; the last eleven after them
     a.template all<Run, kElsewhere>(x.fence, x.assigned, x.started, x.ends_at, x.predicted, x.paused_at, x.paused_for,
                                     x.charged, x.task, x.cls, x.worker, x.at, x.number, x.turn, x.yields, x.speculative,
                                     x.orphan);
@@ -165,6 +183,7 @@ void fields(A& a, Run& x) {
     if (!a.since(8)) a(unused_before_8);
     a(x.company, x.unpausable, x.notice, x.rival);
     if (a.since(11)) a(x.prefetched, x.recalled, x.recalled_at, x.rate);
+    if (a.since(11)) a(x.p50, x.p90, x.mean);
 }
 template <class A>
 void fields(A& a, Worker& x) {
@@ -229,13 +248,32 @@ void Scheduler::State::archive(A& a) {
     a(runs, free_runs, run_ends, copies_running, timers, wall_timers);
     a(timers_stale, wall_timers_stale, timer_order, announced, overrides);
     a(mean_us, mean_count, tau_us, tau_count, trust_ppm, ready_work_us, capacity_q16, total_slots, busy_slots,
-      active_shares, clock_epoch, balanced_at, bands_at, bands_stale, median_speed_ln, median_speed_ppm,
-      prediction_failures);
+      active_shares);
+    std::uint64_t epoch_before_11 = 0;
+    if (!a.since(11)) a(epoch_before_11);
+    a(balanced_at, bands_at, bands_stale, median_speed_ln, median_speed_ppm, prediction_failures);
     a(eta_wide_placed, eta_wide_queued);
     ahead.archive(a);
     if (a.since(8)) a(epoch, shard, forced);
     if (a.since(9)) a(stuck_classes);
     if (a.since(10)) a(free_workers, forget_at);
+    if (a.since(11)) {
+        a(eta_early_placed, eta_early_queued, ran_mean_us, ran_count, forecasts);
+        archive_ends(a);
+    }
+}
+
+// What was drawn of those that hold a slot, and told of those that live.
+template <class A>
+void Scheduler::State::archive_ends(A& a) {
+    if constexpr (A::kReading)
+        for (auto& ends : slot_ends) ends.assign(runs.size(), kNoEnd);
+    for (Index r = 0; r < runs.size(); ++r)
+        if (runs[r].in_slot())
+            for (auto& ends : slot_ends) a(ends[r]);
+    if constexpr (A::kReading) promises.resize(tasks.size());
+    for (Index task = 0; task < tasks.size(); ++task)
+        if (tasks[task].serial != 0 && tasks[task].told != kNever && task < promises.size()) a(promises[task]);
 }
 
 // What follows from the records.
@@ -251,6 +289,7 @@ void Scheduler::State::recount() {
         Class& cls = classes[task.cls];
         const WorkAhead::Sum one{.work_us = task.mean.us, .tasks = 1};
         cls.work_us += one.work_us;
+        ++groups[cls.group].waiting;
         for (Limit* limit : {&queues[cls.queue].limit, &tenants[cls.tenant].limit, &types[cls.type].limit})
             limit->waiting.add(one);
     }
@@ -281,6 +320,25 @@ void Scheduler::State::guess_before_10() {
         for (const auto& [dependent, serial] : sides[tasks[task].side].dependents)
             if (tasks[dependent].serial == serial) sides[tasks[dependent].side].after.push_back(task);
     }
+}
+
+// A run was expected to take what its task was, at the speed of its worker; a tenant had a clock ahead of the time.
+void Scheduler::State::guess_before_11() {
+    for (Run& run : runs) {
+        if (run.ticket == 0 || run.task == kNone) continue;
+        const Task& task = tasks[run.task];
+        const auto here = [&](Duration time) {
+            return Duration{scale(time.us, run.predicted.us, std::max<std::int64_t>(task.mean.us, 1))};
+        };
+        run.p50 = here(task.p50);
+        run.p90 = here(task.p90);
+        run.mean = here(task.mean);
+    }
+    for (Index r = 0; r < runs.size(); ++r) forget_end(r, runs[r].in_slot());
+    for (TenantRecord& tenant : tenants.records()) tenant.own.key = std::min(tenant.own.key, now.us);
+    promises.resize(tasks.size());
+    for (Index task = 0; task < tasks.size(); ++task)
+        promises[task] = {.p90 = tasks[task].told, .as = tasks[task].told_as};
 }
 
 void Scheduler::State::rebuild_tables() {
@@ -341,6 +399,7 @@ Result<void> Scheduler::load(std::string_view bytes) {
     loaded->rebuild_tables();
     if (version < 9) loaded->guess_before_9();
     if (version < 10) loaded->guess_before_10();
+    if (version < 11) loaded->guess_before_11();
     state_ = std::move(loaded);
     return {};
 }

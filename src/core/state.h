@@ -3,12 +3,15 @@
 // steps are grouped by the file that holds them. Every step runs inside apply(); settle() ends each event by giving all
 // freed capacity to waiting work, so that between events no worker idles while a task waits that it may run.
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "base/rng.h"
+#include "core/forecast.h"
 #include "core/records.h"
 #include "core/scheduler.h"
 #include "core/size_bands.h"
@@ -105,6 +108,14 @@ struct Scheduler::State {
     IndexTable run_table;                // by attempt; small and hot where the table of tasks is neither
     std::uint32_t copies_running = 0;
 
+    // When slots come free (forecast.cc).
+    static constexpr std::int64_t kNoEnd = INT64_MAX;
+    std::array<std::vector<std::int64_t>, kWorlds> slot_ends;  // by run: its end as drawn, 0 not yet, kNoEnd no slot
+    std::vector<Forecast> forecasts;                           // in force, the oldest first
+    std::vector<Promise> promises;                             // by task, as far as any was told
+    mutable std::optional<Forecast> looked;  // made for a question and no part of the state, which was then
+    mutable std::uint64_t looked_digest = 0;
+
     Heap<Timer> timers;
     Heap<WallTimer> wall_timers;
     std::size_t timers_stale = 0, wall_timers_stale = 0;
@@ -116,6 +127,8 @@ struct Scheduler::State {
     // Order (docs/scheduling.md).
     std::int64_t mean_us = 0;  // mean estimate
     std::uint32_t mean_count = 0;
+    std::int64_t ran_mean_us = 0;  // mean run that ended, at average speed
+    std::uint32_t ran_count = 0;
     std::int64_t tau_us = 0;  // mean virtual wait of arrivals that found work waiting
     std::uint32_t tau_count = 0;
     std::uint32_t trust_ppm = 1'000'000;
@@ -127,7 +140,6 @@ struct Scheduler::State {
     std::int64_t capacity_q16 = 0;     // slots of connected workers, each worth 1 / speed factor
     std::uint64_t total_slots = 0, busy_slots = 0;
     std::uint32_t active_shares = 0;
-    std::uint64_t clock_epoch = 1;
     Instant balanced_at;  // utilisations stand at
     Instant bands_at;     // bands stand at
     bool bands_stale = true;
@@ -137,7 +149,8 @@ struct Scheduler::State {
     std::uint32_t prediction_failures = 0;  // in a row
     std::int64_t eta_wide_placed =
         65'536;  // factors on the 90 % bound of the finish, Q16: told when a worker was free,
-    std::int64_t eta_wide_queued = 65'536;  // and when the task had to wait
+    std::int64_t eta_wide_queued = 65'536;                              // and when the task had to wait
+    std::int64_t eta_early_placed = 65'536, eta_early_queued = 65'536;  // the same of the 10 % bound
     WorkAhead ahead;
 
     // Alive during one event only.
@@ -187,6 +200,7 @@ struct Scheduler::State {
     // tasks.cc: the life of a task outside an attempt. `task` is a live one wherever a step takes it
     void on(const TaskSubmitted&);
     void on(const EstimateRevised&);
+    void estimate_run(Index task, const Estimate& estimate);  // Requires: it runs
     void on(const CancelRequested&);
     Index find_task(TaskId task) const;  // kNone: not live
     void prefetch_task(Index task) const;
@@ -293,7 +307,7 @@ struct Scheduler::State {
     std::int64_t size_term(Index task) const;
     void set_key(Index task);  // Requires: keyed, in no heap
     std::int64_t tenant_start(Index task);
-    void settle_tenant(Index cls, std::int64_t predicted_us, std::int64_t actual_us);
+    void note_run(Duration run, Index worker);
     Duration virtual_wait() const;
     std::int64_t run_on(Index cls, std::int64_t mean, Index worker) const;  // predicted microseconds there
     std::int64_t on_hardware(Index cls, std::int64_t run, Index worker) const;
@@ -374,6 +388,7 @@ struct Scheduler::State {
     void leave_slot(Index run);      // Requires: it is in a slot, or paused
     void take_slot(Index run);       // out of the line, into a slot
     void begin_ahead(Index worker);  // what it holds takes its free slots, as it does by itself
+    Duration wait_ahead(Index run) const;
     void note_turnaround(const Run& run, Duration waited);
     void recall(Index run);
     void recall_all(Index worker);
@@ -451,6 +466,28 @@ struct Scheduler::State {
     void straggler_due(Index run);  // a second copy: makes runs
     Duration straggler_limit(const Run& run) const;
 
+    // forecast.cc
+    void forget_end(Index run, bool holds_slot);  // what was drawn of it
+    std::int64_t draw_end(std::size_t world, Index run, Instant at) const;
+    std::uint64_t forecast_events() const;
+    std::uint64_t pool_of(const Group& group) const;
+    bool takes_work(const Worker& worker) const;
+    bool is_current(const Forecast& forecast, std::int64_t before) const;
+    template <class Visit>
+    void visit_waiting(const std::vector<Index>& of_groups, Visit visit) const;
+    std::vector<Index> first_waiting(std::size_t limit) const;  // tasks that can start, smallest key first
+    std::vector<std::int64_t> earliest_ends(std::size_t world, const Group& group, bool everywhere, Instant at,
+                                            std::size_t most) const;
+    std::size_t free_slots(const Group& group, std::size_t most) const;
+    Forecast make_forecast(Index group, Instant at) const;
+    void refresh_forecast(Index task);
+    const Forecast& forecast_for(Index group, std::int64_t before, Instant at) const;  // good until the next question
+    const Forecast& forecast_now(Index group, Instant at) const;
+    // Nothing: never.
+    std::optional<Forecast::Turn> slot_turn(Index cls, std::int64_t key, std::uint32_t ticket, Instant at) const;
+    Forecast::Turn limit_turn(const Limit& limit, std::int64_t rank, const Task& task, Instant at,
+                              const std::function<bool(const Run&)>& holds) const;
+
     // timers.cc. A timer names its record by index and ticket, so one that outlives the record is known by it
     void set_timer(Instant at, TimerKind kind, Index index, std::uint32_t ticket);
     bool timer_alive(const Timer& timer) const;
@@ -485,11 +522,15 @@ struct Scheduler::State {
     std::optional<EtaView> eta(Index task, Instant at) const;
     std::optional<EtaView> eta(Index task, Instant at, int& looks) const;  // of other tasks that are still allowed
     EtaView eta_running(Index task, Instant at) const;
-    Duration limit_wait(Index task) const;
+    std::optional<Forecast::Turn> turn_of(Index task, Instant at, int& looks) const;
+    std::optional<Forecast::Turn> gate_turn(Index task, Instant at, int& looks) const;
+    void wait_for_limits(Index task, Instant at, Forecast::Turn& turn) const;
+    EtaView run_after(const Forecast::Turn& turn, const Task& task, Instant late) const;
     std::vector<Unmet> unmet(const Class& cls) const;
     Backlog backlog(Instant at) const;
     void tell_eta(Index task);
-    void judge_eta(const Task& task);
+    Promise promise_of(Index task) const;
+    void judge_eta(Index task);
     ExplainView explain(Index task) const;
 
     // check.cc, snapshot.cc
@@ -497,10 +538,13 @@ struct Scheduler::State {
     void check_workers() const;
     template <class Archive>
     void archive(Archive& a);
+    template <class Archive>
+    void archive_ends(Archive& a);
     void rebuild_tables();  // the three after loading
     void recount();
     void guess_before_9();
     void guess_before_10();
+    void guess_before_11();
 };
 
 }  // namespace nexus::core

@@ -137,6 +137,17 @@ enum class AttemptOutcome : std::uint8_t {
     recalled,    // it was prefetched, and taken back or lost before it began: it counts as no attempt
 };
 
+// How a task stood when it was told when it would be done: it had a slot, or few or many were before it.
+enum class ToldAs : std::uint8_t { placed = 0, queued, backlog };
+inline constexpr std::size_t kToldAs = 3;
+
+// What was told at its submission of when a task would be done. kNever: nothing.
+struct Promise {
+    Instant p10 = kNever, p50 = kNever, p90 = kNever;
+    ToldAs as = ToldAs::placed;
+    bool operator==(const Promise&) const = default;
+};
+
 const char* name_of(TaskState state);
 const char* name_of(WaitReason reason);
 const char* name_of(WaitCause cause);

@@ -77,7 +77,7 @@ void Scheduler::State::on(const TaskSubmitted& fact) {
     join_keys(task, fact.spec);
     if (past) return stop_task(task, TaskState::expired, RevokeReason::timed_out, {});
     advance(task);
-    tell_eta(task);
+    if (fact.promise) tell_eta(task);
 }
 
 // A dependency that is no longer remembered counts as met: admission saw it live or ended a moment ago.
@@ -97,7 +97,8 @@ void Scheduler::State::link_dependencies(Index task, const TaskSpec& spec) {
 
 void Scheduler::State::on(const EstimateRevised& fact) {
     const Index task = find_task(fact.task);
-    if (task == kNone || tasks[task].place == Place::running) return;
+    if (task == kNone) return;
+    if (tasks[task].place == Place::running) return estimate_run(task, fact.estimate);
     const bool ready_now = tasks[task].place == Place::ready;
     if (ready_now) pop_ready(task);
     if (tasks[task].place == Place::bound) {
@@ -114,6 +115,21 @@ void Scheduler::State::on(const EstimateRevised& fact) {
     if (t.keyed) set_key(task);
     if (t.place == Place::bound) count_bound(task, 1);
     if (ready_now) push_ready(task);
+}
+
+// Of the run, not of the task: where it goes next is another worker. What was told of a task that found a free slot was
+// told before anybody knew which, and is told anew.
+void Scheduler::State::estimate_run(Index task, const Estimate& estimate) {
+    if (estimate.source == EstimateSource::none) return;
+    const Task& t = tasks[task];
+    Run& run = runs[t.run];
+    run.p50 = estimate.p50;
+    run.p90 = std::max(estimate.p90, estimate.p50);
+    run.mean = {std::max<std::int64_t>(estimate.mean.us, 1)};
+    note_end(t.run);
+    if (run.in_slot()) forget_end(t.run, true);
+    const bool just_placed = t.submitted == now && run.assigned == now && run.started == kNever && t.attempts == 1;
+    if (just_placed && t.told != kNever) tell_eta(task);
 }
 
 void Scheduler::State::on(const CancelRequested& fact) {
@@ -232,7 +248,8 @@ void Scheduler::State::end_task(Index task, const Ending& ending) {
                    .run = ending.run,
                    .worker = WorkerNo{ending.worker},
                    .result_bytes = ending.result_bytes,
-                   .cause = ending.cause});
+                   .cause = ending.cause,
+                   .promise = promise_of(task)});
     remember_ended(ids[task], succeeded);
     if (t.idempotency != kNone) {
         idempotency[t.idempotency].ended = now;

@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
+
+#include "core/fixed_ln.h"
 
 namespace nexus::core {
 
@@ -27,7 +30,7 @@ public:
     void remove(std::int64_t key, std::int64_t work_us) { change(key, -work_us, -1); }
     Sum total() const { return total_; }
 
-    // Of all keys in buckets before that of `key`, and half of its own bucket.
+    // Of all keys in buckets before that of `key`, and of its own bucket what would lie before it were its keys even.
     Sum before(std::int64_t key) const {
         const std::int64_t bucket = key >> shift_;
         if (total_.tasks == 0 || bucket < low_) return {};
@@ -41,7 +44,33 @@ public:
             at += whole_block ? kBlock : 1;
         }
         const Sum& own = buckets_[slot_of(bucket)];
-        return {sum.work_us + own.work_us / 2, sum.tasks + own.tasks / 2};
+        if (own.empty()) return sum;
+        const Keys& keys = keys_[slot_of(bucket)];
+        const std::int64_t width = keys.last - keys.first;
+        const std::int64_t part = width == 0 ? 1 : std::clamp<std::int64_t>(key - keys.first, 0, width);
+        const std::int64_t of = width == 0 ? 2 : width + 1;
+        return {sum.work_us + scale(own.work_us, part, of), sum.tasks + scale(own.tasks, part, of)};
+    }
+
+    // What one tenant put here last: its last key, and what it has put into that key's bucket since it came to it.
+    struct Own {
+        std::int64_t key = std::numeric_limits<std::int64_t>::min() / 2;
+        Sum near;
+    };
+    void note(Own& own, std::int64_t key, std::int64_t work_us) const {
+        if (own.key >> shift_ != key >> shift_) own.near = {};
+        own.key = key;
+        own.near.add({.work_us = work_us, .tasks = 1});
+    }
+
+    // The first key before which more than so much work (or so many tasks) waits, of which all that is its own; nothing
+    // waits before `from`. What others have in a bucket is taken to lie even between the first and the last of its keys.
+    // INT64_MAX when not so much waits. At most 128 additions.
+    std::int64_t key_beyond_work(std::int64_t work_us, std::int64_t from, const Own& own) const {
+        return key_beyond(&Sum::work_us, work_us, from, own);
+    }
+    std::int64_t key_beyond_tasks(std::int64_t tasks, std::int64_t from, const Own& own) const {
+        return key_beyond(&Sum::tasks, tasks, from, own);
     }
 
     // Buckets that hold something, each with its distance from the one before it; the blocks follow from them.
@@ -63,8 +92,10 @@ public:
             at += step;
             Sum& own = buckets_[at];
             a(own.work_us, own.tasks);
+            if (a.since(11)) a(keys_[at].first, keys_[at].last);
             if constexpr (Archive::kReading) {
                 if (own.empty()) return a.refuse();
+                if (!a.since(11)) keys_[at] = whole(low_ + ((static_cast<std::int64_t>(at) - low_) & (kBuckets - 1)));
                 blocks_[at / kBlock].add(own);
                 total_.add(own);
             }
@@ -74,6 +105,34 @@ public:
 private:
     static constexpr std::int64_t kBuckets = 4096, kBlock = 64;
     static constexpr int kShiftFirst = 10;  // buckets of about a millisecond
+
+    struct Keys {  // of a bucket, since it was empty
+        std::int64_t first = 0, last = 0;
+    };
+    Keys whole(std::int64_t bucket) const { return {bucket << shift_, ((bucket + 1) << shift_) - 1}; }
+
+    std::int64_t key_beyond(std::int64_t Sum::* what, std::int64_t least, std::int64_t from, const Own& own) const {
+        std::int64_t sum = 0;
+        for (std::int64_t at = low_; at < low_ + kBuckets;) {
+            const std::int64_t block = blocks_[block_of(at)].*what;
+            if ((at & (kBlock - 1)) == 0 && sum + block <= least) {
+                sum += block;
+                at += kBlock;
+                continue;
+            }
+            const std::int64_t here = buckets_[slot_of(at)].*what;
+            if (sum + here > least) {
+                const Keys& keys = keys_[slot_of(at)];
+                const std::int64_t first = std::clamp(from, keys.first, keys.last);
+                const std::int64_t mine = own.key >> shift_ == at ? std::min(own.near.*what, here - 1) : 0;
+                const std::int64_t others = std::max<std::int64_t>(least - sum - mine, 0);
+                return first + scale(keys.last - first, others, here - mine);
+            }
+            sum += here;
+            ++at;
+        }
+        return INT64_MAX;
+    }
 
     static std::size_t slot_of(std::int64_t bucket) { return static_cast<std::size_t>(bucket & (kBuckets - 1)); }
     static std::size_t block_of(std::int64_t bucket) { return slot_of(bucket) / kBlock; }
@@ -88,6 +147,11 @@ private:
             if (!slide_towards(bucket)) widen();
             bucket = key >> shift_;
         }
+        Keys& keys = keys_[slot_of(bucket)];
+        if (buckets_[slot_of(bucket)].empty())
+            keys = {key, key};
+        else if (tasks > 0)
+            keys = {std::min(keys.first, key), std::max(keys.last, key)};
         for (Sum* sum : {&buckets_[slot_of(bucket)], &blocks_[block_of(bucket)], &total_})
             sum->add({.work_us = work_us, .tasks = tasks});
     }
@@ -108,24 +172,34 @@ private:
     }
     // Doubles the width of the buckets; pairs of old ones become one. Costs what is used, not the width of the window.
     void widen() {
-        std::vector<std::pair<std::int64_t, Sum>> used;
+        struct Used {
+            std::int64_t at = 0;
+            Sum part;
+            Keys keys;
+        };
+        std::vector<Used> used;
         for (std::int64_t first = low_; first < low_ + kBuckets; first += kBlock) {
             if (std::exchange(blocks_[block_of(first)], {}).empty()) continue;
             for (std::int64_t at = first; at < first + kBlock; ++at) {
                 const Sum part = std::exchange(buckets_[slot_of(at)], {});
-                if (!part.empty()) used.emplace_back(at >> 1, part);
+                if (!part.empty()) used.push_back({at >> 1, part, keys_[slot_of(at)]});
             }
         }
         low_ = ((low_ >> 1) - kBuckets / 4) & ~(kBlock - 1);
         ++shift_;
-        for (const auto& [at, part] : used)
+        for (const auto& [at, part, keys] : used) {
+            Keys& joined = keys_[slot_of(at)];
+            const bool fresh = buckets_[slot_of(at)].empty();
+            joined = fresh ? keys : Keys{std::min(joined.first, keys.first), std::max(joined.last, keys.last)};
             for (Sum* sum : {&buckets_[slot_of(at)], &blocks_[block_of(at)]}) sum->add(part);
+        }
     }
 
     int shift_ = kShiftFirst;
     std::int64_t low_ = 0;  // first bucket of the window, a multiple of kBlock
     Sum total_;
     std::vector<Sum> buckets_ = std::vector<Sum>(kBuckets);
+    std::vector<Keys> keys_ = std::vector<Keys>(kBuckets);
     std::vector<Sum> blocks_ = std::vector<Sum>(kBuckets / kBlock);
 };
 

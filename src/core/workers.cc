@@ -163,6 +163,7 @@ void Scheduler::State::on(const WorkerSuspected& fact) {
     if (w == kNone) return;
     workers[w].suspect = true;
     recall_all(w);
+    forecasts.clear();
     update_ready(w);
 }
 
@@ -170,6 +171,7 @@ void Scheduler::State::on(const WorkerRecovered& fact) {
     const Index w = session_worker(fact.session);
     if (w == kNone) return;
     workers[w].suspect = false;
+    forecasts.clear();
     update_ready(w);
     dispatch_everything = true;
 }
@@ -218,6 +220,7 @@ void Scheduler::State::on(const WorkerControlled& fact) {
             if (removable(w)) forget({w});
             return;
     }
+    forecasts.clear();
     update_ready(w);
     if (fact.order != WorkerOrder::uncordon) {
         unbind_line(w);
@@ -234,6 +237,7 @@ void Scheduler::State::measure(Index w) {
 void Scheduler::State::count_capacity(Index w, int sign) {
     const Worker& worker = workers[w];
     if (!worker.connected) return;
+    forecasts.clear();
     total_slots += static_cast<std::uint64_t>(sign * static_cast<std::int64_t>(worker.slots));
     capacity_q16 += sign * scale(worker.slots * kQ16One, 1'000'000, worker.speed_ppm);
 }

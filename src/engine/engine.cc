@@ -243,6 +243,7 @@ void Engine::apply(core::Fact fact) {
     if (timed) decide_ns_.add(options_.nanoseconds() - begin);
     for (core::Command& command : commands_) carry_out(command);
     cancel_reason_.clear();
+    for (core::Fact& refined : std::exchange(refined_, {})) apply(std::move(refined));
 }
 
 // ---------------------------------------------------------------------------------------------------------- commands
@@ -285,6 +286,7 @@ void Engine::on(core::AssignAttempt& order) {
         note.others[i - 1] = core_.worker(order.decision.candidates[i].worker).name;
     batch_.decisions.push_back(std::move(note));
     if (replaying_) return;
+    if (auto refined = learner_.refined(order, *live.dispatched)) refined_.push_back(*std::move(refined));
     Assignment assignment{.order = order,
                           .type = names_[live.type],
                           .tenant = names_[live.tenant],

@@ -373,6 +373,7 @@ private:
     bool replaying_ = false;
     Sequence history_upto_;  // see history_has()
     std::vector<core::Command> commands_;
+    std::vector<core::Fact> refined_;  // estimates made by the event that is being carried out
 
     PendingBatch batch_;
     std::vector<SessionId> ordered_;  // the sessions with a place in batch_.orders

@@ -110,7 +110,7 @@ void Engine::submit_one(Submission& item, Submitted& out) {
         if (const auto view = core_.task(again.existing)) out.estimate = view->estimate;
         return;
     }
-    core::TaskSubmitted fact{.task = new_task_id()};
+    core::TaskSubmitted fact{.task = new_task_id(), .promise = true};
     const TaskId id = out.task = fact.task;
     const core::Resources& asked = item.spec.resources;
     fact.estimate = learner_.submitted(id,

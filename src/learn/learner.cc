@@ -10,7 +10,8 @@
 namespace nexus::learn {
 namespace {
 
-constexpr double kTrustStep = 0.02;  // a smaller move is not worth an event
+constexpr std::int64_t kRefinedPart = 20;  // an estimate at dispatch that moved by less than this part is not told
+constexpr double kTrustStep = 0.02;        // a smaller move is not worth an event
 
 bool moved(Duration before, Duration after) {
     return std::llabs(after.us - before.us) * 10 > std::max<std::int64_t>(before.us, 1);
@@ -53,6 +54,19 @@ Estimate Learner::dispatched(const core::AssignAttempt& order, const core::Sched
     const auto known = tasks.known(order.task);
     if (!known || !known->complete) return order.decision.estimate;
     return told(order.task, predictor_.estimate(placed(known->features, core.worker(order.worker)), now), now);
+}
+
+std::optional<core::Fact> Learner::refined(const core::AssignAttempt& order, const Estimate& predicted) {
+    const Estimate& before = order.decision.estimate;
+    if (order.decision.reason == core::DecisionReason::speculation || predicted.source == EstimateSource::none)
+        return std::nullopt;
+    const auto differs = [](Duration a, Duration b) {
+        return std::llabs(a.us - b.us) * kRefinedPart > std::max<std::int64_t>(a.us, 1);
+    };
+    if (!differs(before.p50, predicted.p50) && !differs(before.p90, predicted.p90) &&
+        !differs(before.mean, predicted.mean))
+        return std::nullopt;
+    return core::EstimateRevised{.task = order.task, .estimate = predicted};
 }
 
 void Learner::started(TaskId task, AttemptId attempt, const Estimate& predicted, const core::Scheduler& core,

@@ -5,6 +5,7 @@
 //
 //     submitted()   a first estimate, to plan with
 //     dispatched()  the estimate that the run will be judged by
+//     refined()     the same for the core, which took the run for what the task was estimated at before
 //     started()     from here on the attempt may be overdue
 //     ended()       the lesson
 //     look()        every kBeat: counts overdue runs; when something was learned, begins a round of facts
@@ -80,6 +81,8 @@ public:
     Estimate submitted(TaskId task, predict::Features features, Instant now);
     // Carried out with the order. That of the decision when no model answered then, or not all is known of the task.
     Estimate dispatched(const core::AssignAttempt& order, const core::Scheduler& core, const Tasks& tasks, Instant now);
+    // The estimate of dispatched() as a fact, when it differs from what the core took the run for by enough to be told.
+    static std::optional<core::Fact> refined(const core::AssignAttempt& order, const Estimate& predicted);
     // After the start was applied; told again it changes nothing. `predicted` by dispatched().
     void started(TaskId task, AttemptId attempt, const Estimate& predicted, const core::Scheduler& core, Instant now);
     // Before the task is forgotten. Attempts that never started or were rejected teach nothing.

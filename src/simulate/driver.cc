@@ -149,7 +149,9 @@ void Driver::on(const core::AssignAttempt& order) {
         told.first_start = now_;
         told.predicted = predicted.p50;
     }
-    apply(core::AttemptStarted{.task = id, .attempt = attempt, .session = order.session});  // `order` ends here
+    const SessionId session = order.session;
+    if (auto refined = learn::Learner::refined(order, predicted)) apply(*std::move(refined));  // `order` ends here
+    apply(core::AttemptStarted{.task = id, .attempt = attempt, .session = session});
     foresight_->started(id, attempt, now_);
 }
 
@@ -216,6 +218,8 @@ void Driver::told_eta(std::uint32_t task) {
     if (!eta) return;
     record_.tasks[task].eta_p50 = eta->finish_p50;
     record_.tasks[task].eta_p90 = eta->finish_p90;
+    record_.tasks[task].eta_p10 = eta->finish_p10;
+    record_.tasks[task].told_as = eta->as;
 }
 
 void Driver::submit_next() {
@@ -229,9 +233,10 @@ void Driver::submit_next() {
     submitted.task = id_of(task);
     describe(submitted.spec, what);
     submitted.estimate = foresight_->submitted(task, now_);
+    submitted.promise = options_.eta;
     apply_event(event);
+    carry_out();  // as in the server: a reply leaves after the estimate for the worker is made
     told_eta(task);
-    carry_out();
 }
 
 void Driver::look() {

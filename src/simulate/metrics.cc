@@ -1,6 +1,7 @@
 #include "simulate/metrics.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <string_view>
@@ -9,6 +10,8 @@
 
 namespace nexus::simulate {
 namespace {
+
+constexpr double kBadTrade = 0.02;
 
 double seconds_of(Duration duration) {
     return static_cast<double>(duration.us) / 1e6;
@@ -75,7 +78,11 @@ void measure_responses(const World& world, const RunRecord& record, double warm_
     std::vector<double> responses, slowdowns, others;
     std::vector<Moments> by_type(world.workload.types.size()), slow_by_type(world.workload.types.size());
     Moments all, slow;
-    double eta_hits = 0, eta_covered = 0, eta_told = 0, run_hits = 0;
+    double run_hits = 0;
+    struct Told {
+        double count = 0, hits = 0, by_p90 = 0, from_p10 = 0, ln_width = 0;
+    };
+    std::array<Told, core::kToldAs> told_as{};
     for (std::size_t n = first; n < tasks; ++n) {
         const SimTask& task = world.workload.tasks[n];
         const TaskRecord& told = record.tasks[n];
@@ -94,10 +101,34 @@ void measure_responses(const World& world, const RunRecord& record, double warm_
         slow_by_type[task.type].add(slowdown);
         if (told.run.us >= 0 && within_25(seconds_of(told.predicted), seconds_of(told.run))) ++run_hits;
         if (told.eta_p50 == kNever) continue;
-        ++eta_told;
-        if (within_25(seconds_of(told.eta_p50 - task.arrival), response)) ++eta_hits;
-        if (told.finish <= told.eta_p90) ++eta_covered;
+        Told& of = told_as[static_cast<std::size_t>(told.told_as)];
+        ++of.count;
+        if (within_25(seconds_of(told.eta_p50 - task.arrival), response)) ++of.hits;
+        if (told.finish <= told.eta_p90) ++of.by_p90;
+        if (told.finish >= told.eta_p10) ++of.from_p10;
+        of.ln_width += std::log(std::max(seconds_of(told.eta_p90 - task.arrival), 1e-6) / std::max(response, 1e-6));
     }
+    Told all_told;
+    for (const Told& of : told_as) {
+        all_told.count += of.count;
+        all_told.hits += of.hits;
+        all_told.by_p90 += of.by_p90;
+        all_told.from_p10 += of.from_p10;
+    }
+    const auto regime = [&](core::ToldAs as, double Metrics::* part, double Metrics::* within, double Metrics::* by_p90,
+                            double Metrics::* width) {
+        const Told& of = told_as[static_cast<std::size_t>(as)];
+        out.*part = share(of.count, all_told.count);
+        out.*within = share(of.hits, of.count);
+        out.*by_p90 = share(of.by_p90, of.count);
+        out.*width = of.count > 0 ? std::exp(of.ln_width / of.count) : 0;
+    };
+    regime(core::ToldAs::placed, &Metrics::eta_placed_share, &Metrics::eta_placed_within_25,
+           &Metrics::eta_placed_p90_coverage, &Metrics::eta_placed_width);
+    regime(core::ToldAs::queued, &Metrics::eta_queued_share, &Metrics::eta_queued_within_25,
+           &Metrics::eta_queued_p90_coverage, &Metrics::eta_queued_width);
+    regime(core::ToldAs::backlog, &Metrics::eta_backlog_share, &Metrics::eta_backlog_within_25,
+           &Metrics::eta_backlog_p90_coverage, &Metrics::eta_backlog_width);
     std::sort(responses.begin(), responses.end());
     std::sort(slowdowns.begin(), slowdowns.end());
     std::sort(others.begin(), others.end());
@@ -112,8 +143,10 @@ void measure_responses(const World& world, const RunRecord& record, double warm_
     out.cv_response_by_type = mean_cv(by_type);
     out.cv_slowdown_by_type = mean_cv(slow_by_type);
     out.run_within_25 = share(run_hits, all.count);
-    out.eta_within_25 = share(eta_hits, eta_told);
-    out.eta_p90_coverage = share(eta_covered, eta_told);
+    out.eta_within_25 = share(all_told.hits, all_told.count);
+    out.eta_p90_coverage = share(all_told.by_p90, all_told.count);
+    out.eta_p10_coverage = share(all_told.from_p10, all_told.count);
+    out.eta_of_run = share(out.eta_within_25, out.run_within_25);
     out.other_tenants_p99_response_s = quantile(others, 0.99);
     double sum = 0;
     for (const double response : others) sum += response;
@@ -201,6 +234,7 @@ void compare(std::vector<Metrics>& results) {
     };
     const Metrics* round_robin = find("round-robin");
     const Metrics* least_loaded = find("least-loaded");
+    const Metrics* fcfs = find("fcfs");
     for (Metrics& one : results) {
         if (round_robin != nullptr) {
             one.mean_vs_round_robin = share(round_robin->mean_response_s, one.mean_response_s);
@@ -211,6 +245,17 @@ void compare(std::vector<Metrics>& results) {
             one.mean_vs_least_loaded = share(least_loaded->mean_response_s, one.mean_response_s);
             one.p99_vs_least_loaded = share(least_loaded->p99_response_s, one.p99_response_s);
             one.p99_slowdown_vs_least_loaded = share(least_loaded->p99_slowdown, one.p99_slowdown);
+        }
+        if (fcfs != nullptr) {
+            one.mean_vs_fcfs = share(fcfs->mean_response_s, one.mean_response_s);
+            one.p99_vs_fcfs = share(fcfs->p99_response_s, one.p99_response_s);
+        }
+        if (fcfs != nullptr && least_loaded != nullptr) {
+            const double lost =
+                share(one.p99_response_s, std::max(fcfs->p99_response_s, least_loaded->p99_response_s)) - 1;
+            const double gained =
+                1 - share(one.mean_response_s, std::min(fcfs->mean_response_s, least_loaded->mean_response_s));
+            one.bad_trade = lost > kBadTrade && gained < lost / 2 ? lost : 0;
         }
         if (const Metrics* oracle = find("oracle-" + one.name); oracle != nullptr) {
             one.has_oracle = true;
@@ -263,6 +308,20 @@ const std::vector<MetricName>& metric_names() {
         {"run_within_25", &Metrics::run_within_25, 3},
         {"eta_within_25", &Metrics::eta_within_25, 3},
         {"eta_p90_coverage", &Metrics::eta_p90_coverage, 3},
+        {"eta_p10_coverage", &Metrics::eta_p10_coverage, 3},
+        {"eta_of_run", &Metrics::eta_of_run, 3},
+        {"eta_placed_share", &Metrics::eta_placed_share, 3},
+        {"eta_queued_share", &Metrics::eta_queued_share, 3},
+        {"eta_backlog_share", &Metrics::eta_backlog_share, 3},
+        {"eta_placed_within_25", &Metrics::eta_placed_within_25, 3},
+        {"eta_queued_within_25", &Metrics::eta_queued_within_25, 3},
+        {"eta_backlog_within_25", &Metrics::eta_backlog_within_25, 3},
+        {"eta_placed_p90_coverage", &Metrics::eta_placed_p90_coverage, 3},
+        {"eta_queued_p90_coverage", &Metrics::eta_queued_p90_coverage, 3},
+        {"eta_backlog_p90_coverage", &Metrics::eta_backlog_p90_coverage, 3},
+        {"eta_placed_width", &Metrics::eta_placed_width, 2},
+        {"eta_queued_width", &Metrics::eta_queued_width, 2},
+        {"eta_backlog_width", &Metrics::eta_backlog_width, 2},
         {"decisions", &Metrics::decisions, 0},
         {"decision_ns_p50", &Metrics::decision_ns_p50, 0},
         {"decision_ns_p99", &Metrics::decision_ns_p99, 0},
@@ -285,6 +344,9 @@ const std::vector<MetricName>& metric_names() {
         {"mean_vs_least_loaded", &Metrics::mean_vs_least_loaded, 2},
         {"p99_vs_least_loaded", &Metrics::p99_vs_least_loaded, 2},
         {"p99_slowdown_vs_least_loaded", &Metrics::p99_slowdown_vs_least_loaded, 2},
+        {"mean_vs_fcfs", &Metrics::mean_vs_fcfs, 2},
+        {"p99_vs_fcfs", &Metrics::p99_vs_fcfs, 2},
+        {"bad_trade", &Metrics::bad_trade, 3},
     };
     return names;
 }

@@ -28,6 +28,13 @@ struct Metrics {
     double run_within_25 = 0;               // run time predicted at dispatch within 25 % of the actual
     double eta_within_25 = 0;               // response predicted at submission within 25 % of the actual
     double eta_p90_coverage = 0;            // finished by the p90 predicted at submission
+    double eta_p10_coverage = 0;            // not before the p10
+    double eta_of_run = 0;                  // eta_within_25 / run_within_25
+    // The same of tasks that were told when they had a slot, had fewer tasks before them than there are slots, or more.
+    double eta_placed_share = 0, eta_queued_share = 0, eta_backlog_share = 0;
+    double eta_placed_within_25 = 0, eta_queued_within_25 = 0, eta_backlog_within_25 = 0;
+    double eta_placed_p90_coverage = 0, eta_queued_p90_coverage = 0, eta_backlog_p90_coverage = 0;
+    double eta_placed_width = 0, eta_queued_width = 0, eta_backlog_width = 0;  // told p90 / actual, geometric mean
     double decisions = 0;
     double decision_ns_p50 = 0, decision_ns_p99 = 0;
     double makespan_s = 0;
@@ -44,6 +51,10 @@ struct Metrics {
     // Against others of the same world; how many times better than the other (greater is better). 0: not run.
     double mean_vs_round_robin = 0, p99_vs_round_robin = 0, variance_vs_round_robin = 0;
     double mean_vs_least_loaded = 0, p99_vs_least_loaded = 0, p99_slowdown_vs_least_loaded = 0;
+    double mean_vs_fcfs = 0, p99_vs_fcfs = 0;
+    // By how much the p99 is worse than the worse of fcfs and least-loaded, where that is more than 2 % and more than
+    // twice what the mean gains on the better of both: much tail for little mean. 0 = no bad trade, or not known.
+    double bad_trade = 0;
     // How much worse than the same policy that knows the truth: 0.1 = 10 %.
     double oracle_gap_mean = 0, oracle_gap_p99 = 0;
     bool has_oracle = false;

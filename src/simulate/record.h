@@ -13,9 +13,11 @@ struct TaskRecord {
     Instant first_start = kNever;
     Instant finish = kNever;  // kNever: never ended
     core::TaskState state = core::TaskState::waiting;
-    Duration predicted;                          // run time as estimated for the first worker at dispatch
-    Duration run{-1};                            // of the deciding attempt
-    Instant eta_p50 = kNever, eta_p90 = kNever;  // finish as told at submission; kNever: not told
+    Duration predicted;  // run time as estimated for the first worker at dispatch
+    Duration run{-1};    // of the deciding attempt
+    // Finish as told at submission; kNever: not told.
+    Instant eta_p50 = kNever, eta_p90 = kNever, eta_p10 = kNever;
+    core::ToldAs told_as = core::ToldAs::placed;
 };
 
 struct WorkerRecord {

@@ -120,7 +120,30 @@ std::string to_table(const std::vector<Metrics>& results) {
              one.has_oracle ? fmt::format("{:+.1f}%", 100 * one.oracle_gap_p99) : "-",
              fmt::format("{:.0f}", one.decisions), fmt::format("{:.0f}", one.decision_ns_p50),
              fmt::format("{:.0f}", one.decision_ns_p99), fmt::format("{:.0f}", one.simulated_tasks_per_s), one.digest});
+    out += aligned(rows) + "\n";
+    rows = {{"policy", "eta25", "of run25", "p10", "p90", "placed", "within", "p90", "width", "queued", "within", "p90",
+             "width", "backlog", "within", "p90", "width"}};
+    for (const Metrics& one : results) {
+        std::vector<std::string> row{one.name, fmt::format("{:.3f}", one.eta_within_25),
+                                     fmt::format("{:.2f}", one.eta_of_run), fmt::format("{:.3f}", one.eta_p10_coverage),
+                                     fmt::format("{:.3f}", one.eta_p90_coverage)};
+        const auto regime = [&](double part, double within, double by_p90, double width) {
+            row.push_back(fmt::format("{:.2f}", part));
+            for (const double value : {within, by_p90})
+                row.push_back(part > 0 ? fmt::format("{:.3f}", value) : std::string("-"));
+            row.push_back(part > 0 ? fmt::format("{:.2f}x", width) : std::string("-"));
+        };
+        regime(one.eta_placed_share, one.eta_placed_within_25, one.eta_placed_p90_coverage, one.eta_placed_width);
+        regime(one.eta_queued_share, one.eta_queued_within_25, one.eta_queued_p90_coverage, one.eta_queued_width);
+        regime(one.eta_backlog_share, one.eta_backlog_within_25, one.eta_backlog_p90_coverage, one.eta_backlog_width);
+        rows.push_back(std::move(row));
+    }
     out += aligned(rows);
+    for (const Metrics& one : results)
+        if (one.bad_trade > 0)
+            out +=
+                fmt::format("{}: bad trade, p99 {:.1f} % worse than fcfs and least-loaded, mean {:.2f}x and {:.2f}x\n",
+                            one.name, 100 * one.bad_trade, one.mean_vs_fcfs, one.mean_vs_least_loaded);
     for (const Metrics& one : results) {
         if (one.unfinished + one.dead + one.fallback_decisions + one.seconds_to_isolate <= 0) continue;
         out += fmt::format("{}: {:.0f} unfinished, {:.0f} dead, {:.0f} fallback decisions", one.name, one.unfinished,

@@ -229,7 +229,7 @@ private:
     }
 
     Fact submission() {
-        TaskSubmitted s{.task = task(arg(0)), .estimate = estimate()};
+        TaskSubmitted s{.task = task(arg(0)), .estimate = estimate(), .promise = true};
         TaskSpec& spec = s.spec;
         spec.type = option("type", "work");
         spec.tenant = option("tenant", "default");

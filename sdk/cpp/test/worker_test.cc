@@ -122,7 +122,7 @@ TEST_CASE("a task runs and its result is reported") {
     REQUIRE(session);
     CHECK_EQ(session->hello().worker(), "w1");
     CHECK_EQ(session->hello().slots(), 2);
-    CHECK_EQ(session->hello().prefetch_max(), 24);
+    CHECK_EQ(session->hello().prefetch_max(), 96);
     CHECK_EQ(session->hello().labels().at("zone"), "a");
     REQUIRE_EQ(session->hello().types_size(), 1);
     CHECK_EQ(session->hello().types(0), "resize");
