@@ -140,7 +140,9 @@ std::int64_t Scheduler::State::draw_end(std::size_t world, Index r, Instant at) 
     const Run& run = runs[r];
     if (run.task == kNone) return at.us + 1;  // it was revoked: its worker is about to confirm
     const Law law(run.p50, run.p90, run.mean);
-    return at.us + law.left(run.ran(at).us, draw_of_run(world, run.ticket));
+    // What has come to pass says where in its law the first draw was: the next is another.
+    const std::uint64_t again = slot_ends[world][r] == 0 ? 0 : mix(static_cast<std::uint64_t>(at.us), run.ticket);
+    return at.us + law.left(run.ran(at).us, draw_of_run(world, run.ticket + static_cast<std::uint32_t>(again)));
 }
 
 std::uint64_t Scheduler::State::forecast_events() const {
