@@ -10,7 +10,9 @@
 namespace nexus::api {
 namespace {
 
-void set_eta(WallTime start_p50, WallTime start_p90, WallTime finish_p50, WallTime finish_p90, v1::Eta& out) {
+void set_eta(WallTime start_p50, WallTime start_p90, WallTime finish_p10, WallTime finish_p50, WallTime finish_p90,
+             v1::Eta& out) {
+    out.set_finish_p10_unix_us(finish_p10.us);
     out.set_start_p50_unix_us(start_p50.us);
     out.set_start_p90_unix_us(start_p90.us);
     out.set_finish_p50_unix_us(finish_p50.us);
@@ -83,8 +85,8 @@ void to_message(const engine::Submitted& submitted, std::string_view durability,
     out.set_duplicate(submitted.duplicate);
     to_message(submitted.estimate, *out.mutable_estimate());
     if (submitted.finish_p50.us != 0)
-        set_eta(submitted.start_p50, submitted.start_p90, submitted.finish_p50, submitted.finish_p90,
-                *out.mutable_eta());
+        set_eta(submitted.start_p50, submitted.start_p90, submitted.finish_p10, submitted.finish_p50,
+                submitted.finish_p90, *out.mutable_eta());
     out.set_durability(durability.data(), durability.size());
 }
 
@@ -100,7 +102,10 @@ void to_message(const engine::TaskInfo& task, v1::Task& out) {
     out.set_payload_bytes(static_cast<std::int64_t>(task.payload_bytes));
     to_message(task.estimate, *out.mutable_estimate());
     if (!core::is_terminal(task.state) && task.eta_finish_p50.us != 0)
-        set_eta(task.eta_start_p50, task.eta_start_p90, task.eta_finish_p50, task.eta_finish_p90, *out.mutable_eta());
+        set_eta(task.eta_start_p50, task.eta_start_p90, task.eta_finish_p10, task.eta_finish_p50, task.eta_finish_p90,
+                *out.mutable_eta());
+    if (task.promise_p50.us != 0)
+        set_eta({}, {}, task.promise_p10, task.promise_p50, task.promise_p90, *out.mutable_promise());
     if (task.waiting != core::WaitReason::none) {
         v1::Waiting& waiting = *out.mutable_waiting();
         waiting.set_reason(static_cast<v1::WaitReason>(task.waiting));

@@ -52,7 +52,7 @@ private:
     }
 
     // A log-normal run time around the type's own: what a predictor would say.
-    std::int64_t submit() {
+    std::int64_t submit(bool promise = false) {
         const std::uint64_t type = rng_.below(options_.types);
         const double z = rng_.unit() + rng_.unit() + rng_.unit() - 1.5;
         const auto p50 = static_cast<std::int64_t>(20'000.0 * static_cast<double>(type + 1) * std::exp(z));
@@ -62,6 +62,7 @@ private:
                                               .mean = {p50 + p50 / 4},
                                               .confidence_permille = 800,
                                               .source = EstimateSource::type_mode}};
+        task.promise = promise;
         task.spec.type = "type-" + std::to_string(type);
         task.spec.payload_bytes = 100;
         return apply(std::move(task));
@@ -107,20 +108,39 @@ Report CoreBench::run() {
         submits.push_back(submit());
         busy_ns += decisions.back() + submits.back();
     }
+    // The same, each submitter being told when its task will be done.
+    const std::uint64_t decided = assigned_ - before;
+    std::vector<std::int64_t> promises;
+    std::int64_t promises_ns = 0;
+    for (std::uint64_t i = 0; i < options_.tasks / 4 && !running_.empty(); ++i) {
+        now_ = now_ + step;
+        if (wake_ <= now_) {
+            wake_ = kNever;
+            apply(core::TimePassed{});
+        }
+        finish_one();
+        promises.push_back(submit(true));
+        promises_ns += promises.back();
+    }
     std::sort(decisions.begin(), decisions.end());
     std::sort(submits.begin(), submits.end());
+    std::sort(promises.begin(), promises.end());
     Report report{.command = "bench core", .name = "core"};
     report.args = {{"workers", options_.workers}, {"slots", options_.slots}, {"pending", options_.pending},
                    {"tasks", options_.tasks},     {"types", options_.types}, {"seed", options_.seed}};
     const double busy_s = static_cast<double>(std::max<std::int64_t>(busy_ns, 1)) * 1e-9;
-    report.metrics = {{"decisions_per_s", static_cast<double>(assigned_ - before) / busy_s},
+    report.metrics = {{"decisions_per_s", static_cast<double>(decided) / busy_s},
                       {"p50_ns", quantile(decisions, 0.5)},
                       {"p99_ns", quantile(decisions, 0.99)},
                       {"p999_ns", quantile(decisions, 0.999)},
                       {"max_ns", quantile(decisions, 1)},
                       {"submit_p50_ns", quantile(submits, 0.5)},
                       {"submit_p99_ns", quantile(submits, 0.99)},
-                      {"decisions", assigned_ - before},
+                      {"eta_submit_mean_ns", static_cast<double>(promises_ns) /
+                                                 static_cast<double>(std::max<std::size_t>(promises.size(), 1))},
+                      {"eta_submit_p50_ns", quantile(promises, 0.5)},
+                      {"eta_submit_p99_ns", quantile(promises, 0.99)},
+                      {"decisions", decided},
                       {"waiting", scheduler_.counters().waiting}};
     return report;
 }

@@ -185,6 +185,14 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
         add_line(page, "finishes",
                  done_text(task.eta().finish_p50_unix_us(), now) + " (p90 " +
                      done_text(task.eta().finish_p90_unix_us(), now) + ")");
+    if (task.promise().finish_p90_unix_us() > 0) {
+        const std::int64_t by = task.promise().finish_p90_unix_us();
+        const char* kept = "";
+        if (task.state() == pb::TASK_STATE_SUCCEEDED) kept = task.finished_unix_us() <= by ? ", kept" : ", missed";
+        add_line(
+            page, "promised",
+            "by " + calendar_text(by) + " UTC, likely " + calendar_text(task.promise().finish_p50_unix_us()) + kept);
+    }
     if (is_terminal(task.state())) {
         add_line(page, "finished",
                  calendar_text(task.finished_unix_us()) + " UTC, " + moment_text(task.finished_unix_us(), now));

@@ -216,7 +216,7 @@ constexpr std::array kQueueFields{
                      .meaning = "Share between tenants by number of tasks instead of predicted work"},
     ListField<Queue>{.name = "running_max", .member = &Queue::running_max, .meaning = "Running tasks; 0 = no limit"}};
 constexpr std::array kTenantFields{
-    // Shares beyond a million would let one tenant's clock stand still in integer arithmetic.
+    // Shares beyond a million would weigh nothing against others in integer arithmetic.
     ListField<Tenant>{
         .name = "share", .member = &Tenant::share, .meaning = "Weight in fair sharing", .min = 1, .max = 1'000'000},
     ListField<Tenant>{.name = "running_max", .member = &Tenant::running_max, .meaning = "Running tasks; 0 = no limit"},

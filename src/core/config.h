@@ -66,7 +66,7 @@ struct Config {
     Duration timeout_grace = seconds(5);  // past an attempt's timeout the server ends it itself
     Duration idempotency_window = hours(24);
 
-    // Order (docs/scheduling.md): key = start + c * tau * b * ln(size / mean) - credit * (priority - 5)
+    // Order (docs/scheduling.md): key = start + c * tau * b * l - credit * (priority - 5)
     std::uint32_t size_weight_permille = 1000;  // c: 250 protects the tail in overload, 4000 is nearly shortest-first
     std::uint32_t priority_credit_permille = 15'000;  // seconds of credit per level = this x mean task
     // C8: the hard bound on being overtaken by lower or equal priority is the greater of these two.

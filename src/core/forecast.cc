@@ -247,12 +247,15 @@ std::vector<std::int64_t> Scheduler::State::earliest_ends(std::size_t world, con
             threshold = kNoEnd - 1;
         }
     }
-    // Some may belong to workers that take nothing more.
-    std::erase_if(found, [&](const auto& end) { return !takes_work(workers[runs[end.second].worker]); });
-    if (found.size() > most) {
-        std::nth_element(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(most), found.end());
-        found.resize(most);
+    // Some may belong to workers that take nothing more: seldom, so all are looked at only when one of the first does.
+    const auto lost = [&](const auto& end) { return !takes_work(workers[runs[end.second].worker]); };
+    const auto middle = [&] { return found.begin() + static_cast<std::ptrdiff_t>(std::min(most, found.size())); };
+    if (found.size() > most) std::nth_element(found.begin(), middle(), found.end());
+    if (std::any_of(found.begin(), middle(), lost)) {
+        std::erase_if(found, lost);
+        if (found.size() > most) std::nth_element(found.begin(), middle(), found.end());
     }
+    found.resize(std::min(most, found.size()));
     Ends ends;
     ends.reserve(found.size());
     for (const auto& [end, run] : found) ends.push_back(end);

@@ -69,6 +69,31 @@ TEST_CASE("the wait for the first of a hundred slots is told as what it is") {
     CHECK(told < first * 2);
 }
 
+TEST_CASE("a run is told by the estimate that was made for its worker, and the promise follows while nobody heard it") {
+    TestFleet fleet({}, 1, 1);
+    fleet.now = {1'000'000};
+    std::vector<Command> commands;
+    TaskSubmitted submitted{.task = {2, 1},
+                            .estimate = {.p50 = seconds(10),
+                                         .p90 = seconds(20),
+                                         .mean = seconds(12),
+                                         .confidence_permille = 900,
+                                         .source = EstimateSource::type_mode},
+                            .promise = true};
+    submitted.spec.type = "t";
+    fleet.scheduler.apply({fleet.now, submitted}, commands);
+    Estimate here = submitted.estimate;
+    here.p50 = seconds(4);
+    here.p90 = seconds(5);
+    fleet.scheduler.apply({fleet.now, EstimateRevised{submitted.task, here}}, commands);
+    CHECK_EQ(fleet.scheduler.eta(submitted.task)->finish_p50, fleet.now + seconds(4));
+    CHECK_EQ(fleet.scheduler.task(submitted.task)->promise.p50, fleet.now + seconds(4));
+    CHECK_EQ(fleet.scheduler.task(submitted.task)->estimate.p50, seconds(10));  // of the task, wherever it goes next
+    fleet.scheduler.apply({fleet.now + seconds(1), EstimateRevised{submitted.task, submitted.estimate}}, commands);
+    CHECK_EQ(fleet.scheduler.eta(submitted.task)->finish_p50, fleet.now + seconds(10));
+    CHECK_EQ(fleet.scheduler.task(submitted.task)->promise.p50, fleet.now + seconds(4));  // it was told
+}
+
 TEST_CASE("a scheduler that was saved and loaded in a backlog tells what the other tells") {
     Rng rng(5);
     TestFleet one({}, 20, 2);

@@ -61,4 +61,9 @@ bool policy_from_name(std::string_view name, PolicyKind& kind) {
     return false;
 }
 
+const char* name_of(ToldAs as) {
+    static constexpr const char* names[] = {"placed", "queued", "backlog", "after"};
+    return names[static_cast<std::size_t>(as)];
+}
+
 }  // namespace nexus::core

@@ -137,9 +137,10 @@ enum class AttemptOutcome : std::uint8_t {
     recalled,    // it was prefetched, and taken back or lost before it began: it counts as no attempt
 };
 
-// How a task stood when it was told when it would be done: it had a slot, or few or many were before it.
-enum class ToldAs : std::uint8_t { placed = 0, queued, backlog };
-inline constexpr std::size_t kToldAs = 3;
+// How a task stood when it was told when it would be done: it had a slot; fewer tasks were before it than there are
+// slots, or more; it comes after others, whose times say nothing of the queue and are not judged.
+enum class ToldAs : std::uint8_t { placed = 0, queued, backlog, after };
+inline constexpr std::size_t kToldAs = 4;
 
 // What was told at its submission of when a task would be done. kNever: nothing.
 struct Promise {
@@ -150,6 +151,7 @@ struct Promise {
 
 const char* name_of(TaskState state);
 const char* name_of(WaitReason reason);
+const char* name_of(ToldAs as);
 const char* name_of(WaitCause cause);
 const char* name_of(AttemptOutcome outcome);
 

@@ -129,7 +129,7 @@ void Scheduler::State::estimate_run(Index task, const Estimate& estimate) {
     note_end(t.run);
     if (run.in_slot()) forget_end(t.run, true);
     const bool just_placed = t.submitted == now && run.assigned == now && run.started == kNever && t.attempts == 1;
-    if (just_placed && t.told != kNever) tell_eta(task);
+    if (just_placed && t.told != kNever && t.told_as == ToldAs::placed) tell_eta(task);
 }
 
 void Scheduler::State::on(const CancelRequested& fact) {

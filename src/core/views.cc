@@ -362,7 +362,7 @@ std::optional<EtaView> Scheduler::State::eta(Index task, Instant at, int& looks)
         turn = {std::max(turn->p10, slot->p10), std::max(turn->p50, slot->p50), std::max(turn->p90, slot->p90)};
     }
     EtaView view = run_after(*turn, t, late);
-    view.as = ToldAs::queued;
+    view.as = t.place == Place::dependency ? ToldAs::after : ToldAs::queued;
     return view;
 }
 
@@ -480,7 +480,7 @@ void Scheduler::State::tell_eta(Index task) {
     Task& t = tasks[task];
     if (t.place == Place::ready) refresh_forecast(task);
     const std::optional<EtaView> said = eta(task, now);
-    if (!said || t.place == Place::dependency) return;  // what others take longer says nothing of the queue
+    if (!said) return;
     t.told = said->finish_p90;
     t.told_as = said->as;
     if (promises.size() <= task) promises.resize(tasks.size());
@@ -495,7 +495,7 @@ Promise Scheduler::State::promise_of(Index task) const {
 // rests at nine in ten; the earlier bound the other way round.
 void Scheduler::State::judge_eta(Index task) {
     const Task& t = tasks[task];
-    if (t.told == kNever) return;
+    if (t.told == kNever || t.told_as == ToldAs::after) return;
     const bool placed = t.told_as == ToldAs::placed;
     std::int64_t& wide = placed ? eta_wide_placed : eta_wide_queued;
     wide = std::clamp(now > t.told ? wide + wide * 9 / 200 : wide - wide / 200, kEtaWideLeast, kEtaWideMost);

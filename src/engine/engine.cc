@@ -10,9 +10,10 @@
 namespace nexus::engine {
 namespace {
 
-constexpr Duration kWallJump = seconds(2);   // C11: larger ones are logged and told to the core
-constexpr std::size_t kAuditRewritten = 64;  // rows that may stand before those that are looked for
-constexpr Duration kStall = seconds(1);      // a turn this late says nothing about workers
+constexpr Duration kWallJump = seconds(2);     // C11: larger ones are logged and told to the core
+constexpr std::size_t kAuditRewritten = 64;    // rows that may stand before those that are looked for
+constexpr std::size_t kPromiseNamesMax = 200;  // types, and tenants, whose promises are counted by name
+constexpr Duration kStall = seconds(1);        // a turn this late says nothing about workers
 
 std::unique_ptr<predict::Model> champion(const EngineOptions& options) {
     if (options.make_champion) return options.make_champion();
@@ -200,6 +201,7 @@ void Engine::end_turn() {
     if (now_.at < next_check_) return;
     next_check_ = now_.at + learn::kBeat;
     check_sessions();
+    tell_etas();
     learner_.look(core_, *this, now_.at);
     while (auto fact = learner_.next_fact(core_, *this, now_.at)) apply(std::move(*fact));
 }
@@ -411,7 +413,7 @@ void Engine::on(core::TaskEnded& ended) {
         error = ended.cause ? "cancelled: task " + to_text(ended.cause) + ", which it comes after, did not succeed"
                             : (cancel_reason_.empty() ? "cancelled" : "cancelled: " + cancel_reason_);
     if (ended.state == core::TaskState::expired) error = "expired: its deadline or time to live passed";
-    if (good && live.eta_p90_us != 0) learner_.finished(now_.wall.us <= live.eta_p90_us);
+    if (good) judge_promise(ended.promise, live);
     // Of a task that ended between two attempts, or by the failure of one: when the last of them started.
     WallTime began = wall_of(ended.started_at);
     if (began.us == 0 && live.rare && !live.rare->ended.empty()) began = live.rare->ended.back().started;
@@ -434,8 +436,8 @@ void Engine::on(core::TaskEnded& ended) {
          .result_bytes = ended.result_bytes,
          .predicted_p50 = {live.p50_us},
          .predicted_p90 = {live.p90_us},
-         .eta_finish_p50 = {live.eta_p50_us},
-         .eta_finish_p90 = {live.eta_p90_us},
+         .eta_finish_p50 = wall_of(ended.promise.p50),
+         .eta_finish_p90 = wall_of(ended.promise.p90),
          .error = std::move(error),
          .redrive_of = live.rare ? live.rare->redrive_of : TaskId{}});
     if (!replaying_) {
@@ -448,6 +450,9 @@ void Engine::on(core::TaskEnded& ended) {
             info.finished = now_.wall;
             info.run = ended.run;
             info.error = row.error;
+            info.promise_p10 = wall_of(ended.promise.p10);
+            info.promise_p50 = row.eta_finish_p50;
+            info.promise_p90 = row.eta_finish_p90;
             if (row.started.us != 0) info.wait = row.started - row.submitted;
             for (auto attempt = batch_.history.attempts.rbegin(); good && attempt != batch_.history.attempts.rend();
                  ++attempt) {
@@ -479,8 +484,30 @@ void Engine::on(core::TaskEnded& ended) {
             batch_.journal.results.push_back(
                 {.task = ended.task, .body = marked(LeftBehind::What::result, current_report_->result)});
     }
+    watched_etas_.erase(ended.task);
     lines_.erase(live_.slot_of(ended.task));
     live_.erase(ended.task);
+}
+
+// What became of what was told, by how the task stood then, by type and by tenant.
+void Engine::judge_promise(const core::Promise& promise, const Live& live) {
+    if (promise.p90 == kNever || promise.as == core::ToldAs::after) return;
+    learner_.finished(now_.at <= promise.p90);
+    if (replaying_) return;
+    const std::int64_t submitted = live.submitted_us - core_.wall_offset().us;
+    const std::int64_t response = std::max<std::int64_t>(now_.at.us - submitted, 1);
+    const auto count = [&](PromiseCount& counted) {
+        ++counted.told;
+        counted.by_p90 += now_.at <= promise.p90 ? 1 : 0;
+        counted.from_p10 += now_.at >= promise.p10 ? 1 : 0;
+        counted.within_25 += std::llabs(promise.p50.us - now_.at.us) * 4 <= response ? 1 : 0;
+    };
+    count(promises_[static_cast<std::size_t>(promise.as)]);
+    const auto count_name = [&](std::map<std::uint32_t, PromiseCount>& of, std::uint32_t name) {
+        if (of.contains(name) || of.size() < kPromiseNamesMax) count(of[name]);
+    };
+    count_name(promises_of_types_, live.type);
+    count_name(promises_of_tenants_, live.tenant);
 }
 
 void Engine::on(core::TaskRequeued& requeued) {

@@ -203,11 +203,10 @@ private:
         std::uint32_t type = 0, tenant = 0, queue = 0;  // in names_
         std::uint32_t payload_bytes = 0;
         std::uint8_t priority = 0;
-        bool unread = false;                          // its hint and features are in the store only, since the start
-        std::int64_t submitted_us = 0;                // wall
-        std::int64_t p50_us = 0, p90_us = 0;          // estimate told at submission
-        std::int64_t eta_p50_us = 0, eta_p90_us = 0;  // finish told at submission, wall; 0 = none
-        std::unique_ptr<Estimate> dispatched;         // of the latest attempt on its worker; null before the first
+        bool unread = false;                   // its hint and features are in the store only, since the start
+        std::int64_t submitted_us = 0;         // wall
+        std::int64_t p50_us = 0, p90_us = 0;   // estimate told at submission
+        std::unique_ptr<Estimate> dispatched;  // of the latest attempt on its worker; null before the first
         Estimate predicted() const { return dispatched ? *dispatched : Estimate{}; }
         struct Rare {
             std::vector<AttemptInfo> ended;
@@ -282,6 +281,8 @@ private:
     void on(core::TaskRequeued& requeued);
     void on(core::WakeAt& wake);
     void tell_memory(TaskId task);
+    void judge_promise(const core::Promise& promise, const Live& live);
+    void tell_etas();  // to watchers of named tasks, where they changed much
 
     // What a replay tells: the table of live tasks, the predictor and the history follow it.
     struct Along final : Replica::Follower {
@@ -410,6 +411,10 @@ private:
     std::uint64_t applied_ = 0;
     std::uint64_t history_dropped_ = 0;
     std::array<std::uint64_t, 8> finished_{};
+    std::array<PromiseCount, core::kToldAs> promises_{};
+    std::map<std::uint32_t, PromiseCount> promises_of_types_, promises_of_tenants_;  // by number of the name
+    std::unordered_map<TaskId, Instant, IdHash> watched_etas_;  // finish p50 as watchers were told last
+    Instant next_etas_;
     std::shared_ptr<const ReadModel> read_;  // the latest; null before the first
 };
 

@@ -45,7 +45,7 @@ struct Submitted {
     TaskId task;
     bool duplicate = false;
     Estimate estimate;
-    WallTime start_p50, start_p90, finish_p50, finish_p90;  // 0 = unknown
+    WallTime start_p50, start_p90, finish_p50, finish_p90, finish_p10;  // 0 = unknown
 };
 
 // ---- looking
@@ -65,6 +65,13 @@ struct AttemptInfo {
     std::string progress_note;
 };
 
+// Of tasks that were told when they would be done and succeeded.
+struct PromiseCount {
+    std::uint64_t told = 0;
+    std::uint64_t by_p90 = 0, from_p10 = 0;  // finished by the later bound, not before the earlier one
+    std::uint64_t within_25 = 0;             // the response told within a quarter of the actual one
+};
+
 struct TaskInfo {
     TaskId task;
     std::string type, tenant, queue;
@@ -73,7 +80,8 @@ struct TaskInfo {
     WallTime submitted, finished;
     std::uint64_t payload_bytes = 0;
     Estimate estimate;
-    WallTime eta_start_p50, eta_start_p90, eta_finish_p50, eta_finish_p90;
+    WallTime eta_start_p50, eta_start_p90, eta_finish_p50, eta_finish_p90, eta_finish_p10;
+    WallTime promise_p10, promise_p50, promise_p90;  // finish as told at submission; 0 = not told, or not kept
     core::WaitReason waiting = core::WaitReason::none;
     core::WaitCause waiting_cause = core::WaitCause::none;
     std::string waiting_name;  // what the cause is about, and how many

@@ -143,10 +143,7 @@ void Engine::submit_one(Submission& item, Submitted& out) {
         out.start_p90 = wall_of(eta->start_p90);
         out.finish_p50 = wall_of(eta->finish_p50);
         out.finish_p90 = wall_of(eta->finish_p90);
-        if (Live* const again = live_.find(id)) {
-            again->eta_p50_us = out.finish_p50.us;
-            again->eta_p90_us = out.finish_p90.us;
-        }
+        out.finish_p10 = wall_of(eta->finish_p10);
     }
     notify(id);
 }

@@ -25,6 +25,8 @@ TaskInfo info_of_row(const history::TaskRow& row) {
                   .payload_bytes = row.payload_bytes};
     info.estimate.p50 = row.predicted_p50;
     info.estimate.p90 = row.predicted_p90;
+    info.promise_p50 = row.eta_finish_p50;
+    info.promise_p90 = row.eta_finish_p90;
     info.failures = row.failures;
     info.crashes = row.crashes;
     info.error = row.error;
@@ -107,6 +109,9 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     const auto view = core_.task(task);
     if (!view) return info;
     info.state = view->state;
+    info.promise_p10 = wall_of(view->promise.p10);
+    info.promise_p50 = wall_of(view->promise.p50);
+    info.promise_p90 = wall_of(view->promise.p90);
     info.estimate = view->estimate;
     info.failures = view->failures;
     info.crashes = view->crashes;
@@ -144,6 +149,7 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
         info.eta_start_p90 = wall_of(eta->start_p90);
         info.eta_finish_p50 = wall_of(eta->finish_p50);
         info.eta_finish_p90 = wall_of(eta->finish_p90);
+        info.eta_finish_p10 = wall_of(eta->finish_p10);
     }
     return info;
 }
@@ -160,9 +166,39 @@ void Engine::notify(TaskId task) {
         } else if (std::find(watch.tasks.begin(), watch.tasks.end(), task) == watch.tasks.end()) {
             continue;
         }
-        if (!info) info = info_of(task, true);
+        if (!info) {
+            info = info_of(task, true);
+            if (info->eta_finish_p50.us != 0 && !watch.tasks.empty())
+                watched_etas_[task] = {info->eta_finish_p50.us - core_.wall_offset().us};
+        }
         batch_.notices.push_back({.watcher = watch.watcher, .watch = id, .at = now_.wall, .task = *info});
     }
+}
+
+// Once a second: who watches a task by name is told when it will be done by now, where that moved by a quarter of what
+// was left, and by a second at least. So many are looked at.
+void Engine::tell_etas() {
+    constexpr std::size_t kLooks = 1000;
+    if (watches_.empty() || now_.at < next_etas_) return;
+    next_etas_ = now_.at + seconds(1);
+    std::vector<TaskId> moved;
+    std::size_t looks = kLooks;
+    for (const auto& [id, watch] : watches_)
+        for (const TaskId task : watch.tasks) {
+            if (looks == 0) break;
+            const auto told = watched_etas_.find(task);
+            if (!live_.contains(task)) continue;
+            --looks;
+            const auto eta = core_.eta(task, now_.at);
+            if (!eta) continue;
+            if (told == watched_etas_.end()) {
+                watched_etas_[task] = eta->finish_p50;
+                continue;
+            }
+            const std::int64_t change = std::llabs(eta->finish_p50.us - told->second.us);
+            if (change >= seconds(1).us && change * 4 > told->second.us - now_.at.us) moved.push_back(task);
+        }
+    for (const TaskId task : moved) notify(task);
 }
 
 void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
@@ -418,6 +454,9 @@ std::shared_ptr<const ReadModel> Engine::read_model() const {
         if (!core_.worker(WorkerNo{n}).name.empty()) model->workers.push_back(info_of(WorkerNo{n}));
     std::ranges::sort(model->workers, {}, &WorkerInfo::name);
     model->finished = finished_;
+    model->promises = promises_;
+    for (const auto& [name, count] : promises_of_types_) model->promises_of_types[names_[name]] = count;
+    for (const auto& [name, count] : promises_of_tenants_) model->promises_of_tenants[names_[name]] = count;
     model->failures = learner_.predictor().failures();
     model->decide = decide_ns_;
     model->commit = commit_ns_;

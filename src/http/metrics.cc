@@ -55,6 +55,27 @@ void ports(Page& page, const api::Door& door) {
     family("nexus_requests_malformed_total", "counter", "Requests that could not be understood.", &Ports::malformed);
 }
 
+// What became of the times told at submission: counts, from which coverage is a quotient.
+void promises(Page& page, const engine::ReadModel& state) {
+    using Count = engine::PromiseCount;
+    const auto family = [&](const char* name, const char* help, std::uint64_t Count::* member) {
+        page.family(name, "counter", help);
+        for (const auto as : {core::ToldAs::placed, core::ToldAs::queued, core::ToldAs::backlog})
+            page.value(name, state.promises[static_cast<std::size_t>(as)].*member,
+                       fmt::format("{{regime=\"{}\"}}", core::name_of(as)));
+        for (const auto& [type, count] : state.promises_of_types)
+            page.value(name, count.*member, fmt::format("{{type=\"{}\"}}", type));
+        for (const auto& [tenant, count] : state.promises_of_tenants)
+            page.value(name, count.*member, fmt::format("{{tenant=\"{}\"}}", tenant));
+    };
+    family("nexus_eta_told_total", "Tasks that were told at submission when they would be done, and succeeded.",
+           &Count::told);
+    family("nexus_eta_by_p90_total", "Those of them that finished by the P90 told.", &Count::by_p90);
+    family("nexus_eta_from_p10_total", "Those of them that finished no earlier than the P10 told.", &Count::from_p10);
+    family("nexus_eta_within25_total", "Those of them whose response was told within 25 % of the actual.",
+           &Count::within_25);
+}
+
 }  // namespace
 
 std::string prometheus_text(const engine::ReadModel& state, const api::Door& door) {
@@ -94,6 +115,7 @@ std::string prometheus_text(const engine::ReadModel& state, const api::Door& doo
                 "Share of recent runs that ended within their predicted P90.", status.accuracy.p90_coverage);
     page.single("nexus_eta_interval_coverage_ratio", "gauge",
                 "Share of recent tasks that finished by the P90 told at submission.", status.accuracy.eta_p90_coverage);
+    promises(page, state);
     const predict::ModelFailures& failures = state.failures;
     page.family("nexus_model_failures_total", "counter", "Answers of the model that could not be used.");
     page.value("nexus_model_failures_total", failures.errors, "{kind=\"error\"}");

@@ -121,7 +121,7 @@ std::string to_table(const std::vector<Metrics>& results) {
              fmt::format("{:.0f}", one.decisions), fmt::format("{:.0f}", one.decision_ns_p50),
              fmt::format("{:.0f}", one.decision_ns_p99), fmt::format("{:.0f}", one.simulated_tasks_per_s), one.digest});
     out += aligned(rows) + "\n";
-    rows = {{"policy", "eta25", "of run25", "p10", "p90", "placed", "within", "p90", "width", "queued", "within", "p90",
+    rows = {{"policy", "eta25", "of_run", "p10", "p90", "placed", "within", "p90", "width", "queued", "within", "p90",
              "width", "backlog", "within", "p90", "width"}};
     for (const Metrics& one : results) {
         std::vector<std::string> row{one.name, fmt::format("{:.3f}", one.eta_within_25),

@@ -260,6 +260,48 @@ TEST_CASE("a world with zones, resources, tenants, priorities, hardware and cras
     CHECK_EQ(succeeded, record.tasks.size());
 }
 
+TEST_CASE("what is told at submission is as good as runs are predictable, less what a queue takes") {
+    struct Row {
+        const char* workload;
+        double within_25;  // 20 workers, load .85: a queue now and then
+    };
+    for (const Row& row : {Row{"ln", 0.76}, Row{"mix", 0.62}, Row{"par", 0.40}}) {
+        CAPTURE(row.workload);
+        const World queued =
+            drawn({.workload = row.workload, .tasks = 10'000, .workers = 20, .cluster = 'H', .load = 0.85, .seed = 7});
+        const Metrics busy = measure("predictive", queued, played(queued, "predictive"));
+        CHECK(busy.eta_within_25 >= row.within_25);
+        CHECK(busy.eta_p90_coverage > 0.85);
+        CHECK(busy.eta_p90_coverage < 0.95);
+        CHECK(busy.eta_p10_coverage > 0.85);
+        CHECK(busy.eta_placed_share + busy.eta_queued_share + busy.eta_backlog_share == doctest::Approx(1));
+        const World calm = drawn({.workload = row.workload,
+                                  .tasks = 10'000,
+                                  .workers = 50,
+                                  .slots = 2,
+                                  .cluster = 'H',
+                                  .load = 0.5,
+                                  .seed = 7});
+        const Metrics idle = measure("predictive", calm, played(calm, "predictive"));
+        CHECK(idle.eta_within_25 >= idle.run_within_25 - 0.01);
+    }
+}
+
+TEST_CASE("much tail for little mean is marked as a bad trade") {
+    struct Row {
+        double mean, p99, bad;
+    };
+    for (const Row& row : {Row{9, 100, 0}, Row{9, 103, 0}, Row{9.9, 103, 0.03}, Row{5, 120, 0}, Row{9.5, 115, 0.15}}) {
+        CAPTURE(row.p99);
+        CAPTURE(row.mean);
+        std::vector<Metrics> results{{.name = "predictive", .mean_response_s = row.mean, .p99_response_s = row.p99},
+                                     {.name = "fcfs", .mean_response_s = 10, .p99_response_s = 90},
+                                     {.name = "least-loaded", .mean_response_s = 11, .p99_response_s = 100}};
+        compare(results);
+        CHECK_EQ(results[0].bad_trade, doctest::Approx(row.bad));
+    }
+}
+
 TEST_CASE("without predictions in the middle of the run no task is lost, and the fallback is counted") {
     const World world = drawn({.tasks = 2000, .workers = 10});
     Result<Contender> contender = make_contender("predictive");
