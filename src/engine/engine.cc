@@ -519,8 +519,10 @@ void Engine::on(core::TaskRequeued& requeued) {
 void Engine::tell_memory(TaskId task) {
     Live* const live = live_.find(task);
     if (live == nullptr || !live->rare || live->rare->ended.empty()) return;
+    const auto view = core_.task(task);
+    if (!view) return;  // it ended later in the same event
     AttemptInfo& last = live->rare->ended.back();
-    const std::int64_t asks = core_.task(task)->spec->resources.memory_bytes;
+    const std::int64_t asks = view->spec->resources.memory_bytes;
     if (last.outcome != core::name_of(core::AttemptOutcome::out_of_memory) || asks == 0) return;
     live->rare->error += "; the next attempt asks for " + std::to_string(asks) + " bytes of memory";
     last.error = live->rare->error;
