@@ -17,7 +17,7 @@ TaskId id(std::uint64_t n) {
 // A core, a learner and a clock that moves only when told. One worker of one slot, tasks of type "t" unless said
 // otherwise.
 struct Loop final : Tasks {
-    core::Scheduler core{core::Config{}};
+    core::Scheduler core{core::Config{.size_weight_permille = 0}};  // in order of arrival, whatever is learned
     Learner learner{nullptr};
     Instant now{seconds(100).us};
     std::vector<TaskId> slots;
