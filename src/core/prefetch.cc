@@ -103,6 +103,14 @@ void Scheduler::State::enter_slot(Index r) {
     workers[run.worker].rate += run.rate;
 }
 
+void Scheduler::State::renew_rate(Index r) {
+    Run& run = runs[r];
+    if (!run.in_slot()) return;
+    workers[run.worker].rate -= run.rate;
+    run.rate = kRateOne / std::max(run.mean.us, kRunLeast);
+    workers[run.worker].rate += run.rate;
+}
+
 void Scheduler::State::leave_slot(Index r) {
     --busy_slots;
     workers[runs[r].worker].rate -= std::exchange(runs[r].rate, 0);

@@ -386,6 +386,7 @@ struct Scheduler::State {
     void leave_ahead(Index run);     // it is in no slot and no line afterwards
     void enter_slot(Index run);      // Requires: it is in no line
     void leave_slot(Index run);      // Requires: it is in a slot, or paused
+    void renew_rate(Index run);      // by what its run is expected to take now
     void take_slot(Index run);       // out of the line, into a slot
     void begin_ahead(Index worker);  // what it holds takes its free slots, as it does by itself
     Duration wait_ahead(Index run) const;

@@ -127,6 +127,7 @@ void Scheduler::State::estimate_run(Index task, const Estimate& estimate) {
     run.p90 = std::max(estimate.p90, estimate.p50);
     run.mean = {std::max<std::int64_t>(estimate.mean.us, 1)};
     note_end(t.run);
+    renew_rate(t.run);
     if (run.in_slot()) forget_end(t.run, true);
     const bool just_placed = t.submitted == now && run.assigned == now && run.started == kNever && t.attempts == 1;
     if (just_placed && t.told != kNever && t.told_as == ToldAs::placed) tell_eta(task);

@@ -151,7 +151,8 @@ std::optional<core::Fact> Learner::next_fact(const core::Scheduler& core, const 
         if (round_.at < round_.learned.size()) return std::move(round_.learned[round_.at++]);
         round_.part = Round::Part::next;
         round_.at = 0;
-        round_.next = core.next_waiting(kNext);
+        const std::uint64_t decided = core.counters().decisions - std::exchange(decisions_, core.counters().decisions);
+        round_.next = core.next_waiting(std::clamp<std::size_t>(decided + decided / 2, kNext, kNextMost));
         round_.looks = kLooksPerLesson * round_.lessons;
     }
     if (round_.part == Round::Part::next) {

@@ -21,7 +21,8 @@
 // others in turn, since ETAs and the time to drain rest on every one of them: those of types that were taught since, or
 // never. An estimate that moved by a tenth or less is no fact. Each lesson pays for some looks of either kind, each
 // estimate that had moved for some more: where little is learned little is looked at, and a change is soon told to all.
-// A beat costs at most kNext + kTurn estimates, whatever waits.
+// What starts within the next beat is estimated before, so that no decision rests on what was known when it came. A beat
+// costs at most kNextMost + kTurn estimates, whatever waits.
 //
 // Deterministic. Not thread-safe. No method fails.
 
@@ -43,7 +44,8 @@ namespace nexus::learn {
 // How often look() is to be called while there is anything to learn from.
 inline constexpr Duration kBeat = milliseconds(200);
 
-inline constexpr std::size_t kNext = 64;
+inline constexpr std::size_t kNext = 64;        // that would start soonest; more where more start within a beat,
+inline constexpr std::size_t kNextMost = 4096;  // up to so many
 inline constexpr std::size_t kTurn = 1000;
 inline constexpr std::size_t kLooksPerLesson = 16;
 inline constexpr std::size_t kLooksPerMove = 16;
@@ -138,6 +140,7 @@ private:
     std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
     std::size_t lessons_ = 0;  // since the last round
     double told_trust_ = 1;
+    std::uint64_t decisions_ = 0;  // of the core, at the last round
     Round round_;
     std::size_t turned_ = 0;                         // the slot that is next in turn
     std::uint64_t steps_ = 0;                        // slots gone through in turn, ever
