@@ -376,7 +376,7 @@ void Checker::command(const core::Event& cause, const core::Command& command) {
             throw;
         }
     } else if (const auto* ended = std::get_if<core::AttemptEnded>(&command)) {
-        attempt_ended(*ended);
+        attempt_ended(cause, *ended);
     } else if (const auto* done = std::get_if<core::TaskEnded>(&command)) {
         task_ended(*done);
     } else if (const auto* answer = std::get_if<core::AnswerReport>(&command)) {
@@ -471,7 +471,7 @@ void Checker::assigned(const core::Event& cause, const core::AssignAttempt& orde
     check_capacity(order, known.spec.resources);
 }
 
-void Checker::attempt_ended(const core::AttemptEnded& ended) {
+void Checker::attempt_ended(const core::Event& cause, const core::AttemptEnded& ended) {
     TaskFact& known = fact(ended.task, "the end of an attempt");
     const auto current = std::find_if(known.current.begin(), known.current.end(),
                                       [&](const Attempt& a) { return a.id == ended.attempt; });
@@ -484,7 +484,11 @@ void Checker::attempt_ended(const core::AttemptEnded& ended) {
         demand(current->ahead && !current->started, "S12", name(ended.task) + ": an attempt that began is not counted");
         saw(current->lease_end == kNever ? "prefetched attempt given back" : "prefetched attempt lost");
         if (current->lease_end != kNever) check_lease(known, *current);
-        --known.attempts;
+        // Unless its worker says so it may have begun: then its number is not used again.
+        if (std::holds_alternative<core::AttemptFinished>(cause.what))
+            --known.attempts;
+        else
+            ++known.lost;
     }
     std::erase(held_[current->worker.n], std::pair(ended.task, ended.attempt));
     if (still_.erase(ended.attempt) > 0) saw("attempt ended while paused");

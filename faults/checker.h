@@ -172,7 +172,7 @@ private:
     void set_fair(TaskFact& fact, Instant now);
     void check_fair(const TaskFact& fact);
 
-    void attempt_ended(const core::AttemptEnded& ended);
+    void attempt_ended(const core::Event& cause, const core::AttemptEnded& ended);
     void task_ended(const core::TaskEnded& ended);
     TaskFact& fact(TaskId task, const char* where);
     std::string name(TaskId task) const;

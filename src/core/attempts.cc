@@ -82,7 +82,10 @@ void Scheduler::State::report_taken(Index r, AttemptFinished report) {
     const Run run = runs[r];
     attempt_over(r, report.outcome, report.run, report.peak_memory_bytes);
     vacate(r);
-    if (report.outcome == AttemptOutcome::recalled) return unstarted(task, false);
+    if (report.outcome == AttemptOutcome::recalled) {
+        --tasks[task].attempts;
+        return unstarted(task, false);
+    }
     if (report.outcome != AttemptOutcome::succeeded) return after_failure(task, r, report);
     ++workers[run.worker].succeeded;
     if (report.run.us >= 0 && tasks[task].source != EstimateSource::none)

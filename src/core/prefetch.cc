@@ -243,7 +243,7 @@ void Scheduler::State::prefetch_due(Index w) {
             const Index task = run.task;
             attempt_over(r, AttemptOutcome::recalled, {-1}, 0);
             make_ghost(r, RevokeReason::superseded, config.timeout_grace);
-            unstarted(task, false);
+            unstarted(task, true);
         }
     }
     if (next != kNever) watch_ahead(w, next);
@@ -251,7 +251,6 @@ void Scheduler::State::prefetch_due(Index w) {
 
 void Scheduler::State::unstarted(Index task, bool lost) {
     Task& t = tasks[task];
-    --t.attempts;
     t.lost_ahead = t.lost_ahead || lost;
     if (t.run == kNone) requeue(task, {});
 }

@@ -393,9 +393,10 @@ struct Scheduler::State {
     void note_turnaround(const Run& run, Duration waited);
     void recall(Index run);
     void recall_all(Index worker);
-    void recall_for(Index worker);          // what has waited elsewhere for too long, for its free slots
-    void make_way(Index newcomer);          // recalls what is less urgent. Requires: the newcomer is ready
-    void prefetch_due(Index worker);        // frees runs, classes; places, ends
+    void recall_for(Index worker);    // what has waited elsewhere for too long, for its free slots
+    void make_way(Index newcomer);    // recalls what is less urgent. Requires: the newcomer is ready
+    void prefetch_due(Index worker);  // frees runs, classes; places, ends
+    // `lost`: nobody says so, and it may have begun: its number is not used again.
     void unstarted(Index task, bool lost);  // its attempt ended before it began. Places, ends. Requires: it is over
 
     // binding.cc: push policies
