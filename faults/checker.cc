@@ -481,14 +481,14 @@ void Checker::attempt_ended(const core::Event& cause, const core::AttemptEnded& 
         if (current->started) ++known.crashed;
     }
     if (ended.outcome == core::AttemptOutcome::recalled) {  // it was none
+        std::uint32_t given_back = 0;
         demand(current->ahead && !current->started, "S12", name(ended.task) + ": an attempt that began is not counted");
         saw(current->lease_end == kNever ? "prefetched attempt given back" : "prefetched attempt lost");
         if (current->lease_end != kNever) check_lease(known, *current);
         // Unless its worker says so it may have begun: then its number is not used again.
-        if (std::holds_alternative<core::AttemptFinished>(cause.what))
-            --known.attempts;
-        else
-            ++known.lost;
+        const auto* said = std::get_if<core::AttemptFinished>(&cause.what);
+        ++(said != nullptr && said->attempt == ended.attempt ? given_back : known.lost);
+        known.attempts -= given_back;
     }
     std::erase(held_[current->worker.n], std::pair(ended.task, ended.attempt));
     if (still_.erase(ended.attempt) > 0) saw("attempt ended while paused");
