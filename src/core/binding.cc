@@ -50,9 +50,7 @@ Index Scheduler::State::pick_push(Index task) {
         for (std::uint64_t bits = group.eligible[word]; bits != 0; bits &= bits - 1) {
             const Index w = static_cast<Index>(word * 64) + static_cast<Index>(std::countr_zero(bits));
             const Worker& worker = workers[w];
-            if (worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving &&
-                worker.slots > 0)
-                able.push_back(w);
+            if (takes_work(worker) && worker.slots > 0) able.push_back(w);
         }
     if (able.empty()) return kNone;
     const auto depth = [&](Index w) {

@@ -155,8 +155,8 @@ void Scheduler::State::breaker_due(Index w) {
 bool Scheduler::State::other_closed_worker(const Group& group, Index w) const {
     for (Index other = 0; other < workers.size(); ++other) {
         const Worker& worker = workers[other];
-        if (other != w && eligible(group, other) && worker.connected && !worker.suspect && !worker.cordoned &&
-            !worker.draining && !worker.leaving && worker.breaker == Breaker::closed && worker.slots > 0)
+        if (other != w && eligible(group, other) && takes_work(worker) && worker.breaker == Breaker::closed &&
+            worker.slots > 0)
             return true;
     }
     return false;

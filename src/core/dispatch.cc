@@ -88,8 +88,8 @@ Index Scheduler::State::next_for(Index w, bool ahead) {
             const Group& group = groups[g];
             if (!eligible(group, w) || (best != nullptr && !(group.heads[0] < best->heads[0]))) continue;
             const Index head = classes[group.heads[0].cls].heap.top().task;
-            if (ahead && !fits(group, w)) continue;
             if (!fits(group, w)) {
+                if (ahead) continue;
                 // A task that needs more room than ever becomes free by itself gets the worker emptied for it.
                 if (group.alone || now - tasks[head].since > config.overtake_max) reserve(w, head);
                 if (((ready[w / 64] | open[w / 64]) & bit) == 0) return kNone;  // it was reserved
@@ -302,9 +302,12 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
     if (!speculative) rate_started(task);
 }
 
+bool Scheduler::State::takes_work(const Worker& worker) const {
+    return worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving;
+}
+
 bool Scheduler::State::may_take_new(const Worker& worker) const {
-    return worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving &&
-           worker.alone == 0 && worker.reserved_task == kNone && !worker.owes;
+    return takes_work(worker) && worker.alone == 0 && worker.reserved_task == kNone && !worker.owes;
 }
 
 void Scheduler::State::update_ready(Index w) {
@@ -340,8 +343,7 @@ void Scheduler::State::check_reservations() {
         const Index task = worker.reserved_task;
         const bool wanted = tasks[task].ticket == worker.reserved_ticket && tasks[task].place == Place::ready;
         const Group* group = wanted ? &groups[classes[tasks[task].cls].group] : nullptr;
-        const bool able =
-            worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving;
+        const bool able = takes_work(worker);
         const bool full = worker.reserved_rival && worker.occupied() >= worker.slots;
         if (wanted && able && eligible(*group, w) && (full || !fits(*group, w))) {
             reserved.push_back(w);

@@ -61,12 +61,26 @@ Ends take_turns(Ends ends, std::size_t places, std::size_t beyond, Draw draw) {
 }
 }  // namespace
 
-Law::Law(Duration median, Duration ninth, Duration mean)
-    : p50(std::clamp<std::int64_t>(median.us, 0, kLongest)), p90(std::clamp(ninth.us, p50, kLongest)) {
+Law::Law(Duration median, Duration ninth, Duration average)
+    : p50(std::clamp<std::int64_t>(median.us, 0, kLongest)),
+      p90(std::clamp(ninth.us, p50, kLongest)),
+      mean(std::clamp<std::int64_t>(average.us, 0, kLongest)) {
     low = std::max<std::int64_t>(0, p50 - (p90 - p50));
     const std::int64_t body = (low + p50) / 4 + (p50 + p90) / 5;  // nine tenths of it, weighted
-    tail = std::max(
-        {10 * (std::clamp<std::int64_t>(mean.us, 0, kLongest) - body) - p90, (p90 - p50) / 2, std::int64_t{1}});
+    tail = std::max({10 * (mean - body) - p90, (p90 - p50) / 2, std::int64_t{1}});
+}
+
+std::int64_t Law::mean_left(std::int64_t ran) const {
+    ran = std::min(ran, kLongest);
+    if (ran <= low) return std::max<std::int64_t>(mean - ran, 1);
+    if (ran >= p90) return scale(tail, ran, std::max<std::int64_t>(p90, 1));
+    const std::int64_t beyond = p90 + tail - ran;
+    if (ran >= p50) {
+        const std::int64_t mass = scale(400, p90 - ran, p90 - p50);  // permille
+        return (scale(p90 - ran, mass, 2) + 100 * beyond) / (mass + 100);
+    }
+    const std::int64_t mass = scale(500, p50 - ran, p50 - low);
+    return (scale(p50 - ran, mass, 2) + 400 * ((p50 + p90) / 2 - ran) + 100 * beyond) / (mass + 500);
 }
 
 std::int64_t Law::left(std::int64_t ran, std::uint32_t u) const {
@@ -156,10 +170,6 @@ std::uint64_t Scheduler::State::pool_of(const Group& group) const {
     std::uint64_t pool = 1;
     for (const std::uint64_t word : group.eligible) pool = mix(pool, word);
     return std::max<std::uint64_t>(pool, 1);
-}
-
-bool Scheduler::State::takes_work(const Worker& worker) const {
-    return worker.connected && !worker.suspect && !worker.cordoned && !worker.draining && !worker.leaving;
 }
 
 bool Scheduler::State::is_current(const Forecast& forecast, std::int64_t before) const {

@@ -15,10 +15,12 @@ inline constexpr std::size_t kWorlds = 3;
 // What an estimate says of a run, microseconds: half of it even from p50 - (p90 - p50) to p50, 40 % even from there to
 // p90, the rest an exponential tail with the mean that makes the whole have the estimate's mean.
 struct Law {
-    std::int64_t low = 0, p50 = 0, p90 = 0;
+    std::int64_t low = 0, p50 = 0, p90 = 0, mean = 0;
     std::int64_t tail = 1;
 
-    Law(Duration median, Duration ninth, Duration mean);
+    Law(Duration median, Duration ninth, Duration average);
+    // What such a run is expected to have left after it ran so long, microseconds, at least 1.
+    std::int64_t mean_left(std::int64_t ran) const;
     // What such a run has left after it ran so long, microseconds, at least 1: the value that a share `u` (of 2^32) of
     // the runs that got so far exceed. Of a run beyond its p90 the tail grows with its age.
     std::int64_t left(std::int64_t ran, std::uint32_t u) const;

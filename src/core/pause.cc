@@ -10,31 +10,13 @@
 namespace nexus::core {
 
 namespace {
-constexpr std::uint32_t kPausedMax = 4;                   // at a time, per worker
-constexpr std::uint32_t kYieldsMax = 100;                 // of one attempt
-constexpr std::size_t kHeadsLook = 32;                    // of a group, when a paused run is about to go on
-constexpr std::int64_t kLongest = 1'000'000'000'000'000;  // microseconds: 31 years, so that no sum overflows
+constexpr std::uint32_t kPausedMax = 4;    // at a time, per worker
+constexpr std::uint32_t kYieldsMax = 100;  // of one attempt
+constexpr std::size_t kHeadsLook = 32;     // of a group, when a paused run is about to go on
 }  // namespace
 
-// The distribution is taken to be what the estimate says of it: half of it even from p50 - (p90 - p50) to p50, 40 %
-// even from there to p90, the rest an exponential tail with the mean that makes the whole have the estimate's mean. Of
-// a run beyond its p90 the tail grows with its age.
 std::int64_t Scheduler::State::remaining(const Run& run, Instant at) const {
-    const auto bounded = [](Duration time) { return std::clamp<std::int64_t>(time.us, 0, kLongest); };
-    const std::int64_t p50 = bounded(run.p50), p90 = std::max(bounded(run.p90), p50), mean = bounded(run.mean);
-    const std::int64_t ran = std::min(run.ran(at).us, kLongest);
-    const std::int64_t low = std::max<std::int64_t>(0, p50 - (p90 - p50));
-    const std::int64_t body = (low + p50) / 4 + (p50 + p90) / 5;  // nine tenths of it, weighted
-    const std::int64_t tail = std::max({10 * (mean - body) - p90, (p90 - p50) / 2, std::int64_t{1}});
-    if (ran <= low) return std::max<std::int64_t>(mean - ran, 1);
-    if (ran >= p90) return scale(tail, ran, std::max<std::int64_t>(p90, 1));
-    const std::int64_t beyond = p90 + tail - ran;
-    if (ran >= p50) {
-        const std::int64_t mass = scale(400, p90 - ran, p90 - p50);  // permille
-        return (scale(p90 - ran, mass, 2) + 100 * beyond) / (mass + 100);
-    }
-    const std::int64_t mass = scale(500, p50 - ran, p50 - low);
-    return (scale(p50 - ran, mass, 2) + 400 * ((p50 + p90) / 2 - ran) + 100 * beyond) / (mass + 500);
+    return Law(run.p50, run.p90, run.mean).mean_left(run.ran(at).us);
 }
 
 // What stands against pausing a run, whoever would come: an `exclusive` task may have an older self somewhere that is

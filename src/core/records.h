@@ -75,8 +75,7 @@ struct Task {
     bool several_workers = false;     // crashed on two different ones
     bool concurrency_token = false;
     bool rate_turn = false;
-    bool lost_ahead =
-        false;  // its worker died while it was prefetched there, and perhaps of it: never prefetched again
+    bool lost_ahead = false;  // its worker was lost while it held it ready, and perhaps by it: never prefetched again
 
     Estimate estimate() const {
         return {.p50 = p50, .p90 = p90, .mean = mean, .confidence_permille = confidence_permille, .source = source};
@@ -223,7 +222,7 @@ struct Run {
     bool recalled = false;         // it was asked back at some time
     Instant recalled_at = kNever;  // while prefetched: since when it is asked back
     std::int64_t rate = 0;         // in a slot: its part of the worker's rate
-    Duration p50, p90, mean;  // of its run on its worker, as last estimated
+    Duration p50, p90, mean;       // of its run on its worker, as last estimated
 
     bool paused() const { return paused_at != kNever; }
     bool in_slot() const { return ticket != 0 && !paused() && !prefetched; }
@@ -272,10 +271,9 @@ struct Worker {
     std::uint32_t prefetch_max = 0;
     std::vector<Index> prefetched;
     std::int64_t prefetched_us = 0;  // predicted work of them
-    std::int64_t turnaround_us =
-        0;                  // from an assignment to the report of its start, the wait there excepted; 0 = unknown
-    std::int64_t rate = 0;  // how many of its slots become free, per microsecond, Q32
-    Instant prefetch_due = kNever;  // the timer that looks whether they have waited for too long
+    std::int64_t turnaround_us = 0;  // from an assignment to its reported start, less the wait there; 0 = unknown
+    std::int64_t rate = 0;           // how many of its slots become free, per microsecond, Q32
+    Instant prefetch_due = kNever;   // the timer that looks whether they have waited for too long
 
     std::uint32_t occupied() const { return static_cast<std::uint32_t>(runs.size() - prefetched.size()) - paused; }
 };

@@ -342,7 +342,8 @@ struct Scheduler::State {
     void update_ready(Index worker);  // after anything that decides whether it may take a task
     void reserve(Index worker, Index task);
     void check_reservations();
-    bool may_take_new(const Worker& worker) const;  // were a slot free
+    bool takes_work(const Worker& worker) const;    // it is here, and nothing keeps new work from it
+    bool may_take_new(const Worker& worker) const;  // the same, were a slot free: nor does what it has
 
     // pause.cc. `run` is a vacant or living index; `const Run&` a living one
     void on(const AttemptPaused&);
@@ -473,7 +474,6 @@ struct Scheduler::State {
     std::int64_t draw_end(std::size_t world, Index run, Instant at) const;
     std::uint64_t forecast_events() const;
     std::uint64_t pool_of(const Group& group) const;
-    bool takes_work(const Worker& worker) const;
     bool is_current(const Forecast& forecast, std::int64_t before) const;
     template <class Visit>
     void visit_waiting(const std::vector<Index>& of_groups, Visit visit) const;

@@ -38,6 +38,15 @@ struct Old {
     std::uint64_t number(const char* name) { return std::stoull(said[name]); }
 };
 
+core::Scheduler core_of(const Old& old, std::uint32_t version) {
+    REQUIRE_EQ(old.snapshot.core_version, version);
+    core::Scheduler core;
+    REQUIRE(core.load(old.snapshot.core));
+    CHECK_EQ(core.digest(), old.snapshot.digest);
+    core.check_invariants();
+    return core;
+}
+
 struct Link : WorkerLink {
     std::vector<WorkerOrders> told;
     void send(WorkerOrders orders) override { told.push_back(std::move(orders)); }
@@ -226,11 +235,7 @@ TEST_CASE("what is saved after the upgrade is read again") {
 
 TEST_CASE("a snapshot of core 9 is read: workers that are gone are remembered from then on, and forgotten in time") {
     const Old old("snapshot_core9.txt");
-    REQUIRE_EQ(old.snapshot.core_version, 9);
-    core::Scheduler core;
-    REQUIRE(core.load(old.snapshot.core));
-    CHECK_EQ(core.digest(), old.snapshot.digest);
-    core.check_invariants();
+    core::Scheduler core = core_of(old, 9);
     CHECK_EQ(core.config().lease, seconds(7));
     CHECK_EQ(core.config().worker_retention, hours(24));
     CHECK(core.task(*parse_id<TaskId>(old.said.at("waiting"))));
@@ -249,11 +254,7 @@ TEST_CASE("a snapshot of core 9 is read: workers that are gone are remembered fr
 
 TEST_CASE("a snapshot of core 10 is read: its worker returns with what it runs, and then holds tasks ready") {
     const Old old("snapshot_core10.txt");
-    REQUIRE_EQ(old.snapshot.core_version, 10);
-    core::Scheduler core;
-    REQUIRE(core.load(old.snapshot.core));
-    CHECK_EQ(core.digest(), old.snapshot.digest);
-    core.check_invariants();
+    core::Scheduler core = core_of(old, 10);
     CHECK_EQ(core.config().worker_retention, hours(5));
     CHECK(core.config().prefetch);
     const TaskId running = *parse_id<TaskId>(old.said.at("running")),
