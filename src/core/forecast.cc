@@ -288,6 +288,7 @@ Forecast Scheduler::State::make_forecast(Index g, Instant at) const {
     const Group& group = groups[g];
     Forecast made{
         .pool = pool_of(group), .made = at, .events = forecast_events(), .decisions = counters.decisions, .starts = {}};
+    if (group.reach == 0) return made;  // nobody is there who may run it: no slot comes free, whatever waits before it
     std::vector<Index> rivals;
     std::vector<std::int64_t> weight(groups.size());
     std::int64_t all = 0, shared = 0;
