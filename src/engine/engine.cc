@@ -112,16 +112,13 @@ Result<void> Engine::loaded(const journal::Snapshot& snapshot) {
         if (of_class != view->spec)
             names = {name_number(view->spec->type), name_number(view->spec->tenant), name_number(view->spec->queue)};
         of_class = view->spec;
-        live.type = names.type;
-        live.tenant = names.tenant;
-        live.queue = names.queue;
         live.priority = view->spec->priority;
         live.submitted_us = view->submitted_at.us + core_.wall_offset().us;
         live.p50_us = view->estimate.p50.us;
         live.p90_us = view->estimate.p90.us;
-        if (view->state != core::TaskState::waiting) live.dispatched = std::make_unique<Estimate>(view->estimate);
-        if (view->spec->resources != core::Resources{}) live.more().resources = view->spec->resources;
-        join_line(id, live);
+        if (view->state != core::TaskState::waiting) live.predict(view->estimate);
+        if (view->spec->resources != core::Resources{}) live.make_rare().resources = view->spec->resources;
+        join_line(id, live, names);
     }
     auto section = decode_engine_section(snapshot.engine);
     if (!section) return std::unexpected(std::move(section).error().during("snapshot"));
@@ -274,31 +271,31 @@ void Engine::on(core::AssignAttempt& order) {
     Live* const found = live_.find(order.task);
     MUST(found != nullptr);
     Live& live = *found;
-    if (!live.dispatched) live.dispatched = std::make_unique<Estimate>();
-    *live.dispatched = learner_.dispatched(order, core_, *this, now_.at);
+    const Estimate predicted = learner_.dispatched(order, core_, *this, now_.at);
+    live.predict(predicted);
     const std::string_view worker = core_.worker(order.worker).name;
-    if (live.rare) live.rare->progress = 0;
+    if (live.rare()) live.rare()->progress = 0;
     history::DecisionNote note{.place = place_of_event(),
                                .task = order.task,
                                .decision = order.decision,
-                               .type = names_[live.type],
+                               .type = type_of(live),
                                .worker = std::string(worker)};
     if (order.decision.baseline) note.baseline = core_.worker(order.decision.baseline).name;
     for (int i = 1; i < order.decision.candidates_count && i < 3; ++i)
         note.others[i - 1] = core_.worker(order.decision.candidates[i].worker).name;
     batch_.decisions.push_back(std::move(note));
     if (replaying_) return;
-    if (auto refined = learner_.refined(order, *live.dispatched)) refined_.push_back(*std::move(refined));
+    if (auto refined = learner_.refined(order, predicted)) refined_.push_back(*std::move(refined));
     Assignment assignment{.order = order,
-                          .type = names_[live.type],
-                          .tenant = names_[live.tenant],
-                          .queue = names_[live.queue],
+                          .type = type_of(live),
+                          .tenant = tenant_of(live),
+                          .queue = queue_of(live),
                           .resources = {},
                           .body = {}};
     // Those of the core: after a kill for memory it is more than was submitted.
-    if (live.rare) assignment.resources = core_.task(order.task)->spec->resources;
+    if (live.rare()) assignment.resources = core_.task(order.task)->spec->resources;
     if (order.task == current_task_) assignment.body = current_body_;
-    assignment.order.decision.predicted_run = live.dispatched->p50;
+    assignment.order.decision.predicted_run = predicted.p50;
     orders_for(order.session).assign.push_back(std::move(assignment));
     notify(order.task);
 }
@@ -309,7 +306,7 @@ void Engine::on(core::RevokeAttempt& order) {
         batch_.decisions.push_back({.place = place_of_event(),
                                     .task = order.task,
                                     .decision = order.decision,
-                                    .type = names_[live->type],
+                                    .type = type_of(*live),
                                     .worker = std::string(core_.worker(core_.worker_of(order.session)).name)});
     if (replaying_) return;
     remember_revoked(order);
@@ -321,7 +318,7 @@ void Engine::on(core::PauseAttempt& order) {
         batch_.decisions.push_back({.place = place_of_event(),
                                     .task = order.task,
                                     .decision = order.decision,
-                                    .type = names_[live->type],
+                                    .type = type_of(*live),
                                     .worker = std::string(core_.worker(order.worker).name)});
     if (replaying_) return;
     orders_for(order.session).pause.push_back(order);
@@ -393,7 +390,7 @@ void Engine::on(core::AttemptEnded& ended) {
     if (reported && !current_report_->result.empty())
         batch_.journal.results.push_back({.task = place_of_result(ended.attempt),
                                           .body = marked(LeftBehind::What::result, current_report_->result)});
-    Live::Rare& rare = live.more();
+    Rare& rare = live.make_rare();
     rare.error =
         info.error.empty() ? std::string("attempt ") + core::name_of(ended.outcome) + " on " + info.worker : info.error;
     rare.ended.push_back(std::move(info));
@@ -406,7 +403,7 @@ void Engine::on(core::TaskEnded& ended) {
     ++finished_[static_cast<std::size_t>(ended.state)];
     const bool good = ended.state == core::TaskState::succeeded;
     std::string error;
-    if (ended.state == core::TaskState::dead) error = live.rare ? live.rare->error : core::name_of(ended.last_outcome);
+    if (ended.state == core::TaskState::dead) error = live.rare() ? live.rare()->error : core::name_of(ended.last_outcome);
     if (ended.state == core::TaskState::dead && ended.last_outcome == core::AttemptOutcome::rejected)
         error += "; no worker that may run it takes it";
     if (ended.state == core::TaskState::cancelled)
@@ -416,12 +413,12 @@ void Engine::on(core::TaskEnded& ended) {
     if (good) judge_promise(ended.promise, live);
     // Of a task that ended between two attempts, or by the failure of one: when the last of them started.
     WallTime began = wall_of(ended.started_at);
-    if (began.us == 0 && live.rare && !live.rare->ended.empty()) began = live.rare->ended.back().started;
+    if (began.us == 0 && live.rare() && !live.rare()->ended.empty()) began = live.rare()->ended.back().started;
     batch_.history.tasks.push_back(
         {.task = ended.task,
-         .type = names_[live.type],
-         .tenant = names_[live.tenant],
-         .queue = names_[live.queue],
+         .type = type_of(live),
+         .tenant = tenant_of(live),
+         .queue = queue_of(live),
          .priority = live.priority,
          .state = static_cast<std::uint8_t>(ended.state),
          .submitted = {live.submitted_us},
@@ -439,7 +436,7 @@ void Engine::on(core::TaskEnded& ended) {
          .eta_finish_p50 = wall_of(ended.promise.p50),
          .eta_finish_p90 = wall_of(ended.promise.p90),
          .error = std::move(error),
-         .redrive_of = live.rare ? live.rare->redrive_of : TaskId{}});
+         .redrive_of = live.rare() ? live.rare()->redrive_of : TaskId{}});
     if (!replaying_) {
         for (auto revoked = revoked_.rbegin(); revoked != revoked_.rend() && revoked->task == ended.task; ++revoked)
             revoked->last = revoked->number == ended.attempts;
@@ -506,8 +503,8 @@ void Engine::judge_promise(const core::Promise& promise, const Live& live) {
     const auto count_name = [&](std::map<std::uint32_t, PromiseCount>& of, std::uint32_t name) {
         if (of.contains(name) || of.size() < kPromiseNamesMax) count(of[name]);
     };
-    count_name(promises_of_types_, live.type);
-    count_name(promises_of_tenants_, live.tenant);
+    count_name(promises_of_types_, key_of(live).type);
+    count_name(promises_of_tenants_, key_of(live).tenant);
 }
 
 void Engine::on(core::TaskRequeued& requeued) {
@@ -518,14 +515,14 @@ void Engine::on(core::TaskRequeued& requeued) {
 // Of a task whose last attempt was killed for memory: what the next one asks for, which is the core's decision.
 void Engine::tell_memory(TaskId task) {
     Live* const live = live_.find(task);
-    if (live == nullptr || !live->rare || live->rare->ended.empty()) return;
+    if (live == nullptr || !live->rare() || live->rare()->ended.empty()) return;
     const auto view = core_.task(task);
     if (!view) return;  // it ended later in the same event
-    AttemptInfo& last = live->rare->ended.back();
+    AttemptInfo& last = live->rare()->ended.back();
     const std::int64_t asks = view->spec->resources.memory_bytes;
     if (last.outcome != core::name_of(core::AttemptOutcome::out_of_memory) || asks == 0) return;
-    live->rare->error += "; the next attempt asks for " + std::to_string(asks) + " bytes of memory";
-    last.error = live->rare->error;
+    live->rare()->error += "; the next attempt asks for " + std::to_string(asks) + " bytes of memory";
+    last.error = live->rare()->error;
     if (!batch_.history.attempts.empty() && batch_.history.attempts.back().attempt == last.attempt)
         batch_.history.attempts.back().error = last.error;
 }
@@ -538,22 +535,20 @@ void Engine::on(core::WakeAt& wake) {
 
 void Engine::note_submitted(const core::TaskSubmitted& fact) {
     Live& live = live_[fact.task];
-    live.type = name_number(fact.spec.type);
-    live.tenant = name_number(fact.spec.tenant);
-    live.queue = name_number(fact.spec.queue);
     live.priority = fact.spec.priority;
     live.payload_bytes = static_cast<std::uint32_t>(fact.spec.payload_bytes);
     live.submitted_us = wall_of(now_.at).us;
     live.p50_us = fact.estimate.p50.us;
     live.p90_us = fact.estimate.p90.us;
-    if (fact.spec.redrive_of) live.more().redrive_of = fact.spec.redrive_of;
-    if (fact.spec.resources != core::Resources{}) live.more().resources = fact.spec.resources;
-    join_line(fact.task, live);
+    if (fact.spec.redrive_of) live.make_rare().redrive_of = fact.spec.redrive_of;
+    if (fact.spec.resources != core::Resources{}) live.make_rare().resources = fact.spec.resources;
+    join_line(fact.task, live,
+              {name_number(fact.spec.type), name_number(fact.spec.tenant), name_number(fact.spec.queue)});
 }
 
-void Engine::join_line(TaskId task, const Live& live) {
-    lines_.insert(live_.slot_of(task), {.type = live.type, .tenant = live.tenant, .queue = live.queue},
-                  [this](std::uint32_t slot) { return live_.task_at(slot); });
+void Engine::join_line(TaskId task, Live& live, const LineKey& key) {
+    live.line =
+        lines_.insert(live_.slot_of(task), key, [this](std::uint32_t slot) { return live_.task_at(slot); });
 }
 
 void Engine::say(LogLevel level, std::string event, std::string text) const {

@@ -198,32 +198,52 @@ public:
     std::function<void(std::move_only_function<void(Engine&)>)> post;
 
 private:
-    // What the engine keeps of a live task beside the core.
+    // What the engine keeps of a live task beside the core. With its id it is a cache line; more only where it began, or
+    // has what few tasks have.
+    struct Rare {
+        std::vector<AttemptInfo> ended;
+        std::vector<std::pair<std::string, double>> features;
+        Duration hint;
+        core::Resources resources;
+        TaskId redrive_of;
+        std::string error;  // of the last failed attempt
+        double progress = 0;
+        std::string progress_note;
+    };
     struct Live {
-        std::uint32_t type = 0, tenant = 0, queue = 0;  // in names_
+        std::uint32_t line = 0;  // in lines_: its type, tenant and queue
         std::uint32_t payload_bytes = 0;
         std::uint8_t priority = 0;
-        bool unread = false;                   // its hint and features are in the store only, since the start
-        std::int64_t submitted_us = 0;         // wall
-        std::int64_t p50_us = 0, p90_us = 0;   // estimate told at submission
-        std::unique_ptr<Estimate> dispatched;  // of the latest attempt on its worker; null before the first
-        Estimate predicted() const { return dispatched ? *dispatched : Estimate{}; }
-        struct Rare {
-            std::vector<AttemptInfo> ended;
-            std::vector<std::pair<std::string, double>> features;
-            Duration hint;
-            core::Resources resources;
-            TaskId redrive_of;
-            std::string error;  // of the last failed attempt
-            double progress = 0;
-            std::string progress_note;
-        };
-        std::unique_ptr<Rare> rare;
-        Rare& more() {
-            if (!rare) rare = std::make_unique<Rare>();
-            return *rare;
+        bool unread = false;                  // its hint and features are in the store only, since the start
+        std::int64_t submitted_us = 0;        // wall
+        std::int64_t p50_us = 0, p90_us = 0;  // estimate told at submission
+
+        // Of the latest attempt on its worker; empty before the first.
+        Estimate predicted() const { return more_ ? more_->predicted : Estimate{}; }
+        void predict(const Estimate& estimate) { of_more().predicted = estimate; }
+        Rare* rare() const { return more_ ? more_->rare.get() : nullptr; }
+        Rare& make_rare() {
+            More& more = of_more();
+            if (!more.rare) more.rare = std::make_unique<Rare>();
+            return *more.rare;
         }
+
+    private:
+        struct More {
+            Estimate predicted;
+            std::unique_ptr<Rare> rare;
+        };
+        More& of_more() {
+            if (!more_) more_ = std::make_unique<More>();
+            return *more_;
+        }
+        std::unique_ptr<More> more_;
     };
+    static_assert(sizeof(TaskId) + sizeof(Live) <= 64);
+    const LineKey& key_of(const Live& live) const { return lines_.key(live.line); }
+    const std::string& type_of(const Live& live) const { return names_[key_of(live).type]; }
+    const std::string& tenant_of(const Live& live) const { return names_[key_of(live).tenant]; }
+    const std::string& queue_of(const Live& live) const { return names_[key_of(live).queue]; }
     struct Session {
         std::shared_ptr<WorkerLink> link;
         std::string name, version, hostname;
@@ -322,7 +342,7 @@ private:
     // The live tasks of a page, newest first: at most `limit`.
     std::vector<TaskInfo> live_page(const TaskFilter& filter, TaskId before, std::size_t limit) const;
     LineFilter line_filter(const TaskFilter& filter, bool* none) const;
-    void join_line(TaskId task, const Live& live);
+    void join_line(TaskId task, Live& live, const LineKey& key);
     history::EventPlace place_of_event() {
         return {.at = wall_of(now_.at), .shard = core_.shard(), .number = sequence_, .part = part_++};
     }

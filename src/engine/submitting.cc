@@ -127,8 +127,8 @@ void Engine::submit_one(Submission& item, Submitted& out) {
     fact.spec = std::move(item.spec);
     note_submitted(fact);
     Live& live = live_[id];
-    if (item.body.hint.us > 0) live.more().hint = item.body.hint;
-    if (!item.body.features.empty()) live.more().features = item.body.features;
+    if (item.body.hint.us > 0) live.make_rare().hint = item.body.hint;
+    if (!item.body.features.empty()) live.make_rare().features = item.body.features;
     journal::encode(core::Event{.at = now_.at, .what = fact}, item.body.spec);
     batch_.journal.puts.push_back({.task = id, .body = encode_body(item.body)});
     put_bytes_ += batch_.journal.puts.back().body.size();

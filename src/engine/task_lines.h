@@ -35,10 +35,12 @@ class TaskLines {
 public:
     using Slot = std::uint32_t;
 
+    // The number of its line, for key(): good for as long as the slot is in it.
     template <class IdOf>
-    void insert(Slot slot, const LineKey& key, const IdOf& id_of) {
+    std::uint32_t insert(Slot slot, const LineKey& key, const IdOf& id_of) {
         const TaskId id = id_of(slot);
-        Line& line = lines_[line_of(key)];
+        const Index number = line_of(key);
+        Line& line = lines_[number];
         if (line.newest < id) line.newest = id;
         if (chunk_of_.size() <= slot) chunk_of_.resize(slot + 1, core::kNone);
         Index at = line.tail;
@@ -58,7 +60,9 @@ public:
         auto& slots = chunks_[at].slots;
         slots.insert(slots.begin() + static_cast<std::ptrdiff_t>(place), slot);
         chunk_of_[slot] = at;
+        return number;
     }
+    const LineKey& key(std::uint32_t line) const { return lines_[line].key; }
 
     void erase(Slot slot) {
         const Index at = chunk_of_[slot];

@@ -95,16 +95,16 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     const Live* const found = live_.find(task);
     if (found == nullptr) return info;
     const Live& live = *found;
-    info.type = names_[live.type];
-    info.tenant = names_[live.tenant];
-    info.queue = names_[live.queue];
+    info.type = type_of(live);
+    info.tenant = tenant_of(live);
+    info.queue = queue_of(live);
     info.priority = live.priority;
     info.submitted = {live.submitted_us};
     info.payload_bytes = live.payload_bytes;
-    if (live.rare) {
-        info.attempts = live.rare->ended;
-        info.redrive_of = live.rare->redrive_of;
-        info.error = live.rare->error;
+    if (live.rare()) {
+        info.attempts = live.rare()->ended;
+        info.redrive_of = live.rare()->redrive_of;
+        info.error = live.rare()->error;
     }
     const auto view = core_.task(task);
     if (!view) return info;
@@ -137,9 +137,9 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
                             .started = wall_of(view->started_at),
                             .predicted = info.estimate.p50};
         if (view->state == core::TaskState::paused || view->paused_for.us > 0) attempt.run = view->ran(now_.at);
-        if (live.rare) {
-            attempt.progress = live.rare->progress;
-            attempt.progress_note = live.rare->progress_note;
+        if (live.rare()) {
+            attempt.progress = live.rare()->progress;
+            attempt.progress_note = live.rare()->progress_note;
         }
         info.attempts.push_back(std::move(attempt));
         if (view->started_at != kNever) info.wait = wall_of(view->started_at) - info.submitted;
@@ -161,8 +161,8 @@ void Engine::notify(TaskId task) {
     std::optional<TaskInfo> info;
     for (auto& [id, watch] : watches_) {
         if (watch.tasks.empty()) {
-            if (!watch.filter.type.empty() && watch.filter.type != names_[found->type]) continue;
-            if (!watch.filter.tenant.empty() && watch.filter.tenant != names_[found->tenant]) continue;
+            if (!watch.filter.type.empty() && watch.filter.type != type_of(*found)) continue;
+            if (!watch.filter.tenant.empty() && watch.filter.tenant != tenant_of(*found)) continue;
         } else if (std::find(watch.tasks.begin(), watch.tasks.end(), task) == watch.tasks.end()) {
             continue;
         }
@@ -242,9 +242,9 @@ bool Engine::matches(const TaskFilter& filter, const Live& live, const core::Tas
     if (!filter.states.empty() &&
         std::find(filter.states.begin(), filter.states.end(), view.state) == filter.states.end())
         return false;
-    if (!filter.type.empty() && filter.type != names_[live.type]) return false;
-    if (!filter.tenant.empty() && filter.tenant != names_[live.tenant]) return false;
-    if (!filter.queue.empty() && filter.queue != names_[live.queue]) return false;
+    if (!filter.type.empty() && filter.type != type_of(live)) return false;
+    if (!filter.tenant.empty() && filter.tenant != tenant_of(live)) return false;
+    if (!filter.queue.empty() && filter.queue != queue_of(live)) return false;
     return filter.worker.empty() || (view.worker && core_.worker(view.worker).name == filter.worker);
 }
 
