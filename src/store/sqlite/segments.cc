@@ -73,12 +73,17 @@ Result<void> Segments::open(Database& db) {
     for (const auto& [statement, sql] : statements)
         if (auto ok = prepare(*statement, sql); !ok) return ok;
 
-    // At least half of the bodies live, or most segments would have been rewritten: so the index grows little from here.
+    // So many live at least: all in segments of which none is dead, and half of the others, or most of these would have been
+    // rewritten. The index grows little from here.
     const auto directories = db.integer(("SELECT sum(length(directory)) FROM " + segment).c_str());
     if (!directories) return std::unexpected(directories.error());
+    const auto bitmaps = db.integer(("SELECT sum(length(bitmap)) FROM " + dead).c_str());
+    if (!bitmaps) return std::unexpected(bitmaps.error());
     {
         const std::lock_guard lock(mutex_);
-        index_.reserve(static_cast<std::size_t>(*directories) / kEntryBytes / 2);
+        const auto bodies = static_cast<std::size_t>(*directories) / kEntryBytes;
+        const auto dead_most = static_cast<std::size_t>(*bitmaps) * 8;
+        index_.reserve(std::max(bodies / 2, bodies - std::min(bodies, dead_most)));
     }
     auto rows = db.prepare(("SELECT s.id, s.at_us, s.directory, d.bitmap FROM " + segment + " s LEFT JOIN " + dead +
                             " d ON d.id = s.id ORDER BY s.id")
