@@ -17,6 +17,7 @@ constexpr std::size_t kCrcBytes = 4;
 constexpr std::uint64_t kDeadBytesMin = 4 << 20;
 constexpr std::uint64_t kCompactSliceBytes = 256 << 10;
 constexpr std::size_t kSegmentsPerSlice = 64;
+constexpr std::size_t kAhead = 8;  // bodies, of which the places are fetched into the cache before they are looked for
 
 std::uint32_t checksum(std::string_view entries, std::string_view bytes) {
     return crc32c(bytes, crc32c(entries));
@@ -331,7 +332,10 @@ void Segments::commit() {
         live_bytes_ += staged.segment.live_bytes;
         segments_[staged.id] = staged.segment;
         if (options_.expires) by_arrival_.push_back(staged.id);
-        for (const auto& [task, place] : staged.places) {
+        index_.reserve(index_.size() + staged.places.size());
+        for (std::size_t i = 0; i < staged.places.size(); ++i) {
+            if (i + kAhead < staged.places.size()) index_.prefetch(staged.places[i + kAhead].first);
+            const auto& [task, place] = staged.places[i];
             const auto old = index_.put(task, place);
             // A body put again kills the older one, unless that one's segment was just rewritten away.
             if (old && segments_.contains(old->segment)) count_death(old->segment, old->length);
@@ -360,6 +364,11 @@ void Segments::roll_back() {
     dropped_.clear();
     deleted_.clear();
     folded_.clear();
+}
+
+void Segments::prefetch(std::span<const TaskId> tasks) {
+    const std::lock_guard lock(mutex_);
+    for (const TaskId task : tasks) index_.prefetch(task);
 }
 
 std::optional<Segments::Found> Segments::find(TaskId task) {
