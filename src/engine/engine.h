@@ -300,6 +300,8 @@ private:
     void on(core::TaskEnded& ended);
     void on(core::TaskRequeued& requeued);
     void on(core::WakeAt& wake);
+    void note_decision(TaskId task, const core::Decision& decision, const Live& live, WorkerNo worker);
+    void tell_end(const core::TaskEnded& ended);
     void tell_memory(TaskId task);
     void judge_promise(const core::Promise& promise, const Live& live);
     void tell_etas();  // to watchers of named tasks, where they changed much
