@@ -112,7 +112,7 @@ struct Scheduler::State {
     static constexpr std::int64_t kNoEnd = INT64_MAX;
     std::array<std::vector<std::int64_t>, kWorlds> slot_ends;  // by run: its end as drawn, 0 not yet, kNoEnd no slot
     std::vector<Forecast> forecasts;                           // in force, the oldest first
-    std::vector<Promise> promises;                             // by task, as far as any was told
+    std::vector<Told> told;                                    // by task, as far as any was told: see promise_of()
     mutable std::optional<Forecast> looked;  // made for a question and no part of the state, which was then
     mutable std::uint64_t looked_digest = 0;
 

@@ -483,12 +483,14 @@ void Scheduler::State::tell_eta(Index task) {
     if (!said) return;
     t.told = said->finish_p90;
     t.told_as = said->as;
-    if (promises.size() <= task) promises.resize(tasks.size());
-    promises[task] = {said->finish_p10, said->finish_p50, said->finish_p90, said->as};
+    if (told.size() <= task) told.resize(tasks.size());
+    told[task] = {said->finish_p10, said->finish_p50};
 }
 
 Promise Scheduler::State::promise_of(Index task) const {
-    return tasks[task].told == kNever || task >= promises.size() ? Promise{} : promises[task];
+    const Task& t = tasks[task];
+    if (t.told == kNever || task >= told.size()) return {};
+    return {.p10 = told[task].p10, .p50 = told[task].p50, .p90 = t.told, .as = t.told_as};
 }
 
 // Quantile trackers: the later bound moves up by 4.5 % when a task ended after what was told and down by 0.5 % when not, and
