@@ -14,7 +14,7 @@ constexpr float kPriorCount = 20;
 constexpr float kNewPriorCount = 4;
 
 // What experts are worth before any record: a hint is meant, a family is a guess.
-constexpr std::array<float, expert_count> kPriorRate = {0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.6F, 0.35F};
+constexpr ExpertNumbers kPriorRate = {0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.6F, 0.35F, 0.5F};
 
 }  // namespace
 
@@ -58,7 +58,7 @@ Expert Mixture::choose(const ExpertValues& values, const Standings& standings) {
 // The same without asking whom nobody would believe: in order of standing until one has something to say.
 Expert Mixture::choose_first(Asking& asking, Standings standings) {
     for (std::size_t asked = 0; asked < expert_count; ++asked) {
-        const auto best = std::max_element(standings.begin(), standings.end());
+        const auto best = std::max_element(standings.begin(), standings.begin() + expert_count);
         const auto expert = static_cast<Expert>(best - standings.begin());
         if (!std::isnan(asking.value(expert))) return expert;
         *best = -2;
