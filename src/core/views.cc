@@ -444,6 +444,11 @@ Backlog Scheduler::backlog(Instant at) const {
     return state_->backlog(std::max(at, state_->now));
 }
 
+Duration Scheduler::queue_work(std::string_view queue) const {
+    const Index found = state_->queues.find(queue);
+    return {found == kNone ? 0 : state_->queues[found].limit.waiting.work_us};
+}
+
 // All that can start and what runs, worked off by the whole capacity; at least until the longest run ends, and as long
 // as each running limit takes.
 Backlog Scheduler::State::backlog(Instant at) const {

@@ -30,6 +30,8 @@ static_assert(kListsAllMembers<history::AuditRow>);
 namespace nexus::engine {
 namespace {
 
+constexpr std::size_t kActBytesMax = 1024;  // of each text of an act
+
 std::size_t bytes_of(const history::AuditRow& row) {
     return sizeof row + row.caller.size() + row.author.size() + row.action.size() + row.reason.size() +
            row.before.size() + row.after.size() + row.hash.size();
@@ -171,6 +173,20 @@ void Audit::load(Reader& reader) {
         get(reader, rows_.emplace_back());
         bytes_ += bytes_of(rows_.back());
     }
+}
+
+Result<void> check_act(const core::Act& act) {
+    for (const auto& [field, text] : {std::pair{"author", &act.author}, std::pair{"reason", &act.reason}})
+        if (text->size() > kActBytesMax)
+            return fail(Fault::invalid,
+                        std::string(field) + ": longer than " + std::to_string(kActBytesMax) + " bytes");
+    return {};
+}
+
+core::Act act_of(const Caller& caller, std::string author, std::string reason) {
+    std::string who = caller.name;
+    if (!caller.from.empty() && caller.from != who) who += (who.empty() ? "" : " at ") + caller.from;
+    return {.caller = std::move(who), .author = std::move(author), .reason = std::move(reason)};
 }
 
 }  // namespace nexus::engine

@@ -132,6 +132,10 @@ public:
     void answer(const Caller& caller, ReadOutput request, Done<OutputText> done);
     void answer(const Caller& caller, ListTasks request, Done<TaskPage> done);
     void answer(const Caller& caller, ExplainTask request, Done<Explanation> done);
+    void answer(const Caller& caller, CancelMany request, Done<ChangedMany> done);
+    void answer(const Caller& caller, RetryMany request, Done<ChangedMany> done);
+    void answer(const Caller& caller, ListQueues request, Done<std::vector<QueueInfo>> done);
+    void answer(const Caller& caller, GetQueue request, Done<QueueInfo> done);
     void answer(const Caller& caller, ReadState request, Done<std::shared_ptr<const ReadModel>> done);
     void answer(const Caller& caller, ListTypes request, Done<TypesInfo> done);
     void answer(const Caller& caller, GetType request, Done<predict::TypeStat> done);
@@ -343,6 +347,10 @@ private:
     void explain_ended(TaskId task, Done<Explanation> done);
     // The live tasks of a page, newest first: at most `limit`.
     std::vector<TaskInfo> live_page(const TaskFilter& filter, TaskId before, std::size_t limit) const;
+    std::vector<TaskId> live_ids(const TaskFilter& filter, TaskId before, std::size_t limit) const;
+    void running_before(TaskId before, const std::function<bool(TaskId)>& take) const;
+    std::shared_ptr<const std::vector<QueueInfo>> count_queues() const;
+    const std::vector<QueueInfo>& queues_now();
     LineFilter line_filter(const TaskFilter& filter, bool* none) const;
     void join_line(TaskId task, Live& live, const LineKey& key);
     history::EventPlace place_of_event() {
@@ -357,6 +365,12 @@ private:
     void notify(TaskId task);
     void submit_one(Submission& item, Submitted& out);
     void resubmit(std::string kept, TaskId old, Done<Submitted> done);
+    // The kept body as a new submission, and whether it is taken after so many others of the same tenant.
+    Result<Submission> redriven(std::string kept, TaskId old) const;
+    Result<void> admit_redrive(const Submission& again, std::uint64_t before) const;
+    struct Retrying;  // bulk.cc
+    void retry_next(std::shared_ptr<Retrying> all);
+    Changed retry_one(Retrying& all, TaskId task, Result<std::string> kept);
     // The configuration becomes `config`, as the next version.
     Result<core::Config> reconfigure(core::Config config, core::Act act);
     void heed(const core::Event& event);
@@ -437,7 +451,10 @@ private:
     std::map<std::uint32_t, PromiseCount> promises_of_types_, promises_of_tenants_;  // by number of the name
     std::unordered_map<TaskId, Instant, IdHash> watched_etas_;  // finish p50 as watchers were told last
     Instant next_etas_;
-    std::shared_ptr<const ReadModel> read_;  // the latest; null before the first
+    std::shared_ptr<const ReadModel> read_;                 // the latest; null before the first
+    std::shared_ptr<const std::vector<QueueInfo>> queues_;  // likewise
+    Instant queues_until_;                                  // they are counted anew then,
+    std::uint32_t queues_config_ = 0;                       // or when the configuration is no longer this one
 };
 
 template <class T>

@@ -149,6 +149,25 @@ Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, J
     return fail(Fault::not_found, "the payload of task " + to_text(asked.task) + " is not kept any more");
 }
 
+Result<std::vector<Result<std::string>>> answer_to(const AskKeptBodies& asked, WholeHistory& history,
+                                                   JournalStore& journal) {
+    std::vector<Result<std::string>> bodies;
+    for (const TaskId task : asked.tasks) bodies.push_back(answer_to(AskKeptBody{task}, history, journal));
+    return bodies;
+}
+
+Result<std::vector<std::optional<std::uint8_t>>> answer_to(const AskStates& asked, WholeHistory& history,
+                                                           JournalStore&) {
+    std::vector<std::optional<std::uint8_t>> states;
+    for (const TaskId task : asked.tasks) {
+        auto row = history.task(task);
+        if (!row) return std::unexpected(std::move(row).error());
+        const bool seen = *row && (asked.tenant.empty() || (*row)->tenant == asked.tenant);
+        states.push_back(seen ? std::optional((*row)->state) : std::nullopt);
+    }
+    return states;
+}
+
 }  // namespace
 
 void answer(HistoryQuestion question, history::WholeHistory& history, store::JournalStore& journal) {

@@ -100,6 +100,8 @@ struct TaskInfo {
 struct TaskFilter {
     std::vector<core::TaskState> states;  // empty = all
     std::string type, tenant, queue, worker;
+    std::string search;  // text that one of these names holds, or that the id begins with; upper and lower case alike
+    WallTime submitted_from, submitted_to;  // from then on, and before then; 0 = no bound
 };
 struct DecisionPage {
     std::vector<history::DecisionInfo> decisions;  // newest first
@@ -112,6 +114,26 @@ struct AuditPage {
 struct TaskPage {
     std::vector<TaskInfo> tasks;
     std::string next;  // opaque; empty = end
+};
+
+struct QueueInfo {
+    std::string name;
+    bool paused = false;
+    std::uint64_t waiting = 0, running = 0;
+    WallTime oldest;                // when the task that has waited longest was submitted; 0 = none waits
+    Duration work;                  // predicted, of what could start
+    std::uint32_t running_max = 0;  // 0 = no limit
+};
+
+// What became of one of many tasks that were to be changed.
+struct Changed {
+    TaskId task;
+    TaskId again;  // the task that a retry made, or had made before
+    std::optional<Error> refused;
+};
+struct ChangedMany {
+    std::vector<Changed> tasks;
+    std::string next;  // opaque; empty = no further tasks match
 };
 
 struct Explanation {

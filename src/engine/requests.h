@@ -42,6 +42,23 @@ struct RetryTask {  // re-drive of a task that ended without success
     TaskId task;
     using Answer = Submitted;
 };
+// All that the filter finds, or those that are named: at most `limit`, the newest first. Each is judged by itself. Of a
+// filter: tasks that have not ended for a cancellation; for a retry those that ended without success, by their end, but no
+// cancelled one unless it asks for them, and what such a call has submitted again already is refused with `conflict`.
+struct ManyTasks {
+    TaskFilter filter;
+    std::vector<TaskId> tasks;  // these alone, then without filter
+    std::string page;           // ChangedMany::next of the call before
+    std::string reason;
+    bool dry_run = false;  // tells what would be changed
+    std::size_t limit = 1000;
+};
+struct CancelMany : ManyTasks {
+    using Answer = ChangedMany;
+};
+struct RetryMany : ManyTasks {
+    using Answer = ChangedMany;
+};
 struct GetTask {
     TaskId task;
     bool with_result = false;
@@ -86,6 +103,15 @@ struct ExplainTask {
 
 struct ReadState {  // what is looked at all the time, shared by everybody who asks: read_model.h
     using Answer = std::shared_ptr<const ReadModel>;
+    static constexpr bool looks = true;
+};
+struct ListQueues {
+    using Answer = std::vector<QueueInfo>;  // by name
+    static constexpr bool looks = true;
+};
+struct GetQueue {  // not_found: no task is in it, and no setting names it
+    std::string queue;
+    using Answer = QueueInfo;
     static constexpr bool looks = true;
 };
 struct ListTypes {
@@ -180,9 +206,10 @@ struct Asked {
 
 template <class... Requests>
 using AnyOf = std::variant<Asked<Requests>...>;
-using Call = AnyOf<SubmitTasks, CancelTask, RetryTask, GetTask, ReadOutput, ListTasks, ExplainTask, ReadState,
-                   ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit, ControlWorker, ResetType,
-                   ForceEstimate, Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride>;
+using Call =
+    AnyOf<SubmitTasks, CancelTask, RetryTask, CancelMany, RetryMany, GetTask, ReadOutput, ListTasks, ExplainTask,
+          ReadState, ListQueues, GetQueue, ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit,
+          ControlWorker, ResetType, ForceEstimate, Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride>;
 
 // The call is not carried out.
 inline void refuse(Call& call, const Error& error) {

@@ -11,16 +11,7 @@
 namespace nexus::engine {
 namespace {
 
-constexpr std::size_t kActBytesMax = 1024;  // of each text of an act
 constexpr Duration kBoostMax = hours(24 * 3650);
-
-Result<void> check_act(const core::Act& act) {
-    for (const auto& [field, text] : {std::pair{"author", &act.author}, std::pair{"reason", &act.reason}})
-        if (text->size() > kActBytesMax)
-            return fail(Fault::invalid,
-                        std::string(field) + ": longer than " + std::to_string(kActBytesMax) + " bytes");
-    return {};
-}
 
 Error at_item(Error error, std::size_t item, std::size_t items) {
     return items == 1 ? error : Error{error.fault, "tasks[" + std::to_string(item) + "]." + error.what};
@@ -47,12 +38,6 @@ Result<void> admitted(const core::AdmissionAnswer& answer, const core::TaskSpec&
             return fail(Fault::not_found, "after: task " + to_text(answer.existing) + " is not known (or no longer)");
     }
     return {};
-}
-
-core::Act act_of(const Caller& caller, std::string author, std::string reason) {
-    std::string who = caller.name;
-    if (!caller.from.empty() && caller.from != who) who += (who.empty() ? "" : " at ") + caller.from;
-    return {.caller = std::move(who), .author = std::move(author), .reason = std::move(reason)};
 }
 
 }  // namespace
@@ -225,28 +210,36 @@ void Engine::answer(const Caller&, RetryTask request, Done<Submitted> done) {
     });
 }
 
-void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
+Result<Submission> Engine::redriven(std::string kept, TaskId old) const {
     auto body = decode_body(kept);
-    if (!body) return reply<Submitted>(std::move(done), std::unexpected(std::move(body).error()));
+    if (!body) return std::unexpected(std::move(body).error());
     auto event = journal::decode(body->spec);
     auto* fact = event ? std::get_if<core::TaskSubmitted>(&event->what) : nullptr;
-    if (fact == nullptr)
-        return reply<Submitted>(std::move(done), fail(Fault::corrupt, "the kept body of the task cannot be read"));
+    if (fact == nullptr) return fail(Fault::corrupt, "the kept body of the task cannot be read");
     Submission again{.spec = std::move(fact->spec), .body = std::move(*body)};
     again.body.spec.clear();
     again.spec.redrive_of = old;
     again.spec.after.clear();
     if (again.spec.deadline <= now_.wall) again.spec.deadline = {};
     again.spec.idempotency_hi = again.spec.idempotency_lo = again.spec.body_hash = 0;
-    // What makes a task is admitted by the same rules, whoever asks.
-    if (refusal_) return reply<Submitted>(std::move(done), std::unexpected(*refusal_));
+    return again;
+}
+
+// What makes a task is admitted by the same rules, whoever asks.
+Result<void> Engine::admit_redrive(const Submission& again, std::uint64_t before) const {
+    if (refusal_) return std::unexpected(*refusal_);
     if (writer_.size_bytes() + put_bytes_ + bytes_of(again) > room_)
-        return reply<Submitted>(std::move(done),
-                                fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
-    if (auto ok = admitted(admit(again, {}), again.spec, core_.config()); !ok)
-        return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
+        return fail(Fault::exhausted, "the store is slower than the submissions; retry later");
+    return admitted(admit(again, {.all = before, .of_tenant = before}), again.spec, core_.config());
+}
+
+void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
+    auto again = redriven(std::move(kept), old);
+    if (!again) return reply<Submitted>(std::move(done), std::unexpected(std::move(again).error()));
+    if (auto ok = admit_redrive(*again, 0); !ok)
+        return reply<Submitted>(std::move(done), std::unexpected(std::move(ok).error()));
     Submitted out;
-    submit_one(again, out);
+    submit_one(*again, out);
     reply<Submitted>(std::move(done), std::move(out));
 }
 

@@ -50,6 +50,15 @@ AttemptInfo info_of_row(const history::AttemptRow& row) {
             .predicted = row.predicted_p50};
 }
 
+AskDecisions last_decision(TaskId task) {
+    AskDecisions asked;
+    asked.query.task = task;
+    asked.query.limit = 1;
+    return asked;
+}
+
+}  // namespace
+
 TaskInfo info_of_ended(EndedTask ended) {
     TaskInfo info = info_of_row(ended.row);
     for (const history::AttemptRow& attempt : ended.attempts) {
@@ -60,35 +69,6 @@ TaskInfo info_of_ended(EndedTask ended) {
     info.metadata = std::move(ended.metadata);
     return info;
 }
-
-AskDecisions last_decision(TaskId task) {
-    AskDecisions asked;
-    asked.query.task = task;
-    asked.query.limit = 1;
-    return asked;
-}
-
-bool is_running(core::TaskState state) {
-    return state == core::TaskState::assigned || state == core::TaskState::running || state == core::TaskState::paused;
-}
-
-// Live tasks and ended ones, each newest first, as one page: whoever ended meanwhile stands in both and is told once.
-void join_page(TaskPage& page, std::vector<TaskInfo> live, std::vector<EndedTask> ended, std::size_t limit) {
-    std::size_t i = 0, j = 0;
-    while (page.tasks.size() < limit && (i < live.size() || j < ended.size())) {
-        if (j == ended.size() || (i < live.size() && live[i].task > ended[j].row.task)) {
-            page.tasks.push_back(std::move(live[i++]));
-        } else {
-            if (i < live.size() && live[i].task == ended[j].row.task) ++i;
-            page.tasks.push_back(info_of_ended(std::move(ended[j++])));
-        }
-    }
-    if (i < live.size() || j < ended.size())
-        page.next =
-            page_token({.order = history::TaskOrder::submitted, .task = page.tasks.back().task, .finished = {}});
-}
-
-}  // namespace
 
 TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     TaskInfo info{.task = task};
@@ -236,108 +216,6 @@ void Engine::watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std
 
 void Engine::unwatch(WatchId watch) {
     watches_.erase(watch);
-}
-
-bool Engine::matches(const TaskFilter& filter, const Live& live, const core::TaskView& view) const {
-    if (!filter.states.empty() &&
-        std::find(filter.states.begin(), filter.states.end(), view.state) == filter.states.end())
-        return false;
-    if (!filter.type.empty() && filter.type != type_of(live)) return false;
-    if (!filter.tenant.empty() && filter.tenant != tenant_of(live)) return false;
-    if (!filter.queue.empty() && filter.queue != queue_of(live)) return false;
-    return filter.worker.empty() || (view.worker && core_.worker(view.worker).name == filter.worker);
-}
-
-LineFilter Engine::line_filter(const TaskFilter& filter, bool* none) const {
-    LineFilter lines;
-    const auto number = [&](const std::string& name, std::optional<std::uint32_t>& out) {
-        if (name.empty()) return;
-        const auto found = name_numbers_.find(name);
-        if (found == name_numbers_.end())
-            *none = true;  // no live task ever had it
-        else
-            out = found->second;
-    };
-    number(filter.type, lines.type);
-    number(filter.tenant, lines.tenant);
-    number(filter.queue, lines.queue);
-    return lines;
-}
-
-// What runs is found by what runs, all else through the lines: never by looking at all that waits.
-std::vector<TaskInfo> Engine::live_page(const TaskFilter& filter, TaskId before, std::size_t limit) const {
-    std::vector<TaskInfo> page;
-    const auto take = [&](TaskId id) {
-        const Live* const live = live_.find(id);
-        const auto view = core_.task(id);
-        if (live != nullptr && view && matches(filter, *live, *view)) page.push_back(info_of(id, true));
-        return page.size() < limit;
-    };
-    const bool runs =
-        !filter.worker.empty() || (!filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState s) {
-            return is_running(s) || core::is_terminal(s);
-        }));
-    if (runs) {
-        const std::vector<TaskId> running = core_.running_after(TaskId{});
-        auto at = before ? std::ranges::lower_bound(running, before) : running.end();
-        while (at != running.begin() && take(*--at)) {
-        }
-        return page;
-    }
-    bool none = false;
-    const LineFilter lines = line_filter(filter, &none);
-    if (none) return page;
-    lines_.newest(
-        lines, before, [this](std::uint32_t slot) { return live_.task_at(slot); },
-        [&](std::uint32_t slot) { return take(live_.task_at(slot)); });
-    return page;
-}
-
-void Engine::answer(const Caller&, ListTasks request, Done<TaskPage> done) {
-    const TaskFilter& filter = request.filter;
-    const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
-    const bool wants_live =
-        filter.states.empty() || !std::ranges::all_of(filter.states, [](auto s) { return core::is_terminal(s); });
-    const bool wants_ended =
-        filter.states.empty() || std::ranges::any_of(filter.states, [](auto s) { return core::is_terminal(s); });
-    const auto order = wants_live ? history::TaskOrder::submitted : history::TaskOrder::finished;
-    const auto place = task_place_of(request.page, order);
-    if (!place) return reply<TaskPage>(std::move(done), std::unexpected(place.error()));
-    // One more than the page holds: whether there is a next one.
-    std::vector<TaskInfo> live;
-    if (wants_live) live = live_page(filter, place->task, limit + 1);
-    if (!wants_ended) {
-        TaskPage page;
-        join_page(page, std::move(live), {}, limit);
-        return reply<TaskPage>(std::move(done), std::move(page));
-    }
-    history::TaskQuery query{.states = {},
-                             .type = filter.type,
-                             .tenant = filter.tenant,
-                             .queue = filter.queue,
-                             .worker = filter.worker,
-                             .order = order,
-                             .before = place->task,
-                             .before_finished = place->finished,
-                             .limit = limit + 1};
-    for (const core::TaskState state : filter.states)
-        if (core::is_terminal(state)) query.states.push_back(static_cast<std::uint8_t>(state));
-    ask(AskTasks{std::move(query)}, [order, limit, live = std::move(live),
-                                     done = std::move(done)](Result<std::vector<EndedTask>> ended) mutable {
-        if (!ended) return done(std::unexpected(std::move(ended).error()));
-        TaskPage page;
-        if (order == history::TaskOrder::submitted) {
-            join_page(page, std::move(live), *std::move(ended), limit);
-            return done(std::move(page));
-        }
-        const bool more = ended->size() > limit;
-        if (more) ended->resize(limit);
-        for (EndedTask& one : *ended) page.tasks.push_back(info_of_ended(std::move(one)));
-        if (more)
-            page.next =
-                page_token({.order = order, .task = page.tasks.back().task, .finished = page.tasks.back().finished});
-        done(std::move(page));
-    });
 }
 
 void Engine::answer(const Caller&, ExplainTask request, Done<Explanation> done) {

@@ -16,6 +16,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -92,15 +93,28 @@ enum class TaskOrder : std::uint8_t {
     submitted,  // by id: the newest submission first
     finished,   // by (finished, id): the latest end first
 };
+struct IdRange {  // both ends belong to it
+    TaskId first, last{UINT64_MAX, UINT64_MAX};
+};
+// Ids grow with the time of submission: all that were submitted from then on and before then are among these.
+IdRange ids_submitted(WallTime from, WallTime to);
+// Those whose text begins so, in lower case; none when no id can.
+std::optional<IdRange> ids_beginning_with(std::string_view text);
+std::string in_lower_case(std::string_view text);  // ASCII letters alone
+
 struct TaskQuery {
     std::vector<std::uint8_t> states;         // empty = any
     std::string type, tenant, queue, worker;  // empty = any
+    // Text that type, tenant, queue or worker holds, or that the id begins with, in lower case; they are compared so.
+    std::string search;
+    WallTime submitted_from, submitted_to;  // from then on, and before then; 0 = no bound
     TaskOrder order = TaskOrder::finished;
     TaskId before;             // only what comes after this row; zero = from the newest
     WallTime before_finished;  // of that row; for TaskOrder::finished
     std::size_t limit = 100;
 
-    bool wants(const TaskRow& row) const;                     // as far as states and names say
+    bool wants(const TaskRow& row) const;                     // as far as states, names, text and times say
+    bool holds_text(const TaskRow& row) const;                // what is searched for
     bool continues_with(const TaskRow& row) const;            // it comes after `before`
     bool in_order(const TaskRow& a, const TaskRow& b) const;  // a comes before b
 };

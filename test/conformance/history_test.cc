@@ -489,7 +489,18 @@ TEST_CASE("lists are newest first, filtered, and pages meet without gap or overl
             query_of({}, "odd", "", ""),        query_of({}, "", "tenant-1", ""), query_of({4}, "even", "", "worker-2"),
             query_of({}, "unheard of", "", ""),
         };
-        for (const TaskQuery& filter : queries)
+        std::vector<TaskQuery> all(std::begin(queries), std::end(queries));
+        const std::string id = to_text(batch.tasks[77].task);
+        for (const std::string& text : {std::string("odd"), std::string("ant-1"), std::string("worker-3"), id,
+                                        id.substr(0, 13), std::string("%"), std::string("nowhere")})
+            all.emplace_back().search = text;
+        for (const auto& [from, to] : {std::pair{30, 60}, std::pair{190, 0}, std::pair{0, 5}, std::pair{70, 70}}) {
+            TaskQuery& between = all.emplace_back();
+            if (from != 0) between.submitted_from = at_second(from);
+            if (to != 0) between.submitted_to = at_second(to);
+            between.search = from == 30 ? "even" : "";
+        }
+        for (const TaskQuery& filter : all)
             for (const TaskOrder order : {TaskOrder::finished, TaskOrder::submitted}) {
                 TaskQuery query = filter;
                 query.order = order;

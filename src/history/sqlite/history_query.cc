@@ -161,12 +161,31 @@ Result<std::vector<TaskRow>> SqliteHistory::tasks(const TaskQuery& query) {
         if (!names[i].second->empty())
             sql += std::string(" AND +t.") + names[i].first + " = (SELECT id FROM name WHERE text = ?" +
                    std::to_string(3 + i) + ")";
+    const IdRange times = ids_submitted(query.submitted_from, query.submitted_to);
+    const auto begins = ids_beginning_with(query.search);
+    if (query.submitted_from.us != 0)
+        sql += std::string(" AND t.submitted_us >= ?7") + (by_id ? " AND t.task >= ?9" : "");
+    if (query.submitted_to.us != 0)
+        sql += std::string(" AND t.submitted_us < ?8") + (by_id ? " AND t.task <= ?10" : "");
+    if (!query.search.empty())
+        sql += std::string(" AND (") + (begins ? "+t.task BETWEEN ?12 AND ?13" : "0") +
+               " OR instr(lower(ty.text), ?11) OR instr(lower(te.text), ?11) OR instr(lower(q.text), ?11)"
+               " OR instr(lower(w.text), ?11))";
     sql += by_id ? " ORDER BY t.task DESC" : " ORDER BY t.finished_us DESC, t.task DESC";
     sql += " LIMIT " + std::to_string(query.limit);
     return task_rows(sql, [&](Statement& s) {
         s.bind_one(1, query.before_finished);
         s.bind_one(2, std::string_view(before));
         for (int i = 0; i < 4; ++i) s.bind_one(3 + i, Text{*names[i].second});
+        s.bind_one(7, query.submitted_from);
+        s.bind_one(8, query.submitted_to);
+        const IdBytes ids[] = {id_bytes(times.first), id_bytes(times.last), id_bytes(begins ? begins->first : TaskId{}),
+                               id_bytes(begins ? begins->last : TaskId{})};
+        s.bind_one(9, std::string_view(ids[0]));
+        s.bind_one(10, std::string_view(ids[1]));
+        s.bind_one(11, Text{query.search});
+        s.bind_one(12, std::string_view(ids[2]));
+        s.bind_one(13, std::string_view(ids[3]));
     });
 }
 
