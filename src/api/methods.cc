@@ -107,12 +107,26 @@ std::size_t tasks_in(const v1::SubmitBatchRequest& request) {
     return static_cast<std::size_t>(request.tasks_size());
 }
 
-template <class Request, class Response, bool kReadsPayloads>
+// How a message becomes a request to the engine, where its type alone does not say it.
+struct ByType {
+    template <class Request>
+    static auto convert(Request& request, const Door& door) {
+        return to_request(request, door);
+    }
+};
+struct AsCancelMany {
+    static auto convert(v1::ChangeTasksRequest& request, const Door& door) { return to_cancel_many(request, door); }
+};
+struct AsRetryMany {
+    static auto convert(v1::ChangeTasksRequest& request, const Door& door) { return to_retry_many(request, door); }
+};
+
+template <class Request, class Response, bool kReadsPayloads, class As>
 void run(Door& door, const Caller& caller, Message& message, Message& response, engine::Done<void> done) {
     if (kReadsPayloads && !has_role(caller.roles, Role::payload))
         return done(fail(Fault::denied, "what programs wrote is for those who may read payloads"));
     const std::size_t tasks = tasks_in(static_cast<Request&>(message));
-    auto request = to_request(static_cast<Request&>(message), door);
+    auto request = As::convert(static_cast<Request&>(message), door);
     if (!request) return done(std::unexpected(told<Request>(std::move(request).error(), tasks)));
     using Asked = typename decltype(request)::value_type;
     const Wanted<Request> wanted(static_cast<Request&>(message));
@@ -128,11 +142,11 @@ void run(Door& door, const Caller& caller, Message& message, Message& response, 
                     });
 }
 
-template <class Request, class Response, bool kReadsPayloads = false>
+template <class Request, class Response, bool kReadsPayloads = false, class As = ByType>
 constexpr Method unary(Method row) {
-    using Asked = typename decltype(to_request(std::declval<Request&>(), std::declval<Door&>()))::value_type;
+    using Asked = typename decltype(As::convert(std::declval<Request&>(), std::declval<Door&>()))::value_type;
     row.changes = !engine::kLooks<Asked>;
-    row.run = run<Request, Response, kReadsPayloads>;
+    row.run = run<Request, Response, kReadsPayloads, As>;
     row.reads_payloads = kReadsPayloads;
     row.request = []() -> const Message& { return Request::default_instance(); };
     row.response = []() -> const Message& { return Response::default_instance(); };
@@ -179,6 +193,14 @@ constexpr Method kMethods[] = {
         {.name = "/nexus.v1.TaskService/Retry",
          .rest = {Verb::post, "/v1/tasks/{id}/retry", "*", 202, "/v1/tasks/"},
          .role = Role::submitter}),
+    unary<v1::ChangeTasksRequest, v1::ChangeTasksResponse, false, AsCancelMany>(
+        {.name = "/nexus.v1.TaskService/CancelMany",
+         .rest = {Verb::post, "/v1/tasks/cancel", "*"},
+         .role = Role::submitter}),
+    unary<v1::ChangeTasksRequest, v1::ChangeTasksResponse, false, AsRetryMany>(
+        {.name = "/nexus.v1.TaskService/RetryMany",
+         .rest = {Verb::post, "/v1/tasks/retry", "*"},
+         .role = Role::submitter}),
     unary<v1::ExplainTaskRequest, v1::Explanation>(
         {.name = "/nexus.v1.TaskService/Explain", .rest = {Verb::get, "/v1/tasks/{id}/explain"}, .role = Role::viewer}),
 
@@ -200,6 +222,12 @@ constexpr Method kMethods[] = {
         {.name = "/nexus.v1.AdminService/ListTypes", .rest = {Verb::get, "/v1/types"}, .role = Role::viewer}),
     unary<v1::GetTypeRequest, v1::TypeStat>(
         {.name = "/nexus.v1.AdminService/GetType", .rest = {Verb::get, "/v1/types/{type}"}, .role = Role::viewer}),
+    unary<v1::ListQueuesRequest, v1::ListQueuesResponse>(
+        {.name = "/nexus.v1.AdminService/ListQueues", .rest = {Verb::get, "/v1/queues"}, .role = Role::viewer}),
+    unary<v1::GetQueueRequest, v1::Queue>(
+        {.name = "/nexus.v1.AdminService/GetQueue", .rest = {Verb::get, "/v1/queues/{queue}"}, .role = Role::viewer}),
+    unary<v1::ListPoliciesRequest, v1::ListPoliciesResponse>(
+        {.name = "/nexus.v1.AdminService/ListPolicies", .rest = {Verb::get, "/v1/policies"}, .role = Role::viewer}),
     unary<v1::GetConfigRequest, v1::SchedulerConfig>(
         {.name = "/nexus.v1.AdminService/GetConfig", .rest = {Verb::get, "/v1/config"}, .role = Role::viewer}),
     unary<v1::ListOverridesRequest, v1::ListOverridesResponse>(

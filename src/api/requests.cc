@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "api/error.h"
 #include "api/submit.h"
 #include "base/spelling.h"
 #include "config/toml.h"
@@ -34,6 +35,39 @@ Result<Request> about(const std::string& id) {
     if (!task) return std::unexpected(task.error());
     Result<Request> request{std::in_place};
     request->task = *task;
+    return request;
+}
+
+bool is_empty(const engine::TaskFilter& filter) {
+    return filter.states.empty() && filter.type.empty() && filter.tenant.empty() && filter.queue.empty() &&
+           filter.worker.empty() && filter.search.empty() && filter.submitted_from.us == 0 &&
+           filter.submitted_to.us == 0;
+}
+
+// A request about many tasks. What would change everything by an oversight is refused.
+template <class Request>
+Result<Request> to_many(v1::ChangeTasksRequest& from) {
+    constexpr int kMost = 1000;
+    Result<engine::TaskFilter> filter = to_filter(from.filter());
+    if (!filter) return std::unexpected(with_prefix(std::move(filter).error(), "filter."));
+    if (from.filter().page_size() != 0) return invalid("filter.page_size: is told by limit here");
+    if (from.limit() > kMost) return invalid("limit: more than 1000");
+    if (from.ids_size() > kMost) return invalid("ids: more than 1000");
+    if (from.ids_size() > 0 && (!is_empty(*filter) || !from.filter().page_token().empty()))
+        return invalid("ids: give either these or a filter");
+    if (from.ids_size() == 0 && is_empty(*filter))
+        return invalid("filter: names nothing, which would be every task; say at least one thing, e.g. states or type");
+    Result<Request> request{std::in_place};
+    for (const std::string& id : from.ids()) {
+        const Result<TaskId> task = to_task_id(id, "ids");
+        if (!task) return std::unexpected(task.error());
+        request->tasks.push_back(*task);
+    }
+    request->filter = std::move(*filter);
+    request->page = from.filter().page_token();
+    request->reason = from.reason();
+    request->dry_run = from.dry_run();
+    request->limit = from.limit() == 0 ? kMost : from.limit();
     return request;
 }
 
@@ -121,6 +155,14 @@ Result<engine::RetryTask> to_request(v1::RetryTaskRequest& from, const Door&) {
     return about<engine::RetryTask>(from.id());
 }
 
+Result<engine::CancelMany> to_cancel_many(v1::ChangeTasksRequest& from, const Door&) {
+    return to_many<engine::CancelMany>(from);
+}
+
+Result<engine::RetryMany> to_retry_many(v1::ChangeTasksRequest& from, const Door&) {
+    return to_many<engine::RetryMany>(from);
+}
+
 Result<engine::ExplainTask> to_request(v1::ExplainTaskRequest& from, const Door&) {
     return about<engine::ExplainTask>(from.id());
 }
@@ -187,6 +229,18 @@ Result<engine::SetPolicy> to_request(v1::SetPolicyRequest& from, const Door&) {
     std::vector<std::string_view> known;
     for (const core::PolicyKind kind : core::kPolicies) known.emplace_back(core::name_of(kind));
     return invalid("policy: no such policy" + did_you_mean(name, known));
+}
+
+Result<engine::GetConfig> to_request(v1::ListPoliciesRequest&, const Door&) {
+    return engine::GetConfig{};
+}
+
+Result<engine::ListQueues> to_request(v1::ListQueuesRequest&, const Door&) {
+    return engine::ListQueues{};
+}
+
+Result<engine::GetQueue> to_request(v1::GetQueueRequest& from, const Door&) {
+    return engine::GetQueue{from.queue()};
 }
 
 Result<engine::PauseQueue> to_request(v1::ControlQueueRequest& from, const Door&) {

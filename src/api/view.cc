@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "api/error.h"
 #include "api/sentences.h"
 #include "config/toml.h"
 
@@ -335,6 +336,46 @@ void to_message(const engine::StatusInfo& status, v1::Status& out) {
 void to_message(const core::Config& config, v1::SchedulerConfig& out) {
     out.set_etag(std::to_string(config.version));
     out.set_toml(config::to_toml(config));
+}
+
+void to_message(const core::Config& config, v1::ListPoliciesResponse& out) {
+    for (const core::PolicyKind kind : core::kPolicies) {
+        v1::Policy& policy = *out.add_policies();
+        policy.set_name(core::name_of(kind));
+        policy.set_meaning(meaning_of(kind));
+        policy.set_active(kind == config.policy);
+    }
+}
+
+void to_message(const engine::QueueInfo& queue, v1::Queue& out) {
+    out.set_name(queue.name);
+    out.set_paused(queue.paused);
+    out.set_waiting(queue.waiting);
+    out.set_running(queue.running);
+    out.set_oldest_waiting_unix_us(queue.oldest.us);
+    out.set_work_us(queue.work.us);
+    out.set_running_max(queue.running_max);
+}
+
+void to_message(const std::vector<engine::QueueInfo>& queues, v1::ListQueuesResponse& out) {
+    for (const engine::QueueInfo& queue : queues) to_message(queue, *out.add_queues());
+}
+
+void to_message(const engine::ChangedMany& changed, v1::ChangeTasksResponse& out) {
+    std::uint32_t refused = 0;
+    for (const engine::Changed& one : changed.tasks) {
+        v1::ChangedTask& task = *out.add_tasks();
+        task.set_id(to_text(one.task));
+        if (one.again) task.set_new_id(to_text(one.again));
+        if (!one.refused) continue;
+        ++refused;
+        task.set_error(one.refused->what);
+        task.set_code(row_of(one.refused->fault).reason);
+    }
+    out.set_changed(static_cast<std::uint32_t>(changed.tasks.size()) - refused);
+    out.set_refused(refused);
+    out.set_more(!changed.next.empty());
+    out.set_next_page_token(changed.next);
 }
 
 void to_message(const engine::OverrideInfo& info, v1::Override& out) {

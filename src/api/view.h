@@ -32,6 +32,10 @@ void to_message(const engine::TypesInfo& types, v1::ListTypesResponse& out);
 void to_message(const std::vector<engine::WorkerInfo>& workers, v1::ListWorkersResponse& out);
 void to_message(const engine::StatusInfo& status, v1::Status& out);  // rss_bytes is this process's
 void to_message(const core::Config& config, v1::SchedulerConfig& out);
+void to_message(const core::Config& config, v1::ListPoliciesResponse& out);
+void to_message(const engine::QueueInfo& queue, v1::Queue& out);
+void to_message(const std::vector<engine::QueueInfo>& queues, v1::ListQueuesResponse& out);
+void to_message(const engine::ChangedMany& changed, v1::ChangeTasksResponse& out);
 void to_message(const engine::OverrideInfo& info, v1::Override& out);
 void to_message(const std::vector<engine::OverrideInfo>& all, v1::ListOverridesResponse& out);
 void to_message(const history::AuditRow& row, v1::AuditEntry& out);
