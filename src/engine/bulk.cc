@@ -65,7 +65,7 @@ void Engine::answer(const Caller& caller, CancelMany request, Done<ChangedMany> 
         const Live* const live = live_.find(task);
         if (live == nullptr)
             ended.push_back(task);
-        else if (!caller.tenant.empty() && names_[live->tenant] != caller.tenant)
+        else if (!caller.tenant.empty() && tenant_of(*live) != caller.tenant)
             out.tasks.push_back({task, {}, Error{Fault::not_found, "no task " + to_text(task)}});
         else
             out.tasks.push_back({task, {}, std::nullopt});
