@@ -1,5 +1,5 @@
-// What the engine does with each command of the core: orders for workers, decisions and rows for the history, notices for
-// those who watch.
+// What the engine does with each command of the core: orders for workers, decisions and rows for the history, notices
+// for those who watch.
 
 #include <algorithm>
 #include <utility>

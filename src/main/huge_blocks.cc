@@ -1,7 +1,7 @@
 // The program's operator new: blocks of megabytes lie on huge pages, where the system offers them (madvise or always in
-// /sys/kernel/mm/transparent_hugepage/enabled). A table of a million tasks is then touched for the first time in hundreds
-// of page faults instead of tens of thousands, and a look-up in it seldom misses the processor's table of addresses. Small
-// blocks are malloc's as ever: what is idle takes no more than before.
+// /sys/kernel/mm/transparent_hugepage/enabled). A table of a million tasks is then touched for the first time in
+// hundreds of page faults instead of tens of thousands, and a look-up in it seldom misses the processor's table of
+// addresses. Small blocks are malloc's as ever: what is idle takes no more than before.
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they have their own
 

@@ -74,8 +74,8 @@ Result<void> Segments::open(Database& db) {
     for (const auto& [statement, sql] : statements)
         if (auto ok = prepare(*statement, sql); !ok) return ok;
 
-    // So many live at least: all in segments of which none is dead, and half of the others, or most of these would have been
-    // rewritten. The index grows little from here.
+    // So many live at least: all in segments of which none is dead, and half of the others, or most of these would have
+    // been rewritten. The index grows little from here.
     const auto directories = db.integer(("SELECT sum(length(directory)) FROM " + segment).c_str());
     if (!directories) return std::unexpected(directories.error());
     const auto bitmaps = db.integer(("SELECT sum(length(bitmap)) FROM " + dead).c_str());
