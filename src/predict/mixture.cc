@@ -94,7 +94,7 @@ Result<Estimate> Mixture::estimate(const Features& features) {
     if (best != expert_count) {
         us = std::exp(static_cast<double>(asking.value(best)));
         estimate.source =
-            asking.awaited() && best == sibling_mode ? EstimateSource::sibling_wait : kExpertSources[best];
+            asking.awaited() && alike(type, standings) ? EstimateSource::sibling_wait : kExpertSources[best];
         const Band band = asking.band(best);
         const float expected = standings[best];
         // Before there is a record the share of weight inside the band is the better guess of being right.
@@ -165,14 +165,9 @@ void Mixture::learn(const Observation& observation) {
     learn_run(query, type, cells_.find_or_admit(query.cell), observation.features);
 }
 
-// Of those who ever had something to say of the type.
 bool Mixture::believes_siblings(const Query& query) {
     const TypeState* type = types_.find(query.type);
-    if (type == nullptr) return false;
-    const Standings standings = this->standings(type, cells_.find(query.cell));
-    for (std::size_t e = 0; e < expert_count; ++e)
-        if (type->score.count[e] > 0 && standings[e] > standings[sibling_mode]) return false;
-    return true;
+    return type != nullptr && alike(type, standings(type, cells_.find(query.cell)));
 }
 
 bool Mixture::began(const Features& features) {

@@ -139,6 +139,7 @@ private:
     Said& said_slot(std::uint64_t key) { return said_[key % said_.size()]; }
     const ExpertValues& said_at(std::uint64_t cell_key, const Cell& cell, const Estimate& predicted);
     void load_more(Reader& in);
+    static bool alike(const TypeState* type, const Standings& standings);
     bool believes_siblings(const Query& query);
     void learn_run(Query& query, TypeState& type, Cell* cell, const Features& features);
 
