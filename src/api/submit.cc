@@ -233,6 +233,12 @@ Result<engine::TaskFilter> to_filter(const v1::ListTasksRequest& request) {
     filter.search = request.search();
     filter.submitted_from = {request.submitted_from_unix_us()};
     filter.submitted_to = {request.submitted_to_unix_us()};
+    if (request.promise() == "kept")
+        filter.promise = history::PromiseKept::kept;
+    else if (request.promise() == "missed")
+        filter.promise = history::PromiseKept::missed;
+    else if (!request.promise().empty())
+        return refuse("", "promise", "kept or missed");
     return filter;
 }
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "api/error.h"
@@ -18,6 +19,14 @@ void set_eta(WallTime start_p50, WallTime start_p90, WallTime finish_p10, WallTi
     out.set_start_p90_unix_us(start_p90.us);
     out.set_finish_p50_unix_us(finish_p50.us);
     out.set_finish_p90_unix_us(finish_p90.us);
+}
+
+void set_promises(const engine::PromiseCount& count, v1::PromiseStat& out) {
+    const auto told = static_cast<double>(std::max<std::uint64_t>(count.told, 1));
+    out.set_told(count.told);
+    out.set_by_p90(static_cast<double>(count.by_p90) / told);
+    out.set_from_p10(static_cast<double>(count.from_p10) / told);
+    out.set_within_25(static_cast<double>(count.within_25) / told);
 }
 
 void set_attempt(const engine::AttemptInfo& attempt, v1::Attempt& out) {
@@ -242,7 +251,7 @@ void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {
     out.set_reconnects(worker.connects);
 }
 
-void to_message(const predict::TypeStat& type, v1::TypeStat& out) {
+void to_message(const engine::TypeInfo& type, v1::TypeStat& out) {
     out.set_type(type.type);
     out.set_samples(type.samples);
     out.set_p50_us(type.p50.us);
@@ -274,6 +283,7 @@ void to_message(const predict::TypeStat& type, v1::TypeStat& out) {
     out.set_override_author(type.forced.author);
     out.set_override_reason(type.forced.reason);
     out.set_override_expires_unix_us(type.forced.expires_wall.us);
+    if (type.promises.told > 0) set_promises(type.promises, *out.mutable_promises());
 }
 
 void to_message(const engine::TypesInfo& types, v1::ListTypesResponse& out) {
@@ -331,6 +341,12 @@ void to_message(const engine::StatusInfo& status, v1::Status& out) {
     out.set_rss_bytes(resident_bytes());
     out.set_decisions(counters.decisions);
     out.set_now_unix_us(status.now.us);
+    const auto promises = [&](core::ToldAs as) { return status.promises[static_cast<std::size_t>(as)]; };
+    set_promises(promises(core::ToldAs::placed), *out.mutable_promises_placed());
+    set_promises(promises(core::ToldAs::queued), *out.mutable_promises_queued());
+    set_promises(promises(core::ToldAs::backlog), *out.mutable_promises_backlog());
+    for (const auto& [tenant, count] : status.promises_of_tenants)
+        set_promises(count, (*out.mutable_promises_by_tenant())[tenant]);
 }
 
 void to_message(const core::Config& config, v1::SchedulerConfig& out) {

@@ -27,7 +27,7 @@ void hide_what_programs_wrote(v1::Task& task);
 void to_message(const history::DecisionInfo& decision, v1::Decision& out);
 void to_message(const engine::Explanation& explanation, v1::Explanation& out);
 void to_message(const engine::WorkerInfo& worker, v1::Worker& out);
-void to_message(const predict::TypeStat& type, v1::TypeStat& out);
+void to_message(const engine::TypeInfo& type, v1::TypeStat& out);
 void to_message(const engine::TypesInfo& types, v1::ListTypesResponse& out);
 void to_message(const std::vector<engine::WorkerInfo>& workers, v1::ListWorkersResponse& out);
 void to_message(const engine::StatusInfo& status, v1::Status& out);  // rss_bytes is this process's

@@ -117,16 +117,29 @@ std::string worker_page(const pb::Worker& worker, std::int64_t now) {
     return page;
 }
 
+namespace {
+
+// "120 told: 91 % by the p90, 90 % not before the p10, 64 % within 25 %".
+std::string promise_text(const pb::PromiseStat& promises) {
+    return fmt::format("{} told: {} by the p90, {} not before the p10, {} within 25 %", count_text(promises.told()),
+                       percent_text(promises.by_p90()), percent_text(promises.from_p10()),
+                       percent_text(promises.within_25()));
+}
+
+}  // namespace
+
 Table type_table(const pb::ListTypesResponse& types, bool colour) {
-    Table table({"TYPE", ">RUNS", ">P50", ">P90", ">MEAN", ">WITHIN 25 %", ">WITHIN P90", "MODEL", ">FAILED", "NOTE"});
+    Table table({"TYPE", ">RUNS", ">P50", ">P90", ">MEAN", ">WITHIN 25 %", ">WITHIN P90", ">ETA KEPT", "MODEL",
+                 ">FAILED", "NOTE"});
     for (const pb::TypeStat& type : types.types()) {
         std::string note = type.override_us() > 0 ? "forced to " + span_text(type.override_us()) : "";
         if (type.drifting()) note += toned("drifting", Tone::warn, colour);
         const bool ran = type.samples() > 0;
         table.add({safe_text(type.type(), 40), count_text(type.samples()), known_span(type.p50_us()),
                    known_span(type.p90_us()), known_span(type.mean_us()), ran ? percent_text(type.within_25()) : "-",
-                   ran ? percent_text(type.p90_coverage()) : "-", safe_text(type.expert(), 24),
-                   count_text(type.failed()), note});
+                   ran ? percent_text(type.p90_coverage()) : "-",
+                   type.promises().told() > 0 ? percent_text(type.promises().by_p90()) : "-",
+                   safe_text(type.expert(), 24), count_text(type.failed()), note});
     }
     return table;
 }
@@ -139,6 +152,7 @@ std::string type_page(const pb::TypeStat& type, const Terminal& terminal) {
     if (type.samples() > 0)
         page += fmt::format("accuracy     {} within 25 % ({:+.0f} points lately), {} within p90\n",
                             percent_text(type.within_25()), 100 * type.trend(), percent_text(type.p90_coverage()));
+    if (type.promises().told() > 0) page += "finish       " + promise_text(type.promises()) + "\n";
     page += fmt::format("model        {}{}, {} seen\n", safe_text(type.expert(), 40),
                         type.drifting() ? ", drifting" : "", counted(type.drifts(), "drift"));
     if (type.payload_slope() != 0)
@@ -209,6 +223,11 @@ std::string status_page(const pb::Status& status, const std::string& server, std
     page += fmt::format("predictions  {} within 25 %, {} within p90; {} of finish times within p90\n",
                         rate_text(status.within_25()), rate_text(status.p90_coverage()),
                         rate_text(status.eta_p90_coverage()));
+    const std::pair<const char*, const pb::PromiseStat&> regimes[] = {{"with a slot", status.promises_placed()},
+                                                                      {"short queue", status.promises_queued()},
+                                                                      {"backlog", status.promises_backlog()}};
+    for (const auto& [regime, promises] : regimes)
+        if (promises.told() > 0) page += fmt::format("  {:<11}{}\n", regime, promise_text(promises));
     page += fmt::format("decisions    {}, p50 {:.1f} us, p99 {:.1f} us; commit p50 {:.0f} us, p99 {:.0f} us\n",
                         count_text(status.decisions()), status.decision_p50_us(), status.decision_p99_us(),
                         status.commit_p50_us(), status.commit_p99_us());

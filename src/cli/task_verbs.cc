@@ -57,7 +57,7 @@ void add_get(CLI::App& task, int& exit_code) {
 
 struct ListFlags {
     std::vector<std::string> states;
-    std::string type, tenant, queue, worker, page;
+    std::string type, tenant, queue, worker, promise, page;
     std::uint32_t limit = 100;
 };
 
@@ -74,6 +74,7 @@ Answer<pb::ListTasksRequest> list_request(const ListFlags& flags) {
     request.set_tenant(flags.tenant);
     request.set_queue(flags.queue);
     request.set_worker(flags.worker);
+    request.set_promise(flags.promise);
     request.set_page_token(flags.page);
     return request;
 }
@@ -125,6 +126,7 @@ void add_list(CLI::App& task, int& exit_code) {
                                        .help = "Tasks, newest first",
                                        .examples = "  nexus task list\n"
                                                    "  nexus task list --state waiting --state running --watch\n"
+                                                   "  nexus task list --type thumb --promise missed\n"
                                                    "  nexus task list --type thumb --limit 1000 -o jsonl"},
                                       exit_code, [flags](Shell& shell) { return list(shell, *flags); });
     verb->add_option("--state", flags->states, "Only in this state; repeatable")->delimiter(',');
@@ -132,6 +134,9 @@ void add_list(CLI::App& task, int& exit_code) {
     verb->add_option("--tenant", flags->tenant, "Only this tenant");
     verb->add_option("--queue", flags->queue, "Only this queue");
     verb->add_option("--worker", flags->worker, "Only with an attempt on this worker");
+    verb->add_option("--promise", flags->promise,
+                     "Only those that succeeded by the p90 told at submission (kept), or after it (missed)")
+        ->check(CLI::IsMember({"kept", "missed"}));
     verb->add_option("--limit", flags->limit, "At most this many (default 100)")->check(CLI::Range(1, 1'000'000));
     verb->add_option("--page", flags->page, "Continue where an earlier list ended");
 }

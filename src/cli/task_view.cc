@@ -158,6 +158,16 @@ void add_task(Table& table, const pb::Task& task, bool wide, bool colour, std::i
     table.add(std::move(cells));
 }
 
+// "by 2026-11-30 03:13:36 UTC, likely 03:12:10, kept (12 s early)".
+std::string promise_text(const pb::Task& task) {
+    const std::int64_t by = task.promise().finish_p90_unix_us();
+    std::string text = "by " + calendar_text(by) + " UTC, likely " + calendar_text(task.promise().finish_p50_unix_us());
+    if (task.state() != pb::TASK_STATE_SUCCEEDED) return text;
+    const std::int64_t late = task.finished_unix_us() - by;
+    return text + (late <= 0 ? fmt::format(", kept ({} early)", span_text(-late))
+                             : fmt::format(", missed ({} late)", span_text(late)));
+}
+
 std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
     std::string page;
     add_line(page, "id", task.id());
@@ -186,12 +196,7 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
                  done_text(task.eta().finish_p50_unix_us(), now) + " (p90 " +
                      done_text(task.eta().finish_p90_unix_us(), now) + ")");
     if (task.promise().finish_p90_unix_us() > 0) {
-        const std::int64_t by = task.promise().finish_p90_unix_us();
-        const char* kept = "";
-        if (task.state() == pb::TASK_STATE_SUCCEEDED) kept = task.finished_unix_us() <= by ? ", kept" : ", missed";
-        add_line(
-            page, "promised",
-            "by " + calendar_text(by) + " UTC, likely " + calendar_text(task.promise().finish_p50_unix_us()) + kept);
+        add_line(page, "promised", promise_text(task));
     }
     if (is_terminal(task.state())) {
         add_line(page, "finished",

@@ -138,14 +138,14 @@ public:
     void answer(const Caller& caller, GetQueue request, Done<QueueInfo> done);
     void answer(const Caller& caller, ReadState request, Done<std::shared_ptr<const ReadModel>> done);
     void answer(const Caller& caller, ListTypes request, Done<TypesInfo> done);
-    void answer(const Caller& caller, GetType request, Done<predict::TypeStat> done);
+    void answer(const Caller& caller, GetType request, Done<TypeInfo> done);
     void answer(const Caller& caller, GetConfig request, Done<core::Config> done);
     void answer(const Caller& caller, ListOverrides request, Done<std::vector<OverrideInfo>> done);
     void answer(const Caller& caller, ListDecisions request, Done<DecisionPage> done);
     void answer(const Caller& caller, ListAudit request, Done<AuditPage> done);
     void answer(const Caller& caller, ControlWorker request, Done<WorkerInfo> done);
-    void answer(const Caller& caller, ResetType request, Done<predict::TypeStat> done);
-    void answer(const Caller& caller, ForceEstimate request, Done<predict::TypeStat> done);
+    void answer(const Caller& caller, ResetType request, Done<TypeInfo> done);
+    void answer(const Caller& caller, ForceEstimate request, Done<TypeInfo> done);
     void answer(const Caller& caller, Configure request, Done<core::Config> done);
     void answer(const Caller& caller, SetPolicy request, Done<core::Config> done);
     void answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done);
@@ -392,6 +392,7 @@ private:
     OverrideInfo info_of(core::OverrideSet set) const;
     bool matches(const TaskFilter& filter, const Live& live, const core::TaskView& view) const;
     StatusInfo status_now() const;
+    TypeInfo with_promises(predict::TypeStat stat) const;
     std::shared_ptr<const ReadModel> read_model() const;
     TaskId new_task_id();
 

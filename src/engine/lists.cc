@@ -59,6 +59,7 @@ struct Searched {
 
 history::TaskQuery history_query(const TaskFilter& filter, const TaskPlace& place, std::size_t limit) {
     history::TaskQuery query{.states = {},
+                             .promise = filter.promise,
                              .type = filter.type,
                              .tenant = filter.tenant,
                              .queue = filter.queue,
@@ -76,6 +77,7 @@ history::TaskQuery history_query(const TaskFilter& filter, const TaskPlace& plac
 }
 
 bool Engine::matches(const TaskFilter& filter, const Live& live, const core::TaskView& view) const {
+    if (filter.promise != history::PromiseKept::any) return false;  // those have ended
     if (!filter.states.empty() &&
         std::find(filter.states.begin(), filter.states.end(), view.state) == filter.states.end())
         return false;
@@ -181,7 +183,8 @@ void Engine::answer(const Caller&, ListTasks request, Done<TaskPage> done) {
     const TaskFilter& filter = request.filter;
     const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
     const bool wants_live =
-        filter.states.empty() || !std::ranges::all_of(filter.states, [](auto s) { return core::is_terminal(s); });
+        filter.promise == history::PromiseKept::any &&
+        (filter.states.empty() || !std::ranges::all_of(filter.states, [](auto s) { return core::is_terminal(s); }));
     const bool wants_ended =
         filter.states.empty() || std::ranges::any_of(filter.states, [](auto s) { return core::is_terminal(s); });
     const auto order = wants_live ? history::TaskOrder::submitted : history::TaskOrder::finished;

@@ -2,6 +2,7 @@
 // What goes in and out of the engine: plain values, no proto. All text is UTF-8 and already bounded by the caller's
 // transport; the engine validates everything else and answers with an Error (see base/result.h for what a Fault means).
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -102,6 +103,7 @@ struct TaskFilter {
     std::string type, tenant, queue, worker;
     std::string search;  // text that one of these names holds, or that the id begins with; upper and lower case alike
     WallTime submitted_from, submitted_to;  // from then on, and before then; 0 = no bound
+    history::PromiseKept promise = history::PromiseKept::any;  // else of ended tasks only
 };
 struct DecisionPage {
     std::vector<history::DecisionInfo> decisions;  // newest first
@@ -175,10 +177,15 @@ struct StatusInfo {
     std::uint64_t waiting_no_worker = 0, waiting_paused = 0, waiting_held = 0;  // nothing will start these
     std::uint64_t journal_position = 0, history_dropped = 0;
     double decision_p50_us = 0, decision_p99_us = 0, commit_p50_us = 0, commit_p99_us = 0;
+    std::array<PromiseCount, core::kToldAs> promises{};       // since the start
+    std::map<std::string, PromiseCount> promises_of_tenants;  // the same, of the first 200 that were told anything
 };
 
+struct TypeInfo : predict::TypeStat {
+    PromiseCount promises;  // since the start; of the first 200 types that were told anything
+};
 struct TypesInfo {
-    std::vector<predict::TypeStat> types;
+    std::vector<TypeInfo> types;
     predict::Accuracy accuracy;  // of all types
 };
 

@@ -120,7 +120,7 @@ struct ListTypes {
 };
 struct GetType {
     std::string type;
-    using Answer = predict::TypeStat;
+    using Answer = TypeInfo;
     static constexpr bool looks = true;
 };
 struct GetConfig {
@@ -155,14 +155,14 @@ struct ControlWorker {
 struct ResetType {
     std::string type;
     std::string author, reason;
-    using Answer = predict::TypeStat;
+    using Answer = TypeInfo;
 };
 struct ForceEstimate {
     std::string type;
     Duration estimate;  // 0 = none any more
     WallTime expires;   // 0 = never
     std::string author, reason;
-    using Answer = predict::TypeStat;
+    using Answer = TypeInfo;
 };
 // An edit of the live configuration (config/toml.h says what a text may hold). conflict when `version` is not the
 // current one (0 = do not care).

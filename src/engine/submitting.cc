@@ -392,17 +392,29 @@ void Engine::answer(const Caller&, ListOverrides, Done<std::vector<OverrideInfo>
 
 void Engine::answer(const Caller&, ListTypes, Done<TypesInfo> done) {
     learner_.predictor().drop_expired(now_.at);
-    reply<TypesInfo>(std::move(done),
-                     TypesInfo{.types = learner_.predictor().types(), .accuracy = learner_.predictor().accuracy()});
+    TypesInfo info{.types = {}, .accuracy = learner_.predictor().accuracy()};
+    for (predict::TypeStat& stat : learner_.predictor().types()) info.types.push_back(with_promises(std::move(stat)));
+    reply<TypesInfo>(std::move(done), std::move(info));
 }
 
-void Engine::answer(const Caller&, GetType request, Done<predict::TypeStat> done) {
+TypeInfo Engine::with_promises(predict::TypeStat stat) const {
+    TypeInfo info{std::move(stat), {}};
+    const auto number = name_numbers_.find(info.type);
+    if (number == name_numbers_.end()) return info;
+    if (const auto told = promises_of_types_.find(number->second); told != promises_of_types_.end())
+        info.promises = told->second;
+    return info;
+}
+
+void Engine::answer(const Caller&, GetType request, Done<TypeInfo> done) {
     learner_.predictor().drop_expired(now_.at);
-    reply<predict::TypeStat>(std::move(done), learner_.predictor().type(request.type));
+    auto stat = learner_.predictor().type(request.type);
+    if (!stat) return reply<TypeInfo>(std::move(done), std::unexpected(std::move(stat).error()));
+    reply<TypeInfo>(std::move(done), with_promises(*std::move(stat)));
 }
 
-void Engine::answer(const Caller& caller, ResetType request, Done<predict::TypeStat> done) {
-    using Answer = predict::TypeStat;
+void Engine::answer(const Caller& caller, ResetType request, Done<TypeInfo> done) {
+    using Answer = TypeInfo;
     core::Act act = act_of(caller, std::move(request.author), std::move(request.reason));
     if (auto ok = may_act(act); !ok) return reply<Answer>(std::move(done), std::unexpected(std::move(ok).error()));
     if (!learner_.predictor().observed(request.type))
@@ -413,8 +425,8 @@ void Engine::answer(const Caller& caller, ResetType request, Done<predict::TypeS
     reply<Answer>(std::move(done), std::move(stat));
 }
 
-void Engine::answer(const Caller& caller, ForceEstimate request, Done<predict::TypeStat> done) {
-    using Answer = predict::TypeStat;
+void Engine::answer(const Caller& caller, ForceEstimate request, Done<TypeInfo> done) {
+    using Answer = TypeInfo;
     core::EstimateForced forced{.type = request.type,
                                 .estimate = request.estimate,
                                 .act = act_of(caller, std::move(request.author), std::move(request.reason))};
@@ -423,7 +435,8 @@ void Engine::answer(const Caller& caller, ForceEstimate request, Done<predict::T
         return reply<Answer>(std::move(done), std::unexpected(std::move(ok).error()));
     apply(std::move(forced));
     auto stat = learner_.predictor().type(request.type);
-    reply<Answer>(std::move(done), stat ? std::move(*stat) : Answer{.type = std::move(request.type)});
+    reply<Answer>(std::move(done),
+                  with_promises(stat ? *std::move(stat) : predict::TypeStat{.type = std::move(request.type)}));
 }
 
 Result<void> Engine::check_forced(const core::EstimateForced& forced) const {

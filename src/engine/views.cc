@@ -318,6 +318,8 @@ StatusInfo Engine::status_now() const {
     info.decision_p99_us = decide_ns_.quantile_us(0.99);
     info.commit_p50_us = commit_ns_.quantile_us(0.5);
     info.commit_p99_us = commit_ns_.quantile_us(0.99);
+    info.promises = promises_;
+    for (const auto& [name, count] : promises_of_tenants_) info.promises_of_tenants[names_[name]] = count;
     return info;
 }
 
@@ -332,9 +334,7 @@ std::shared_ptr<const ReadModel> Engine::read_model() const {
         if (!core_.worker(WorkerNo{n}).name.empty()) model->workers.push_back(info_of(WorkerNo{n}));
     std::ranges::sort(model->workers, {}, &WorkerInfo::name);
     model->finished = finished_;
-    model->promises = promises_;
     for (const auto& [name, count] : promises_of_types_) model->promises_of_types[names_[name]] = count;
-    for (const auto& [name, count] : promises_of_tenants_) model->promises_of_tenants[names_[name]] = count;
     model->failures = learner_.predictor().failures();
     model->decide = decide_ns_;
     model->commit = commit_ns_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "core/task.h"
+
 namespace nexus::history {
 namespace {
 
@@ -48,6 +50,11 @@ std::optional<IdRange> ids_beginning_with(std::string_view text) {
 }
 
 bool TaskQuery::wants(const TaskRow& row) const {
+    if (promise != PromiseKept::any) {
+        if (row.state != static_cast<std::uint8_t>(core::TaskState::succeeded) || row.eta_finish_p90.us == 0)
+            return false;
+        if ((row.finished <= row.eta_finish_p90) != (promise == PromiseKept::kept)) return false;
+    }
     return (states.empty() || std::ranges::find(states, row.state) != states.end()) && wanted(type, row.type) &&
            wanted(tenant, row.tenant) && wanted(queue, row.queue) && wanted(worker, row.worker) &&
            row.submitted >= submitted_from && (submitted_to.us == 0 || row.submitted < submitted_to) &&

@@ -102,8 +102,11 @@ IdRange ids_submitted(WallTime from, WallTime to);
 std::optional<IdRange> ids_beginning_with(std::string_view text);
 std::string in_lower_case(std::string_view text);  // ASCII letters alone
 
+// Of tasks that succeeded and were told at submission when they would be done: by the p90 told, or after it.
+enum class PromiseKept : std::uint8_t { any = 0, kept, missed };
 struct TaskQuery {
-    std::vector<std::uint8_t> states;         // empty = any
+    std::vector<std::uint8_t> states;  // empty = any
+    PromiseKept promise = PromiseKept::any;
     std::string type, tenant, queue, worker;  // empty = any
     // Text that type, tenant, queue or worker holds, or that the id begins with, in lower case; they are compared so.
     std::string search;
@@ -113,7 +116,7 @@ struct TaskQuery {
     WallTime before_finished;  // of that row; for TaskOrder::finished
     std::size_t limit = 100;
 
-    bool wants(const TaskRow& row) const;                     // as far as states, names, text and times say
+    bool wants(const TaskRow& row) const;                     // as far as states, promise, names, text and times say
     bool holds_text(const TaskRow& row) const;                // what is searched for
     bool continues_with(const TaskRow& row) const;            // it comes after `before`
     bool in_order(const TaskRow& a, const TaskRow& b) const;  // a comes before b

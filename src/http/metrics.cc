@@ -61,11 +61,11 @@ void promises(Page& page, const engine::ReadModel& state) {
     const auto family = [&](const char* name, const char* help, std::uint64_t Count::* member) {
         page.family(name, "counter", help);
         for (const auto as : {core::ToldAs::placed, core::ToldAs::queued, core::ToldAs::backlog})
-            page.value(name, state.promises[static_cast<std::size_t>(as)].*member,
+            page.value(name, state.status.promises[static_cast<std::size_t>(as)].*member,
                        fmt::format("{{regime=\"{}\"}}", core::name_of(as)));
         for (const auto& [type, count] : state.promises_of_types)
             page.value(name, count.*member, fmt::format("{{type=\"{}\"}}", type));
-        for (const auto& [tenant, count] : state.promises_of_tenants)
+        for (const auto& [tenant, count] : state.status.promises_of_tenants)
             page.value(name, count.*member, fmt::format("{{tenant=\"{}\"}}", tenant));
     };
     family("nexus_eta_told_total", "Tasks that were told at submission when they would be done, and succeeded.",

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/task.h"
 #include "history/sqlite/decision_block.h"
 #include "history/sqlite/history_schema.h"
 #include "history/sqlite/sqlite_history.h"
@@ -155,6 +156,10 @@ Result<std::vector<TaskRow>> SqliteHistory::tasks(const TaskQuery& query) {
             sql += (i == 0 ? "" : ",") + std::to_string(query.states[i]);
         sql += ")";
     }
+    if (query.promise != PromiseKept::any)
+        sql += " AND +t.state = " + std::to_string(static_cast<int>(core::TaskState::succeeded)) +
+               " AND t.eta_finish_p90_us > 0 AND +t.finished_us " + (query.promise == PromiseKept::kept ? "<=" : ">") +
+               " t.eta_finish_p90_us";
     const std::pair<const char*, const std::string*> names[] = {
         {"type", &query.type}, {"tenant", &query.tenant}, {"queue", &query.queue}, {"worker", &query.worker}};
     for (int i = 0; i < 4; ++i)
