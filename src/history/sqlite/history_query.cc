@@ -176,6 +176,9 @@ Result<std::vector<TaskRow>> SqliteHistory::tasks(const TaskQuery& query) {
         sql += std::string(" AND (") + (begins ? "+t.task BETWEEN ?12 AND ?13" : "0") +
                " OR instr(lower(ty.text), ?11) OR instr(lower(te.text), ?11) OR instr(lower(q.text), ?11)"
                " OR instr(lower(w.text), ?11))";
+    // They must live until the rows are read: what is bound is not copied.
+    const IdBytes ids[] = {id_bytes(times.first), id_bytes(times.last), id_bytes(begins ? begins->first : TaskId{}),
+                           id_bytes(begins ? begins->last : TaskId{})};
     sql += by_id ? " ORDER BY t.task DESC" : " ORDER BY t.finished_us DESC, t.task DESC";
     sql += " LIMIT " + std::to_string(query.limit);
     return task_rows(sql, [&](Statement& s) {
@@ -184,8 +187,6 @@ Result<std::vector<TaskRow>> SqliteHistory::tasks(const TaskQuery& query) {
         for (int i = 0; i < 4; ++i) s.bind_one(3 + i, Text{*names[i].second});
         s.bind_one(7, query.submitted_from);
         s.bind_one(8, query.submitted_to);
-        const IdBytes ids[] = {id_bytes(times.first), id_bytes(times.last), id_bytes(begins ? begins->first : TaskId{}),
-                               id_bytes(begins ? begins->last : TaskId{})};
         s.bind_one(9, std::string_view(ids[0]));
         s.bind_one(10, std::string_view(ids[1]));
         s.bind_one(11, Text{query.search});
