@@ -25,6 +25,7 @@ struct Server {
     std::string listen = "127.0.0.1:7070";
     std::string http = "127.0.0.1:7080";
     std::string http_hosts;  // with commas between them
+    std::string scheduler_keys_file;
     std::string data = "./nexus-data";
     std::string durability = "disk";
     std::string model = "mixture";

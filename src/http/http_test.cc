@@ -11,45 +11,11 @@
 #include <set>
 #include <string>
 
-#include "engine/runner.h"
-#include "history/memory/memory_history.h"
-#include "http/routes.h"
 #include "http/server.h"
-#include "http/target.h"
-#include "store/memory/faulty_journal.h"
+#include "http/site_test.h"
 
 namespace nexus::http {
 namespace {
-
-struct Site {
-    store::FaultyJournal journal{1, {}};
-    history::MemoryHistory history;
-    std::unique_ptr<engine::Runner> engine;
-    std::unique_ptr<api::Door> door;
-
-    Site() {
-        auto started = engine::Runner::start({}, journal, history);
-        REQUIRE(started.has_value());
-        engine = std::move(*started);
-        door = std::make_unique<api::Door>(*engine);
-    }
-    ~Site() { engine->stop(); }
-
-    Response ask(api::Verb verb, const std::string& target, const std::string& body = {},
-                 const std::string& key = {}) const {
-        Request request{.verb = verb, .idempotency_key = key, .body = body, .from = "http:test"};
-        REQUIRE(parse_target(target, request.path, request.query));
-        if (!body.empty()) request.content_type = "application/json";
-        const Route where = find_route(verb, request.path);
-        std::promise<Response> promise;
-        route(*door, where, std::move(request), [&](Response response) { promise.set_value(std::move(response)); });
-        return promise.get_future().get();
-    }
-    Response get(const std::string& target) const { return ask(api::Verb::get, target); }
-    Response post(const std::string& target, const std::string& body = {}) const {
-        return ask(api::Verb::post, target, body);
-    }
-};
 
 bool says(const Response& response, const std::string& text) {
     return response.body.find(text) != std::string::npos;
@@ -58,6 +24,12 @@ bool says(const Response& response, const std::string& text) {
 std::string id_in(const Response& response) {
     const std::size_t at = response.body.find("\"id\":\"");
     return at == std::string::npos ? "" : response.body.substr(at + 6, 36);
+}
+
+// The server's own code, beside the routes.
+bool is_of_server(const api::Method& method) {
+    const std::string_view name = method.name;
+    return name == "http/live" || name.starts_with("http/watch") || name.starts_with("http/scheduler");
 }
 
 TEST_CASE("every path of the table leads to its row and is served; every page with code has a row") {
@@ -69,17 +41,16 @@ TEST_CASE("every path of the table leads to its row and is served; every page wi
         for (std::size_t open = path.find('{'); open != std::string::npos; open = path.find('{'))
             path.replace(open, path.find('}') - open + 1, "x");
         CHECK_EQ(find_route(method.rest.verb, path).method, &method);
-        if (std::string_view(method.name) == "http/live") continue;
+        if (is_of_server(method)) continue;
         const Response response = site.ask(method.rest.verb, path);
         CHECK_FALSE(says(response, "nothing is served"));
         CHECK_NE(response.status, 405);
         CHECK_NE(response.status, 501);
     }
-    std::set<std::string_view> pages{"http/live"};
-    for (const std::string_view name : page_names()) pages.insert(name);
+    std::set<std::string_view> pages(page_names().begin(), page_names().end());
     std::set<std::string_view> rows;
     for (const api::Method& method : api::methods())
-        if (method.kind == api::Kind::page) rows.insert(method.name);
+        if (method.kind == api::Kind::page && !is_of_server(method)) rows.insert(method.name);
     CHECK_EQ(pages, rows);
     CHECK_EQ(site.get("/v1/nothing").status, 404);
     const Response wrong = site.ask(api::Verb::remove, "/v1/tasks");
@@ -120,7 +91,7 @@ TEST_CASE("what cannot be asked is refused with the right status") {
         {api::Verb::get, "/v1/tasks?cursor=x", "", 400, "cursor"},
         {api::Verb::get, "/v1/tasks/00000000-0000-7000-8000-00000000000a?id=x", "", 400, "path"},
         {api::Verb::post, "/v1/tasks", "{", 400, "body"},
-        {api::Verb::post, "/v1/tasks", R"({"tpye":"a"})", 400, "body"},
+        {api::Verb::post, "/v1/tasks", R"({"tpye":"a"})", 400, "did you mean"},
         {api::Verb::post, "/v1/tasks", "", 415, "application/json"},
         {api::Verb::post, "/v1/workers/nobody:drain", "", 404, "nobody"},
         {api::Verb::post, "/v1/workers/a:b:dance", "", 404, "cordon, uncordon, drain"},

@@ -10,6 +10,7 @@ namespace {
 std::string_view title_of(unsigned status) {
     switch (status) {
         case 400: return "Bad request";
+        case 401: return "Unauthorized";
         case 403: return "Forbidden";
         case 404: return "Not found";
         case 409: return "Conflict";
@@ -29,9 +30,16 @@ Response problem(unsigned status, std::string_view code, std::string_view title,
     Response response;
     response.status = status;
     response.content_type = "application/problem+json";
-    nlohmann::json body = {
-        {"type", "about:blank"}, {"title", title}, {"status", status}, {"detail", detail}, {"code", code}};
-    if (!field.empty()) body["field"] = field;
+    nlohmann::json body = {{"type", "about:blank"}, {"title", title}, {"status", status},
+                           {"detail", detail},      {"code", code},   {"errors", nlohmann::json::array()}};
+    if (!field.empty()) {
+        // "priority: must be 0 to 9": what is wrong stands behind the name.
+        std::string_view what = detail;
+        if (what.starts_with(field) && what.substr(field.size()).starts_with(": "))
+            what.remove_prefix(field.size() + 2);
+        body["field"] = field;
+        body["errors"].push_back({{"field", field}, {"detail", what}});
+    }
     response.body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     return response;
 }
@@ -39,8 +47,18 @@ Response problem(unsigned status, std::string_view code, std::string_view title,
 Response problem_of(const Error& error) {
     const api::FaultRow& row = api::row_of(error.fault);
     Response response = problem(row.http, row.reason, title_of(row.http), error.what, api::field_of(error));
-    if (row.retry_s > 0) response.headers.emplace_back("Retry-After", std::to_string(row.retry_s));
-    return response;
+    return row.retry_s > 0 ? come_back(std::move(response), row.retry_s) : response;
+}
+
+Response come_back(Response refusal, unsigned seconds) {
+    refusal.headers.emplace_back("Retry-After", std::to_string(seconds));
+    add_member(refusal, "retry_after", std::to_string(seconds));
+    return refusal;
+}
+
+void add_member(Response& response, std::string_view name, std::string_view json) {
+    response.body.pop_back();  // the brace
+    response.body.append(response.body.size() > 1 ? ",\"" : "\"").append(name).append("\":").append(json).append("}");
 }
 
 Response plain_text(std::string text, unsigned status) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "http/finish.h"
 #include "http/target.h"
 
 namespace nexus::http {
@@ -122,6 +123,11 @@ RequestReader::Step RequestReader::judge_header() {
     judged_ = true;
     const auto& message = parser_->get();
     request_.verb = verb_of(message.method());
+    request_.manners = manners_of({.is_get = is_read(message.method()),
+                                   .accept_encoding = view(message[field::accept_encoding]),
+                                   .if_none_match = view(message[field::if_none_match]),
+                                   .request_id = view(message["X-Request-Id"]),
+                                   .traceparent = view(message["traceparent"])});
     if (refuse_framing() || refuse_foreign()) return Step::refused;
     if (request_.verb == api::Verb::none) {
         Response response =
@@ -134,6 +140,10 @@ RequestReader::Step RequestReader::judge_header() {
     if (!take_target()) return Step::refused;
     request_.content_type = lower(view(message[field::content_type]));
     request_.idempotency_key = view(message["Idempotency-Key"]);
+    request_.if_match = view(message[field::if_match]);
+    request_.last_event_id = view(message["Last-Event-ID"]);
+    request_.scheduler_key = view(message["X-Scheduler-Key"]);
+    request_.correlation_id = view(message["X-Correlation-ID"]);
     route_ = find_route(request_.verb, request_.path);
     // Where nothing is served the body is of no interest.
     body_max_ = route_.method == nullptr ? 0 : route_.method->body_bytes_max;

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/must.h"
 #include "http/assets.h"
 #include "http/health.h"
 #include "http/metrics.h"
+#include "http/openapi.h"
 
 namespace nexus::http {
 namespace {
@@ -26,9 +28,10 @@ std::string_view media_type(std::string_view content_type) {
 }
 
 using Page = void (*)(api::Door& door, const Request& request, Reply reply);
-constexpr std::string_view kNames[] = {"http/metrics",    "http/livez",  "http/readyz",  "http/healthz", "http/page",
-                                       "http/index.html", "http/app.js", "http/app.css", "http/favicon"};
-constexpr Page kPages[] = {metrics, livez, readyz, readyz, file, file, file, file, file};
+constexpr std::string_view kNames[] = {"http/metrics", "http/livez",      "http/readyz", "http/healthz",
+                                       "http/page",    "http/index.html", "http/app.js", "http/app.css",
+                                       "http/favicon", "http/openapi"};
+constexpr Page kPages[] = {metrics, livez, readyz, readyz, file, file, file, file, file, openapi};
 static_assert(std::size(kNames) == std::size(kPages));
 
 }  // namespace
@@ -48,6 +51,7 @@ void route(api::Door& door, const Route& where, Request request, Reply reply) {
     const api::Method& method = *where.method;
     if (method.kind == api::Kind::page) {
         const auto name = std::ranges::find(kNames, std::string_view(method.name));
+        MUST(name != std::end(kNames));  // the others are the server's
         door.counts->add(method, 0);
         return kPages[name - std::begin(kNames)](door, request, std::move(reply));
     }

@@ -126,8 +126,9 @@ void add_start_flags(CLI::App& verb, StartFlags& flags) {
         }
         std::string value = config::value_text(setting, defaults);
         std::erase(value, '"');
-        verb.add_option("--" + std::string(setting.key()), given,
-                        fmt::format("{} (default {})", setting.meaning, value));
+        std::string flag(setting.key());
+        std::ranges::replace(flag, '_', '-');
+        verb.add_option("--" + flag, given, fmt::format("{} (default {})", setting.meaning, value));
     }
     verb.add_option("--set", flags.set, "Any setting, e.g. scheduler.lease=3s; see `nexus config keys`");
 }

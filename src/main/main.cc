@@ -18,6 +18,7 @@
 #include "main/configuration.h"
 #include "main/dev.h"
 #include "main/journal_verbs.h"
+#include "main/scheduler_keys.h"
 #include "main/serve.h"
 #include "main/usage.h"
 #if defined(NEXUS_HAS_WORKER)
@@ -62,6 +63,7 @@ int run(int argc, char** argv) {
     nexus::bench::add_command(root, exit_code);
 #endif
     arguments = nexus::arrange(root, {argv + std::min(argc, 1), argv + argc});
+    nexus::serve::hide_keys(argc, argv);
     std::ranges::reverse(arguments.words);  // as CLI11 takes them
     try {
         root.parse(arguments.words);

@@ -26,6 +26,7 @@
 #include "http/server.h"
 #include "main/configuration.h"
 #include "main/log.h"
+#include "main/scheduler_keys.h"
 #include "process/notify.h"
 #include "process/proc.h"
 #include "store/sqlite/sqlite_journal.h"
@@ -43,6 +44,7 @@ struct Flags {
     std::string nexus_snapshot;
     bool config_wins = false;
     bool no_reflection = false;
+    std::string scheduler_keys;
 };
 
 bool names_scheduler(const config::Start& start) {
@@ -118,7 +120,20 @@ std::string with_port(const std::string& address, std::uint16_t port) {
     return address.substr(0, address.rfind(':') + 1) + std::to_string(port);
 }
 
-Answer<void> open_ports(const config::Server& settings, const Flags& flags, Running& running) {
+Answer<std::vector<std::string>> scheduler_keys(const config::Server& settings, const Flags& flags, Log& log) {
+    std::vector<std::string> keys = keys_of_text(flags.scheduler_keys);
+    if (!keys.empty())
+        log.write(LogLevel::warning, "keys_on_command_line",
+                  "the keys of --scheduler-keys were visible to others while this started, and stand in the shell's "
+                  "history; use --scheduler-keys-file");
+    if (settings.scheduler_keys_file.empty()) return keys;
+    auto more = keys_of_file(settings.scheduler_keys_file);
+    if (!more) return more;
+    keys.insert(keys.end(), more->begin(), more->end());
+    return keys;
+}
+
+Answer<void> open_ports(const config::Server& settings, const Flags& flags, Log& log, Running& running) {
     running.door = std::make_unique<api::Door>(*running.runner, settings.durability);
     auto wire = wire::Server::start({.address = settings.listen, .reflection = !flags.no_reflection}, *running.door);
     if (!wire)
@@ -126,7 +141,10 @@ Answer<void> open_ports(const config::Server& settings, const Flags& flags, Runn
                       "is another server running there? choose another with --listen, or :0 for any free port");
     running.wire = std::move(*wire);
     if (settings.http == "off") return {};
+    auto keys = scheduler_keys(settings, flags, log);
+    if (!keys) return std::unexpected(std::move(keys).error());
     http::Options options{.address = settings.http};
+    options.scheduler_keys = *std::move(keys);
     std::istringstream names(settings.http_hosts);
     for (std::string name; std::getline(names, name, ',');) options.hosts.push_back(name);
     auto http = http::Server::start(std::move(options), *running.door);
@@ -195,7 +213,7 @@ Answer<int> serve(const Flags& flags) {
     Running running;
     Answer<void> done = open_stores(settings, log, running);
     if (done) done = start_engine(*start, flags, log, running);
-    if (done) done = open_ports(settings, flags, running);
+    if (done) done = open_ports(settings, flags, log, running);
     if (!done) return std::unexpected(std::move(done).error());
     say_ready(settings, running, log);
     std::string why;
@@ -252,6 +270,8 @@ void add_command(CLI::App& root, int& exit_code) {
                    "Replace the scheduler's configuration in the journal by the one given here");
     verb->add_option("--nexus-snapshot", flags->nexus_snapshot,
                      "File with what the old Nexus learned (JSON of its key scheduler:predictions), for a new store");
+    verb->add_option("--scheduler-keys", flags->scheduler_keys,
+                     "Keys of /scheduler/* with commas between them; better: --scheduler-keys-file");
     verb->add_flag("--no-reflection", flags->no_reflection, "Switch gRPC reflection off");
     verb->callback([flags, &exit_code] {
         const auto done = serve(*flags);
