@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/configuration.h"
 #include "api/error.h"
 #include "api/requests.h"
 #include "api/view.h"
@@ -142,15 +143,21 @@ void run(Door& door, const Caller& caller, Message& message, Message& response, 
                     });
 }
 
+// A row that is carried out by code of its own.
+template <class Request, class Response>
+constexpr Method with_run(Method row, Run run) {
+    row.run = run;
+    row.request = []() -> const Message& { return Request::default_instance(); };
+    row.response = []() -> const Message& { return Response::default_instance(); };
+    return row;
+}
+
 template <class Request, class Response, bool kReadsPayloads = false, class As = ByType>
 constexpr Method unary(Method row) {
     using Asked = typename decltype(As::convert(std::declval<Request&>(), std::declval<Door&>()))::value_type;
     row.changes = !engine::kLooks<Asked>;
-    row.run = run<Request, Response, kReadsPayloads, As>;
     row.reads_payloads = kReadsPayloads;
-    row.request = []() -> const Message& { return Request::default_instance(); };
-    row.response = []() -> const Message& { return Response::default_instance(); };
-    return row;
+    return with_run<Request, Response>(row, run<Request, Response, kReadsPayloads, As>);
 }
 
 // ---- the table
@@ -228,14 +235,21 @@ constexpr Method kMethods[] = {
         {.name = "/nexus.v1.AdminService/GetQueue", .rest = {Verb::get, "/v1/queues/{queue}"}, .role = Role::viewer}),
     unary<v1::ListPoliciesRequest, v1::ListPoliciesResponse>(
         {.name = "/nexus.v1.AdminService/ListPolicies", .rest = {Verb::get, "/v1/policies"}, .role = Role::viewer}),
-    unary<v1::GetConfigRequest, v1::SchedulerConfig>(
-        {.name = "/nexus.v1.AdminService/GetConfig", .rest = {Verb::get, "/v1/config"}, .role = Role::viewer}),
+    with_run<v1::GetConfigRequest, v1::SchedulerConfig>(
+        {.name = "/nexus.v1.AdminService/GetConfig", .rest = {Verb::get, "/v1/config"}, .role = Role::viewer},
+        run_get_config),
+    unary<v1::ListConfigVersionsRequest, v1::ListConfigVersionsResponse>(
+        {.name = "/nexus.v1.AdminService/ListConfigVersions",
+         .rest = {Verb::get, "/v1/config/history"},
+         .role = Role::viewer}),
     unary<v1::ListOverridesRequest, v1::ListOverridesResponse>(
         {.name = "/nexus.v1.AdminService/ListOverrides", .rest = {Verb::get, "/v1/overrides"}, .role = Role::viewer}),
     unary<v1::ListDecisionsRequest, v1::ListDecisionsResponse>(
         {.name = "/nexus.v1.AdminService/ListDecisions", .rest = {Verb::get, "/v1/decisions"}, .role = Role::viewer}),
     unary<v1::ListAuditRequest, v1::ListAuditResponse>(
         {.name = "/nexus.v1.AdminService/ListAudit", .rest = {Verb::get, "/v1/audit"}, .role = Role::viewer}),
+    unary<v1::VerifyAuditRequest, v1::VerifyAuditResponse>(
+        {.name = "/nexus.v1.AdminService/VerifyAudit", .rest = {Verb::get, "/v1/audit/verify"}, .role = Role::viewer}),
 
     // operators: what they change
     unary<v1::ControlWorkerRequest, v1::Worker>({.name = "/nexus.v1.AdminService/ControlWorker",
@@ -255,6 +269,16 @@ constexpr Method kMethods[] = {
                                                       .role = Role::admin,
                                                       .audited = true,
                                                       .body_bytes_max = kConfigBytes}),
+    unary<v1::RollbackConfigRequest, v1::SchedulerConfig>({.name = "/nexus.v1.AdminService/RollbackConfig",
+                                                           .rest = {Verb::post, "/v1/config/rollback", "*"},
+                                                           .role = Role::admin,
+                                                           .audited = true}),
+    with_run<v1::ReloadConfigRequest, v1::SchedulerConfig>({.name = "/nexus.v1.AdminService/ReloadConfig",
+                                                            .rest = {Verb::post, "/v1/config/reload", "*"},
+                                                            .role = Role::admin,
+                                                            .changes = true,
+                                                            .audited = true},
+                                                           run_reload),
     unary<v1::SetPolicyRequest, v1::SchedulerConfig>({.name = "/nexus.v1.AdminService/SetPolicy",
                                                       .rest = {Verb::put, "/v1/policy", "*"},
                                                       .role = Role::admin,

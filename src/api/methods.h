@@ -28,6 +28,7 @@ namespace nexus::api {
 using google::protobuf::Message;
 
 class MethodCounts;
+struct StartFiles;  // configuration.h
 
 // What became of the connections and requests of one port. Thread-safe.
 struct PortCounts {
@@ -49,6 +50,7 @@ struct Door {
     std::size_t tasks_max = kTasksMax;  // of one batch
     std::unique_ptr<MethodCounts> counts;
     PortCounts grpc, http;
+    std::unique_ptr<StartFiles> start_files;  // set before the first call; null: there are none
 };
 
 enum class Kind : std::uint8_t {

@@ -14,6 +14,8 @@
 namespace nexus::api {
 namespace {
 
+constexpr std::size_t kSearchBytesMax = 128;
+
 std::unexpected<Error> invalid(std::string what) {
     return fail(Fault::invalid, std::move(what));
 }
@@ -209,16 +211,32 @@ Result<engine::ForceEstimate> to_request(v1::OverrideEstimateRequest& from, cons
                                  .reason = from.reason()};
 }
 
-Result<engine::GetConfig> to_request(v1::GetConfigRequest&, const Door&) {
-    return engine::GetConfig{};
-}
-
 Result<engine::Configure> to_request(v1::SetConfigRequest& from, const Door&) {
     const auto version = to_version(from.etag());
     if (!version) return std::unexpected(version.error());
     if (from.toml().size() > config::kTextBytesMax) return invalid("toml: too long");
-    return engine::Configure{
-        .version = *version, .toml = from.toml(), .author = from.author(), .reason = from.reason()};
+    return engine::Configure{.version = *version,
+                             .toml = from.toml(),
+                             .author = from.author(),
+                             .reason = from.reason(),
+                             .dry_run = from.dry_run()};
+}
+
+Result<engine::RollBackConfig> to_request(v1::RollbackConfigRequest& from, const Door&) {
+    const auto version = to_version(from.etag());
+    if (!version) return std::unexpected(version.error());
+    if (from.version() == 0) return invalid("version: missing; see ListConfigVersions");
+    return engine::RollBackConfig{.to = from.version(),
+                                  .version = *version,
+                                  .author = from.author(),
+                                  .reason = from.reason(),
+                                  .dry_run = from.dry_run()};
+}
+
+Result<engine::ListConfigVersions> to_request(v1::ListConfigVersionsRequest& from, const Door&) {
+    const Result<std::size_t> size = to_page_size(from.page_size());
+    if (!size) return std::unexpected(size.error());
+    return engine::ListConfigVersions{.limit = *size, .page = from.page_token(), .version = from.version()};
 }
 
 Result<engine::SetPolicy> to_request(v1::SetPolicyRequest& from, const Door&) {
@@ -282,7 +300,20 @@ Result<engine::ListDecisions> to_request(v1::ListDecisionsRequest& from, const D
 Result<engine::ListAudit> to_request(v1::ListAuditRequest& from, const Door&) {
     const Result<std::size_t> size = to_page_size(from.page_size());
     if (!size) return std::unexpected(size.error());
-    return engine::ListAudit{.limit = *size, .page = from.page_token()};
+    if (from.search().size() > kSearchBytesMax)
+        return invalid("search: at most " + std::to_string(kSearchBytesMax) + " bytes");
+    if (from.from_unix_us() < 0) return invalid("from_unix_us: negative");
+    if (from.to_unix_us() < 0) return invalid("to_unix_us: negative");
+    engine::ListAudit request{.query = {}, .page = from.page_token()};
+    request.query.limit = *size;
+    request.query.search = from.search();
+    request.query.from = {from.from_unix_us()};
+    request.query.to = {from.to_unix_us()};
+    return request;
+}
+
+Result<engine::VerifyAudit> to_request(v1::VerifyAuditRequest&, const Door&) {
+    return engine::VerifyAudit{};
 }
 
 }  // namespace nexus::api

@@ -28,8 +28,9 @@ Result<engine::ListTypes> to_request(v1::ListTypesRequest& from, const Door& doo
 Result<engine::GetType> to_request(v1::GetTypeRequest& from, const Door& door);
 Result<engine::ResetType> to_request(v1::ResetTypeRequest& from, const Door& door);
 Result<engine::ForceEstimate> to_request(v1::OverrideEstimateRequest& from, const Door& door);
-Result<engine::GetConfig> to_request(v1::GetConfigRequest& from, const Door& door);
 Result<engine::Configure> to_request(v1::SetConfigRequest& from, const Door& door);
+Result<engine::RollBackConfig> to_request(v1::RollbackConfigRequest& from, const Door& door);
+Result<engine::ListConfigVersions> to_request(v1::ListConfigVersionsRequest& from, const Door& door);
 Result<engine::SetPolicy> to_request(v1::SetPolicyRequest& from, const Door& door);
 Result<engine::GetConfig> to_request(v1::ListPoliciesRequest& from, const Door& door);
 Result<engine::ListQueues> to_request(v1::ListQueuesRequest& from, const Door& door);
@@ -40,5 +41,6 @@ Result<engine::ClearOverride> to_request(v1::ClearOverrideRequest& from, const D
 Result<engine::ListOverrides> to_request(v1::ListOverridesRequest& from, const Door& door);
 Result<engine::ListDecisions> to_request(v1::ListDecisionsRequest& from, const Door& door);
 Result<engine::ListAudit> to_request(v1::ListAuditRequest& from, const Door& door);
+Result<engine::VerifyAudit> to_request(v1::VerifyAuditRequest& from, const Door& door);
 
 }  // namespace nexus::api

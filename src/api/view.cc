@@ -352,6 +352,51 @@ void to_message(const engine::StatusInfo& status, v1::Status& out) {
 void to_message(const core::Config& config, v1::SchedulerConfig& out) {
     out.set_etag(std::to_string(config.version));
     out.set_toml(config::to_toml(config));
+    out.set_version(config.version);
+}
+
+namespace {
+
+void to_changes(const std::vector<config::Change>& changes, auto& out) {
+    for (const config::Change& change : changes) {
+        v1::ConfigChange& told = *out.Add();
+        told.set_key(change.key);
+        told.set_before(change.before);
+        told.set_after(change.after);
+    }
+}
+
+}  // namespace
+
+void to_message(const engine::Reconfigured& done, v1::SchedulerConfig& out) {
+    to_message(done.config, out);
+    to_changes(done.changes, *out.mutable_changes());
+}
+
+void to_message(const engine::ConfigVersionsPage& page, v1::ListConfigVersionsResponse& out) {
+    for (const engine::ConfigVersionInfo& info : page.versions) {
+        v1::ConfigVersion& version = *out.add_versions();
+        version.set_version(info.version);
+        version.set_at_unix_us(info.at.us);
+        version.set_author(info.author);
+        version.set_caller(info.caller);
+        version.set_reason(info.reason);
+        to_changes(info.changes, *version.mutable_changes());
+        if (page.whole) version.set_toml(config::to_toml(*page.whole));
+    }
+    out.set_next_page_token(page.next);
+}
+
+void to_message(const engine::AuditVerdict& verdict, v1::VerifyAuditResponse& out) {
+    out.set_good(verdict.good);
+    out.set_entries(verdict.entries);
+    out.set_head(verdict.head);
+    out.set_problem(verdict.problem);
+    if (verdict.good && verdict.unchained > 0)
+        out.set_problem("entries of an earlier release stand before the chain, which says nothing of them: " +
+                        std::to_string(verdict.unchained));
+    out.set_problem_number(verdict.problem_number);
+    out.set_oldest_unix_us(verdict.oldest.us);
 }
 
 void to_message(const core::Config& config, v1::ListPoliciesResponse& out) {
@@ -415,6 +460,7 @@ void to_message(const history::AuditRow& row, v1::AuditEntry& out) {
     out.set_before(row.before);
     out.set_after(row.after);
     out.set_hash(row.hash);
+    out.set_number(row.place.number);
 }
 
 }  // namespace nexus::api

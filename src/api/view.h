@@ -39,6 +39,9 @@ void to_message(const engine::ChangedMany& changed, v1::ChangeTasksResponse& out
 void to_message(const engine::OverrideInfo& info, v1::Override& out);
 void to_message(const std::vector<engine::OverrideInfo>& all, v1::ListOverridesResponse& out);
 void to_message(const history::AuditRow& row, v1::AuditEntry& out);
+void to_message(const engine::Reconfigured& done, v1::SchedulerConfig& out);
+void to_message(const engine::ConfigVersionsPage& page, v1::ListConfigVersionsResponse& out);
+void to_message(const engine::AuditVerdict& verdict, v1::VerifyAuditResponse& out);
 void to_message(const engine::DecisionPage& page, v1::ListDecisionsResponse& out);
 void to_message(const engine::AuditPage& page, v1::ListAuditResponse& out);
 

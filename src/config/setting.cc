@@ -464,6 +464,10 @@ Result<void> set(const Setting& setting, Written value, Values& values) {
     return std::visit([&](auto member) { return read(setting, value, member_of(values, member)); }, setting.member);
 }
 
+void copy(const Setting& setting, const Values& from, Values& to) {
+    std::visit([&](auto member) { member_of(to, member) = member_of(from, member); }, setting.member);
+}
+
 std::string value_text(const Setting& setting, const Values& values) {
     return std::visit([&](auto member) { return text_of(setting, member_of(values, member)); }, setting.member);
 }

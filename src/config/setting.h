@@ -80,6 +80,7 @@ struct Written {
 };
 // Fault invalid says what was expected; `values` is unchanged then. The caller names the setting.
 Result<void> set(const Setting& setting, Written value, Values& values);
+void copy(const Setting& setting, const Values& from, Values& to);
 // As TOML: quoted where TOML wants quotes, with escapes.
 std::string value_text(const Setting& setting, const Values& values);
 std::string quoted(std::string_view text);

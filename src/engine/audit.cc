@@ -4,7 +4,7 @@
 #include <set>
 
 #include "base/shape_bytes.h"
-#include "config/toml.h"
+#include "config/versions.h"
 #include "engine/body.h"
 
 namespace nexus {
@@ -79,10 +79,9 @@ struct Teller {
         const core::QueueLimits* queue = only_pause(before.config(), e.config);
         row.action = queue == nullptr ? "change the configuration"
                                       : (queue->paused ? "pause queue " : "resume queue ") + queue->name;
-        for (const config::Change& change : config::diff(before.config(), e.config)) {
-            if (!change.before.empty()) row.before += change.key + " = " + change.before + "\n";
-            if (!change.after.empty()) row.after += change.key + " = " + change.after + "\n";
-        }
+        config::Edit edit = config::edit_of(before.config(), e.config);
+        row.before = std::move(edit.before);
+        row.after = std::move(edit.after);
     }
     void operator()(const core::WorkerControlled& e) {
         static constexpr const char* orders[] = {"", "cordon", "uncordon", "drain", "forget"};
@@ -107,6 +106,12 @@ struct Teller {
 };
 
 }  // namespace
+
+core::Act act_of(const Caller& caller, std::string author, std::string reason) {
+    std::string who = caller.name;
+    if (!caller.from.empty() && caller.from != who) who += (who.empty() ? "" : " at ") + caller.from;
+    return {.caller = std::move(who), .author = std::move(author), .reason = std::move(reason)};
+}
 
 std::string chain_hash(const std::string& before, const history::AuditRow& row) {
     std::string text = before;
@@ -181,12 +186,6 @@ Result<void> check_act(const core::Act& act) {
             return fail(Fault::invalid,
                         std::string(field) + ": longer than " + std::to_string(kActBytesMax) + " bytes");
     return {};
-}
-
-core::Act act_of(const Caller& caller, std::string author, std::string reason) {
-    std::string who = caller.name;
-    if (!caller.from.empty() && caller.from != who) who += (who.empty() ? "" : " at ") + caller.from;
-    return {.caller = std::move(who), .author = std::move(author), .reason = std::move(reason)};
 }
 
 }  // namespace nexus::engine

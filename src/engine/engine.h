@@ -143,10 +143,13 @@ public:
     void answer(const Caller& caller, ListOverrides request, Done<std::vector<OverrideInfo>> done);
     void answer(const Caller& caller, ListDecisions request, Done<DecisionPage> done);
     void answer(const Caller& caller, ListAudit request, Done<AuditPage> done);
+    void answer(const Caller& caller, VerifyAudit request, Done<AuditVerdict> done);
+    void answer(const Caller& caller, ListConfigVersions request, Done<ConfigVersionsPage> done);
     void answer(const Caller& caller, ControlWorker request, Done<WorkerInfo> done);
     void answer(const Caller& caller, ResetType request, Done<TypeInfo> done);
     void answer(const Caller& caller, ForceEstimate request, Done<TypeInfo> done);
-    void answer(const Caller& caller, Configure request, Done<core::Config> done);
+    void answer(const Caller& caller, Configure request, Done<Reconfigured> done);
+    void answer(const Caller& caller, RollBackConfig request, Done<Reconfigured> done);
     void answer(const Caller& caller, SetPolicy request, Done<core::Config> done);
     void answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done);
     void answer(const Caller& caller, SetOverride request, Done<OverrideInfo> done);
@@ -372,6 +375,9 @@ private:
     void retry_next(std::shared_ptr<Retrying> all);
     Changed retry_one(Retrying& all, TaskId task, Result<std::string> kept);
     // The configuration becomes `config`, as the next version.
+    // The live configuration: configuring.cc.
+    Result<void> is_current(std::uint32_t version) const;
+    Result<void> may_configure(const core::Config& config, const core::Act& act) const;
     Result<core::Config> reconfigure(core::Config config, core::Act act);
     void heed(const core::Event& event);
     void force(const core::EstimateForced& forced);

@@ -120,7 +120,7 @@ TEST_CASE("the audit follows from the journal: neither a crash nor a history tha
             CHECK(rows[1].author == "ann");
             CHECK(rows[1].caller == "ops at here");
             CHECK(rows[2].action == "pause queue slow");
-            CHECK(rows[2].before.empty());
+            CHECK(rows[2].before == "version = 1\n");
             CHECK(rows[2].after.find("paused = true") != std::string::npos);
             CHECK(rows[3].reason == "first");
             CHECK(world.engine->audited() == world.engine->last_sequence());

@@ -5,6 +5,7 @@
 #include "base/quantity.h"
 #include "core/command.h"
 #include "engine/attempt_result.h"
+#include "engine/audit_chain.h"
 #include "engine/body.h"
 #include "history/whole_history.h"
 
@@ -119,6 +120,10 @@ Result<std::vector<history::DecisionInfo>> answer_to(const AskDecisions& asked, 
 
 Result<std::vector<history::AuditRow>> answer_to(const AskAudit& asked, WholeHistory& history, JournalStore&) {
     return asked.written ? history.store().audit(asked.query) : history.audit(asked.query);
+}
+
+Result<AuditVerdict> answer_to(const AskChain& asked, WholeHistory& history, JournalStore&) {
+    return verify_audit([&](const history::AuditQuery& query) { return history.audit(query); }, asked.head);
 }
 
 Result<Metadata> answer_to(const AskMetadata& asked, WholeHistory&, JournalStore& journal) {

@@ -60,6 +60,11 @@ struct AskAudit {
 TaskInfo info_of_ended(EndedTask ended);
 // What a filter asks the history for, from a place on.
 history::TaskQuery history_query(const TaskFilter& filter, const TaskPlace& place, std::size_t limit);
+// The chain of the audit, and whether it comes to the head that the engine holds.
+struct AskChain {
+    using Answer = AuditVerdict;
+    std::string head;
+};
 // The metadata of a live task. Faults: not_found (its body is lost).
 struct AskMetadata {
     using Answer = Metadata;
@@ -86,6 +91,7 @@ struct AskStates {
 
 using HistoryQuestion =
     std::variant<Asked<AskTask>, Asked<AskOutput>, Asked<AskTasks>, Asked<AskDecisions>, Asked<AskAudit>,
+                 Asked<AskChain>,
                  Asked<AskMetadata>, Asked<AskKeptBody>, Asked<AskKeptBodies>, Asked<AskStates>>;
 
 // Answers on this thread.

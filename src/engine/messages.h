@@ -16,6 +16,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "config/toml.h"
 #include "core/scheduler.h"
 #include "history/decision.h"
 #include "history/history_store.h"
@@ -113,6 +114,32 @@ struct AuditPage {
     std::vector<history::AuditRow> entries;  // newest first
     std::string next;                        // opaque; empty = end
 };
+// What came of following the chain of the audit.
+struct AuditVerdict {
+    bool good = true;
+    std::uint64_t entries = 0;
+    std::uint64_t unchained = 0;  // of a release before the chain was one of events
+    std::string head;             // hash of the newest
+    std::string problem;          // one sentence; empty when it is good
+    std::uint64_t problem_number = 0;
+    WallTime oldest;
+};
+// A change of the configuration: what it is now, or would be, and what that changed.
+struct Reconfigured {
+    core::Config config;
+    std::vector<config::Change> changes;
+};
+struct ConfigVersionInfo {
+    std::uint32_t version = 0;
+    WallTime at;
+    std::string author, caller, reason;
+    std::vector<config::Change> changes;
+};
+struct ConfigVersionsPage {
+    std::vector<ConfigVersionInfo> versions;  // newest first
+    std::optional<core::Config> whole;        // when one was asked for
+    std::string next;                         // opaque; empty = end
+};
 struct TaskPage {
     std::vector<TaskInfo> tasks;
     std::string next;  // opaque; empty = end
@@ -167,6 +194,7 @@ struct WorkerInfo {
 
 struct StatusInfo {
     std::string version, policy, durability, digest;
+    std::string audit_head;  // hash of the newest entry of the audit; empty = there is none
     Duration uptime;
     bool fallback = false;
     core::Counters counters;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -138,9 +139,24 @@ struct ListDecisions {
     static constexpr bool looks = true;
 };
 struct ListAudit {
-    std::size_t limit = 100;
+    history::AuditQuery query;  // its place is told by `page`
     std::string page;
     using Answer = AuditPage;
+    static constexpr bool looks = true;
+};
+// Follows the chain of the whole audit and compares its end with the head that the engine holds.
+struct VerifyAudit {
+    using Answer = AuditVerdict;
+    static constexpr bool looks = true;
+};
+// Changes of the configuration, newest first. Asked for one `version` (0 = all), the answer has that configuration whole;
+// not_found: it is older than kVersionsBack versions, or what came after it is not kept.
+struct ListConfigVersions {
+    static constexpr std::size_t kVersionsBack = 1000;
+    std::size_t limit = 100;
+    std::string page;
+    std::uint32_t version = 0;
+    using Answer = ConfigVersionsPage;
     static constexpr bool looks = true;
 };
 
@@ -164,13 +180,23 @@ struct ForceEstimate {
     std::string author, reason;
     using Answer = TypeInfo;
 };
-// An edit of the live configuration (config/toml.h says what a text may hold). conflict when `version` is not the
-// current one (0 = do not care).
+// An edit of the live configuration (config/toml.h says what a text may hold), or all of it anew. conflict when `version`
+// is not the current one (0 = do not care). What changes nothing makes no version.
 struct Configure {
     std::uint32_t version = 0;
     std::string toml;
     std::string author, reason;
-    using Answer = core::Config;
+    bool dry_run = false;                 // tells what would change
+    std::optional<core::Config> whole{};  // instead of `toml`
+    using Answer = Reconfigured;
+};
+// The configuration of an earlier version becomes a new one. Faults: as Configure, and as of ListConfigVersions.
+struct RollBackConfig {
+    std::uint32_t to = 0;
+    std::uint32_t version = 0;  // the current one; 0 = do not care
+    std::string author, reason;
+    bool dry_run = false;
+    using Answer = Reconfigured;
 };
 struct SetPolicy {
     core::PolicyKind policy{};
@@ -209,7 +235,8 @@ using AnyOf = std::variant<Asked<Requests>...>;
 using Call =
     AnyOf<SubmitTasks, CancelTask, RetryTask, CancelMany, RetryMany, GetTask, ReadOutput, ListTasks, ExplainTask,
           ReadState, ListQueues, GetQueue, ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit,
-          ControlWorker, ResetType, ForceEstimate, Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride>;
+          VerifyAudit, ListConfigVersions, ControlWorker, ResetType, ForceEstimate, Configure, RollBackConfig, SetPolicy,
+          PauseQueue, SetOverride, ClearOverride>;
 
 // The call is not carried out.
 inline void refuse(Call& call, const Error& error) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/name.h"
-#include "config/toml.h"
 #include "engine/body.h"
 #include "engine/engine.h"
 #include "engine/inbox.h"
@@ -279,56 +278,6 @@ Result<void> Engine::may_forget(WorkerNo number) const {
             return fail(Fault::failed_state,
                         "override " + std::to_string(set.number) + " names " + who + ": clear it first");
     return {};
-}
-
-void Engine::answer(const Caller& caller, Configure request, Done<core::Config> done) {
-    core::Config config = core_.config();
-    if (request.version != 0 && request.version != config.version)
-        return reply<core::Config>(
-            std::move(done), fail(Fault::conflict, "the configuration is at version " + std::to_string(config.version) +
-                                                       ", not " + std::to_string(request.version) + ": read it again"));
-    if (auto ok = config::apply(request.toml, config); !ok)
-        return reply<core::Config>(std::move(done), std::unexpected(std::move(ok).error()));
-    reply<core::Config>(std::move(done), reconfigure(std::move(config), act_of(caller, std::move(request.author),
-                                                                               std::move(request.reason))));
-}
-
-void Engine::answer(const Caller& caller, SetPolicy request, Done<core::Config> done) {
-    core::Config config = core_.config();
-    config.policy = request.policy;
-    reply<core::Config>(std::move(done), reconfigure(std::move(config), act_of(caller, std::move(request.author),
-                                                                               std::move(request.reason))));
-}
-
-void Engine::answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done) {
-    if (!is_name(request.queue))
-        return reply<StatusInfo>(std::move(done), fail(Fault::invalid, "queue: " + std::string(kNameRule)));
-    core::Config config = core_.config();
-    auto& queues = config.queues;
-    auto at = std::ranges::lower_bound(queues, request.queue, {}, &core::QueueLimits::name);
-    if (at == queues.end() || at->name != request.queue) at = queues.insert(at, {.name = request.queue});
-    at->paused = request.paused;
-    if (auto ok = reconfigure(std::move(config), act_of(caller, std::move(request.author), std::move(request.reason)));
-        !ok)
-        return reply<StatusInfo>(std::move(done), std::unexpected(std::move(ok).error()));
-    reply<StatusInfo>(std::move(done), status_now());
-}
-
-Result<core::Config> Engine::reconfigure(core::Config config, core::Act act) {
-    if (auto ok = may_act(act); !ok) return std::unexpected(std::move(ok).error());
-    if (auto ok = config::check(config); !ok) return std::unexpected(std::move(ok).error());
-    // Whatever the server has must be readable again by `config set`.
-    if (config::to_toml(config).size() > config::kTextBytesMax)
-        return fail(Fault::exhausted, "the configuration would be longer than " +
-                                          std::to_string(config::kTextBytesMax / 1024) +
-                                          " KiB: drop some queues first");
-    config.version = core_.config().version + 1;
-    apply(core::ConfigChanged{.config = config, .act = std::move(act)});
-    return config;
-}
-
-void Engine::answer(const Caller&, GetConfig, Done<core::Config> done) {
-    reply<core::Config>(std::move(done), core_.config());
 }
 
 OverrideInfo Engine::info_of(core::OverrideSet set) const {

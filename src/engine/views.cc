@@ -292,6 +292,7 @@ StatusInfo Engine::status_now() const {
                     .policy = core::name_of(core_.config().policy),
                     .durability = options_.durability,
                     .digest = fmt::format("{:016x}", core_.digest()),
+                    .audit_head = audit_.head(),
                     .uptime = now_.wall - started_wall_,
                     .fallback = learner_.predictor().failures_in_a_row() >= core_.config().fallback_threshold,
                     .counters = core_.counters(),
@@ -370,8 +371,10 @@ void Engine::answer(const Caller&, ListDecisions request, Done<DecisionPage> don
 void Engine::answer(const Caller&, ListAudit request, Done<AuditPage> done) {
     const auto place = event_place_of(request.page);
     if (!place) return reply<AuditPage>(std::move(done), std::unexpected(place.error()));
-    const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
-    ask(AskAudit{.query = {.before = *place, .limit = limit + 1}},
+    const std::size_t limit = std::clamp<std::size_t>(request.query.limit, 1, 1000);
+    request.query.before = *place;
+    request.query.limit = limit + 1;
+    ask(AskAudit{.query = std::move(request.query)},
         [limit, done = std::move(done)](Result<std::vector<history::AuditRow>> rows) mutable {
             if (!rows) return done(std::unexpected(std::move(rows).error()));
             AuditPage page{.entries = *std::move(rows), .next = {}};
@@ -381,6 +384,10 @@ void Engine::answer(const Caller&, ListAudit request, Done<AuditPage> done) {
             }
             done(std::move(page));
         });
+}
+
+void Engine::answer(const Caller&, VerifyAudit, Done<AuditVerdict> done) {
+    ask(AskChain{.head = audit_.head()}, std::move(done));
 }
 
 }  // namespace nexus::engine

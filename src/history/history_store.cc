@@ -1,6 +1,7 @@
 #include "history/history_store.h"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 
 #include "core/task.h"
@@ -76,6 +77,29 @@ bool TaskQuery::continues_with(const TaskRow& row) const {
 bool TaskQuery::in_order(const TaskRow& a, const TaskRow& b) const {
     return order == TaskOrder::submitted ? a.task > b.task
                                          : std::tie(a.finished, a.task) > std::tie(b.finished, b.task);
+}
+
+bool AuditQuery::wants(const AuditRow& row) const {
+    if (row.place.at < from || (to.us != 0 && row.place.at >= to)) return false;
+    if (versions && !row.after.starts_with("version = ")) return false;
+    if (search.empty()) return true;
+    return std::ranges::any_of(std::array{&row.caller, &row.author, &row.action, &row.reason, &row.before, &row.after},
+                               [&](const std::string* text) { return text->find(search) != std::string::npos; });
+}
+
+bool AuditQuery::in_order(const AuditRow& a, const AuditRow& b) const {
+    if (!chain) return a.place > b.place;
+    const auto key = [](const EventPlace& place) {
+        return std::tuple(place.number, place.part, place.shard, place.at);
+    };
+    return key(a.place) < key(b.place);
+}
+
+bool AuditQuery::continues_with(const AuditRow& row) const {
+    if (before.at.us == 0) return true;
+    AuditRow last;
+    last.place = before;
+    return in_order(last, row);
 }
 
 }  // namespace nexus::history

@@ -137,8 +137,16 @@ struct DecisionQuery {
     }
 };
 struct AuditQuery {
-    EventPlace before;  // only older ones; at 0 = from the newest
+    EventPlace before;  // only what comes after this row in the order; at 0 = from its beginning
     std::size_t limit = 100;
+    std::string search;     // only rows that hold it in one of their texts, as it is written; empty = all
+    WallTime from, to;      // only then or later, only before; 0 = no bound
+    bool versions = false;  // only changes of the configuration: their `after` begins with "version = "
+    bool chain = false;     // in the order of the journal, oldest first, which a clock that was set may not keep
+
+    bool wants(const AuditRow& row) const;  // as far as texts and times say
+    bool continues_with(const AuditRow& row) const;
+    bool in_order(const AuditRow& a, const AuditRow& b) const;  // a comes before b
 };
 
 class HistoryStore {

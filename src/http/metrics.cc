@@ -142,6 +142,10 @@ std::string prometheus_text(const engine::ReadModel& state, const api::Door& doo
     page.single("nexus_worker_utilization_ratio", "gauge", "Busy slots of connected workers.", status.utilization);
     page.single("nexus_history_dropped_total", "counter", "History rows dropped because their buffer was full.",
                 status.history_dropped);
+    page.family("nexus_audit_head_info", "gauge",
+                "Hash of the newest entry of the audit; kept elsewhere it proves the rest.");
+    if (!status.audit_head.empty())
+        page.value("nexus_audit_head_info", 1, fmt::format("{{hash=\"{}\"}}", status.audit_head));
     page.single("nexus_journal_position", "gauge", "Number of the last event.", status.journal_position);
     std::uint32_t suspect = 0, cordoned = 0;
     page.family("nexus_worker_breaker_open", "gauge", "1 for a worker whose circuit breaker is not closed.");

@@ -250,14 +250,16 @@ Result<std::vector<DecisionRow>> SqliteHistory::decisions(const DecisionQuery& q
 
 Result<std::vector<AuditRow>> SqliteHistory::audit(const AuditQuery& query) {
     std::vector<AuditRow> rows;
+    if (query.limit == 0) return rows;
+    const std::string sql =
+        std::string(
+            "SELECT at_us, shard, number, part, caller, author, action, reason, before, after, hash FROM audit"
+            " WHERE ?1 = 0 OR ") +
+        (query.chain ? "(number, part, shard, at_us) > (?3, ?4, ?2, ?1) ORDER BY number, part, shard, at_us"
+                     : "(at_us, shard, number, part) < (?1, ?2, ?3, ?4)"
+                       " ORDER BY at_us DESC, shard DESC, number DESC, part DESC");
     auto ok = each(
-        "SELECT at_us, shard, number, part, caller, author, action, reason, before, after, hash FROM audit"
-        " WHERE ?1 = 0 OR (at_us, shard, number, part) < (?1, ?2, ?3, ?4)"
-        " ORDER BY at_us DESC, shard DESC, number DESC, part DESC LIMIT ?5",
-        [&](Statement& s) {
-            s.bind(query.before.at, query.before.shard, query.before.number, query.before.part,
-                   static_cast<std::uint64_t>(query.limit));
-        },
+        sql, [&](Statement& s) { s.bind(query.before.at, query.before.shard, query.before.number, query.before.part); },
         [&](const Statement& row) {
             rows.push_back({.place = place(row),
                             .caller = text(row, 4),
@@ -267,7 +269,8 @@ Result<std::vector<AuditRow>> SqliteHistory::audit(const AuditQuery& query) {
                             .before = text(row, 8),
                             .after = text(row, 9),
                             .hash = text(row, 10)});
-            return true;
+            if (!query.wants(rows.back())) rows.pop_back();
+            return rows.size() < query.limit;
         });
     if (!ok) return std::unexpected(std::move(ok).error().during("reading the audit"));
     return rows;
