@@ -157,8 +157,22 @@ Answer<pb::TypeStat> Session::override_estimate(const pb::OverrideEstimateReques
     return call("force type " + safe_text(request.type(), 128), &Admin::OverrideEstimate, request);
 }
 
-Answer<pb::SchedulerConfig> Session::get_config() {
-    return call("get the configuration", &Admin::GetConfig, {});
+Answer<pb::SchedulerConfig> Session::get_config(bool effective) {
+    pb::GetConfigRequest request;
+    request.set_effective(effective);
+    return call("get the configuration", &Admin::GetConfig, request);
+}
+
+Answer<pb::ListConfigVersionsResponse> Session::config_versions(const pb::ListConfigVersionsRequest& request) {
+    return call("list the versions of the configuration", &Admin::ListConfigVersions, request);
+}
+
+Answer<pb::SchedulerConfig> Session::roll_back_config(const pb::RollbackConfigRequest& request) {
+    return call("roll the configuration back", &Admin::RollbackConfig, request);
+}
+
+Answer<pb::SchedulerConfig> Session::reload_config(const pb::ReloadConfigRequest& request) {
+    return call("reload the configuration", &Admin::ReloadConfig, request);
 }
 
 Answer<pb::SchedulerConfig> Session::set_config(const pb::SetConfigRequest& request) {
@@ -193,6 +207,10 @@ Answer<pb::ListDecisionsResponse> Session::list_decisions(const pb::ListDecision
 
 Answer<pb::ListAuditResponse> Session::list_audit(const pb::ListAuditRequest& request) {
     return call("list the audit log", &Admin::ListAudit, request);
+}
+
+Answer<pb::VerifyAuditResponse> Session::verify_audit() {
+    return call("verify the audit log", &Admin::VerifyAudit, {});
 }
 
 }  // namespace nexus::cli

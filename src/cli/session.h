@@ -52,7 +52,10 @@ public:
     Answer<pb::TypeStat> get_type(const std::string& type);
     Answer<pb::TypeStat> reset_type(const pb::ResetTypeRequest& request);
     Answer<pb::TypeStat> override_estimate(const pb::OverrideEstimateRequest& request);
-    Answer<pb::SchedulerConfig> get_config();
+    Answer<pb::SchedulerConfig> get_config(bool effective = false);
+    Answer<pb::ListConfigVersionsResponse> config_versions(const pb::ListConfigVersionsRequest& request);
+    Answer<pb::SchedulerConfig> roll_back_config(const pb::RollbackConfigRequest& request);
+    Answer<pb::SchedulerConfig> reload_config(const pb::ReloadConfigRequest& request);
     Answer<pb::SchedulerConfig> set_config(const pb::SetConfigRequest& request);
     Answer<pb::SchedulerConfig> set_policy(const pb::SetPolicyRequest& request);
     Answer<pb::Status> control_queue(const pb::ControlQueueRequest& request);
@@ -61,6 +64,7 @@ public:
     Answer<pb::ListOverridesResponse> list_overrides();
     Answer<pb::ListDecisionsResponse> list_decisions(const pb::ListDecisionsRequest& request);
     Answer<pb::ListAuditResponse> list_audit(const pb::ListAuditRequest& request);
+    Answer<pb::VerifyAuditResponse> verify_audit();
 
     const std::string& server() const { return connection_.server; }
     Interrupt& interrupt() { return interrupt_; }

@@ -14,10 +14,8 @@ namespace {
 
 constexpr std::uint32_t kPageMax = 1000;
 
-bool put_task(const Shell& shell, const pb::Task& task) {
-    if (shell.wants_json()) return shell.put_json(task);
-    if (shell.format == Format::name) return put(task.id() + "\n");
-    return put(task_page(task, shell.terminal.colour, now_unix_us()));
+void put_task(const Shell& shell, const pb::Task& task) {
+    put_one(shell, task, task_kind(), [&] { return task_page(task, shell.terminal.colour, now_unix_us()); });
 }
 
 struct GetFlags {
@@ -48,7 +46,8 @@ void add_get(CLI::App& task, int& exit_code) {
                                        .examples = "  nexus task get 0190c1d2-...\n"
                                                    "  nexus task get 0190c1d2-... --result > out.bin\n"
                                                    "  nexus task get 0190c1d2-... --wait --timeout 5m\n"
-                                                   "  nexus task get 0190c1d2-... -o json"},
+                                                   "  nexus task get 0190c1d2-... -o json",
+                                       .columns = task_kind().names()},
                                       exit_code, show);
     verb->add_option("id", flags->id, "Task id")->required();
     verb->add_flag("--result", flags->result, "Write its result to standard output, whatever its outcome");
@@ -98,25 +97,10 @@ Answer<int> list(Shell& shell, const ListFlags& flags) {
     if (!request) return std::unexpected(request.error());
     const auto all = list_all(shell, *request, flags.limit);
     if (!all) return std::unexpected(all.error());
-    if (shell.format == Format::json) {
-        shell.put_json(*all);
-        return kExitOk;
-    }
-    const std::int64_t now = now_unix_us();
-    const bool wide = shell.format == Format::wide;
-    Table table = task_table(wide);
-    for (const pb::Task& task : all->tasks()) {
-        if (shell.format == Format::jsonl && !shell.put_json(task)) return kExitOk;
-        if (shell.format == Format::name && !put(task.id() + "\n")) return kExitOk;
-        add_task(table, task, wide, shell.terminal.colour, now);
-    }
-    if (shell.format != Format::table && !wide) return kExitOk;
-    if (table.empty())
-        shell.say("no tasks");
-    else
-        shell.put_table(table);
-    if (!all->next_page_token().empty()) shell.say(fmt::format("more with --page {}", all->next_page_token()));
-    return kExitOk;
+    const auto done = put_list(shell, *all, all->tasks(), task_kind(), "no tasks");
+    if (!all->next_page_token().empty() && !shell.wants_json())
+        shell.say(fmt::format("more with --page {}", all->next_page_token()));
+    return done;
 }
 
 void add_list(CLI::App& task, int& exit_code) {
@@ -127,7 +111,9 @@ void add_list(CLI::App& task, int& exit_code) {
                                        .examples = "  nexus task list\n"
                                                    "  nexus task list --state waiting --state running --watch\n"
                                                    "  nexus task list --type thumb --promise missed\n"
-                                                   "  nexus task list --type thumb --limit 1000 -o jsonl"},
+                                                   "  nexus task list --type thumb --limit 1000 -o jsonl\n"
+                                                   "  nexus task list --columns id,state,worker -o csv",
+                                       .columns = task_kind().names()},
                                       exit_code, [flags](Shell& shell) { return list(shell, *flags); });
     verb->add_option("--state", flags->states, "Only in this state; repeatable")->delimiter(',');
     verb->add_option("--type", flags->type, "Only this type");

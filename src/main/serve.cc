@@ -1,12 +1,14 @@
 #include "main/serve.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +17,7 @@
 #include <memory>
 #include <sstream>
 
+#include "api/configuration.h"
 #include "api/methods.h"
 #include "cli/failure.h"
 #include "cli/interrupt.h"
@@ -24,6 +27,7 @@
 #include "engine/runner.h"
 #include "history/sqlite/sqlite_history.h"
 #include "http/server.h"
+#include "main/audit_head.h"
 #include "main/configuration.h"
 #include "main/log.h"
 #include "main/scheduler_keys.h"
@@ -133,8 +137,10 @@ Answer<std::vector<std::string>> scheduler_keys(const config::Server& settings, 
     return keys;
 }
 
-Answer<void> open_ports(const config::Server& settings, const Flags& flags, Log& log, Running& running) {
+Answer<void> open_ports(const config::Start& start, const Flags& flags, Log& log, Running& running) {
+    const config::Server& settings = start.values.server;
     running.door = std::make_unique<api::Door>(*running.runner, settings.durability);
+    running.door->start_files = start_files(flags.start, start);
     auto wire = wire::Server::start({.address = settings.listen, .reflection = !flags.no_reflection}, *running.door);
     if (!wire)
         return failed(wire.error(), "listen on " + settings.listen,
@@ -204,7 +210,37 @@ int stop(Running& running, int signal, Log& log) {
     return cli::kExitOk;
 }
 
+// SIGHUP waits in the kernel until somebody looks.
+void keep_hangups() {
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &hangup, nullptr);  // before the first thread, so that all have it blocked
+}
+
+bool take_hangup() {
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    const timespec at_once{};
+    return sigtimedwait(&hangup, nullptr, &at_once) == SIGHUP;
+}
+
+void reload_on_hangup(api::Door& door, Log& log) {
+    api::reload(door, server_itself(), "SIGHUP", "the files were read again", [&log](Result<api::Reloaded> done) {
+        if (!done) return log.write(LogLevel::error, "reload_failed", "nothing was changed: " + done.error().what);
+        std::string text = fmt::format("files read again, version {} is in force", done->now.config.version);
+        for (const config::Change& change : done->now.changes)
+            text += fmt::format("; {}: {} -> {}", change.key, change.before.empty() ? "-" : change.before,
+                                change.after.empty() ? "-" : change.after);
+        if (!done->restart_keys.empty())
+            text += fmt::format("; needs a restart: {}", fmt::join(done->restart_keys, ", "));
+        log.write(LogLevel::info, "reloaded", std::move(text));
+    });
+}
+
 Answer<int> serve(const Flags& flags) {
+    keep_hangups();
     const auto start = read_start(flags.start);
     if (!start) return std::unexpected(start.error());
     const config::Server& settings = start->values.server;
@@ -213,7 +249,7 @@ Answer<int> serve(const Flags& flags) {
     Running running;
     Answer<void> done = open_stores(settings, log, running);
     if (done) done = start_engine(*start, flags, log, running);
-    if (done) done = open_ports(settings, flags, log, running);
+    if (done) done = open_ports(*start, flags, log, running);
     if (!done) return std::unexpected(std::move(done).error());
     say_ready(settings, running, log);
     std::string why;
@@ -224,6 +260,7 @@ Answer<int> serve(const Flags& flags) {
     using Clock = std::chrono::steady_clock;
     Clock::time_point ping_at = Clock::now();
     Memory memory;
+    AuditHead head(settings.data, log);
     while (
         !interrupt.wait(watchdog.us > 0 ? std::min(milliseconds(500), Duration{watchdog.us / 8}) : milliseconds(500))) {
         if (watchdog.us > 0 && Clock::now() >= ping_at && alive->exchange(false)) {
@@ -232,6 +269,8 @@ Answer<int> serve(const Flags& flags) {
             running.runner->ask(server_itself(), engine::GetConfig{}, [alive](auto) { *alive = true; });
         }
         memory.look();
+        head.look(*running.runner);
+        if (take_hangup()) reload_on_hangup(*running.door, log);
         const bool ready = running.runner->ready(&why);
         if (ready == was_ready) continue;
         was_ready = ready;
