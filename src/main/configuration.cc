@@ -128,6 +128,8 @@ Result<config::Start> read_files(const std::vector<std::string>& paths) {
             done = take_file(path, start);
         } else if (const auto files = files_in(path); !files) {
             done = std::unexpected(files.error());
+        } else if (files->empty()) {  // it was named, so something was expected there
+            done = fail(Fault::not_found, path + ": no file in this folder ends in .toml");
         } else {
             for (const std::string& file : *files)
                 if (done) done = take_file(file, start);

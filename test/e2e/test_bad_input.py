@@ -72,7 +72,8 @@ class Configuration(Case):
 
     def test_C1_files_that_are_none(self):
         self.assert_refused(nexus("config", "validate", str(self.folder / "missing.toml")), (USAGE, NOT_FOUND), "missing.toml")
-        self.assert_refused(nexus("config", "validate", str(self.folder)), (USAGE, NOT_FOUND), "regular file")
+        self.assert_refused(nexus("config", "validate", str(self.folder)), NOT_FOUND, "no file in this folder")
+        self.assert_refused(nexus("config", "show", "--config", str(self.folder)), (USAGE, NOT_FOUND), "regular file")
         os.mkfifo(self.folder / "pipe")
         self.assert_refused(nexus("config", "validate", str(self.folder / "pipe")), USAGE, "regular file")
         with open(self.folder / "large.toml", "wb") as large:
@@ -209,7 +210,7 @@ class Configuration(Case):
         self.refuse_file('x = "\x00"', USAGE)
 
     def test_C17_a_model_that_is_not_there(self):
-        self.refuse_file('[server]\nmodel = "mixtrue"\n', USAGE, "server.model", "mixture")
+        self.refuse_file('[server]\nmodel = "mixtrue"\n', NOT_FOUND, "server.model", "mixture")
 
     def test_shown_configuration_is_valid_again(self):
         shown = nexus("config", "show")
