@@ -34,8 +34,8 @@ sqlite3                        tests look into the store from outside
 binutils                       the purity check reads symbols
 chromium                       the page is tested in a real browser
 chromium-driver                drives that browser
-nodejs                         runs a validator and a client of the HTTP API's description
-npm                            installs these two
+nodejs                         builds the page and tests its parts; a validator and a client of the HTTP API
+npm                            installs what these need, by their lock files
 curl                           the tour of docs/rest.md is tried with it
 '
 lint='

@@ -334,8 +334,8 @@ constexpr Method kMethods[] = {
     {.name = "http/healthz", .kind = Kind::page, .rest = {Verb::get, "/healthz"}, .role = {}},
     {.name = "http/page", .kind = Kind::page, .rest = {Verb::get, "/"}, .role = {}},
     {.name = "http/index.html", .kind = Kind::page, .rest = {Verb::get, "/index.html"}, .role = {}},
-    {.name = "http/app.js", .kind = Kind::page, .rest = {Verb::get, "/app.js"}, .role = {}},
-    {.name = "http/app.css", .kind = Kind::page, .rest = {Verb::get, "/app.css"}, .role = {}},
+    {.name = "http/asset", .kind = Kind::page, .rest = {Verb::get, "/assets/{file}"}, .role = {}},
+    {.name = "http/icon", .kind = Kind::page, .rest = {Verb::get, "/icon.svg"}, .role = {}},
     {.name = "http/favicon", .kind = Kind::page, .rest = {Verb::get, "/favicon.ico"}, .role = {}},
 
     // of the gRPC library

@@ -70,7 +70,7 @@ std::string gzip(std::string_view bytes, int level) {
     return out;
 }
 
-// A file of the page, compressed once; it lives as long as the program.
+// What lives as long as the program is compressed once.
 std::string_view gzip_of_file(std::string_view file) {
     static std::mutex mutex;
     static std::map<const char*, std::string> made;
@@ -108,7 +108,8 @@ void add_etag(Response& response, const Manners& manners) {
 void compress(Response& response, bool wanted) {
     const bool is_file = !response.fixed.empty();
     const std::size_t size = is_file ? response.fixed.size() : response.body.size();
-    if (size <= kGzipFrom || !is_text(response.content_type)) return;
+    const bool chosen = has_header(response, "Vary");  // files of the page come packed, or plain for who wants them so
+    if (chosen || size <= kGzipFrom || !is_text(response.content_type)) return;
     response.headers.emplace_back("Vary", "Accept-Encoding");
     if (!wanted) return;
     if (is_file) {

@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 
+#include "http/assets.h"
 #include "http/server.h"
 #include "http/site_test.h"
 
@@ -494,6 +495,59 @@ TEST_CASE("field M: bodies that arrive and answers that nobody reads have a boun
     }
     CHECK_EQ(open.size(), 1);
     for (const int socket : half) close(socket);
+}
+
+std::string header_of(const Response& response, std::string_view name) {
+    for (const auto& [key, value] : response.headers)
+        if (key == name) return value;
+    return {};
+}
+
+TEST_CASE("the page is at each of its paths, and its base tells how deep that lies") {
+    const Site site;
+    for (const char* path : {"/", "/index.html", "/fleet", "/tasks", "/config", "/audit", "/status", "/signin"}) {
+        CAPTURE(path);
+        const Response response = site.get(path);
+        CHECK_EQ(response.status, 200);
+        CHECK(says(response, R"(<base href="./">)"));
+        CHECK_EQ(header_of(response, "Cache-Control"), "no-cache");
+    }
+    for (const char* path : {"/workers/a:b", "/tasks/x", "/types/x", "/queues/x", "/tenants/x", "/decisions/7"}) {
+        CAPTURE(path);
+        CHECK(says(site.get(path), R"(<base href="../">)"));
+    }
+    for (const char* path : {"/nothing", "/fleet/x", "/tasks/x/y", "/workers/", "/assets", "/assets/none.js"}) {
+        CAPTURE(path);
+        CHECK_EQ(site.get(path).status, 404);
+    }
+    CHECK_EQ(site.ask(api::Verb::post, "/fleet").status, 404);
+}
+
+TEST_CASE("a file of the page is packed for who takes that, kept for ever, and not sent twice") {
+    const Live site;
+    const std::string html = page_at("/");
+    const std::size_t at = html.find("assets/");
+    REQUIRE_NE(at, std::string::npos);
+    const std::string file = "/" + html.substr(at, html.find('"', at) - at);
+    const Asset* known = asset(file);
+    REQUIRE_NE(known, nullptr);
+    const auto ask = [&](const std::string& more) {
+        return site.talk(head_of("GET " + file, more + "Connection: close\r\n"));
+    };
+    const std::string plain = ask("");
+    CHECK_NE(plain.find("immutable"), std::string::npos);
+    CHECK_NE(plain.find("Vary: Accept-Encoding"), std::string::npos);
+    CHECK(plain.ends_with(known->plain));
+    for (const char* takes : {"gzip", "br, GZIP;q=0.5", "gzip, deflate, br, zstd"}) {
+        CAPTURE(takes);
+        CHECK(ask(std::string("Accept-Encoding: ") + takes + "\r\n").ends_with(known->gzip));
+    }
+    for (const char* takes : {"br", "identity", "gzip;q=0", "gzip; q=0.0, br"}) {
+        CAPTURE(takes);
+        CHECK(ask(std::string("Accept-Encoding: ") + takes + "\r\n").ends_with(known->plain));
+    }
+    CHECK(ask("If-None-Match: " + known->etag + "\r\n").starts_with("HTTP/1.1 304 "));
+    CHECK(ask("If-None-Match: \"other\"\r\n").starts_with("HTTP/1.1 200 "));
 }
 
 TEST_CASE("field L: pages are full until the last one, however rare what is asked for is") {

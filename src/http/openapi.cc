@@ -40,8 +40,8 @@ constexpr PageRow kPages[] = {
     {"http/healthz", "The same as /readyz.", "text/plain"},
     {"http/page", "The page for people.", "text/html"},
     {"http/index.html", "The page for people.", "text/html"},
-    {"http/app.js", "A part of the page.", "text/javascript"},
-    {"http/app.css", "A part of the page.", "text/css"},
+    {"http/asset", "A part of the page.", "text/javascript"},
+    {"http/icon", "The icon of the page.", "image/svg+xml"},
     {"http/favicon", "A part of the page.", "image/svg+xml"},
 };
 

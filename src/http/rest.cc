@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "api/error.h"
+#include "http/assets.h"
 #include "http/json.h"
 
 namespace nexus::http {
@@ -226,6 +227,7 @@ std::string short_name_of(const std::string& field) {
 Route find_route(api::Verb verb, const std::string& path) {
     Route route;
     if (match(verb, path, route)) return route;
+    if (verb == api::Verb::get && is_page(path) && match(verb, "/", route)) return route;
     // /x/{id}:verb is /x/{id}/verb
     const std::size_t colon = path.rfind(':');
     if (colon == std::string::npos || path.find('/', colon) != std::string::npos) return route;

@@ -12,12 +12,27 @@
 namespace nexus::http {
 namespace {
 
+// A file of the page. Its name holds the hash of its bytes (but for the icon's), so it never changes.
 void file(api::Door&, const Request& request, Reply reply) {
-    const auto found = asset(request.path);
-    if (!found) return reply(problem(404, "NOT_FOUND", "Not found", "no such file"));
+    const Asset* found = asset(request.path == "/favicon.ico" ? "/icon.svg" : request.path);
+    if (found == nullptr) return reply(problem(404, "NOT_FOUND", "Not found", "no such file"));
     Response response;
     response.content_type = found->content_type;
-    response.fixed = found->bytes;
+    response.headers = {
+        {"ETag", found->etag},
+        {"Vary", "Accept-Encoding"},
+        {"Cache-Control", request.path.starts_with("/assets/") ? "public, max-age=31536000, immutable" : "no-cache"}};
+    if (request.manners.takes_gzip) response.headers.emplace_back("Content-Encoding", "gzip");
+    response.fixed = request.manners.takes_gzip ? found->gzip : found->plain;
+    reply(std::move(response));
+}
+
+// The page itself, at each of its paths.
+void page(api::Door&, const Request& request, Reply reply) {
+    Response response;
+    response.content_type = "text/html; charset=utf-8";
+    response.body = page_at(request.path);
+    response.headers.emplace_back("Cache-Control", "no-cache");
     reply(std::move(response));
 }
 
@@ -28,10 +43,9 @@ std::string_view media_type(std::string_view content_type) {
 }
 
 using Page = void (*)(api::Door& door, const Request& request, Reply reply);
-constexpr std::string_view kNames[] = {"http/metrics", "http/livez",      "http/readyz", "http/healthz",
-                                       "http/page",    "http/index.html", "http/app.js", "http/app.css",
-                                       "http/favicon", "http/openapi"};
-constexpr Page kPages[] = {metrics, livez, readyz, readyz, file, file, file, file, file, openapi};
+constexpr std::string_view kNames[] = {"http/metrics",    "http/livez", "http/readyz", "http/healthz", "http/page",
+                                       "http/index.html", "http/asset", "http/icon",   "http/favicon", "http/openapi"};
+constexpr Page kPages[] = {metrics, livez, readyz, readyz, page, page, file, file, file, openapi};
 static_assert(std::size(kNames) == std::size(kPages));
 
 }  // namespace

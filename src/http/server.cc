@@ -73,7 +73,7 @@ void secure_headers(bhttp::fields& fields) {
     fields.set("X-Frame-Options", "DENY");
     fields.set("Content-Security-Policy",
                "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-               "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+               "base-uri 'self'; worker-src 'self'; form-action 'none'; frame-ancestors 'none'");
     fields.set(bhttp::field::cache_control, "no-store");
 }
 
