@@ -328,7 +328,10 @@ Result<void> read(const Setting& setting, Written value, std::string& field) {
         field = *std::move(hosts);
         return {};
     }
-    if (value.text.empty() || value.text.size() > kTextBytesMax)
+    const Server defaults;
+    const auto* of_server = std::get_if<std::string Server::*>(&setting.member);
+    const bool may_be_empty = of_server != nullptr && (defaults.**of_server).empty();
+    if ((value.text.empty() && !may_be_empty) || value.text.size() > kTextBytesMax)
         return invalid("must be 1 to " + std::to_string(kTextBytesMax) + " bytes");
     field = value.text;
     return {};

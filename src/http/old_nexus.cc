@@ -337,7 +337,9 @@ void OldNexus::configure(std::unique_ptr<Call> call) {
     if (toml.empty()) return door_.engine.ask(caller, engine::GetConfig{}, std::move(finish));
     door_.engine.ask(caller,
                      engine::Configure{.version = 0, .toml = toml, .author = "", .reason = "PUT /scheduler/config"},
-                     std::move(finish));
+                     [finish = std::move(finish)](Result<engine::Reconfigured>&& done) mutable {
+                         finish(std::move(done).transform(&engine::Reconfigured::config));
+                     });
 }
 
 namespace {
