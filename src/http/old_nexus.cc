@@ -338,7 +338,8 @@ void OldNexus::configure(std::unique_ptr<Call> call) {
     door_.engine.ask(caller,
                      engine::Configure{.version = 0, .toml = toml, .author = "", .reason = "PUT /scheduler/config"},
                      [finish = std::move(finish)](Result<engine::Reconfigured>&& done) mutable {
-                         finish(std::move(done).transform(&engine::Reconfigured::config));
+                         if (!done) return finish(std::unexpected(std::move(done).error()));
+                         finish(std::move(done->config));
                      });
 }
 
