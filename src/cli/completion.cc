@@ -20,7 +20,7 @@ namespace nexus::cli {
 namespace {
 
 constexpr Duration kLiveMax = milliseconds(600);  // of one question to the server; measured 10 ms on loopback
-constexpr std::uint32_t kTasksLooked = 200;       // the newest: their ids, and the queues and tenants they name
+constexpr std::uint32_t kTasksLooked = 200;       // the newest: their ids, and the types and tenants they name
 
 // Candidates with their descriptions.
 using Words = std::vector<std::pair<std::string, std::string>>;
@@ -54,7 +54,10 @@ Words tasks(Session& session) {
     });
 }
 Words queues(Session& session) {
-    return of_tasks(session, [](const pb::Task& task) { return std::pair(task.queue(), std::string()); });
+    Words words;
+    if (const auto all = session.list_queues())
+        for (const pb::Queue& queue : all->queues()) words.emplace_back(queue.name(), queue.paused() ? "paused" : "");
+    return words;
 }
 Words tenants(Session& session) {
     return of_tasks(session, [](const pb::Task& task) { return std::pair(task.tenant(), std::string()); });
@@ -126,6 +129,7 @@ constexpr Place kPlaces[] = {
     {.of = "type get", .ask = types},
     {.of = "type reset", .ask = types},
     {.of = "type force", .ask = types},
+    {.of = "queue get", .ask = queues},
     {.of = "queue pause", .ask = queues},
     {.of = "queue resume", .ask = queues},
     {.of = "policy set", .words = "predictive fcfs least-loaded power-of-two random round-robin nexus-ema least-work"},

@@ -254,8 +254,30 @@ void add_config(CLI::App& config, int& exit_code) {
     add_reload(config, exit_code);
 }
 
+const Kind<pb::Policy>& policy_kind() {
+    using P = pb::Policy;
+    static const Kind<P> kind{
+        .columns = {{.name = "name", .value = [](const P& p, const Look& look) { return look.text(p.name(), 40); }},
+                    {.name = "active",
+                     .value = [](const P& p, const Look& look) -> std::string {
+                         return p.active() ? "yes" : look.none();
+                     }},
+                    {.name = "meaning",
+                     .value = [](const P& p, const Look& look) { return look.text(p.meaning(), 200); }}},
+        .name = [](const P& p) { return p.name(); }};
+    return kind;
+}
+
 void add_policy(CLI::App& root, int& exit_code) {
     CLI::App* policy = add_noun(root, "policy", "How tasks are ordered and placed");
+    add_verb(
+        *policy,
+        {.name = "list", .help = "All policies", .examples = "  nexus policy list", .columns = policy_kind().names()},
+        exit_code, [](Shell& shell) -> Answer<int> {
+            const auto all = shell.session.list_policies();
+            if (!all) return std::unexpected(all.error());
+            return put_list(shell, *all, all->policies(), policy_kind(), "no policies");
+        });
     add_verb(*policy, {.name = "get", .help = "The policy in force", .examples = "  nexus policy get"}, exit_code,
              [](Shell& shell) { return put_config(shell, shell.session.get_config(), "policy"); });
     const auto name = std::make_shared<std::string>();

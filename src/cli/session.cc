@@ -111,6 +111,14 @@ Answer<pb::SubmitResponse> Session::retry_task(const std::string& id) {
     return call("retry task " + safe_text(id, 40), &Tasks::Retry, request);
 }
 
+Answer<pb::ChangeTasksResponse> Session::cancel_many(const pb::ChangeTasksRequest& request) {
+    return call("cancel tasks", &Tasks::CancelMany, request);
+}
+
+Answer<pb::ChangeTasksResponse> Session::retry_many(const pb::ChangeTasksRequest& request) {
+    return call("retry tasks", &Tasks::RetryMany, request);
+}
+
 Answer<pb::Explanation> Session::explain_task(const std::string& id) {
     pb::ExplainTaskRequest request;
     request.set_id(id);
@@ -181,6 +189,20 @@ Answer<pb::SchedulerConfig> Session::set_config(const pb::SetConfigRequest& requ
 
 Answer<pb::SchedulerConfig> Session::set_policy(const pb::SetPolicyRequest& request) {
     return call("set the policy", &Admin::SetPolicy, request);
+}
+
+Answer<pb::ListPoliciesResponse> Session::list_policies() {
+    return call("list policies", &Admin::ListPolicies, {});
+}
+
+Answer<pb::ListQueuesResponse> Session::list_queues() {
+    return call("list queues", &Admin::ListQueues, {});
+}
+
+Answer<pb::Queue> Session::get_queue(const std::string& queue) {
+    pb::GetQueueRequest request;
+    request.set_queue(queue);
+    return call("queue " + safe_text(queue, 128), &Admin::GetQueue, request);
 }
 
 Answer<pb::Status> Session::control_queue(const pb::ControlQueueRequest& request) {

@@ -41,6 +41,9 @@ public:
                              const std::function<bool(const pb::TaskEvent&)>& on_event);
     Answer<pb::Task> cancel_task(const std::string& id, const std::string& reason);
     Answer<pb::SubmitResponse> retry_task(const std::string& id);
+    // All that a filter finds, or those that are named: one page of them.
+    Answer<pb::ChangeTasksResponse> cancel_many(const pb::ChangeTasksRequest& request);
+    Answer<pb::ChangeTasksResponse> retry_many(const pb::ChangeTasksRequest& request);
     Answer<pb::Explanation> explain_task(const std::string& id);
 
     Answer<pb::Status> status();
@@ -58,6 +61,9 @@ public:
     Answer<pb::SchedulerConfig> reload_config(const pb::ReloadConfigRequest& request);
     Answer<pb::SchedulerConfig> set_config(const pb::SetConfigRequest& request);
     Answer<pb::SchedulerConfig> set_policy(const pb::SetPolicyRequest& request);
+    Answer<pb::ListPoliciesResponse> list_policies();
+    Answer<pb::ListQueuesResponse> list_queues();
+    Answer<pb::Queue> get_queue(const std::string& queue);
     Answer<pb::Status> control_queue(const pb::ControlQueueRequest& request);
     Answer<pb::Override> set_override(const pb::Override& override);
     Answer<pb::Override> clear_override(const pb::ClearOverrideRequest& request);

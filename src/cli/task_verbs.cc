@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/submit.h"
+#include "cli/task_change.h"
 #include "cli/task_logs.h"
 #include "cli/task_output.h"
 #include "cli/task_view.h"
@@ -169,70 +170,6 @@ void add_watch(CLI::App& task, int& exit_code) {
     verb->add_option("--tenant", flags->tenant, "Only this tenant");
 }
 
-struct ChangeFlags {
-    std::vector<std::string> ids;
-    std::string reason;
-};
-
-// Each id by itself; the exit code is the first failure's.
-Answer<int> for_each_id(const std::vector<std::string>& ids,
-                        const std::function<Answer<void>(const std::string&)>& change) {
-    int exit_code = kExitOk;
-    for (const std::string& id : ids) {
-        const auto done = change(id);
-        if (done) continue;
-        const int code = report(done.error());
-        if (exit_code == kExitOk) exit_code = code;
-        if (code == kExitUnavailable || code == kExitInterrupted) break;
-    }
-    return exit_code;
-}
-
-void add_cancel(CLI::App& task, int& exit_code) {
-    const auto flags = std::make_shared<ChangeFlags>();
-    CLI::App* verb = add_verb(
-        task,
-        {.name = "cancel",
-         .help = "Cancel tasks: waiting ones at once, running ones through their workers",
-         .examples =
-             "  nexus task cancel 0190c1d2-...\n"
-             "  nexus task list --type thumb --state waiting -o name | xargs nexus task cancel --reason 'wrong input'"},
-        exit_code, [flags](Shell& shell) {
-            return for_each_id(flags->ids, [&](const std::string& id) -> Answer<void> {
-                const auto done = shell.session.cancel_task(id, flags->reason);
-                if (!done) return std::unexpected(done.error());
-                if (shell.wants_json())
-                    shell.put_json(*done);
-                else
-                    put(fmt::format("{}  {}\n", done->id(), state_text(done->state())));
-                return {};
-            });
-        });
-    verb->add_option("ids", flags->ids, "Task ids")->required();
-    verb->add_option("--reason", flags->reason, "Kept with the task");
-}
-
-void add_retry(CLI::App& task, int& exit_code) {
-    const auto flags = std::make_shared<ChangeFlags>();
-    CLI::App* verb = add_verb(task,
-                              {.name = "retry",
-                               .help = "Submit tasks that ended without success again, as new tasks",
-                               .examples = "  nexus task retry 0190c1d2-...\n"
-                                           "  nexus task list --state dead -o name | xargs nexus task retry"},
-                              exit_code, [flags](Shell& shell) {
-                                  return for_each_id(flags->ids, [&](const std::string& id) -> Answer<void> {
-                                      const auto done = shell.session.retry_task(id);
-                                      if (!done) return std::unexpected(done.error());
-                                      if (shell.wants_json())
-                                          shell.put_json(*done);
-                                      else
-                                          put(done->id() + "\n");
-                                      return {};
-                                  });
-                              });
-    verb->add_option("ids", flags->ids, "Task ids")->required();
-}
-
 void add_explain(CLI::App& task, int& exit_code) {
     const auto id = std::make_shared<std::string>();
     CLI::App* verb =
@@ -261,8 +198,7 @@ void add_task_verbs(CLI::App& root, int& exit_code, const std::vector<std::strin
     add_logs(*task, exit_code);
     add_list(*task, exit_code);
     add_watch(*task, exit_code);
-    add_cancel(*task, exit_code);
-    add_retry(*task, exit_code);
+    add_task_changes(*task, exit_code);
     add_explain(*task, exit_code);
 }
 

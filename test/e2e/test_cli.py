@@ -150,6 +150,57 @@ class Formats(unittest.TestCase):
             self.assertLess(time.monotonic() - begin, 5)
 
 
+class Bulk(unittest.TestCase):
+    def setUp(self):
+        self.house = House()
+        self.addCleanup(self.house.__exit__)
+        self.house.start_server()
+
+    def waiting(self, count, type_name="mail"):
+        lines = "".join(json.dumps({"type": type_name, "payload_text": "x"}) + "\n" for _ in range(count))
+        self.house.run("task", "submit", "--file", "-", stdin=lines)
+
+    def left(self, *flags):
+        return len(self.house.run("task", "list", "--limit", "10000", "-o", "name", *flags).stdout.split())
+
+    def test_cancel_by_filter_in_pages_and_slowly(self):
+        self.waiting(1200)
+        self.waiting(3, "other")
+        dry = self.house.run("task", "cancel", "--type", "mail", "--dry-run")
+        self.assertEqual(len(dry.stdout.splitlines()), 1200)
+        self.assertIn("1,200 tasks would be cancelled", dry.stderr)
+        self.assertEqual(self.left("--state", "waiting"), 1203)
+        done = self.house.run("task", "cancel", "--type", "mail", "--limit", "30", "--rate", "20/s")
+        self.assertEqual(len(done.stdout.splitlines()), 30)
+        self.house.run("task", "cancel", "--type", "mail", "--reason", "wrong input", "-q")
+        self.assertEqual((self.left("--state", "waiting"), self.left("--state", "cancelled")), (3, 1200))
+        again = self.house.run("task", "retry", "--state", "cancelled", "--type", "mail", "--limit", "2", "-o", "jsonl")
+        self.assertEqual([bool(json.loads(line)["new_id"]) for line in again.stdout.splitlines()], [True, True])
+        self.assertEqual(self.left("--state", "waiting", "--type", "mail"), 2)
+
+    def test_ids_and_filters_are_told_apart(self):
+        self.waiting(2)
+        ids = self.house.run("task", "list", "-o", "name").stdout.split()
+        for words in (["cancel"], ["retry"], ["cancel", ids[0], "--type", "mail"], ["cancel", "--type", "mail", "--rate", "5"],
+                      ["cancel", "--state", "wating"], ["retry", "--state", "waiting"]):
+            with self.subTest(words=words):
+                self.assertEqual(self.house.run("task", *words, check=False).returncode, USAGE)
+        dry = self.house.run("task", "cancel", ids[0], "--dry-run")
+        self.assertEqual(dry.stdout, f"{ids[0]}  would be cancelled\n")
+        self.assertEqual(self.left("--state", "waiting"), 2)
+        self.assertEqual(self.house.run("task", "cancel", "--type", "nobody").stderr, "0 tasks cancelled\n")
+
+    def test_queues_and_policies(self):
+        self.waiting(2)
+        self.house.run("queue", "pause", "default")
+        row = next(csv.DictReader(io.StringIO(self.house.run("queue", "list", "-o", "csv").stdout)))
+        self.assertEqual((row["name"], row["state"], row["waiting"]), ("default", "paused", "2"))
+        self.assertRegex(self.house.run("queue", "get", "default").stdout, r"waiting +2\n")
+        policies = list(csv.DictReader(io.StringIO(self.house.run("policy", "list", "-o", "csv").stdout)))
+        self.assertEqual([row["name"] for row in policies if row["active"] == "yes"], ["predictive"])
+        self.assertEqual(len(policies), 8)
+
+
 class Manual(unittest.TestCase):
     def test_man_page_has_every_verb_and_the_exit_codes(self):
         page = nexus("manual", "--man").stdout.decode()
