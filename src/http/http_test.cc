@@ -46,7 +46,8 @@ TEST_CASE("every path of the table leads to its row and is served; every page wi
         const Response response = site.ask(method.rest.verb, path);
         CHECK_FALSE(says(response, "nothing is served"));
         CHECK_NE(response.status, 405);
-        CHECK_NE(response.status, 501);
+        const bool reads_files = std::string_view(method.name).ends_with("/ReloadConfig");  // there are none here
+        CHECK_EQ(response.status == 501, reads_files);
     }
     std::set<std::string_view> pages(page_names().begin(), page_names().end());
     std::set<std::string_view> rows;

@@ -124,7 +124,7 @@ RequestReader::Step RequestReader::judge_header() {
     const auto& message = parser_->get();
     request_.verb = verb_of(message.method());
     request_.manners = manners_of({.is_get = is_read(message.method()),
-                                   .accept_encoding = view(message[field::accept_encoding]),
+                                   .accept_encoding = lower(view(message[field::accept_encoding])),
                                    .if_none_match = view(message[field::if_none_match]),
                                    .request_id = view(message["X-Request-Id"]),
                                    .traceparent = view(message["traceparent"])});

@@ -38,6 +38,16 @@ async function override() {
   return (await (await fetch(`${base}/v1/overrides`, { method: "POST", headers: json, body })).json()).number;
 }
 
+// Two changes of the configuration; the version before the last.
+async function changed() {
+  let version = 0;
+  for (const toml of ["[scheduler]\nattempts_max = 4\n", "[scheduler]\nattempts_max = 5\n"]) {
+    const made = await fetch(`${base}/v1/config`, { method: "PUT", headers: json, body: JSON.stringify({ toml }) });
+    version = (await made.json()).version;
+  }
+  return { version: version - 1 };
+}
+
 // What the document cannot know: things that must be there, and what is no value of ours. Everything else is made from the
 // schemas.
 const parameters = {
@@ -53,8 +63,10 @@ const cases = {
   AdminService_GetQueue: { first: submit },
   AdminService_OverrideEstimate: { body: { estimate_us: "1000000" } },
   AdminService_SetConfig: { body: { toml: "" } },
+  AdminService_RollbackConfig: { body: changed },
   AdminService_SetPolicy: { body: { policy: "predictive" } },
   AdminService_SetOverride: { body: async () => ({ kind: "hold", task_id: await submit() }) },
+  http_asset: { refused: 404 }, // names of files are made from their bytes
   http_scheduler_config: { body: { fallbackThreshold: 4 } },
   http_scheduler_override: { body: { taskId: "of old", workerId: "w1", taskType: "openapi" } },
 };

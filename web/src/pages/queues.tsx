@@ -50,7 +50,7 @@ export default function Queues({ place }: PageProps) {
         {queues.length === 0 ? <p class="faint small">Nothing waits or runs in any queue.</p> : (
           <Scroll label="Queues" flush>
             <table>
-              <thead><tr>{head("name", "Queue", "")}<th>State</th>{head("waiting", "Waiting")}<th><span class="sr">Share of all that wait</span></th>{head("running", "Running")}{head("oldest", "Oldest waits")}{head("work", "Work")}<th /></tr></thead>
+              <thead><tr>{head("name", "Queue", "")}<th>State</th>{head("waiting", "Waiting")}<th><span class="sr">Share of all that wait</span></th>{head("running", "Running")}{head("oldest", "Oldest waits")}{head("work", "Work")}<th><span class="sr">Act</span></th></tr></thead>
               <tbody>{sorted.map((each) => (
                 <tr key={each.name}>
                   <td><a href={link("queues", each.name)}><Name>{each.name}</Name></a></td>
