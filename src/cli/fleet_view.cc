@@ -193,6 +193,12 @@ const Kind<pb::TypeStat>& type_kind() {
               .value = [](const T& t,
                           const Look& look) { return t.samples() > 0 ? look.share(t.p90_coverage()) : look.none(); },
               .right = true},
+             {.name = "eta-kept",
+              .value =
+                  [](const T& t, const Look& look) {
+                      return t.promises().told() > 0 ? look.share(t.promises().by_p90()) : look.none();
+                  },
+              .right = true},
              {.name = "model", .value = [](const T& t, const Look& look) { return look.text(t.expert(), 24); }},
              {.name = "failed",
               .value = [](const T& t, const Look& look) { return look.count(t.failed()); },

@@ -296,7 +296,7 @@ class Manners(Case):
         self.assertEqual(base64.b64decode(state["result"]).decode(), state["result_text"])
 
     def test_many_tasks_are_cancelled_and_submitted_again(self):
-        ids = [self.submit(type="many") for _ in range(5)]
+        ids = [self.submit(type="many", labels_required={"zone": "nowhere"}) for _ in range(5)]
         self.refused(self.ask("POST", "/v1/tasks/cancel", {}), 400, "filter")
         dry = self.ask("POST", "/v1/tasks/cancel", {"filter": {"type": "many", "states": ["waiting"]}, "dry_run": True}).json()
         self.assertEqual((dry["changed"], dry["refused"], dry["more"]), (5, 0, False))
