@@ -259,6 +259,7 @@ void Scheduler::State::archive(A& a) {
     if (a.since(10)) a(free_workers, forget_at);
     if (a.since(11)) {
         a(eta_early_placed, eta_early_queued, ran_mean_us, ran_count, forecasts);
+        day_pattern.archive(a);
         archive_ends(a);
     }
 }

@@ -477,7 +477,8 @@ Backlog Scheduler::State::backlog(Instant at) const {
     of_limits(types);
     of_limits(tenants);
     of_limits(queues);
-    view.left = {std::max({longest, scale(std::max<std::int64_t>(work, 0), kQ16One, capacity_q16), std::int64_t{1}})};
+    const Duration worked{scale(std::max<std::int64_t>(work, 0), kQ16One, capacity_q16)};
+    view.left = {std::max({longest, (as_usual(at, at + worked) - at).us, std::int64_t{1}})};
     return view;
 }
 
