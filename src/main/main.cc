@@ -33,6 +33,7 @@
 #endif
 #if defined(NEXUS_HAS_SIMULATE)
 #include "simulate/command.h"
+#include "simulate/eta.h"
 #endif
 #if defined(NEXUS_HAS_BENCH)
 #include "bench/command.h"
@@ -59,7 +60,11 @@ int run(int argc, char** argv) {
     nexus::serve::add_audit_verify(root, exit_code);
     nexus::journal_verbs::add_command(root, exit_code);
 #if defined(NEXUS_HAS_EVALUATE)
+#if defined(NEXUS_HAS_SIMULATE)
+    nexus::evaluate::add_command(root, exit_code, nexus::simulate::measure_etas);
+#else
     nexus::evaluate::add_command(root, exit_code);
+#endif
 #endif
 #if defined(NEXUS_HAS_SIMULATE)
     nexus::simulate::add_command(root, exit_code);
