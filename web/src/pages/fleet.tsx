@@ -98,7 +98,7 @@ function Sentence({ workers, filtered }: { workers: readonly Worker[]; filtered:
   const silent = live.filter((each) => condition(each) === "suspect").length;
   const title = live.length === 0 ? "No worker is connected." : running >= slots && slots > 0 ? "All slots are taken."
     : ready.length < 2 ? `${plural(live.length, "worker")} ${live.length === 1 ? "is" : "are"} connected.`
-    : high < 0.005 ? "The fleet is idle." : high - low <= 0.15 ? `The fleet is evenly used, nine in ten between ${share(low)} and ${share(high)}.` : `The fleet is unevenly used: nine in ten between ${share(low)} and ${share(high)}.`;
+    : high < 0.005 ? "The fleet is idle." : high - low <= 0.15 ? `The fleet is evenly used, nine in ten ${share(low) === share(high) ? `at ${share(low)}` : `between ${share(low)} and ${share(high)}`}.` : `The fleet is unevenly used: nine in ten between ${share(low)} and ${share(high)}.`;
   const remarks = [ill > 0 && `${plural(ill, "worker")} ${ill === 1 ? "is" : "are"} too slow to be trusted`, silent > 0 && `${silent} ${silent === 1 ? "has" : "have"} fallen silent`].filter(Boolean).join(", ");
   return (
     <Verdict title={title}>

@@ -56,7 +56,7 @@ export default function Tasks({ place }: PageProps) {
             {list.newer > 0 && <button type="button" class="chip run" onClick={list.follow}>{list.newer}{list.newer >= PAGE ? " or more" : ""} newer</button>}
             <span class="grow" />
             {chosen.size > 0 && <button type="button" class="btn tiny quiet" onClick={() => setChosen(new Set())}>Choose none</button>}
-            {(chosen.size > 0 || filtered) && list.rows.length > 0 && <BulkActs ids={[...chosen]} filter={asked} filterWords={words} onDone={() => (setChosen(new Set()), list.follow())} />}
+            {(chosen.size > 0 || filtered) && list.rows.length > 0 && <BulkActs ids={[...chosen]} tasks={list.rows} filter={asked} filterWords={words} onDone={() => (setChosen(new Set()), list.follow())} />}
           </header>
           <div class="body">
             {list.problem && <ErrorBox problem={list.problem} again={list.follow} />}

@@ -53,19 +53,20 @@ export function TaskActs({ task, onDone }: { task: Task; onDone: () => void }) {
   );
 }
 
-interface BulkProps { filter: Record<string, string | undefined> | null; ids: readonly string[]; filterWords: string; onDone: () => void }
+interface BulkProps { filter: Record<string, string | undefined>; tasks: readonly Task[]; ids: readonly string[]; filterWords: string; onDone: () => void }
 
-// Of the chosen ones, or of all that the filter finds.
+// Of the chosen ones, or of all that the filter finds; `tasks` are those in the list, which tell what makes sense.
 export function BulkActs(props: BulkProps) {
   const allowed = may(useCell(me), "submitter");
   const some = props.ids.length > 0;
   const button = (verb: "cancel" | "retry", text: string) =>
     <ActButton text={`${text} ${some ? `${props.ids.length} chosen` : "all that match"}…`} act={() => bulk(verb, text, props)} may={allowed} role="submitter" danger={verb === "cancel"} />;
-  return <>{button("cancel", "Cancel")}{button("retry", "Retry")}</>;
+  const meant = some ? props.tasks.filter((each) => props.ids.includes(each.id)) : props.tasks;
+  return <>{!meant.every(hasEnded) && button("cancel", "Cancel")}{meant.some(hasEnded) && button("retry", "Retry")}</>;
 }
 
 function bulk(verb: "cancel" | "retry", text: string, { filter, ids, filterWords, onDone }: BulkProps): Act {
-  const request = (by: { reason: string }, dry: boolean) => ({ ...(ids.length > 0 ? { ids } : { filter: wire(filter ?? {}) }), reason: by.reason, dry_run: dry });
+  const request = (by: { reason: string }, dry: boolean) => ({ ...(ids.length > 0 ? { ids } : { filter: wire(filter) }), reason: by.reason, dry_run: dry });
   let counted = false;
   return {
     title: `${text} ${ids.length > 0 ? plural(ids.length, "task") : "all tasks that match"}`, verb: ids.length > 0 ? text : "Count them first", danger: verb === "cancel", reasonNeeded: verb === "cancel", onDone,

@@ -157,8 +157,8 @@ function drawNow(u: uPlot, props: ChartProps, where: string, font: string): void
   const { ctx, bbox } = u;
   const x = Math.round(u.valToPos(props.now / 1e6, "x", true)) + 0.5;
   ctx.save();
-  ctx.beginPath();
-  ctx.rect(bbox.left, 0, bbox.width + 60, bbox.top + bbox.height);
+  ctx.setLineDash([]);
+  ctx.textAlign = "left";
   ctx.strokeStyle = ctx.fillStyle = css("ink");
   ctx.lineWidth = devicePixelRatio;
   ctx.beginPath();

@@ -44,6 +44,7 @@ function Drawn({ area: { w, h, k, hatch }, rows, now, zone: where }: { area: Are
   const seconds = axis.to - axis.from < 600e6 || axis.folds.length > 0;
   const pieces = axis.folds.length > 0 ? [[axis.from, axis.folds[0].from], [axis.folds[0].to, axis.to]] : [[axis.from, axis.to]];
   const ticks = pieces.flatMap(([from, to]) => timeTicks(from, to, (axis.x(to) - axis.x(from)) / (70 * k)));
+  if (ticks.length === 0) ticks.push(axis.from, axis.to);
   return (
     <>
       {ticks.map((t) => <><path class="grid-line" d={`M${axis.x(t)} ${18 * k}V${floor}`} /><text x={Math.min(w - 24 * k, Math.max(24 * k, axis.x(t)))} y={h - 7} text-anchor="middle">{clock(t, where, seconds)}</text></>)}
