@@ -19,6 +19,21 @@ HOSTILE = "<img src=x onerror=document.title='taken'>\u202egnp.exe\u0007 </scrip
 STUCK = "zone=nowhere: none of 1 worker has it"
 
 
+PROSE = ("description", "summary", "info")
+
+
+def missing(part, whole, at=""):
+    """What a description of the API has that another one has not, or has otherwise; prose apart."""
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return [each for key, value in part.items() if key not in PROSE
+                for each in (missing(value, whole[key], f"{at}/{key}") if key in whole else [f"{at}/{key}"])]
+    if isinstance(part, list) and isinstance(whole, list):
+        named = {each["name"]: each for each in whole if isinstance(each, dict) and "name" in each}
+        return [each for value in part for each in (missing(value, named[value["name"]], f"{at}/{value['name']}")
+                if isinstance(value, dict) and value.get("name") in named else [] if value in whole else [f"{at}: {value}"])]
+    return [] if part == whole else [f"{at}: {part} is {whole}"]
+
+
 class Page(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -117,6 +132,14 @@ class Page(unittest.TestCase):
         self.open("", "Running")
         foreign = self.browser.script("return performance.getEntriesByType('resource').map((e) => e.name).filter((e) => !e.startsWith(location.origin))")
         self.assertEqual(foreign, [])
+
+    def test_3b_the_server_has_what_its_types_were_made_from(self):
+        committed = json.loads((WEB / "api/openapi.json").read_text())
+        with urllib.request.urlopen(self.url("v1/openapi.json")) as answer:
+            served = json.load(answer)
+        self.assertEqual(missing(committed, served), [], "the page was made for another API; tools/page.sh api URL, then make its types fit")
+        del served["components"]["schemas"]["Waiting"]["properties"]["culprit"]
+        self.assertEqual(missing(committed, served), ["/components/schemas/Waiting/properties/culprit"])
 
     def test_4_a_newcomer_finds_and_changes_things(self):
         self.open("", "Running")

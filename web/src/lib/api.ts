@@ -2,6 +2,7 @@
 
 import { Cell } from "./cell.ts";
 import { root } from "./router.ts";
+import type { AnswerOf, BodyOf, Explanation, LaterRoutes, NamesIn, QueryOf, Served } from "./wire.ts";
 
 export class Problem extends Error {
   constructor(
@@ -32,21 +33,49 @@ function guard(): string {
   return /(?:^|; )nexus_csrf=([^;]*)/.exec(document.cookie)?.[1] ?? "";
 }
 
-type Query = Record<string, string | number | boolean | undefined>;
+type Query<K extends string = string> = Partial<Record<K, string | number | boolean | undefined>>;
+type Names<P extends string> = Record<NamesIn<P>, string>;
 
-export function pathOf(path: string, query: Query = {}): string {
+// A path with its query, and by its type what it answers.
+export type Path<T> = string & { readonly answers?: T };
+
+export function pathOf<P extends Served<"get">>(route: P, names: Names<P>, query: Query<QueryOf<P, "get">> = {}): Path<AnswerOf<P, "get">> {
+  return written(route, names, query);
+}
+// Nothing is explained but a task.
+export function explainPath(id: string): Path<Explanation> {
+  return pathOf("/v1/tasks/{id}/explain", { id }) as string as Path<Explanation>;
+}
+// Of a route that not every server offers.
+export function laterPath<P extends keyof LaterRoutes>(route: P, names: Names<P>, query: Query = {}): Path<LaterRoutes[P]> {
+  return written(route, names, query);
+}
+
+function written(route: string, names: Record<string, string>, query: Query): string {
+  const path = route.slice(1).replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(names[name]));
   const given = new URLSearchParams();
   for (const [key, value] of Object.entries(query)) if (value !== undefined && value !== "") given.set(key, String(value));
   const text = given.toString();
   return text === "" ? path : `${path}?${text}`;
 }
 
-export async function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
-  return ask<T>("GET", pathOf(path, query), undefined, signal);
+export async function get<T>(path: Path<T>, signal?: AbortSignal): Promise<T> {
+  return ask<T>("GET", path, undefined, signal);
 }
 
-export async function send<T>(verb: "POST" | "PUT" | "DELETE", path: string, body?: unknown): Promise<T> {
-  return ask<T>(verb, path, body);
+export async function send<V extends "post" | "put" | "delete", P extends Served<V>>(
+  verb: V, route: P, names: Names<P>, body: BodyOf<P, V>, query: Query<QueryOf<P, V>> = {},
+): Promise<AnswerOf<P, V>> {
+  return ask(verb.toUpperCase(), written(route, names, query), body);
+}
+
+// A token becomes a session of this browser; without one the session ends.
+export async function session(token?: string): Promise<void> {
+  await ask<unknown>(token === undefined ? "DELETE" : "POST", "v1/session", token === undefined ? undefined : { token });
+}
+// The breaker is closed before its trials have shown that it may be.
+export async function closeBreaker(worker: string, by: { author: string; reason: string }): Promise<void> {
+  await ask<unknown>("POST", written("/v1/workers/{name}/close-breaker", { name: worker }, {}), by);
 }
 
 async function ask<T>(verb: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {

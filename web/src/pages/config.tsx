@@ -2,14 +2,14 @@
 
 import { useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { send } from "../lib/api.ts";
+import { pathOf, send } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { num, plural } from "../lib/format.ts";
 import { may, me } from "../lib/identity.ts";
 import { link, set } from "../lib/router.ts";
 import { type Setting, changesOf, settingsOf, withValue } from "../lib/settings.ts";
-import type { ConfigChange, ConfigVersion, ConfigVersions, Policy, SchedulerConfig } from "../lib/wire.ts";
+import type { ConfigChange, ConfigVersion, Policy } from "../lib/wire.ts";
 import { type Act, ActButton } from "../ui/dialog.tsx";
 import { Diff } from "../ui/diff.tsx";
 import { Overrides } from "../ui/overrides.tsx";
@@ -37,7 +37,7 @@ export function ConfigTabs({ current }: { current: string }) {
 }
 
 function Settings() {
-  const answer = useAnswer<SchedulerConfig>("v1/config", 10_000);
+  const answer = useAnswer(pathOf("/v1/config", {}), 10_000);
   const [edited, setEdited] = useState<{ setting: Setting; value: string; toml: string } | null>(null);
   const admin = may(useCell(me), "admin");
   if (!answer.data) return answer.problem ? <ErrorBox problem={answer.problem} again={answer.again} /> : <Skeleton height="24rem" />;
@@ -50,7 +50,7 @@ function Settings() {
     title: "Change the configuration", verb: "Change it", onDone: () => (setEdited(null), answer.again()),
     effect: <div class="stack"><p>It holds at once, for every decision from now on, and is written to the journal. The server keeps the version before it.</p><Diff changes={changes} /></div>,
     carryOut: async (by) => {
-      const after = await send<SchedulerConfig>("PUT", "v1/config", { etag, toml: next, ...by });
+      const after = await send("put", "/v1/config", {}, { etag, toml: next, ...by });
       return <p>The configuration is version {after.version || after.etag} now. <a href={link("audit")}>See it in the audit</a>.</p>;
     },
   });
@@ -86,7 +86,7 @@ function Reload() {
   const act = (): Act => ({
     title: "Read the files again", verb: "Read them", effect: <p>The server reads its configuration files as at the start. What is live changes at once; what needs a restart is named and left as it is.</p>,
     carryOut: async (by) => {
-      const after = await send<SchedulerConfig>("POST", "v1/config/reload", by);
+      const after = await send("post", "/v1/config/reload", {}, by);
       return <div class="stack"><Diff changes={after.changes ?? []} />{(after.restart_keys ?? []).length > 0 && <p class="warn">These need a restart: {(after.restart_keys ?? []).join(", ")}.</p>}</div>;
     },
   });
@@ -94,12 +94,12 @@ function Reload() {
 }
 
 function Policies({ onDone }: { onDone: () => void }) {
-  const answer = useAnswer<{ policies?: Policy[] }>("v1/policies");
+  const answer = useAnswer(pathOf("/v1/policies", {}));
   const admin = may(useCell(me), "admin");
   if (!answer.data) return null;
   const act = (policy: Policy): Act => ({
     title: `Decide by ${policy.name}`, verb: "Decide by it", onDone: () => (onDone(), answer.again()), effect: <p>{policy.meaning} Every decision from now on follows it; nothing that runs is touched.</p>,
-    carryOut: async (by) => (await send("PUT", "v1/policy", { policy: policy.name, ...by }), undefined),
+    carryOut: async (by) => (await send("put", "/v1/policy", {}, { policy: policy.name, ...by }), undefined),
   });
   return (
     <Panel title="Which policy decides?" class="c12">
@@ -111,7 +111,7 @@ function Policies({ onDone }: { onDone: () => void }) {
 }
 
 function Versions({ at }: { at: string }) {
-  const answer = useAnswer<ConfigVersions>("v1/config/history?limit=100");
+  const answer = useAnswer(pathOf("/v1/config/history", {}, { limit: 100 }));
   const versions = answer.data?.versions ?? [];
   if (answer.problem?.notOffered) return <section class="panel"><div class="empty"><p>This server does not keep versions of the configuration. Each change is in the <a href={link("audit")}>audit</a>.</p></div></section>;
   const chosen = versions.find((each) => String(each.version) === at);
@@ -141,15 +141,15 @@ function Versions({ at }: { at: string }) {
 
 function Version({ version, newest, onDone }: { version: ConfigVersion; newest: ConfigVersion; onDone: () => void }) {
   const admin = may(useCell(me), "admin");
-  const current = useAnswer<SchedulerConfig>("v1/config");
-  const dry = useAnswer<ConfigVersions>(`v1/config/history?version=${version.version}`);
+  const current = useAnswer(pathOf("/v1/config", {}));
+  const dry = useAnswer(pathOf("/v1/config/history", {}, { version: version.version }));
   const toml = dry.data?.versions?.[0]?.toml ?? "";
   const undo: ConfigChange[] = toml && current.data ? changesOf(current.data.toml, toml) : [];
   const act = (): Act => ({
     title: `Go back to version ${version.version}`, verb: "Go back", danger: true, onDone,
     effect: <div class="stack"><p>{undo.length > 0 ? `${plural(undo.length, "setting")} ${undo.length === 1 ? "changes" : "change"} at once.` : "The server tells what changed."}</p><Diff changes={undo} /></div>,
     carryOut: async (by) => {
-      const after = await send<SchedulerConfig>("POST", "v1/config/rollback", { version: version.version, etag: current.data?.etag ?? "", ...by });
+      const after = await send("post", "/v1/config/rollback", {}, { version: version.version, etag: current.data?.etag ?? "", ...by });
       return <Diff changes={after.changes ?? []} />;
     },
   });

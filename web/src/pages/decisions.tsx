@@ -37,7 +37,7 @@ const COLUMNS: Column<Decision>[] = [
 ];
 
 function List({ query }: { query: Record<string, string> }) {
-  const path = pathOf("v1/decisions", { task: query.task, worker: query.worker, limit: PAGE });
+  const path = pathOf("/v1/decisions", {}, { task: query.task, worker: query.worker, limit: PAGE });
   const [follow, setFollow] = useState(false);
   const answer = useAnswer<DecisionPage>(path, follow ? 2000 : 0);
   const [more, setMore] = useState<{ path: string; rows: Decision[]; cursor?: string }>({ path: "", rows: [] });
@@ -45,7 +45,7 @@ function List({ query }: { query: Record<string, string> }) {
   const rows = [...(answer.data?.decisions ?? []), ...(more.path === path ? more.rows : [])];
   const next = async () => {
     if (!more.cursor) return;
-    const page = await get<DecisionPage>(pathOf(path, {}) + `&cursor=${encodeURIComponent(more.cursor)}`);
+    const page = await get<DecisionPage>(`${path}&cursor=${encodeURIComponent(more.cursor)}`);
     setMore({ path, rows: [...more.rows, ...(page.decisions ?? [])], cursor: page.next_page_token });
   };
   const filtered = Boolean(query.task || query.worker);
@@ -74,7 +74,7 @@ function List({ query }: { query: Record<string, string> }) {
 }
 
 function One({ number }: { number: string }) {
-  const answer = useAnswer<DecisionPage>(/^\d+$/.test(number) ? pathOf("v1/decisions", { number }) : null);
+  const answer = useAnswer<DecisionPage>(/^\d+$/.test(number) ? pathOf("/v1/decisions", {}, { number }) : null);
   const list = answer.data?.decisions ?? [];
   if (answer.data && list.length === 0)
     return <><Verdict title="No decision has this number." /><section class="panel"><Empty text="History is kept for a limited time, and not every event is a decision." /></section></>;

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
+import { pathOf } from "../lib/api.ts";
 import { needs, verdict } from "../lib/attention.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
@@ -26,8 +27,8 @@ const QUEUES_MAX = 7;
 
 export default function Overview({ place }: PageProps) {
   const now = useCell(world);
-  const types = useAnswer<TypeList>("v1/types", TYPES_MS).data?.types ?? [];
-  const queues = useAnswer<{ queues?: Queue[] }>("v1/queues", TYPES_MS).data?.queues ?? [];
+  const types = useAnswer<TypeList>(pathOf("/v1/types", {}), TYPES_MS).data?.types ?? [];
+  const queues = useAnswer(pathOf("/v1/queues", {}), TYPES_MS).data?.queues ?? [];
   if (!now.status) return <Loading />;
   const told = verdict(now);
   if (told.kind === "none") return <Ready />;

@@ -1,7 +1,7 @@
 // Who waits, what holds them? Queues of the server; a tenant shows its tasks.
 
 import type { PageProps } from "../app.tsx";
-import { send } from "../lib/api.ts";
+import { pathOf, send } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { count, duration, num, plural, predicted, share } from "../lib/format.ts";
@@ -22,7 +22,7 @@ const SORTS: Record<string, (queue: Queue) => number | string> = {
 };
 
 export default function Queues({ place }: PageProps) {
-  const list = useAnswer<{ queues?: Queue[] }>("v1/queues", EVERY_MS);
+  const list = useAnswer(pathOf("/v1/queues", {}), EVERY_MS);
   if (place.page === "tenants") return <Tenant name={place.name} />;
   if (place.name !== "") return <One name={place.name} queues={list.data?.queues} again={list.again} />;
   if (!list.data) return list.problem ? (
@@ -77,7 +77,7 @@ function QueueAct({ queue, onDone }: { queue: Queue; onDone: () => void }) {
   const act = (): Act => ({
     title: `${queue.paused ? "Resume" : "Pause"} queue ${visible(queue.name)}`, verb: queue.paused ? "Resume" : "Pause", onDone,
     effect: <p>{queue.paused ? `${plural(num(queue.waiting), "waiting task")} may start again.` : `Nothing of this queue starts until it is resumed: ${plural(num(queue.waiting), "task")} ${num(queue.waiting) === 1 ? "waits" : "wait"} there now. ${plural(num(queue.running), "running task")} ${num(queue.running) === 1 ? "ends" : "end"} normally.`}</p>,
-    carryOut: async (by) => (await send("PUT", `v1/queues/${encodeURIComponent(queue.name)}`, { paused: !queue.paused, ...by }), undefined),
+    carryOut: async (by) => (await send("put", "/v1/queues/{queue}", { queue: queue.name }, { paused: !queue.paused, ...by }), undefined),
   });
   return <ActButton text={queue.paused ? "Resume…" : "Pause…"} act={act} may={allowed} role="operator" />;
 }
@@ -109,7 +109,7 @@ function Tenant({ name }: { name: string }) {
 }
 
 function Waiting({ query, wide }: { query: Record<string, string>; wide: boolean }) {
-  const path = `v1/tasks?${new URLSearchParams({ ...query, state: "waiting,running,assigned,paused", limit: "50" })}`;
+  const path = pathOf("/v1/tasks", {}, { ...query, state: "waiting,running,assigned,paused", limit: 50 });
   const list = useAnswer<TaskPage>(path, EVERY_MS);
   return (
     <Panel title="What waits and runs" sub="the newest 50" class={wide ? "c12" : "c8 keep"} tools={<a class="small" href={link("tasks", "", query)}>All its tasks</a>}>

@@ -1,6 +1,7 @@
 // Is the scheduler itself healthy?
 
 import type { PageProps } from "../app.tsx";
+import { pathOf } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { bytes, count, duration, num, share } from "../lib/format.ts";
@@ -25,7 +26,7 @@ export function checksOf(text: string): Check[] {
 export default function StatusPage(_: PageProps) {
   useCell(tick);
   const live = useCell(world).status;
-  const asked = useAnswer<Status>(live ? null : "v1/status", EVERY_MS);
+  const asked = useAnswer<Status>(live ? null : pathOf("/v1/status", {}), EVERY_MS);
   const status = live ?? asked.data;
   const ready = useAnswer<string>("readyz?verbose", EVERY_MS);
   const checks = checksOf(ready.data ?? "");

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import type { PageProps } from "../app.tsx";
+import { explainPath, pathOf } from "../lib/api.ts";
 import { sentence } from "../lib/attention.ts";
 import { type Answer, useAnswer } from "../lib/ask.ts";
 import { bytes, count, duration, num, plural, predicted, share } from "../lib/format.ts";
@@ -21,10 +22,10 @@ const EVERY_MS = 1000;
 const ENDED_MS = 30_000;
 
 export default function TaskPage({ place }: PageProps) {
-  const id = encodeURIComponent(place.name);
-  const first = useAnswer<Explanation>(`v1/tasks/${id}/explain`, EVERY_MS);
-  const whole = useAnswer<Task>(`v1/tasks/${id}?result=true`, ENDED_MS);
-  const type = useAnswer<TypeStat>(first.data ? `v1/types/${encodeURIComponent(first.data.task.type)}` : null, ENDED_MS);
+  const id = place.name;
+  const first = useAnswer(explainPath(id), EVERY_MS);
+  const whole = useAnswer<Task>(pathOf("/v1/tasks/{id}", { id }, { result: true }), ENDED_MS);
+  const type = useAnswer<TypeStat>(first.data ? pathOf("/v1/types/{type}", { type: first.data.task.type }) : null, ENDED_MS);
   if (!first.data) {
     if (first.problem?.status === 404) return <Unknown detail={first.problem.detail} />;
     return first.problem ? <ErrorBox problem={first.problem} again={first.again} /> : <><Skeleton height="5rem" /><Skeleton height="12rem" /></>;

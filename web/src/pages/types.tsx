@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { Problem, send } from "../lib/api.ts";
+import { Problem, pathOf, send } from "../lib/api.ts";
 import { type Answer, useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { bytes, count, duration, num, plural, predicted, share } from "../lib/format.ts";
@@ -26,7 +26,7 @@ const SORTS: Record<string, (type: TypeStat) => number | string> = {
 };
 
 export default function Types({ place }: PageProps) {
-  const list = useAnswer<TypeList>("v1/types", EVERY_MS);
+  const list = useAnswer<TypeList>(pathOf("/v1/types", {}), EVERY_MS);
   const types = list.data?.types ?? [];
   const sort = place.query.sort ?? "-share";
   const of = SORTS[sort.replace("-", "")] ?? slotTime;
@@ -73,7 +73,7 @@ function List({ types, shown, sort, told }: { types: TypeStat[]; shown: string; 
 }
 
 function One({ name, all }: { name: string; all: readonly TypeStat[] }) {
-  const answer = useAnswer<TypeStat>(`v1/types/${encodeURIComponent(name)}`, EVERY_MS);
+  const answer = useAnswer<TypeStat>(pathOf("/v1/types/{type}", { type: name }), EVERY_MS);
   return (
     <div class="stack detail">
       <a class="btn tiny backlink" href={link("types")}>← All types</a>
@@ -150,21 +150,20 @@ function Experts({ type }: { type: TypeStat }) {
 function TypeActs({ type, again }: { type: TypeStat; again: () => void }) {
   const allowed = may(useCell(me), "operator");
   const [force, setForce] = useState(false);
-  const path = `v1/types/${encodeURIComponent(type.type)}`;
   const name = visible(type.type);
   const forget = (): Act => ({
     title: `Forget what was learned of ${name}`, verb: "Forget", danger: true, onDone: again,
     effect: <p>All {plural(num(type.samples), "run")} that it was learned from are dropped. It is predicted as a new type until some runs have ended; waiting tasks keep their places.</p>,
-    carryOut: async (by) => (await send("POST", `${path}/reset`, by), undefined),
+    carryOut: async (by) => (await send("post", "/v1/types/{type}/reset", { type: type.type }, by), undefined),
   });
   const clear = (): Act => ({
     title: `Clear the forced estimate of ${name}`, verb: "Clear", onDone: again, effect: <p>It is predicted from its runs again.</p>,
-    carryOut: async (by) => (await send("PUT", `${path}/estimate`, { estimate_us: "0", ...by }), undefined),
+    carryOut: async (by) => (await send("put", "/v1/types/{type}/estimate", { type: type.type }, { estimate_us: "0", ...by }), undefined),
   });
   return (
     <>
       {num(type.override_us) > 0 ? <ActButton text="Clear the forced estimate…" act={clear} may={allowed} role="operator" />
-        : force ? <Force path={path} name={name} p50={num(type.p50_us)} onDone={() => (setForce(false), again())} onLeave={() => setForce(false)} />
+        : force ? <Force type={type.type} name={name} p50={num(type.p50_us)} onDone={() => (setForce(false), again())} onLeave={() => setForce(false)} />
         : <button type="button" class="btn tiny" disabled={!allowed} title={allowed ? undefined : "needs role operator"} onClick={() => setForce(true)}>Force an estimate…</button>}
       <ActButton text="Forget what was learned…" act={forget} may={allowed} role="operator" danger />
     </>
@@ -172,7 +171,7 @@ function TypeActs({ type, again }: { type: TypeStat; again: () => void }) {
 }
 
 // The estimate is written first, then asked for the reason.
-function Force({ path, name, p50, onDone, onLeave }: { path: string; name: string; p50: number; onDone: () => void; onLeave: () => void }) {
+function Force({ type, name, p50, onDone, onLeave }: { type: string; name: string; p50: number; onDone: () => void; onLeave: () => void }) {
   const [seconds, setSeconds] = useState("");
   const [hours, setHours] = useState("24");
   const us = Math.round(Number(seconds) * 1e6);
@@ -182,7 +181,7 @@ function Force({ path, name, p50, onDone, onLeave }: { path: string; name: strin
     effect: <p>Every task of this type is predicted to take <span class="pred">{duration(us)}</span> instead of {duration(p50)}, until <PredictedTime us={Date.now() * 1000 + Number(hours) * 3600e6} />. Order, placement and promises follow it.</p>,
     carryOut: async (by) => {
       if (!valid) throw new Problem(0, "Not a time", "Write how many seconds, for example 2.5", "PAGE");
-      await send("PUT", `${path}/estimate`, { estimate_us: String(us), expires_unix_us: String(Math.round(Date.now() * 1000 + Number(hours) * 3600e6)), ...by });
+      await send("put", "/v1/types/{type}/estimate", { type }, { estimate_us: String(us), expires_unix_us: String(Math.round(Date.now() * 1000 + Number(hours) * 3600e6)), ...by });
       return undefined;
     },
   });

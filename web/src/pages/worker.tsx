@@ -47,7 +47,7 @@ function nearest(name: string, names: readonly string[]): string | undefined {
 }
 
 function Known({ worker }: { worker: Worker }) {
-  const ended = useAnswer<TaskPage>(pathOf("v1/tasks", { worker: worker.name, state: "succeeded,dead,cancelled,expired", limit: RUNS }), ENDED_MS);
+  const ended = useAnswer<TaskPage>(pathOf("/v1/tasks", {}, { worker: worker.name, state: "succeeded,dead,cancelled,expired", limit: RUNS }), ENDED_MS);
   const state = condition(worker);
   const slow = slowness(worker);
   const title = state === "breaker" ? `${worker.name} stands behind an open breaker.` : state === "ready" ? `${worker.name} takes work: ${worker.running} of ${worker.slots} slots are taken.` : `${worker.name} is ${state === "suspect" ? "silent" : state}.`;

@@ -1,13 +1,13 @@
 // Find: a task by its id, a worker, a type, a page. And the keys of the page.
 
 import { useMemo, useState } from "preact/hooks";
+import { pathOf } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { world } from "../lib/live.ts";
 import { chooseKeys, keysOn } from "../lib/prefs.ts";
 import { go, href } from "../lib/router.ts";
 import { type Place, at } from "../lib/url.ts";
-import type { TypeList } from "../lib/wire.ts";
 import { Dialog } from "./dialog.tsx";
 import { PAGES } from "./pages.ts";
 import { visible } from "./parts.tsx";
@@ -21,7 +21,7 @@ export function Find({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(0);
   const { workers } = useCell(world);
-  const types = useAnswer<TypeList>("v1/types").data?.types ?? [];
+  const types = useAnswer(pathOf("/v1/types", {})).data?.types ?? [];
   const found = useMemo(() => search(text.trim(), workers.map((each) => each.name), types.map((each) => each.type)), [text, workers, types]);
   const open = (what: Found | undefined) => {
     if (!what) return;

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { send, shedUntil, signedOut } from "../lib/api.ts";
+import { session, shedUntil, signedOut } from "../lib/api.ts";
 import { useCell } from "../lib/cell.ts";
 import { duration, num, short } from "../lib/format.ts";
 import { learnWho, me, rolesOf } from "../lib/identity.ts";
@@ -123,7 +123,7 @@ function Side({ current }: { current: string }) {
 }
 
 async function leave(): Promise<void> {
-  await send("DELETE", "v1/session").catch(() => undefined);
+  await session().catch(() => undefined);
   await learnWho();
 }
 

@@ -16,7 +16,7 @@ export function WorkerActs({ worker, onDone }: { worker: Worker; onDone?: () => 
   const act = (verb: string, action: string, effect: string, danger = false): Act => ({
     title: `${verb} ${visible(worker.name)}`, effect: <p>{effect}</p>, verb, danger, onDone,
     carryOut: async (by) => {
-      await send("POST", `v1/workers/${encodeURIComponent(worker.name)}/${action}`, by);
+      await send("post", "/v1/workers/{name}/{action}", { name: worker.name, action }, by);
       return undefined;
     },
   });

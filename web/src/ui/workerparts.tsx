@@ -61,7 +61,7 @@ export function WorkerFacts({ worker }: { worker: Worker }) {
 }
 
 export function RunningHere({ worker }: { worker: Worker }) {
-  const answer = useAnswer<TaskPage>(pathOf("v1/tasks", { worker: worker.name, state: "running,assigned,paused", limit: 20 }), TASKS_MS);
+  const answer = useAnswer<TaskPage>(pathOf("/v1/tasks", {}, { worker: worker.name, state: "running,assigned,paused", limit: 20 }), TASKS_MS);
   const now = useNow();
   return (
     <div>
