@@ -100,13 +100,23 @@ async function ask<T>(verb: string, path: string, body?: unknown, signal?: Abort
 }
 
 async function problemOf(answer: Response): Promise<Problem> {
-  const told = await answer.json().catch(() => ({}));
+  const text = await answer.text().catch(() => "");
+  const told = objectOf(text);
   const retryAfter = Number(answer.headers.get("Retry-After") ?? 0);
-  const problem = new Problem(answer.status, told.title ?? `Status ${answer.status}`, told.detail ?? "", told.code ?? "",
+  const problem = new Problem(answer.status, told.title ?? `Status ${answer.status}`, told.detail ?? text, told.code ?? "",
                               told.field ?? "", told.trace_id ?? "", retryAfter);
   if (problem.status === 401) signedOut.set(true);
-  if (problem.busy) shedUntil.set(Date.now() + 1000 * Math.max(8, retryAfter));
+  // Only the API refuses for being busy: a check that fails is a 503, too, and no reason to ask less.
+  if (problem.busy && told.code) shedUntil.set(Date.now() + 1000 * Math.max(8, retryAfter));
   return problem;
+}
+
+function objectOf(text: string): Partial<Record<string, string>> {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function randomKey(): string {

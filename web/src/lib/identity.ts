@@ -1,10 +1,10 @@
 // Who looks, and what they may do. A server without identity asks nobody: then everything is allowed.
 
-import { get, laterPath, signedOut } from "./api.ts";
+import { get, laterPath, session, signedOut } from "./api.ts";
 import { Cell } from "./cell.ts";
 import type { Identity } from "./wire.ts";
 
-export type Role = "viewer" | "payload_read" | "submitter" | "operator" | "admin";
+export { type Role, may, rolesOf, seesFleet } from "./roles.ts";
 
 export const me = new Cell<Identity | null>(null);
 
@@ -17,11 +17,7 @@ export async function learnWho(): Promise<void> {
   }
 }
 
-export function rolesOf(identity: Identity): string[] {
-  return (identity.roles ?? []).map((each) => each.replace("ROLE_NAME_", "").toLowerCase());
-}
-export function may(identity: Identity | null, role: Role): boolean {
-  if (identity === null || identity.open) return true;
-  const roles = rolesOf(identity);
-  return roles.includes(role) || roles.includes("admin");
+export async function signOut(): Promise<void> {
+  await session().catch(() => undefined);
+  await learnWho();
 }

@@ -57,6 +57,7 @@ function Settings() {
   return (
     <div class="grid">
       <Panel title="Settings that change while the server runs" sub={`version ${answer.data.version || etag}`} class="c12" tools={<Reload />}>
+        {!admin && <p class="note">What is set is changed by who has the role admin.</p>}
         {moved && <p class="note warn" role="alert">Somebody changed the configuration meanwhile. <button type="button" class="btn tiny" onClick={() => setEdited(edited && { ...edited, toml })}>Go on from the new one</button></p>}
         <Scroll label="Settings" flush>
           <table>
@@ -67,7 +68,7 @@ function Settings() {
                 <tr key={each.section + each.key}>
                   <td class="mono"><span class="faint">{each.section && `${each.section}.`}</span>{each.key}</td>
                   <td class="mono">{open ? <input class="text" style={{ height: "1.75rem" }} aria-label={`Value of ${each.key}`} value={edited.value} autofocus onInput={(e) => setEdited({ ...edited, value: e.currentTarget.value })} onKeyDown={(e) => e.key === "Escape" && setEdited(null)} /> : <Name>{each.value}</Name>}</td>
-                  <td class="num">{open ? <span class="row" style={{ justifyContent: "flex-end" }}><ActButton text="Change…" act={save} may={admin && changes.length > 0 && !moved} role="admin and another value" /><button type="button" class="btn tiny quiet" onClick={() => setEdited(null)}>Leave it</button></span>
+                  <td class="num">{open ? <span class="row" style={{ justifyContent: "flex-end" }}><ActButton text="Change…" act={save} may={admin && changes.length > 0 && !moved} role={admin ? "another value" : "admin"} /><button type="button" class="btn tiny quiet" onClick={() => setEdited(null)}>Leave it</button></span>
                     : <button type="button" class="btn tiny quiet" disabled={!admin} title={admin ? undefined : "needs role admin"} aria-label={`Edit ${each.key}`} onClick={() => setEdited({ setting: each, value: each.value, toml })}>Edit</button>}</td>
                 </tr>
               );

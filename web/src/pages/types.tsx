@@ -164,7 +164,7 @@ function TypeActs({ type, again }: { type: TypeStat; again: () => void }) {
     <>
       {num(type.override_us) > 0 ? <ActButton text="Clear the forced estimate…" act={clear} may={allowed} role="operator" />
         : force ? <Force type={type.type} name={name} p50={num(type.p50_us)} onDone={() => (setForce(false), again())} onLeave={() => setForce(false)} />
-        : <button type="button" class="btn tiny" disabled={!allowed} title={allowed ? undefined : "needs role operator"} onClick={() => setForce(true)}>Force an estimate…</button>}
+        : <button type="button" class="btn tiny" disabled={!allowed} title={allowed ? undefined : "needs role operator"} onClick={() => setForce(true)}>Force an estimate…{!allowed && <small> needs role operator</small>}</button>}
       <ActButton text="Forget what was learned…" act={forget} may={allowed} role="operator" danger />
     </>
   );

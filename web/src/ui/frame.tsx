@@ -2,10 +2,12 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { session, shedUntil, signedOut } from "../lib/api.ts";
+import { type Path, shedUntil, signedOut } from "../lib/api.ts";
+import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
+import { checksOf, isInsecure } from "../lib/checks.ts";
 import { duration, num, short } from "../lib/format.ts";
-import { learnWho, me, rolesOf } from "../lib/identity.ts";
+import { me, rolesOf, signOut } from "../lib/identity.ts";
 import { link as stream, pause, paused, serverNow, skew, tick, tryNow, updated, world } from "../lib/live.ts";
 import { chooseTheme, chooseZone, theme, zone } from "../lib/prefs.ts";
 import { link, route, set } from "../lib/router.ts";
@@ -19,6 +21,7 @@ import { visible } from "./parts.tsx";
 
 export const RANGES: [string, string, number][] = [["1m", "1 min", 60], ["5m", "5 min", 300], ["30m", "30 min", 1800]];
 const BANNER_MS = 3000;
+const READY_MS = 60_000;
 const BACK_MS = 5000;
 
 export function Frame({ children }: { children: ComponentChildren }) {
@@ -45,6 +48,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
           {place.page === "overview" && <Range />}
           <ZoneSwitch />
           <LiveState />
+          <Who />
           <button type="button" class="btn icon quiet hide" aria-label="Light or dark" onClick={() => chooseTheme(theme.value === "dark" ? "light" : "dark")}><Icon name="theme" /></button>
         </header>
         <nav class="side" aria-label="Pages"><Side current={current} /></nav>
@@ -85,9 +89,21 @@ function ZoneSwitch() {
   );
 }
 
+// Who is signed in. A server that asks nobody has nothing to say here.
+function Who() {
+  const identity = useCell(me);
+  if (!identity || identity.open) return null;
+  const said = `${identity.name}${identity.tenant ? `, of tenant ${identity.tenant}` : ""}: ${rolesOf(identity).join(", ")}`;
+  return (
+    <span class="who hide"><span class="clip" title={visible(said)}><bdi>{visible(identity.name)}</bdi></span>
+      {identity.how === "token" && <button type="button" class="btn tiny" onClick={() => void signOut()}>Sign out</button>}</span>
+  );
+}
+
 function LiveState() {
   const state = useCell(stream);
   const still = useCell(paused);
+  if (state.state === "denied") return null;
   const [kind, text] = state.state === "off" ? ["off", "No connection"] : still ? ["still", "Paused"] : state.state === "live" ? ["", "Live"] : ["still", "Connecting"];
   return (
     <button type="button" class={`live ${kind}`} title="Space pauses what is drawn; the stream goes on." onClick={() => (state.state === "off" ? tryNow() : pause(!still))}>
@@ -115,16 +131,10 @@ function Side({ current }: { current: string }) {
       ))}
       <footer>
         {status && <><span>{status.version} · up {duration(num(status.uptime_us))}</span><span>{status.policy} · durable: {status.durability}</span></>}
-        {identity && !identity.open && <><span>signed in as {visible(identity.name)}{identity.tenant ? ` of ${visible(identity.tenant)}` : ""}, {rolesOf(identity).join(", ")}</span>
-          {identity.how === "token" && <button type="button" class="btn tiny quiet" onClick={() => void leave()}>Sign out</button>}</>}
+        {identity && !identity.open && <span>signed in as {visible(identity.name)}{identity.tenant ? ` of ${visible(identity.tenant)}` : ""}, {rolesOf(identity).join(", ")}</span>}
       </footer>
     </>
   );
-}
-
-async function leave(): Promise<void> {
-  await session().catch(() => undefined);
-  await learnWho();
 }
 
 function Banners({ off }: { off: boolean }) {
@@ -135,9 +145,14 @@ function Banners({ off }: { off: boolean }) {
   const where = useCell(zone);
   const { status } = useCell(world);
   useCell(tick);
+  const ready = useAnswer("readyz?verbose" as Path<string>, READY_MS);
   const now = Date.now();
   return (
     <>
+      {isInsecure(checksOf(ready.problem?.detail ?? ready.data ?? "")) && (
+        <div class="banner" role="alert"><Glyph name="warn" kind="bad" />
+          <p><b>This server is not protected.</b> It runs with --insecure: whoever reaches it may run programs on its workers and read what they wrote.</p></div>
+      )}
       {off && (
         <div class="banner" role="alert">
           <Glyph name="dead" kind="bad" />

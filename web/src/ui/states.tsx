@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import type { Answer } from "../lib/ask.ts";
 import type { Problem } from "../lib/api.ts";
+import { sentence } from "../lib/attention.ts";
 import { visible } from "./parts.tsx";
 
 export function Skeleton({ height = "8rem" }: { height?: string }) {
@@ -25,7 +26,7 @@ export function NoMatch({ filter, onDrop }: { filter: string; onDrop: () => void
 export function ErrorBox({ problem, again }: { problem: Problem; again?: () => void }) {
   if (problem.notOffered) return <p class="note">This server does not offer that.</p>;
   if (problem.status === 403)
-    return <p class="note"><b>Not for this role.</b> {visible(problem.detail)}</p>;
+    return <p class="note"><b>Not for this role.</b> {visible(sentence(problem.detail))}</p>;
   return (
     <div class="note" role="alert">
       <p><b>{problem.title}.</b> {visible(problem.detail)}</p>
