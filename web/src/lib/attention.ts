@@ -5,7 +5,7 @@ import { count, duration, num, share } from "./format.ts";
 import type { Place } from "./url.ts";
 import { at } from "./url.ts";
 import type { TypeStat } from "./wire.ts";
-import { breakerOpen, plural, workerState } from "./words.ts";
+import { breakerOpen, plural, sentence, workerState } from "./words.ts";
 
 export interface Need {
   id: string;
@@ -73,11 +73,6 @@ function namesOf(workers: readonly { name: string }[]): string {
   const names = workers.slice(0, 2).map((each) => each.name);
   return workers.length > 2 ? `${names.join(", ")} and ${workers.length - 2} more` : names.join(" and ");
 }
-export function sentence(text: string): string {
-  const first = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(first) ? first : first + ".";
-}
-
 export type Verdict =
   | { kind: "none" }          // nobody has connected or submitted yet
   | { kind: "no-worker" | "fallback" | "well" | "stuck" }

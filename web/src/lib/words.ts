@@ -116,6 +116,12 @@ export function waited(task: Task, now: number): number {
   return Math.max(0, end - num(task.submitted_unix_us));
 }
 
+// With a capital and a full stop.
+export function sentence(text: string): string {
+  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(first) ? first : first + ".";
+}
+
 export function tasksText(n: number): string {
   return n === 1 ? "1 task" : `${count(n)} tasks`;
 }

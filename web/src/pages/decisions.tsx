@@ -1,10 +1,10 @@
 // What was decided?
 
+import { sentence } from "../lib/words.ts";
 import { useEffect, useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
 import { get, pathOf } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
-import { sentence } from "../lib/attention.ts";
 import { download } from "../lib/download.ts";
 import { count, duration, num, plural, predicted } from "../lib/format.ts";
 import { go, link, set } from "../lib/router.ts";

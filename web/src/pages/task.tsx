@@ -3,13 +3,12 @@
 import type { ComponentChildren } from "preact";
 import type { PageProps } from "../app.tsx";
 import { explainPath, pathOf } from "../lib/api.ts";
-import { sentence } from "../lib/attention.ts";
 import { type Answer, useAnswer } from "../lib/ask.ts";
 import { bytes, count, duration, num, plural, predicted, share } from "../lib/format.ts";
 import { link } from "../lib/router.ts";
 import { sharesOf } from "../lib/timeline.ts";
 import type { Attempt, Explanation, Task, TypeStat } from "../lib/wire.ts";
-import { exclusionWord, hasEnded, outcomeWord, reasonOf, reasonWord, sinceStart, stateOf, waited } from "../lib/words.ts";
+import { exclusionWord, hasEnded, outcomeWord, reasonOf, reasonWord, sentence, sinceStart, stateOf, waited } from "../lib/words.ts";
 import { FactorBars } from "../ui/factors.tsx";
 import { Glyph, Icon } from "../ui/glyph.tsx";
 import { Histogram } from "../ui/histogram.tsx";

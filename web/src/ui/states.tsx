@@ -1,9 +1,9 @@
 // What is seen when there is nothing to see: loading, empty, no match, an error, not offered.
 
+import { sentence } from "../lib/words.ts";
 import type { ComponentChildren } from "preact";
 import type { Answer } from "../lib/ask.ts";
 import type { Problem } from "../lib/api.ts";
-import { sentence } from "../lib/attention.ts";
 import { visible } from "./parts.tsx";
 
 export function Skeleton({ height = "8rem" }: { height?: string }) {

@@ -7,8 +7,7 @@ import { bytes, duration, factor, num, plural, share } from "../lib/format.ts";
 import { serverNow } from "../lib/live.ts";
 import { link } from "../lib/router.ts";
 import type { TaskPage, Worker } from "../lib/wire.ts";
-import { sentence } from "../lib/attention.ts";
-import { breakerOpen, condition, sinceStart, slowness, workerState } from "../lib/words.ts";
+import { breakerOpen, condition, sentence, sinceStart, slowness, workerState } from "../lib/words.ts";
 import { Ago, Band, Kv, Labels, Name, Until, useNow } from "./parts.tsx";
 import { Answered } from "./states.tsx";
 
