@@ -73,11 +73,6 @@ export async function send<V extends "post" | "put" | "delete", P extends Served
 export async function session(token?: string): Promise<void> {
   await ask<unknown>(token === undefined ? "DELETE" : "POST", "v1/session", token === undefined ? undefined : { token });
 }
-// The breaker is closed before its trials have shown that it may be.
-export async function closeBreaker(worker: string, by: { author: string; reason: string }): Promise<void> {
-  await ask<unknown>("POST", written("/v1/workers/{name}/close-breaker", { name: worker }, {}), by);
-}
-
 async function ask<T>(verb: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";

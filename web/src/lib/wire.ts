@@ -38,13 +38,13 @@ export type TaskSpec = Told<Schemas["TaskSpec"]>;
 export type Task = Omit<Told<Schemas["Task"]>, "attempts"> & { attempts?: Attempt[]; waits?: Wait[]; estimates?: PastEstimate[]; spec?: TaskSpec };
 export type TaskPage = Omit<Told<Schemas["ListTasksResponse"]>, "tasks"> & { tasks?: Task[] };
 export type Candidate = Told<Schemas["Candidate"]>;
-export type Decision = Told<Schemas["Decision"]> & { outcome?: { run_us: I64; regret_us: I64 } };
+export type Decision = Told<Schemas["Decision"]> & { outcome?: { run_us: I64; regret_us?: I64; result?: string; ended_unix_us?: I64 } };
 export type DecisionPage = Omit<Told<Schemas["ListDecisionsResponse"]>, "decisions"> & { decisions?: Decision[] };
 export type Explanation = Omit<Told<Schemas["Explanation"]>, "task" | "decision"> & { task: Task; decision?: Decision }
   & Partial<{ baseline_finish_unix_us: I64; second_finish_unix_us: I64; overtaken_until_unix_us: I64 }>;
 export type Worker = Told<Schemas["Worker"]> & Partial<{
   state_since_unix_us: I64; state_author: string; state_reason: string; breaker_since_unix_us: I64; next_trial_unix_us: I64;
-  failures_recent: number; runs_recent: number; empty_at_unix_us: I64;
+  failures_recent: number; empty_at_unix_us: I64; runs_recent: WorkerRun[];
 }>;
 export type WorkerList = { workers?: Worker[] };
 export type TypeStat = Told<Schemas["TypeStat"]> & Partial<{ slot_time_us: I64 }>;
@@ -75,16 +75,18 @@ export interface ToldNeed {
 }
 export interface Attention { verdict?: { kind: string; sentence: string; cause: string; since_unix_us: I64 }; needs?: ToldNeed[] }
 export interface Event { at_unix_us: I64; kind: string; sentence: string; task_id: string }
+// One of the last attempts on a worker, the newest first.
+export interface WorkerRun { at_unix_us: I64; task_id: string; type: string; run_us: I64; predicted_us: I64; outcome: string }
 export interface Free { in_us: I64; p10: number; p50: number; p90: number }
 export interface Run { at_unix_us: I64; task_id: string; worker: string; run_us: I64; p50_us: I64; p90_us: I64; size: number | I64 }
 export interface Kept { promised: number; kept: number; n: number | I64 }
 export interface Tenant {
   name: string; weight: number; entitled: number; got_15m: number; got_24h: number; waiting: I64; running: I64; running_max: I64;
 }
-export interface Limit { kind: string; key: string; max: I64; used: I64; waiting: I64; next_unix_us: I64 }
+export interface Limit { kind: string; key: string; tenant?: string; max: I64; used: I64; waiting: I64; next_unix_us: I64 }
 export interface SettingHelp {
   key: string; type: string; unit: string; min: string | number | null; max: string | number | null; default: string; origin: string;
-  live: boolean; help: string;
+  live: boolean; help: string; value?: string;
 }
 
 // The routes of these, until they are described.
@@ -93,6 +95,7 @@ export interface LaterRoutes {
   "/v1/series": Series;
   "/v1/attention": Attention;
   "/v1/fleet/free": { slots_free?: Free[] };
+  "/v1/workers/{name}": Worker;
   "/v1/workers/{name}/events": { events?: Event[] };
   "/v1/types/{type}/events": { events?: Event[] };
   "/v1/types/{type}/runs": { runs?: Run[] };

@@ -2,14 +2,14 @@
 
 import { useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { pathOf, send } from "../lib/api.ts";
+import { laterPath, pathOf, send } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { num, plural } from "../lib/format.ts";
 import { may, me } from "../lib/identity.ts";
 import { link, set } from "../lib/router.ts";
-import { type Setting, changesOf, settingsOf, withValue } from "../lib/settings.ts";
-import type { ConfigChange, ConfigVersion, Policy } from "../lib/wire.ts";
+import { type Setting, changesOf, judge, nameOf, originWord, rangeWords, settingsOf, withValue } from "../lib/settings.ts";
+import type { ConfigChange, ConfigVersion, Policy, SettingHelp } from "../lib/wire.ts";
 import { type Act, ActButton } from "../ui/dialog.tsx";
 import { Diff } from "../ui/diff.tsx";
 import { Overrides } from "../ui/overrides.tsx";
@@ -39,6 +39,8 @@ export function ConfigTabs({ current }: { current: string }) {
 function Settings() {
   const answer = useAnswer(pathOf("/v1/config", {}), 10_000);
   const [edited, setEdited] = useState<{ setting: Setting; value: string; toml: string } | null>(null);
+  const schema = useAnswer(laterPath("/v1/config/schema", {}), 60_000).data?.settings ?? [];
+  const helpOf = new Map(schema.map((each) => [each.key, each]));
   const admin = may(useCell(me), "admin");
   if (!answer.data) return answer.problem ? <ErrorBox problem={answer.problem} again={answer.again} /> : <Skeleton height="24rem" />;
   const { toml, etag } = answer.data;
@@ -61,14 +63,17 @@ function Settings() {
         {moved && <p class="note warn" role="alert">Somebody changed the configuration meanwhile. <button type="button" class="btn tiny" onClick={() => setEdited(edited && { ...edited, toml })}>Go on from the new one</button></p>}
         <Scroll label="Settings" flush>
           <table>
-            <thead><tr><th>Setting</th><th>Value</th><th><span class="sr">Change</span></th></tr></thead>
+            <thead><tr><th>Setting</th><th>Value</th>{schema.length > 0 && <><th>Where from</th><th class="opt">Range</th><th class="opt">Default</th><th class="opt">What it does</th></>}<th><span class="sr">Change</span></th></tr></thead>
             <tbody>{settingsOf(toml).map((each) => {
               const open = edited?.setting.key === each.key && edited.setting.section === each.section;
+              const help = helpOf.get(nameOf(each));
+              const wrong = open ? judge(help, edited.value) : "";
               return (
                 <tr key={each.section + each.key}>
                   <td class="mono"><span class="faint">{each.section && `${each.section}.`}</span>{each.key}</td>
-                  <td class="mono">{open ? <input class="text" style={{ height: "1.75rem" }} aria-label={`Value of ${each.key}`} value={edited.value} autofocus onInput={(e) => setEdited({ ...edited, value: e.currentTarget.value })} onKeyDown={(e) => e.key === "Escape" && setEdited(null)} /> : <Name>{each.value}</Name>}</td>
-                  <td class="num">{open ? <span class="row" style={{ justifyContent: "flex-end" }}><ActButton text="Change…" act={save} may={admin && changes.length > 0 && !moved} role={admin ? "another value" : "admin"} /><button type="button" class="btn tiny quiet" onClick={() => setEdited(null)}>Leave it</button></span>
+                  <td class="mono">{open ? <input class="text" style={{ height: "1.75rem" }} aria-label={`Value of ${each.key}`} value={edited.value} autofocus onInput={(e) => setEdited({ ...edited, value: e.currentTarget.value })} aria-invalid={wrong !== ""} onKeyDown={(e) => e.key === "Escape" && setEdited(null)} /> : <Name>{each.value}</Name>}{help?.unit && <span class="faint"> {help.unit}</span>}{wrong !== "" && <span class="bad" role="alert"> {wrong}</span>}</td>
+                  {schema.length > 0 && <><td class={help?.origin === "change" ? "" : "faint"}>{help ? originWord(help.origin) : ""}</td><td class="faint opt"><Name>{help ? rangeWords(help) : ""}</Name></td><td class="mono faint opt"><Name>{help?.default ?? ""}</Name></td><td class="wrap soft opt"><Name>{help?.help ?? ""}</Name></td></>}
+                  <td class="num">{open ? <span class="row" style={{ justifyContent: "flex-end" }}><ActButton text="Change…" act={save} may={admin && changes.length > 0 && !moved && wrong === ""} role={admin ? "another value, in its range" : "admin"} /><button type="button" class="btn tiny quiet" onClick={() => setEdited(null)}>Leave it</button></span>
                     : <button type="button" class="btn tiny quiet" disabled={!admin} title={admin ? undefined : "needs role admin"} aria-label={`Edit ${each.key}`} onClick={() => setEdited({ setting: each, value: each.value, toml })}>Edit</button>}</td>
                 </tr>
               );
@@ -76,9 +81,26 @@ function Settings() {
           </table>
         </Scroll>
       </Panel>
+      {schema.some((each) => !each.live) && <Fixed settings={schema.filter((each) => !each.live)} />}
       <Policies onDone={answer.again} />
       <Terminal lines={["nexus config get", "nexus config keys"]} />
     </div>
+  );
+}
+
+// What only a restart changes.
+function Fixed({ settings }: { settings: readonly SettingHelp[] }) {
+  return (
+    <Panel title="Settings of the start" sub="a restart changes them" class="c12">
+      <details><summary class="small">{plural(settings.length, "setting")}</summary>
+        <Scroll label="Settings of the start" flush>
+          <table>
+            <thead><tr><th>Setting</th><th>Value</th><th>Where from</th><th class="opt">Range</th><th class="opt">What it does</th></tr></thead>
+            <tbody>{settings.map((each) => <tr key={each.key}><td class="mono"><Name>{each.key}</Name></td><td class="mono"><Name>{each.value ?? each.default}</Name>{each.unit && <span class="faint"> {each.unit}</span>}</td><td class="faint">{originWord(each.origin)}</td><td class="faint opt"><Name>{rangeWords(each)}</Name></td><td class="wrap soft opt"><Name>{each.help}</Name></td></tr>)}</tbody>
+          </table>
+        </Scroll>
+      </details>
+    </Panel>
   );
 }
 

@@ -5,7 +5,7 @@ import { type Path, pathOf } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { checksOf } from "../lib/checks.ts";
-import { bytes, count, duration, num, share } from "../lib/format.ts";
+import { bytes, count, duration, num, predicted, share } from "../lib/format.ts";
 import { link as stream, serverNow, skew, tick, world } from "../lib/live.ts";
 import { root } from "../lib/router.ts";
 import type { Status } from "../lib/wire.ts";
@@ -14,6 +14,7 @@ import { Kv, Name, Panel, Terminal, Time, Verdict } from "../ui/parts.tsx";
 import { Answered, ErrorBox } from "../ui/states.tsx";
 
 const EVERY_MS = 5000;
+const WEEK_US = 7 * 86_400e6;
 const GLYPH = { good: "succeeded", bad: "dead", warn: "warn" };
 const SAID = { good: "good: ", bad: "fails: ", warn: "warning: " };
 
@@ -28,7 +29,7 @@ export default function StatusPage(_: PageProps) {
   const healthy = bad.length === 0 && checks.length > 0 && !status?.fallback;
   return (
     <>
-      <Verdict title={healthy ? "The scheduler is healthy." : status?.fallback ? "Predictions fail: round-robin decides." : bad.length > 0 ? `${bad.length === 1 ? "One check fails" : `${bad.length} checks fail`}: ${bad.map((each) => each.name).join(", ")}.` : "Status"}>
+      <Verdict title={healthy ? "The scheduler is healthy." : status?.fallback ? <>Predictions fail: round-robin decides{num(status.fallback_since_unix_us) > 0 && <> since <Time us={num(status.fallback_since_unix_us)} /></>}.</> : bad.length > 0 ? `${bad.length === 1 ? "One check fails" : `${bad.length} checks fail`}: ${bad.map((each) => each.name).join(", ")}.` : "Status"}>
         {status && <p>Version {status.version}, up {duration(num(status.uptime_us))}. An acknowledged change survives {status.durability === "disk" ? "a power cut" : status.durability === "process" ? "the end of the process" : status.durability}.</p>}
       </Verdict>
       <div class="grid">
@@ -69,6 +70,8 @@ function Store({ status }: { status: Status }) {
         ["Journal position", count(num(status.journal_position))],
         ["Digest", <span class="mono">{status.digest}</span>],
         ["Memory", bytes(num(status.rss_bytes))],
+        num(status.store_bytes) > 0 && ["Store", `${bytes(num(status.store_bytes))}: journal and history`],
+        num(status.disk_free_bytes) > 0 && ["Disk", <span class={num(status.disk_full_unix_us) > 0 && num(status.disk_full_unix_us) - serverNow() < WEEK_US ? "warn" : ""}>{bytes(num(status.disk_free_bytes))} free{num(status.disk_full_unix_us) > 0 && <>; full in <span class="pred">{predicted(num(status.disk_full_unix_us) - serverNow())}</span> if it goes on so</>}</span>],
         ["History dropped", num(status.history_dropped) === 0 ? "no row" : <span class="warn">{count(num(status.history_dropped))} rows</span>],
         ["Stale reports", num(status.stale_reports) === 0 ? "none" : `${count(num(status.stale_reports))} refused`],
         ["Metrics", <a href={new URL("metrics", root).href} target="_blank" rel="noreferrer">for Prometheus</a>],

@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { type Path, shedUntil, signedOut } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
-import { useCell } from "../lib/cell.ts";
+import { Cell, useCell } from "../lib/cell.ts";
 import { checksOf, isInsecure } from "../lib/checks.ts";
 import { duration, num, short } from "../lib/format.ts";
 import { me, rolesOf, signOut } from "../lib/identity.ts";
@@ -19,7 +19,9 @@ import { useKeys } from "./keys.ts";
 import { PAGES, shownAs } from "./pages.ts";
 import { visible } from "./parts.tsx";
 
-export const RANGES: [string, string, number][] = [["1m", "1 min", 60], ["5m", "5 min", 300], ["30m", "30 min", 1800]];
+export const RANGES: [string, string, number][] = [["1m", "1 min", 60], ["5m", "5 min", 300], ["30m", "30 min", 1800], ["6h", "6 h", 21_600]];
+// Only a server that keeps the past can show more than this page has seen.
+export const longRange = new Cell(false);
 const BANNER_MS = 3000;
 const READY_MS = 60_000;
 const BACK_MS = 5000;
@@ -40,7 +42,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
       <div class="app">
         <header class="top">
           <a class="brand" href={link("overview")} aria-label="Nexus, overview"><Mark /><span>Nexus</span></a>
-          <span class="instance clip hide" title="The address of this server">{location.host}</span>
+          <Instance />
           <button type="button" class="find" aria-label="Find a task, worker, type, or go to… /" onClick={() => setFinding(true)}>
             <Icon name="search" /><span class="clip">Find a task, worker, type, or go to…</span><kbd>/</kbd>
           </button>
@@ -72,11 +74,17 @@ function useStale(): boolean {
 
 function Range() {
   const wanted = useCell(route).place.query.range ?? "5m";
+  const long = useCell(longRange);
   return (
     <span class="seg hide" role="group" aria-label="Time range">
-      {RANGES.map(([id, text]) => <button type="button" aria-pressed={id === wanted} onClick={() => set({ range: id })}>{text}</button>)}
+      {RANGES.filter(([id]) => long || id !== "6h" || id === wanted).map(([id, text]) => <button type="button" aria-pressed={id === wanted} onClick={() => set({ range: id })}>{text}</button>)}
     </span>
   );
+}
+
+function Instance() {
+  const name = useCell(world).status?.server_name;
+  return <span class="instance clip hide" title={`The address of this server is ${location.host}`}>{name ? visible(name) : location.host}</span>;
 }
 
 function ZoneSwitch() {
@@ -161,7 +169,7 @@ function Banners({ off }: { off: boolean }) {
           <span class="grow" /><button type="button" class="btn tiny" onClick={tryNow}>Try now</button>
         </div>
       )}
-      {!off && state.backAt > 0 && now - state.backAt < BACK_MS && <div class="banner good" role="status">The connection is back. What happened meanwhile is not in the page's own charts.</div>}
+      {!off && state.backAt > 0 && now - state.backAt < BACK_MS && <div class="banner good" role="status">The connection is back.{longRange.value ? "" : " What happened meanwhile is not in the page's own charts."}</div>}
       {version && <div class="banner quiet" role="status"><p>The server was updated to {version}.</p><span class="grow" /><button type="button" class="btn tiny" onClick={() => location.reload()}>Reload</button></div>}
       {now < shed && <div class="banner quiet" role="status">The server is busy with work and answers the page less often.</div>}
       {Math.abs(skew()) > 2e6 && status && <div class="banner quiet">The clock of this browser is {duration(Math.abs(skew()))} {skew() > 0 ? "behind" : "ahead of"} the server's. All times here are the server's.</div>}

@@ -35,7 +35,7 @@ export function Histogram({ type, p50, p90, elapsed, height }: Props) {
               <>
                 <path class="ln k-pred" d={`M${x(p50)} ${top - 8}V${floor}`} /><path class="ln k-pred thin" d={`M${x(p90)} ${top - 8}V${floor}`} />
                 <text class="t-pred e" x={x(p50) - 5} y={top - 10 * k} text-anchor={x(p50) < 70 * k ? "start" : "end"}>p50 {predicted(p50)}</text>
-                <text class="t-pred e" x={x(p50) < 70 * k ? Math.max(x(p90) + 5, x(p50) + 80 * k) : x(p90) + 5} y={top - 10 * k} text-anchor={x(p90) > w - 70 * k && x(p50) >= 70 * k ? "end" : "start"} dy={x(p90) > w - 70 * k && x(p50) >= 70 * k ? 12 * k : 0}>P90 {predicted(p90)}</text>
+                <text class="t-pred e" x={x(p50) < 70 * k ? Math.max(x(p90) + 5, x(p50) + 80 * k) : x(p90) > w - 70 * k ? w : x(p90) + 5} y={top - 10 * k} text-anchor={x(p90) > w - 70 * k && x(p50) >= 70 * k ? "end" : "start"}>P90 {predicted(p90)}</text>
               </>
             )}
             {elapsed !== undefined && elapsed > 0 && <><path class="now" d={`M${x(elapsed)} ${top + 8}V${floor}`} /><text class="t-ink e" x={x(elapsed) - 4} y={top + 20 * k} text-anchor={x(elapsed) < 80 * k ? "start" : "end"}>now {duration(elapsed)}</text></>}
