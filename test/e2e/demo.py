@@ -1,6 +1,7 @@
 """A fleet that has something to show: workers of three kinds in two zones, one of them ill, and tasks of a few types and
 tenants that come all the time. Real processes; the programs only sleep."""
 import json
+import os
 import pathlib
 import random
 import threading
@@ -17,6 +18,7 @@ TYPES = {"render-4k": (4.0, .12, 5, "studio", "video"), "transcode": (7.0, .15, 
          "ocr-page": (1.6, .2, 8, "acme", "images"), "train-lora": (14.0, .1, 1, "lab", "default"), "pdf-report": (2.4, .25, 5, "nova", "default"),
          "sync-crm": (2.0, .9, 3, "nova", "default"), "embed-text": (.8, .12, 8, "lab", "default")}
 KINDS = ("c6", "c7", "gpu")
+ILL = "gpu-a-002"
 
 
 class Demo:
@@ -30,13 +32,18 @@ class Demo:
         self.drift = 1.0  # of render-4k
         self.thread = threading.Thread(target=self.submit_all, daemon=True)
 
+    def worker(self, name, *flags, slots=4, ill=False):
+        if ill:
+            os.environ["NEXUS_DEMO_ILL"] = "1"
+        self.house.start_worker(name, "--allow-env", "PATH", "NEXUS_DEMO_ILL", *flags, slots=slots)
+        os.environ.pop("NEXUS_DEMO_ILL", None)
+
     def workers(self, each=3):
         for kind in KINDS:
             for zone in "ab":
                 for n in range(1, each + 1):
                     name = f"{kind}-{zone}-{n:03}"
-                    ill = ("--allow-env", "NEXUS_DEMO_ILL=1") if name == "gpu-a-002" else ()
-                    self.house.start_worker(name, "--label", f"hw={kind}", "--label", f"zone={zone}", "--cpus", "0", "--allow-env", "PATH", *ill, slots=4)
+                    self.worker(name, "--label", f"hw={kind}", "--label", f"zone={zone}", ill=name == ILL)
         self.house.worker_ready(each * 2 * len(KINDS))
 
     def post(self, path, body, verb="POST"):

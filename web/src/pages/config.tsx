@@ -126,9 +126,9 @@ function Policies({ onDone }: { onDone: () => void }) {
   });
   return (
     <Panel title="Which policy decides?" class="c12">
-      <table><tbody>{(answer.data.policies ?? []).map((each) => (
+      <Scroll label="Policies"><table><tbody>{(answer.data.policies ?? []).map((each) => (
         <tr key={each.name}><td style={{ paddingLeft: 0 }}>{each.active ? <b>{each.name}</b> : each.name} {each.active && <span class="chip run">in use</span>}</td><td class="wrap soft">{each.meaning}</td><td class="num">{!each.active && <ActButton text="Decide by it…" act={() => act(each)} may={admin} role="admin" />}</td></tr>
-      ))}</tbody></table>
+      ))}</tbody></table></Scroll>
     </Panel>
   );
 }

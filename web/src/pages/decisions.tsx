@@ -79,7 +79,7 @@ function List({ query }: { query: Record<string, string> }) {
           <label class="field">Why then<select class="text" value={query.kind ?? ""} onChange={(e) => set({ kind: e.currentTarget.value })}><option value="">all</option>{[...new Set([...KINDS, ...(query.kind ? [query.kind] : [])])].map((each) => <option value={each}>{each.replaceAll("_", " ")}</option>)}</select></label>
           {field("from", "From", "2026-03-01T12:00Z", "11rem")}{field("to", "To", "2026-03-01T13:00Z", "11rem")}
           {judges && field("regret", "Regret of at least", "10s", "6rem")}
-          <label class="row small"><input type="checkbox" checked={query.fallback === "1"} onChange={(e) => set({ fallback: e.currentTarget.checked ? "1" : undefined })} />only round-robin's</label>
+          <label class="row small check"><input type="checkbox" checked={query.fallback === "1"} onChange={(e) => set({ fallback: e.currentTarget.checked ? "1" : undefined })} />only round-robin's</label>
         </>}
       </form>
       <section class="panel" aria-label="Decisions">

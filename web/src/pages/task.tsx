@@ -128,7 +128,7 @@ function WhyItWaits({ explained, task }: { explained: Explanation; task: Task })
           waiting.remedy !== "" && ["What would free it", <Name>{waiting.remedy}</Name>],
           num(explained.overtaken_until_unix_us) > 0 && ["Overtaking", <>nobody who comes after <Time us={num(explained.overtaken_until_unix_us)} /> may pass it</>],
         ]} />
-        <h3>The {count(explained.workers_total)} workers</h3>
+        <h3>{explained.workers_total === 1 ? "The one worker" : `The ${count(explained.workers_total)} workers`}</h3>
         <div class="lists">
           {explained.workers_eligible > 0 && <ShareLine text="may run it" value={count(explained.workers_eligible)} share={explained.workers_eligible / total} kind="" />}
           {excluded.map(([reason, n]) => <ShareLine text={<Name>{exclusionWord(reason)}</Name>} value={count(n)} share={n / total} kind="wait" />)}
@@ -156,7 +156,7 @@ function WhyHere({ explained, wide }: { explained: Explanation; wide: boolean })
         {num(decision.lost_us) > 0 && <p class="small">Stopped for another task: {duration(num(decision.lost_us))} of work lost, {duration(num(decision.saved_us))} of waiting saved.</p>}
         {excluded.length > 0 && (
           <details><summary class="small">Why not one of the others</summary>
-            <table style={{ marginTop: ".375rem" }}><tbody>{excluded.map(([reason, n]) => <tr><td class="num" style={{ width: "3rem", paddingLeft: 0 }}>{count(n)}</td><td class="wrap"><Name>{exclusionWord(reason)}</Name></td></tr>)}</tbody></table>
+            <Scroll label="Why not one of the others"><table style={{ marginTop: ".375rem" }}><tbody>{excluded.map(([reason, n]) => <tr><td class="num" style={{ width: "3rem", paddingLeft: 0 }}>{count(n)}</td><td class="wrap"><Name>{exclusionWord(reason)}</Name></td></tr>)}</tbody></table></Scroll>
           </details>
         )}
         <p class="small faint">Decision <a class="mono" href={link("decisions", decision.number)}>{count(num(decision.number))}</a> · policy {decision.policy} · model {decision.model} · <Time us={num(decision.at_unix_us)} /></p>
@@ -182,7 +182,7 @@ function WhyThatLong({ task, type }: { task: Task; type: TypeStat | undefined })
     <Panel title="Why that long?" class="c5 keep">
       <div class="stack">
         <p>{type && type.payload_slope > 0.05 ? <>Runs of <Name>{type.type}</Name> grow with <Name>{type.size_name || "payload"}</Name>. </> : null}{type && num(type.samples) < 10 ? `Still learning: ${plural(num(type.samples), "run")}.` : type ? `${share(type.within_25)} of its recent predictions were within 25 %.` : ""}</p>
-        {type && <Histogram type={type} p50={p50} p90={p90} elapsed={running || hasEnded(task) ? elapsed : undefined} height={124} />}
+        {type && <Histogram type={type} p50={p50} p90={p90} elapsed={running || hasEnded(task) ? elapsed : undefined} ended={hasEnded(task)} height={124} />}
         <Scroll label="Predictions made">
           <table>
             <thead><tr><th style={{ paddingLeft: 0 }}>Predicted</th><th class="num">p50</th><th class="num">P90</th><th class="opt">by</th></tr></thead>
