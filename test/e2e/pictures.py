@@ -16,8 +16,9 @@ from demo import ILL, Demo
 from harness import House, wait_until
 
 QUALITY = 72
-LEARN_S = 100   # until the types are learned, the slow worker's breaker is open and the charts have a past
-CHANGE_S = 40   # after render-4k has become slower
+LEARN_S = 80   # until the types are learned, the slow worker's breaker is open and the charts have a past
+CHANGE_S = 25   # after render-4k has become slower
+BURST = 600     # tasks at once, so that something waits
 FRAME_MS = 1700
 
 
@@ -96,12 +97,19 @@ def main():
         time.sleep(LEARN_S)
         demo.drift = 2.0
         time.sleep(CHANGE_S)
-        running = demo.task("train-lora", 25)
+        for _ in range(BURST):
+            demo.task("render-4k")
+        wait_until("the queue gets shorter", lambda: "Work is catching up" in browser.text(), 150)
+        running = ""
         pages = (("overview", "?range=5m", "Tasks waiting"), ("fleet", "fleet?color=used", "How fast are they?"), ("worker", f"workers/{ILL}", "What it is"), ("tasks", "tasks", "render-4k"),
-                 ("task", f"tasks/{running}", "Why that long?"), ("task-waiting", f"tasks/{stuck}", "Why it waits"), ("types", "types/render-4k", "How long runs take"),
+                 ("task", "tasks/{running}", "Why that long?"), ("task-waiting", f"tasks/{stuck}", "Why it waits"), ("types", "types/render-4k", "How long runs take"),
                  ("queues", "queues", "video"), ("decisions", "decisions", "Round-robin"), ("config", "config", "scheduler.lease"), ("status", "status", "Journal position"))
         for name, path, text in pages:
             for theme in ("light", "dark"):
+                if "{running}" in path:
+                    running = running or demo.task("train-lora", 40, priority=9)
+                    wait_until("it runs", lambda: house.json("task", "get", running)["state"] == "TASK_STATE_RUNNING", 60)
+                    path = path.format(running=running)
                 # What was opened first keeps its charts: the overview is not loaded anew.
                 if name == "overview":
                     browser.script("document.querySelector('[aria-label=\"Light or dark\"]').click()") if theme == "dark" else None
