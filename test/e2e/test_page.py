@@ -15,7 +15,7 @@ import threading
 
 from browser import Browser
 from demo import Demo
-from harness import House, TimedOut, wait_until
+from harness import NEXUS, House, TimedOut, wait_until
 
 WEB = pathlib.Path(__file__).resolve().parents[2] / "web"
 # Behind a proxy that strips a path.
@@ -357,6 +357,42 @@ class IllWorker(unittest.TestCase):
                 told = house.json("worker", "get", "page-ill")["breaker_reason"]
                 self.assertIn(told[1:], browser.text())
                 self.assertEqual(browser.complaints(), [])
+
+
+def asks_who_calls():
+    return "--auth" in subprocess.run([NEXUS, "serve", "--help"], capture_output=True, text=True).stdout
+
+
+@unittest.skipUnless(asks_who_calls(), "this server asks nobody who they are")
+class SignedIn(unittest.TestCase):
+    def test_a_token_opens_the_page_and_a_role_bounds_it(self):
+        with House() as house:
+            house.start_server("--auth", "tokens")
+            admin = str(house.folder / "data/admin.token")
+            for name, flags in (("mira", ("--role", "viewer")), ("acme-dev", ("--role", "submitter", "--tenant", "acme"))):
+                house.run("token", "create", name, *flags, "--out", str(house.folder / name), "--token-file", admin)
+            with contextlib.closing(Browser(house)) as browser:
+                def shows(text):
+                    wait_until(f"the page shows {text}", lambda: text in browser.text(), 30)
+
+                def sign_in(token):
+                    shows("This server wants to know who you are")
+                    wait_until("there is a field", lambda: browser.fill("[name=token]", token), 20)
+                    wait_until("it can be sent", lambda: browser.click("Sign in"), 20)
+                browser.open(f"http://{house.http}/config")
+                sign_in("nxt_" + "0" * 64)
+                shows("That token is not known")
+                sign_in((house.folder / "mira").read_text().strip())
+                shows("scheduler.lease")
+                shows("needs role admin")
+                self.assertIn("mira", browser.script("return document.querySelector('.who').innerText"))
+                self.assertTrue(browser.script("return document.querySelector('[aria-label=\"Edit attempts_max\"]').disabled"))
+                self.assertNotIn("nexus_session", browser.script("return document.cookie"), "scripts cannot read the session")
+                browser.click("Sign out", ".top")
+                sign_in((house.folder / "acme-dev").read_text().strip())
+                shows("acme-dev is bound to tenant acme")
+                browser.open(f"http://{house.http}/tasks")
+                shows("Nothing has been submitted yet")
 
 
 if __name__ == "__main__":
