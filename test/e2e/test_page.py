@@ -10,13 +10,61 @@ import subprocess
 import unittest
 import urllib.error
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import threading
 
 from browser import Browser
-from harness import House, TimedOut, wait_until
+from demo import Demo
+from harness import NEXUS, House, TimedOut, wait_until
 
 WEB = pathlib.Path(__file__).resolve().parents[2] / "web"
+# Behind a proxy that strips a path.
+PREFIX = "/some/where"
 HOSTILE = "<img src=x onerror=document.title='taken'>\u202egnp.exe\u0007 </script><script>1</script>"
 STUCK = "zone=nowhere: none of 1 worker has it"
+
+
+PROSE = ("description", "summary", "info")
+
+
+def missing(part, whole, at=""):
+    """What a description of the API has that another one has not, or has otherwise; prose apart."""
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return [each for key, value in part.items() if key not in PROSE
+                for each in (missing(value, whole[key], f"{at}/{key}") if key in whole else [f"{at}/{key}"])]
+    if isinstance(part, list) and isinstance(whole, list):
+        named = {each["name"]: each for each in whole if isinstance(each, dict) and "name" in each}
+        return [each for value in part for each in (missing(value, named[value["name"]], f"{at}/{value['name']}")
+                if isinstance(value, dict) and value.get("name") in named else [] if value in whole else [f"{at}: {value}"])]
+    return [] if part == whole else [f"{at}: {part} is {whole}"]
+
+
+class Stripping(BaseHTTPRequestHandler):
+    """What a proxy does that serves the page at /some/where/: it takes that away, and passes the rest on."""
+    target = ""
+
+    def do_GET(self):
+        if not self.path.startswith(PREFIX + "/"):
+            self.send_error(404)
+            return
+        request = urllib.request.Request(f"http://{self.target}{self.path[len(PREFIX):]}", headers={"Accept": self.headers.get("Accept", "*/*")})
+        with contextlib.suppress(OSError):
+            try:
+                answer = urllib.request.urlopen(request, timeout=60)
+            except urllib.error.HTTPError as refused:
+                answer = refused
+            with answer:
+                self.send_response(answer.status)
+                for name in ("Content-Type", "Content-Security-Policy"):
+                    if answer.headers[name]:
+                        self.send_header(name, answer.headers[name])
+                self.end_headers()
+                while part := answer.read1(65536):
+                    self.wfile.write(part)
+                    self.wfile.flush()
+
+    def log_message(self, *_):
+        pass
 
 
 class Page(unittest.TestCase):
@@ -118,6 +166,77 @@ class Page(unittest.TestCase):
         foreign = self.browser.script("return performance.getEntriesByType('resource').map((e) => e.name).filter((e) => !e.startsWith(location.origin))")
         self.assertEqual(foreign, [])
 
+    def test_3b_the_server_has_what_its_types_were_made_from(self):
+        committed = json.loads((WEB / "api/openapi.json").read_text())
+        with urllib.request.urlopen(self.url("v1/openapi.json")) as answer:
+            served = json.load(answer)
+        self.assertEqual(missing(committed, served), [], "the page was made for another API; tools/page.sh api URL, then make its types fit")
+        del served["components"]["schemas"]["Waiting"]["properties"]["culprit"]
+        self.assertEqual(missing(committed, served), ["/components/schemas/Waiting/properties/culprit"])
+
+    def clicks(self, *steps):
+        """What a newcomer presses, from the overview: three times at most. Each is (text, within), and what is seen then."""
+        self.assertLessEqual(len(steps), 3)
+        self.open("", "Running")
+        for (text, within), seen in steps:
+            self.click(text, within)
+            self.shows(seen)
+
+    def test_3c_three_clicks_from_the_overview(self):
+        with self.subTest("the slowest type"):
+            self.clicks((("Types", ".side"), "How long runs take"), (("p50", "main"), "p50 ↓"))
+            self.assertEqual(self.browser.script("return document.querySelector('.typelist tbody a').innerText"), "page-quick")
+        with self.subTest("why a task waits"):
+            self.clicks((("Show it", "main"), STUCK), ((self.stuck[:13], ".rows"), "Why it waits"))
+            self.shows(STUCK)
+        with self.subTest("what round-robin would have done for a task"):
+            self.clicks((("Decisions", ".side"), "Round-robin"), ((self.quick_decision(), ".rows"), "What was known"))
+            self.shows("Round-robin", "Candidates")
+        with self.subTest("drain a worker"):
+            self.clicks((("Fleet", ".side"), "page-worker"), (("Drain…", "aside"), "It starts nothing new"))
+            self.browser.fill("[name=reason]", "new kernel")
+            self.click("Drain")
+            wait_until("it drains", lambda: self.house.json("worker", "get", "page-worker")["state"] == "WORKER_STATE_DRAINING", 20)
+            self.house.run("worker", "uncordon", "page-worker")
+            self.house.worker_ready(1)
+        with self.subTest("change a setting with a reason, and find it in the audit"):
+            self.clicks((("Config & audit", ".side"), "scheduler.lease"))
+            self.browser.script("document.querySelector('[aria-label=\"Edit crashes_max\"]').click()")
+            wait_until("the field is there", lambda: self.browser.fill("[aria-label='Value of crashes_max']", "5"), 20)
+            self.click("Change…")
+            self.browser.fill("[name=reason]", "machines are flaky tonight")
+            self.click("Change it")
+            self.shows("See it in the audit")
+            self.click("See it in the audit")
+            self.shows("machines are flaky tonight")
+            self.browser.script("document.querySelector('dialog')?.close()")
+        self.no_complaints()
+
+    def quick_decision(self):
+        with urllib.request.urlopen(self.url("v1/decisions?limit=1")) as answer:
+            return f"{int(json.load(answer)['decisions'][0]['number']):,}"
+
+    def test_3d_it_works_below_the_path_of_a_proxy(self):
+        stripping = type("Here", (Stripping,), {"target": self.house.http})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), stripping)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            base = f"http://127.0.0.1:{server.server_port}{PREFIX}/"
+            for path, expected in (("", "Running"), (f"tasks/{self.stuck}", STUCK), ("workers/page-worker", "What it is"), ("types/page-quick", "How long runs take")):
+                with self.subTest(path):
+                    self.browser.open(base + path)
+                    self.shows("Live", expected)
+            self.click("Overview", ".side")
+            self.shows("Tasks waiting")
+            self.assertEqual(self.browser.script("return location.href"), base)
+            outside = self.browser.script("return performance.getEntriesByType('resource').map((e) => e.name).filter((e) => !e.startsWith(arguments[0]))", base)
+            self.assertEqual(outside, [], "nothing is asked for outside of the path")
+        finally:
+            self.browser.open("about:blank")
+            server.shutdown()
+            server.server_close()
+
     def test_4_a_newcomer_finds_and_changes_things(self):
         self.open("", "Running")
         self.click("Types", ".side")  # the slowest type
@@ -182,8 +301,9 @@ class Page(unittest.TestCase):
     def test_6_it_is_accessible(self):
         subprocess.run([WEB.parent / "tools" / "page.sh", "deps"], check=True)
         axe = (WEB / "node_modules/axe-core/axe.min.js").read_text()
-        for path in ("", "fleet", "fleet?view=table", "workers/page-worker", "tasks", f"tasks/{self.running}", f"tasks/{self.stuck}", "types", "queues", "decisions",
-                     "config", "audit", "status", "signin"):
+        for path in ("", "fleet", "fleet?view=table", "workers/page-worker", "tasks", f"tasks/{self.running}", f"tasks/{self.stuck}", f"tasks?task={self.stuck}", "types",
+                     "queues", "queues/default", "tenants/default", "decisions", "decisions/" + self.quick_decision().replace(",", ""), "config", "config?show=overrides",
+                     "config?show=versions", "audit", "status", "signin"):
             self.open(path, "Live")
             wait_until("its part has come", lambda: self.browser.script("return document.querySelector('main h1') !== null && !document.querySelector('main .skel')"), 20)
             self.browser.evaluate(axe + ";0")
@@ -194,13 +314,14 @@ class Page(unittest.TestCase):
                                                   ".then((r) => r.violations.map((v) => v.id + ': ' + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')))")
                     self.assertEqual(found, [])
 
-    def test_7_a_phone_shows_it_without_scrolling_sideways(self):
-        self.browser.size(360, 800)
-        for path in ("", "fleet", "tasks", f"tasks/{self.running}", "types", "config", "status"):
-            with self.subTest(path):
-                self.open(path, "Live")
-                wait_until("its part has come", lambda: self.browser.script("return document.querySelector('main h1') !== null"), 20)
-                self.assertLessEqual(self.browser.script("return document.documentElement.scrollWidth"), 360)
+    def test_7_no_width_scrolls_sideways(self):
+        for width in (320, 360, 768, 1440, 2560):
+            self.browser.size(width, 900)
+            for path in ("", "fleet", "workers/page-worker", "tasks", f"tasks/{self.running}", "types", "queues", "decisions", "config", "audit", "status"):
+                with self.subTest(path=path, width=width):
+                    self.open(path, "Live")
+                    wait_until("its part has come", lambda: self.browser.script("return document.querySelector('main h1') !== null && !document.querySelector('main .skel')"), 20)
+                    self.assertLessEqual(self.browser.script("return document.documentElement.scrollWidth"), width)
         self.browser.size(1440, 1000)
 
     def test_8_it_says_when_the_server_is_gone(self):
@@ -211,6 +332,67 @@ class Page(unittest.TestCase):
         self.house.start_server()
         wait_until("it is live again", lambda: self.browser.click("Try now") or "Live" in self.browser.text(), 30)
         self.shows("Live")
+
+
+class IllWorker(unittest.TestCase):
+    def test_the_worker_that_misbehaves_and_why_its_breaker_opened(self):
+        with House() as house:
+            house.start_server()
+            demo = Demo(house)
+            for n in range(4):
+                demo.worker(f"page-well-{n}", slots=1)
+            demo.worker("page-ill", slots=1, ill=True)
+            house.worker_ready(5)
+
+            def opened():
+                for _ in range(5):
+                    demo.task("thumb", .2)
+                house.await_idle()
+                return house.json("worker", "get", "page-ill")["breaker"] == "open"
+            wait_until("the breaker of the slow worker is open", opened, 90)
+            with contextlib.closing(Browser(house)) as browser:
+                browser.open(f"http://{house.http}/")
+                wait_until("the overview says so", lambda: browser.click("See it"), 30)
+                wait_until("its page says why", lambda: "The breaker is open" in browser.text() and "page-ill" in browser.text(), 30)
+                told = house.json("worker", "get", "page-ill")["breaker_reason"]
+                self.assertIn(told[1:], browser.text())
+                self.assertEqual(browser.complaints(), [])
+
+
+def asks_who_calls():
+    return "--auth" in subprocess.run([NEXUS, "serve", "--help"], capture_output=True, text=True).stdout
+
+
+@unittest.skipUnless(asks_who_calls(), "this server asks nobody who they are")
+class SignedIn(unittest.TestCase):
+    def test_a_token_opens_the_page_and_a_role_bounds_it(self):
+        with House() as house:
+            house.start_server("--auth", "tokens")
+            admin = str(house.folder / "data/admin.token")
+            for name, flags in (("mira", ("--role", "viewer")), ("acme-dev", ("--role", "submitter", "--tenant", "acme"))):
+                house.run("token", "create", name, *flags, "--out", str(house.folder / name), "--token-file", admin)
+            with contextlib.closing(Browser(house)) as browser:
+                def shows(text):
+                    wait_until(f"the page shows {text}", lambda: text in browser.text(), 30)
+
+                def sign_in(token):
+                    shows("This server wants to know who you are")
+                    wait_until("there is a field", lambda: browser.fill("[name=token]", token), 20)
+                    wait_until("it can be sent", lambda: browser.click("Sign in"), 20)
+                browser.open(f"http://{house.http}/config")
+                sign_in("nxt_" + "0" * 64)
+                shows("That token is not known")
+                sign_in((house.folder / "mira").read_text().strip())
+                shows("scheduler.lease")
+                shows("needs role admin")
+                self.assertIn("mira", browser.script("return document.querySelector('.who').innerText"))
+                self.assertTrue(browser.script("return document.querySelector('[aria-label=\"Edit attempts_max\"]').disabled"))
+                self.assertNotIn("nexus_session", browser.script("return document.cookie"), "scripts cannot read the session")
+                browser.click("Sign out", ".top")
+                sign_in((house.folder / "acme-dev").read_text().strip())
+                shows("acme-dev is bound to tenant acme")
+                browser.open(f"http://{house.http}/tasks")
+                shows("Nothing has been submitted yet")
 
 
 if __name__ == "__main__":
