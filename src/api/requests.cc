@@ -80,6 +80,7 @@ Result<core::WorkerOrder> to_order(v1::WorkerAction action) {
         case v1::WORKER_ACTION_UNCORDON: return core::WorkerOrder::uncordon;
         case v1::WORKER_ACTION_DRAIN: return core::WorkerOrder::drain;
         case v1::WORKER_ACTION_FORGET: return core::WorkerOrder::forget;
+        case v1::WORKER_ACTION_CLOSE_BREAKER: return core::WorkerOrder::close_breaker;
         default: return invalid("action: no such action");
     }
 }

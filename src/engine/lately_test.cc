@@ -172,7 +172,7 @@ TEST_CASE("the engine tells what happened: runs and states of workers, series, t
     CHECK_EQ((*state)->dead_lately, 0);
 }
 
-TEST_CASE("an open breaker is told with its time, its next trial and the failures that opened it") {
+TEST_CASE("a closed breaker is an act: audited, and the worker takes work again") {
     World world;
     auto good = std::make_shared<RecordingLink>(), bad = std::make_shared<RecordingLink>();
     const SessionId good_session = world.connect(a_worker("good"), good);
@@ -198,6 +198,15 @@ TEST_CASE("an open breaker is told with its time, its next trial and the failure
     CHECK(detail->worker.next_trial > world.now.wall);
     CHECK_EQ(detail->worker.failures_recent, 4);
     CHECK_EQ((*world.call(ReadState{}))->dead_lately, 4);
+
+    auto closed = world.call(ControlWorker{"bad", core::WorkerOrder::close_breaker, "ann", "new disk"});
+    REQUIRE(closed.has_value());
+    CHECK_EQ(closed->breaker, "closed");
+    auto audit = world.call(ListAudit{});
+    REQUIRE(audit.has_value());
+    CHECK_EQ(audit->entries.front().author, "ann");
+    CHECK(audit->entries.front().action.find("close-breaker") != std::string::npos);
+    CHECK_EQ(world.call(ListHappened{.of_type = false, .about = "bad"})->front().what, What::breaker_ordered);
 }
 
 TEST_CASE("waiting tasks are told by their reason, with what most of them wait for") {

@@ -85,10 +85,14 @@ class Overview(unittest.TestCase):
         worker = self.get("/v1/workers/w1")
         self.assertEqual((worker["state_author"], worker["state_reason"]), ("ann", "disk"))
         self.post("/v1/workers/w1/uncordon", {})
+        self.post("/v1/workers/w1/close-breaker", {"author": "ann", "reason": "new disk"})
         events = self.get("/v1/workers/w1/events")["events"]
-        self.assertEqual([event["kind"] for event in events], ["uncordoned", "cordoned", "failed", "connected"])
-        self.assertEqual(events[1]["sentence"], "Cordoned by ann: disk.")
-        self.assertEqual(events[2]["task_id"], self.failed)
+        self.assertEqual([event["kind"] for event in events], ["breaker_ordered", "uncordoned", "cordoned", "failed", "connected"])
+        self.assertEqual(events[2]["sentence"], "Cordoned by ann: disk.")
+        self.assertEqual(events[3]["task_id"], self.failed)
+        newest = self.get("/v1/audit?limit=1")["entries"][0]
+        self.assertIn("close-breaker", newest["action"])
+        self.assertEqual((newest["author"], newest["reason"]), ("ann", "new disk"))
         self.assertEqual(self.refused("/v1/workers/nobody")[0], 404)
         self.assertEqual(self.refused("/v1/workers/nobody/events")[0], 404)
 
