@@ -31,8 +31,11 @@ void fill(const Door& door, const std::vector<engine::Submitted>& done, v1::Subm
     out.mutable_results()->Reserve(static_cast<int>(done.size()));
     for (const auto& submitted : done) to_message(submitted, door.durability, *out.add_results());
 }
-void fill(const Door&, const std::shared_ptr<const engine::ReadModel>& state, v1::Status& out) {
-    to_message(state->status, out);
+void fill(const Door& door, const std::shared_ptr<const engine::ReadModel>& state, v1::Status& out) {
+    to_message(state->status, door, out);
+}
+void fill(const Door& door, const std::shared_ptr<const engine::ReadModel>& state, v1::Attention& out) {
+    to_message(*state, door, out);
 }
 void fill(const Door&, const std::shared_ptr<const engine::ReadModel>& state, v1::ListWorkersResponse& out) {
     to_message(state->workers, out);
@@ -225,6 +228,32 @@ constexpr Method kMethods[] = {
         {.name = "/nexus.v1.AdminService/GetStatus", .rest = {Verb::get, "/v1/status"}, .role = Role::viewer}),
     unary<v1::ListWorkersRequest, v1::ListWorkersResponse>(
         {.name = "/nexus.v1.AdminService/ListWorkers", .rest = {Verb::get, "/v1/workers"}, .role = Role::viewer}),
+    unary<v1::GetAttentionRequest, v1::Attention>(
+        {.name = "/nexus.v1.AdminService/GetAttention", .rest = {Verb::get, "/v1/attention"}, .role = Role::viewer}),
+    unary<v1::GetSeriesRequest, v1::Series>(
+        {.name = "/nexus.v1.AdminService/GetSeries", .rest = {Verb::get, "/v1/series"}, .role = Role::viewer}),
+    unary<v1::GetWorkerRequest, v1::Worker>(
+        {.name = "/nexus.v1.AdminService/GetWorker", .rest = {Verb::get, "/v1/workers/{name}"}, .role = Role::viewer}),
+    unary<v1::ListWorkerEventsRequest, v1::ListHappenedResponse>({.name = "/nexus.v1.AdminService/ListWorkerEvents",
+                                                                  .rest = {Verb::get, "/v1/workers/{name}/events"},
+                                                                  .role = Role::viewer}),
+    unary<v1::ListTypeRunsRequest, v1::ListTypeRunsResponse>({.name = "/nexus.v1.AdminService/ListTypeRuns",
+                                                              .rest = {Verb::get, "/v1/types/{type}/runs"},
+                                                              .role = Role::viewer}),
+    unary<v1::GetTypeReliabilityRequest, v1::TypeReliability>({.name = "/nexus.v1.AdminService/GetTypeReliability",
+                                                               .rest = {Verb::get, "/v1/types/{type}/reliability"},
+                                                               .role = Role::viewer}),
+    unary<v1::ListTypeEventsRequest, v1::ListHappenedResponse>({.name = "/nexus.v1.AdminService/ListTypeEvents",
+                                                                .rest = {Verb::get, "/v1/types/{type}/events"},
+                                                                .role = Role::viewer}),
+    unary<v1::ListTenantsRequest, v1::ListTenantsResponse>(
+        {.name = "/nexus.v1.AdminService/ListTenants", .rest = {Verb::get, "/v1/tenants"}, .role = Role::viewer}),
+    unary<v1::ListLimitsRequest, v1::ListLimitsResponse>(
+        {.name = "/nexus.v1.AdminService/ListLimits", .rest = {Verb::get, "/v1/limits"}, .role = Role::viewer}),
+    with_run<v1::GetConfigSchemaRequest, v1::ConfigSchema>({.name = "/nexus.v1.AdminService/GetConfigSchema",
+                                                            .rest = {Verb::get, "/v1/config/schema"},
+                                                            .role = Role::viewer},
+                                                           run_get_schema),
     unary<v1::ListTypesRequest, v1::ListTypesResponse>(
         {.name = "/nexus.v1.AdminService/ListTypes", .rest = {Verb::get, "/v1/types"}, .role = Role::viewer}),
     unary<v1::GetTypeRequest, v1::TypeStat>(

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 
 #include "api/submit.h"
 #include "base/caller.h"
+#include "base/units.h"
 #include "engine/service.h"
 
 namespace google::protobuf {
@@ -39,6 +41,12 @@ struct PortCounts {
     std::atomic<std::uint64_t> errors{0};     // of accepting: no descriptors
 };
 
+// The room that the stores of a server take, and what is left of it.
+struct Disk {
+    std::int64_t store_bytes = 0, free_bytes = 0;  // 0 = not known
+    WallTime full;                                 // if it goes on as in the last hour; 0 = not known, or never
+};
+
 // What the methods of one server work with; made once, and used by every transport. Thread-safe.
 struct Door {
     explicit Door(engine::Service& service, std::string level = "disk");
@@ -51,6 +59,8 @@ struct Door {
     std::unique_ptr<MethodCounts> counts;
     PortCounts grpc, http;
     std::unique_ptr<StartFiles> start_files;  // set before the first call; null: there are none
+    std::string name = "nexus";               // of this server, for people
+    std::function<Disk()> disk;               // set before the first call, or empty; thread-safe, never waits for long
 };
 
 enum class Kind : std::uint8_t {
@@ -97,7 +107,7 @@ const Method* find_method(std::string_view name);
 class MethodCounts {
 public:
     static constexpr std::size_t kCodes = 17;
-    static constexpr std::size_t kMethodsMax = 64;
+    static constexpr std::size_t kMethodsMax = 96;
 
     void add(const Method& method, int code) {
         const auto row = static_cast<std::size_t>(&method - methods().data());

@@ -129,6 +129,10 @@ Answer<pb::Status> Session::status() {
     return call("status", &Admin::GetStatus, {});
 }
 
+Answer<pb::Attention> Session::attention() {
+    return call("attention", &Admin::GetAttention, {});
+}
+
 Answer<bool> Session::ready() {
     grpc::ClientContext context;
     set_deadline(context, connection_);

@@ -47,6 +47,7 @@ public:
     Answer<pb::Explanation> explain_task(const std::string& id);
 
     Answer<pb::Status> status();
+    Answer<pb::Attention> attention();
     // What the health service says of the server as a whole: does it take new tasks?
     Answer<bool> ready();
     Answer<pb::ListWorkersResponse> list_workers(const pb::ListWorkersRequest& request = {});

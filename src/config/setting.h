@@ -29,6 +29,7 @@ struct Server {
     std::string data = "./nexus-data";
     std::string durability = "disk";
     std::string model = "mixture";
+    std::string name = "nexus";
     Duration history_retention = hours(24 * 30);
     std::uint64_t history_bytes_max = 0;
     std::uint64_t reserve_bytes = 64ULL << 20;

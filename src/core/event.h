@@ -103,7 +103,7 @@ struct WorkerLost {  // silent beyond the limit; attempts may go elsewhere at la
     Instant last_contact;
 };
 
-enum class WorkerOrder : std::uint8_t { cordon = 1, uncordon, drain, forget };
+enum class WorkerOrder : std::uint8_t { cordon = 1, uncordon, drain, forget, close_breaker };
 struct WorkerControlled {
     std::string name;
     WorkerOrder order = WorkerOrder::cordon;

@@ -256,7 +256,8 @@ constexpr bool known(WorkerOrder v) {
         case WorkerOrder::cordon:
         case WorkerOrder::uncordon:
         case WorkerOrder::drain:
-        case WorkerOrder::forget: return true;
+        case WorkerOrder::forget:
+        case WorkerOrder::close_breaker: return true;
     }
     return false;
 }

@@ -84,7 +84,7 @@ struct Teller {
         row.after = std::move(edit.after);
     }
     void operator()(const core::WorkerControlled& e) {
-        static constexpr const char* orders[] = {"", "cordon", "uncordon", "drain", "forget"};
+        static constexpr const char* orders[] = {"", "cordon", "uncordon", "drain", "forget", "close-breaker"};
         row.action = std::string(orders[static_cast<int>(e.order)]) + " worker " + e.name;
     }
     void operator()(const core::OverrideSet& e) {

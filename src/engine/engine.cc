@@ -146,6 +146,9 @@ void Engine::start(Now now, std::uint32_t epoch) {
                                    .expires = forced.expires,
                                    .act = {.caller = "server", .author = forced.author, .reason = forced.reason}});
     if (!audit_.unconfirmed().empty()) confirm_audit();
+    step_ = now.wall.us / Series::kFine.us;
+    submitted_told_ = core_.counters().submitted;
+    look_for_drifts();
     learner_.restarted(*this);
     for (std::size_t slot = 0; slot < live_.slots(); ++slot)
         if (Live* live = live_.find(live_.task_at(slot))) live->unread = true;
@@ -183,6 +186,7 @@ void Engine::begin_turn(Now now) {
 }
 
 void Engine::end_turn() {
+    tick();
     if (now_.at >= wake_) {
         wake_ = kNever;
         apply(core::TimePassed{});
@@ -283,6 +287,7 @@ TaskId Engine::new_task_id() {
 // What an event means to the engine itself, told to it before the core: the same when it happens and at a replay.
 // What operators say of types is in events, so it is durable before it is acknowledged.
 void Engine::heed(const core::Event& event) {
+    tell(event);
     if (const history::AuditRow* row = audit_.follow(Sequence{sequence_}, event, core_)) {
         const std::string& who = row->author.empty() ? row->caller : row->author;
         say(LogLevel::info, "audit", who + ": " + row->action + (row->reason.empty() ? "" : " (" + row->reason + ")"));

@@ -137,6 +137,12 @@ public:
     void answer(const Caller& caller, ListQueues request, Done<std::vector<QueueInfo>> done);
     void answer(const Caller& caller, GetQueue request, Done<QueueInfo> done);
     void answer(const Caller& caller, ReadState request, Done<std::shared_ptr<const ReadModel>> done);
+    void answer(const Caller& caller, GetWorker request, Done<WorkerDetail> done);
+    void answer(const Caller& caller, ListHappened request, Done<std::vector<Happened>> done);
+    void answer(const Caller& caller, ReadSeries request, Done<SeriesInfo> done);
+    void answer(const Caller& caller, ListTenants request, Done<std::vector<TenantInfo>> done);
+    void answer(const Caller& caller, ListLimits request, Done<std::vector<LimitInfo>> done);
+    void answer(const Caller& caller, ListTypeRuns request, Done<std::vector<TypeRunInfo>> done);
     void answer(const Caller& caller, ListTypes request, Done<TypesInfo> done);
     void answer(const Caller& caller, GetType request, Done<TypeInfo> done);
     void answer(const Caller& caller, GetConfig request, Done<core::Config> done);
@@ -311,6 +317,14 @@ private:
     void tell_end(const core::TaskEnded& ended);
     void tell_memory(TaskId task);
     void judge_promise(const core::Promise& promise, const Live& live);
+    // What happened lately: telling.cc.
+    void tick();  // once a second: breakers, series, windows
+    void add_points(std::int64_t step, std::vector<float> use);
+    void look_for_drifts();
+    void tell_rates(ReadModel& model) const;
+    void tell(const core::Event& event);  // before the core applies it
+    void tell(const core::AttemptEnded& ended, const Live& live, std::string_view worker, Duration predicted);
+    void tell_start(const core::TaskView& view);
     void tell_etas();  // to watchers of named tasks, where they changed much
 
     // What a replay tells: the table of live tasks, the predictor and the history follow it.
@@ -399,7 +413,8 @@ private:
     bool matches(const TaskFilter& filter, const Live& live, const core::TaskView& view) const;
     StatusInfo status_now() const;
     TypeInfo with_promises(predict::TypeStat stat) const;
-    std::shared_ptr<const ReadModel> read_model() const;
+    std::shared_ptr<const ReadModel> read_model();
+    std::shared_ptr<const ReadModel> state_now();  // the latest, or a new one when that is too old
     TaskId new_task_id();
 
     EngineOptions options_;
@@ -458,6 +473,17 @@ private:
     std::map<std::uint32_t, PromiseCount> promises_of_types_, promises_of_tenants_;  // by number of the name
     std::unordered_map<TaskId, Instant, IdHash> watched_etas_;  // finish p50 as watchers were told last
     Instant next_etas_;
+    Lately lately_;
+    Instant next_tick_;
+    std::int64_t step_ = 0;  // of the series: the one that is under way
+    std::uint64_t finished_told_ = 0, submitted_told_ = 0;
+    Latency wait_step_;                         // submission to first start: of this step,
+    Latency wait_minute_, wait_minute_before_;  // of this minute and the one before
+    std::int64_t minute_ = 0;
+    std::deque<std::pair<Instant, Duration>> idle_told_;  // idle_while_waiting, a sample a minute for an hour
+    WallTime fallback_since_;
+    std::uint64_t drifts_told_ = 0;                         // of all types,
+    std::map<std::uint32_t, std::uint64_t> drifts_;         // and of each, by number of the name
     std::shared_ptr<const ReadModel> read_;                 // the latest; null before the first
     std::shared_ptr<const std::vector<QueueInfo>> queues_;  // likewise
     Instant queues_until_;                                  // they are counted anew then,

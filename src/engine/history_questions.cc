@@ -8,6 +8,7 @@
 #include "engine/audit_chain.h"
 #include "engine/body.h"
 #include "history/whole_history.h"
+#include "journal/codec.h"
 
 namespace nexus::engine {
 namespace {
@@ -21,6 +22,12 @@ Error no_task(TaskId task) {
 
 Error not_readable(TaskId task, const store::Body& stored) {
     return {Fault::unreachable, "what task " + to_text(task) + " left cannot be read now: " + stored.why};
+}
+
+std::shared_ptr<const core::TaskSpec> spec_of(const TaskBody& body) {
+    auto event = journal::decode(body.spec);
+    auto* fact = event ? std::get_if<core::TaskSubmitted>(&event->what) : nullptr;
+    return fact == nullptr ? nullptr : std::make_shared<core::TaskSpec>(std::move(fact->spec));
 }
 
 // What it left for people: empty when nothing is kept.
@@ -58,7 +65,10 @@ Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, Journal
     if (good) return ended;
     const store::Body kept = store::read_body(journal, store::BodyKind::result, asked.task);
     if (const LeftBehind left = left_behind(kept.bytes); left.what == LeftBehind::What::body)
-        if (auto body = decode_body(left.bytes)) ended.metadata = std::move(body->metadata);
+        if (auto body = decode_body(left.bytes)) {
+            ended.spec = spec_of(*body);
+            ended.metadata = std::move(body->metadata);
+        }
     return ended;
 }
 
@@ -115,6 +125,20 @@ Result<std::vector<history::DecisionInfo>> answer_to(const AskDecisions& asked, 
     std::vector<history::DecisionInfo> list;
     for (const history::DecisionRow& row : *rows)
         if (auto info = history::decision_of(row)) list.push_back(*std::move(info));
+    if (!asked.with_outcome) return list;
+    // Its attempt is the one that was given to the worker at that moment.
+    std::vector<TaskId> tasks;
+    for (const history::DecisionInfo& decision : list) tasks.push_back(decision.task);
+    std::ranges::sort(tasks);
+    tasks.erase(std::ranges::unique(tasks).begin(), tasks.end());
+    const auto attempts = history.attempts(tasks);
+    if (!attempts) return std::unexpected(attempts.error());
+    for (history::DecisionInfo& decision : list) {
+        const auto own = std::ranges::equal_range(*attempts, decision.task, {}, &history::AttemptRow::task);
+        for (const history::AttemptRow& attempt : own)
+            if (attempt.worker == decision.worker && attempt.assigned == decision.place.at && attempt.ended.us != 0)
+                decision.outcome = {.run = attempt.run, .outcome = attempt.outcome, .ended = attempt.ended};
+    }
     return list;
 }
 
@@ -126,13 +150,13 @@ Result<AuditVerdict> answer_to(const AskChain& asked, WholeHistory& history, Jou
     return verify_audit([&](const history::AuditQuery& query) { return history.audit(query); }, asked.head);
 }
 
-Result<Metadata> answer_to(const AskMetadata& asked, WholeHistory&, JournalStore& journal) {
+Result<ToldByBody> answer_to(const AskMetadata& asked, WholeHistory&, JournalStore& journal) {
     const store::Body stored = store::read_body(journal, store::BodyKind::body, asked.task);
     if (stored.state == store::Body::State::unreachable) return std::unexpected(not_readable(asked.task, stored));
     if (stored.state != store::Body::State::found) return std::unexpected(no_task(asked.task));
     auto body = decode_body(stored.bytes);
     if (!body) return std::unexpected(std::move(body).error());
-    return std::move(body->metadata);
+    return ToldByBody{.metadata = std::move(body->metadata), .spec = spec_of(*body)};
 }
 
 Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, JournalStore& journal) {

@@ -4,6 +4,7 @@
 //
 // Faults of all: unreachable (the history does not answer now: that says nothing of the task; ask again), not_found.
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -27,6 +28,7 @@ struct EndedTask {
     std::vector<history::AttemptRow> attempts;      // by number
     std::string result;                             // only when asked for
     Metadata metadata;                              // the same, and only of a task that did not succeed
+    std::shared_ptr<const core::TaskSpec> spec;     // likewise
     std::optional<history::DecisionInfo> decision;  // the last one; only when asked for
 };
 
@@ -51,6 +53,7 @@ struct AskTasks {
 struct AskDecisions {
     using Answer = std::vector<history::DecisionInfo>;
     history::DecisionQuery query;
+    bool with_outcome = false;
 };
 struct AskAudit {
     using Answer = std::vector<history::AuditRow>;
@@ -65,9 +68,13 @@ struct AskChain {
     using Answer = AuditVerdict;
     std::string head;
 };
-// The metadata of a live task. Faults: not_found (its body is lost).
+// What the body of a live task tells beside its payload. Faults: not_found (its body is lost).
+struct ToldByBody {
+    Metadata metadata;
+    std::shared_ptr<const core::TaskSpec> spec;  // what it asked for; null: not kept
+};
 struct AskMetadata {
-    using Answer = Metadata;
+    using Answer = ToldByBody;
     TaskId task;
 };
 // The body of a task that ended without success, for a re-drive. It is found by the journal's store alone: the history
@@ -91,8 +98,7 @@ struct AskStates {
 
 using HistoryQuestion =
     std::variant<Asked<AskTask>, Asked<AskOutput>, Asked<AskTasks>, Asked<AskDecisions>, Asked<AskAudit>,
-                 Asked<AskChain>,
-                 Asked<AskMetadata>, Asked<AskKeptBody>, Asked<AskKeptBodies>, Asked<AskStates>>;
+                 Asked<AskChain>, Asked<AskMetadata>, Asked<AskKeptBody>, Asked<AskKeptBodies>, Asked<AskStates>>;
 
 // Answers on this thread.
 void answer(HistoryQuestion question, history::WholeHistory& history, store::JournalStore& journal);

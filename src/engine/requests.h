@@ -115,6 +115,37 @@ struct GetQueue {  // not_found: no task is in it, and no setting names it
     using Answer = QueueInfo;
     static constexpr bool looks = true;
 };
+struct GetWorker {  // not_found
+    std::string name;
+    using Answer = WorkerDetail;
+    static constexpr bool looks = true;
+};
+// What happened to a worker, or to a type, since the start: newest first. not_found: it is not known either.
+struct ListHappened {
+    bool of_type = false;
+    std::string about;
+    using Answer = std::vector<Happened>;
+    static constexpr bool looks = true;
+};
+struct ReadSeries {  // invalid
+    SeriesQuery query;
+    using Answer = SeriesInfo;
+    static constexpr bool looks = true;
+};
+struct ListTenants {
+    using Answer = std::vector<TenantInfo>;  // by name
+    static constexpr bool looks = true;
+};
+struct ListLimits {
+    using Answer = std::vector<LimitInfo>;  // most waiting first
+    static constexpr bool looks = true;
+};
+struct ListTypeRuns {  // of those that succeeded, newest first
+    std::string type;
+    std::size_t limit = 500;
+    using Answer = std::vector<TypeRunInfo>;
+    static constexpr bool looks = true;
+};
 struct ListTypes {
     using Answer = TypesInfo;
     static constexpr bool looks = true;
@@ -134,6 +165,7 @@ struct ListOverrides {
 };
 struct ListDecisions {
     history::DecisionQuery query;  // its place is told by `page`
+    WallTime to;                   // only before; 0 = no bound
     std::string page;
     using Answer = DecisionPage;
     static constexpr bool looks = true;
@@ -232,11 +264,11 @@ struct Asked {
 
 template <class... Requests>
 using AnyOf = std::variant<Asked<Requests>...>;
-using Call =
-    AnyOf<SubmitTasks, CancelTask, RetryTask, CancelMany, RetryMany, GetTask, ReadOutput, ListTasks, ExplainTask,
-          ReadState, ListQueues, GetQueue, ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit,
-          VerifyAudit, ListConfigVersions, ControlWorker, ResetType, ForceEstimate, Configure, RollBackConfig, SetPolicy,
-          PauseQueue, SetOverride, ClearOverride>;
+using Call = AnyOf<SubmitTasks, CancelTask, RetryTask, CancelMany, RetryMany, GetTask, ReadOutput, ListTasks,
+                   ExplainTask, ReadState, GetWorker, ListHappened, ReadSeries, ListTenants, ListLimits, ListTypeRuns,
+                   ListQueues, GetQueue, ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit,
+                   VerifyAudit, ListConfigVersions, ControlWorker, ResetType, ForceEstimate, Configure, RollBackConfig,
+                   SetPolicy, PauseQueue, SetOverride, ClearOverride>;
 
 // The call is not carried out.
 inline void refuse(Call& call, const Error& error) {

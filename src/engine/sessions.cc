@@ -148,6 +148,8 @@ void Engine::report(SessionId id, WorkerReport report) {
         apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id, .waited = waited});
         Live* const live = live_.find(task);
         if (live == nullptr) continue;
+        const auto view = core_.task(task);
+        if (view && view->attempt == attempt && view->started_at == now_.at && view->attempts == 1) tell_start(*view);
         learner_.started(task, attempt, live->predicted(), core_, now_.at);
         notify(task);
     }

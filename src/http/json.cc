@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -49,7 +50,9 @@ Result<int> enum_of(const EnumDescriptor& type, std::string_view field, std::str
     std::string known;
     for (int i = 1; i < type.value_count(); ++i) {
         const std::string name = short_name_of(*type.value(i));
-        if (name == text) return type.value(i)->number();
+        // In a path words are joined as paths join them: close-breaker is close_breaker.
+        if (std::ranges::equal(name, text, [](char a, char b) { return a == b || (a == '_' && b == '-'); }))
+            return type.value(i)->number();
         known += (known.empty() ? "" : ", ") + name;
     }
     return invalid(field, "not one of " + known);

@@ -55,7 +55,7 @@ void live_frame(api::Door& door, std::move_only_function<void(std::string)> done
     door.engine.ask(the_page(), engine::ReadState{}, [&door, frame](Result<State>&& state) {
         if (!state) return frame->done(": not ready\n\n");
         v1::Status status;
-        api::to_message((*state)->status, status);
+        api::to_message((*state)->status, door, status);
         frame->add("status", status);
         v1::ListWorkersResponse workers;
         api::to_message((*state)->workers, workers);

@@ -25,7 +25,7 @@ struct PageRow {
 constexpr PageRow kPages[] = {
     {"http/watch", "The changes of tasks as they happen, by ids or by type and tenant.", "text/event-stream"},
     {"http/watch_task", "The changes of one task until it has ended.", "text/event-stream"},
-    {"http/live", "Status, workers and tasks once a second, as the page shows them.", "text/event-stream"},
+    {"http/live", "Status, workers and tasks once a second, or the topics that are asked for.", "text/event-stream"},
     {"http/openapi", "This description.", "application/json"},
     {"http/scheduler_health", "Of the old Nexus: whether work is accepted.", "application/json"},
     {"http/scheduler_status", "Of the old Nexus: health in numbers.", "application/json"},
@@ -180,9 +180,18 @@ void add_page(const api::Method& method, Json& operation, Json& content) {
     Json parameters = Json::array();
     for (const std::string& name : variables_of(method.rest.path))
         parameters.push_back({{"name", name}, {"in", "path"}, {"required", true}, {"schema", text}});
-    if (page->name.starts_with("http/watch"))
+    if (page->name.starts_with("http/watch") || page->name == "http/live")
         parameters.push_back(
             header_parameter("Last-Event-ID", "Goes on behind this event: what changed since is told again."));
+    if (page->name == "http/live")
+        parameters.push_back({{"name", "topics"},
+                              {"in", "query"},
+                              {"required", false},
+                              {"description",
+                               "Only these, with commas, and when they changed: status, attention, fleet, queues, "
+                               "types, tenants, series, tasks(state=waiting|running,type=T), task:ID, worker:NAME, "
+                               "type:NAME"},
+                              {"schema", text}});
     if (page->name == "http/watch")
         for (const char* name : {"id", "type", "tenant"})
             parameters.push_back({{"name", name}, {"in", "query"}, {"required", false}, {"schema", text}});

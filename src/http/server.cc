@@ -1,5 +1,7 @@
 #include "http/server.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/asio.hpp>
 #include <boost/beast/core.hpp>
@@ -8,10 +10,12 @@
 #include <chrono>
 #include <list>
 #include <memory>
+#include <random>
 #include <thread>
 
 #include "http/finish.h"
 #include "http/live.h"
+#include "http/live_topics.h"
 #include "http/old_nexus.h"
 #include "http/request_reader.h"
 #include "http/routes.h"
@@ -119,6 +123,8 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     std::uint32_t live_streams = 0;
     std::shared_ptr<const std::string> live_latest;  // shared by the streams that write it
     std::uint64_t live_version = 0;
+    std::shared_ptr<LiveTopics> topics;  // of those who say what they want to see
+    std::uint32_t topic_streams = 0;
     std::uint32_t watch_streams = 0;
     std::shared_ptr<WatchFeed::Shared> watches = std::make_shared<WatchFeed::Shared>();
     asio::steady_timer live_news;  // cancelled to wake the streams
@@ -134,6 +140,8 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     asio::awaitable<void> linger(Connection& connection);
     asio::awaitable<void> live_loop();
     asio::awaitable<void> stream_live(Connection& connection);
+    asio::awaitable<void> stream_topics(Connection& connection, LiveTopics::View view);
+    void make_topics();
     asio::awaitable<Response> stream_watch(Connection& connection, RequestReader& reader);  // status 0: it was streamed
     asio::awaitable<bool> begin_stream(Connection& connection);
     asio::awaitable<Response> answer(Route where, Request request);
@@ -215,12 +223,49 @@ asio::awaitable<void> Server::State::stream_live(Connection& connection) {
     }
 }
 
+void Server::State::make_topics() {
+    const auto post = [self = weak_from_this()](std::function<void()> work) {
+        if (const auto state = self.lock()) asio::post(state->io, std::move(work));
+    };
+    std::random_device random;
+    topics = std::make_shared<LiveTopics>(door, fmt::format("{:08x}", random()), post);
+}
+
+asio::awaitable<void> Server::State::stream_topics(Connection& connection, LiveTopics::View view) {
+    if (!co_await begin_stream(connection)) co_return;
+    Clock::time_point said = Clock::now();
+    for (;;) {
+        std::string text = view.take();
+        if (text.empty() && Clock::now() - said >= kHeartbeat) text = ": still here\n\n";
+        if (text.empty()) {
+            co_await live_news.async_wait(kTuple);
+            if (!acceptor.is_open()) co_return;
+            continue;
+        }
+        said = Clock::now();
+        connection.stream.expires_after(chrono(options.write_time_max));
+        auto [error, bytes] = co_await asio::async_write(connection.stream, asio::buffer(text), kTuple);
+        if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
+        if (error) co_return;
+    }
+}
+
 asio::awaitable<void> Server::State::live_loop() {
     for (;;) {
-        tick.expires_after(std::chrono::seconds(live_streams > 0 ? 1 : 3600));
+        tick.expires_after(std::chrono::seconds(live_streams + topic_streams > 0 ? 1 : 3600));
         [[maybe_unused]] auto [stopped] = co_await tick.async_wait(kTuple);
         if (!acceptor.is_open()) co_return;
-        if (live_streams == 0) continue;
+        if (topic_streams > 0)
+            co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+                [this](auto handler) {
+                    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+                    topics->tick([shared] { (*shared)(); });
+                },
+                asio::use_awaitable);
+        if (live_streams == 0) {
+            live_news.cancel();
+            continue;
+        }
         std::string made = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::string)>(
             [this](auto handler) {
                 auto shared = std::make_shared<decltype(handler)>(std::move(handler));  // owned by the callback alone
@@ -330,13 +375,22 @@ asio::awaitable<void> Server::State::linger(Connection& connection) {
 
 // Status 0: it was streamed, and the connection ends.
 asio::awaitable<Response> Server::State::serve_stream(Connection& connection, RequestReader& reader, Stream stream) {
-    if (live_streams + watch_streams >= options.live_streams_max)
+    if (live_streams + topic_streams + watch_streams >= options.live_streams_max)
         co_return too_busy("TOO_MANY_STREAMS", "too many event streams are open");
-    door.counts->add(*reader.route().method, 0);
     Response response;
     response.status = 0;
+    if (stream == Stream::live && reader.request().query.contains("topics")) {
+        auto view = topics->watch(reader.request());
+        if (!view) co_return problem_of(view.error());
+        door.counts->add(*reader.route().method, 0);
+        if (topic_streams++ + live_streams == 0) tick.cancel();
+        co_await stream_topics(connection, *std::move(view));
+        --topic_streams;
+        co_return response;
+    }
+    door.counts->add(*reader.route().method, 0);
     if (stream == Stream::live) {
-        if (live_streams++ == 0) tick.cancel();
+        if (live_streams++ + topic_streams == 0) tick.cancel();
         co_await stream_live(connection);
         --live_streams;
     } else {
@@ -453,6 +507,7 @@ Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) 
     if (!error) state->acceptor.listen(1024, error);
     if (error) return fail(Fault::unavailable, "listening on " + state->options.address + ": " + error.message());
     asio::co_spawn(state->io, state->accept_loop(), asio::detached);
+    state->make_topics();
     asio::co_spawn(state->io, state->live_loop(), asio::detached);
     state->thread = std::thread([raw = state.get()] { raw->io.run(); });
     return std::unique_ptr<Server>(new Server(std::move(state)));

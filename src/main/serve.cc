@@ -29,6 +29,7 @@
 #include "http/server.h"
 #include "main/audit_head.h"
 #include "main/configuration.h"
+#include "main/disk_watch.h"
 #include "main/log.h"
 #include "main/scheduler_keys.h"
 #include "process/notify.h"
@@ -141,6 +142,8 @@ Answer<void> open_ports(const config::Start& start, const Flags& flags, Log& log
     const config::Server& settings = start.values.server;
     running.door = std::make_unique<api::Door>(*running.runner, settings.durability);
     running.door->start_files = start_files(flags.start, start);
+    running.door->name = settings.name;
+    running.door->disk = [watch = std::make_shared<DiskWatch>(settings.data)] { return watch->look(); };
     auto wire = wire::Server::start({.address = settings.listen, .reflection = !flags.no_reflection}, *running.door);
     if (!wire)
         return failed(wire.error(), "listen on " + settings.listen,
