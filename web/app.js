@@ -176,11 +176,41 @@ function showTasks(list) {
   }));
 }
 
+// Signing in: the token is exchanged for a cookie that no script can read; what a change must show beside it is in one
+// that this page can.
+const csrf = () => (document.cookie.match(/(?:^|; )nexus_csrf=([0-9a-f]+)/) || [])[1] || "";
+
+async function askWho() {
+  const reply = await fetch("v1/whoami");
+  if (reply.status === 401 && !$("sign-in").open) $("sign-in").showModal();
+}
+
+$("sign-in-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const reply = await fetch("v1/session",
+    { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token: $("token").value }) });
+  const body = await reply.json();
+  $("token").value = "";
+  $("sign-in-why").textContent = reply.ok ? "" : body.detail || "";
+  if (!reply.ok) return;
+  $("sign-in").close();
+  connect();
+});
+
+$("sign-out").addEventListener("click", async () => {
+  await fetch("v1/session", { method: "DELETE", headers: { "X-Nexus-CSRF": csrf() } });
+  location.reload();
+});
+
+let source = null;
 function connect() {
   const link = $("link");
-  const source = new EventSource("v1/live");
+  if (source) source.close();
+  $("sign-out").hidden = !csrf();
+  source = new EventSource("v1/live");
   source.addEventListener("open", () => { link.textContent = "live"; link.className = "chip good"; });
-  source.addEventListener("error", () => { link.textContent = "server not reachable, reconnecting…"; link.className = "chip bad"; });
+  source.addEventListener("error", () => { link.textContent = "server not reachable, reconnecting…"; link.className = "chip bad"; askWho().catch(() => {}); });
+  source.addEventListener("end", () => { source.close(); askWho().catch(() => {}); });
   source.addEventListener("status", (e) => showStatus(JSON.parse(e.data)));
   source.addEventListener("workers", (e) => showWorkers(JSON.parse(e.data)));
   source.addEventListener("tasks", (e) => showTasks(JSON.parse(e.data)));

@@ -12,6 +12,7 @@
 #include "core/config.h"
 #include "engine/messages.h"
 #include "engine/requests.h"
+#include "identity/guard.h"
 
 namespace nexus::api {
 
@@ -34,6 +35,8 @@ void to_message(const engine::StatusInfo& status, v1::Status& out);  // rss_byte
 void to_message(const core::Config& config, v1::SchedulerConfig& out);
 void to_message(const engine::OverrideInfo& info, v1::Override& out);
 void to_message(const std::vector<engine::OverrideInfo>& all, v1::ListOverridesResponse& out);
+void to_message(const identity::Token& token, v1::Token& out);
+void to_message(const Caller& caller, const identity::Guard& guard, v1::Identity& out);
 void to_message(const history::AuditRow& row, v1::AuditEntry& out);
 void to_message(const engine::DecisionPage& page, v1::ListDecisionsResponse& out);
 void to_message(const engine::AuditPage& page, v1::ListAuditResponse& out);

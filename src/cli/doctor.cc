@@ -76,6 +76,18 @@ void check_ready(Session& session, Findings& findings) {
                      "see its log: it is stopping, or its disk is full");
 }
 
+// Beyond this machine a server that asks nobody lets everybody run programs on its workers.
+void check_identity(Session& session, Findings& findings) {
+    findings.looked();
+    const std::string& server = session.server();
+    const bool here = server.starts_with("127.") || server.starts_with("localhost:") || server.starts_with("[::1]") ||
+                      server.starts_with("unix:");
+    const auto me = session.who_am_i();
+    if (!here && me && me->open())
+        findings.add("security", "the server asks nobody who they are, and can be reached from other machines",
+                     "set server.auth = \"tokens\" and TLS; see docs/security.md");
+}
+
 void check_workers(const pb::ListWorkersResponse& all, std::int64_t now, Findings& findings) {
     findings.looked();
     std::uint32_t ready = 0;
@@ -213,6 +225,7 @@ Answer<int> examine(Shell& shell, const std::string& folder) {
     }
     check_server(*status, before + (now_unix_us() - before) / 2, findings);
     check_ready(shell.session, findings);
+    check_identity(shell.session, findings);
     const auto workers = shell.session.list_workers();
     if (!workers) return std::unexpected(workers.error());
     check_workers(*workers, status->now_unix_us(), findings);

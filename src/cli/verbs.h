@@ -15,6 +15,8 @@ void add_queue_verbs(CLI::App& root, int& exit_code);
 void add_config_verbs(CLI::App& root, int& exit_code);  // policy, config get and set
 void add_override_verbs(CLI::App& root, int& exit_code);
 void add_record_verbs(CLI::App& root, int& exit_code);  // decision, audit
+void add_token_verbs(CLI::App& root, int& exit_code);   // token, whoami
+void add_profile_verbs(CLI::App& root, int& exit_code);
 void add_top(CLI::App& root, int& exit_code);
 void add_doctor(CLI::App& root, int& exit_code);
 void add_completion(CLI::App& root, int& exit_code);

@@ -27,8 +27,12 @@ Result<void> take_value(std::string_view name, std::string_view value, const std
 // `environment` is a list of NAME=value. Names that begin with NEXUS_SERVER_ or NEXUS_SCHEDULER_ are ours.
 Result<void> take_environment(std::span<const char* const> environment, Start& start);
 
-// What no single key can show: addresses are loopback, ports differ, and check() of the live part.
+// What no single key can show: what is reachable from outside is protected, ports differ, and check() of the live part.
 Result<void> check(const Start& start);
+// Whether a caller has to prove who it is.
+bool asks_who_calls(const Server& server);
+// What server.insecure allows is the case.
+bool is_open_beyond_loopback(const Server& server);
 // All of it as TOML; with origins each value has a comment that says where it came from.
 std::string to_toml(const Start& start, bool with_origins);
 

@@ -32,6 +32,7 @@ struct EndedTask {
 struct AskTask {
     using Answer = EndedTask;
     TaskId task;
+    std::string tenant;  // of another's it is answered as of one that never was; empty = any. So below
     bool with_result = false;
     bool with_decision = false;
 };
@@ -42,6 +43,7 @@ struct AskOutput {
     std::uint32_t number = 0;  // 0 = the last
     AttemptId attempt;         // of a live task: that of the number, where the engine knows it; one without success
     std::uint32_t made = 0;    // of a live task: how many there were; 0 = the task has ended
+    std::string tenant;
 };
 struct AskTasks {
     using Answer = std::vector<EndedTask>;
@@ -66,7 +68,10 @@ struct AskMetadata {
 struct AskKeptBody {
     using Answer = std::string;
     TaskId task;
+    std::string tenant;
 };
+
+Error no_task(TaskId task);
 
 using HistoryQuestion = std::variant<Asked<AskTask>, Asked<AskOutput>, Asked<AskTasks>, Asked<AskDecisions>,
                                      Asked<AskAudit>, Asked<AskMetadata>, Asked<AskKeptBody>>;

@@ -15,6 +15,7 @@
 #include "base/caller.h"
 #include "engine/messages.h"
 #include "engine/read_model.h"
+#include "identity/tokens.h"
 
 namespace nexus::engine {
 
@@ -25,7 +26,11 @@ using Done = std::move_only_function<void(Result<T>)>;
 template <class Request>
 inline constexpr bool kLooks = requires { Request::looks; };
 
-// ---- tasks
+// ---- tasks. A caller who is bound to a tenant reaches its tasks only: of others every call says not_found, as of what
+// never was; a request that names another tenant is denied
+
+// Fault denied when the caller is bound to another tenant.
+Result<void> check_tenant(const Caller& caller, const std::string& tenant);
 
 // All or nothing. Faults: invalid (names the field and item), conflict (idempotency key with another body), not_found
 // (an `after` task), exhausted (admission limits; retry later), unavailable (stopping, or store too slow).
@@ -169,6 +174,28 @@ struct ClearOverride {
     using Answer = std::uint64_t;  // its number
 };
 
+// ---- credentials: each change is an event and is in the audit. The secret of a token never comes here
+
+// Faults: invalid (names the field), conflict (the id is taken), exhausted (as many tokens as there may be).
+struct IssueToken {
+    identity::Token token;  // created and created_by are the engine's to fill in
+    std::string author, reason;
+    using Answer = identity::Token;
+};
+struct RevokeToken {  // not_found
+    std::string id;
+    std::string author, reason;
+    using Answer = identity::Token;
+};
+struct ListTokens {
+    using Answer = std::shared_ptr<const identity::Tokens>;
+    static constexpr bool looks = true;
+};
+// The caller signs in at the page.
+struct SignIn {
+    using Answer = std::uint64_t;  // the number of the event
+};
+
 // ---- one call
 
 // A request and where its answer goes. `done` runs exactly once.
@@ -180,9 +207,10 @@ struct Asked {
 
 template <class... Requests>
 using AnyOf = std::variant<Asked<Requests>...>;
-using Call = AnyOf<SubmitTasks, CancelTask, RetryTask, GetTask, ReadOutput, ListTasks, ExplainTask, ReadState,
-                   ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit, ControlWorker, ResetType,
-                   ForceEstimate, Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride>;
+using Call =
+    AnyOf<SubmitTasks, CancelTask, RetryTask, GetTask, ReadOutput, ListTasks, ExplainTask, ReadState, ListTypes,
+          GetType, GetConfig, ListOverrides, ListDecisions, ListAudit, ControlWorker, ResetType, ForceEstimate,
+          Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride, IssueToken, RevokeToken, ListTokens, SignIn>;
 
 // The call is not carried out.
 inline void refuse(Call& call, const Error& error) {

@@ -201,8 +201,13 @@ void Engine::tell_etas() {
     for (const TaskId task : moved) notify(task);
 }
 
-void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
-    if (live_.contains(request.task)) {
+bool Engine::sees(const std::string& tenant, TaskId task) const {
+    const Live* live = live_.find(task);
+    return live != nullptr && (tenant.empty() || names_[live->tenant] == tenant);
+}
+
+void Engine::answer(const Caller& caller, GetTask request, Done<TaskInfo> done) {
+    if (sees(caller.tenant, request.task)) {
         TaskInfo info = info_of(request.task, true);
         if (!request.with_result) return reply<TaskInfo>(std::move(done), std::move(info));
         return ask(AskMetadata{request.task},
@@ -211,7 +216,7 @@ void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
                        done(std::move(info));
                    });
     }
-    ask(AskTask{.task = request.task, .with_result = request.with_result},
+    ask(AskTask{.task = request.task, .tenant = caller.tenant, .with_result = request.with_result},
         [done = std::move(done)](Result<EndedTask> ended) mutable {
             if (!ended) return done(std::unexpected(std::move(ended).error()));
             done(info_of_ended(*std::move(ended)));
@@ -220,17 +225,19 @@ void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
 
 void Engine::watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std::shared_ptr<TaskWatcher> watcher) {
     for (const TaskId task : tasks) {
-        if (live_.contains(task)) {
+        if (sees(filter.tenant, task)) {
             batch_.notices.push_back({.watcher = watcher, .watch = id, .at = now_.wall, .task = info_of(task, true)});
             continue;
         }
-        ask(AskTask{.task = task}, [watcher, task, wall = now_.wall](Result<EndedTask> ended) mutable {
-            if (ended)
-                watcher->changed(wall, info_of_ended(*std::move(ended)));
-            else if (watcher->failed)
-                watcher->failed(task, ended.error());
-        });
+        ask(AskTask{.task = task, .tenant = filter.tenant},
+            [watcher, task, wall = now_.wall](Result<EndedTask> ended) mutable {
+                if (ended)
+                    watcher->changed(wall, info_of_ended(*std::move(ended)));
+                else if (watcher->failed)
+                    watcher->failed(task, ended.error());
+            });
     }
+    std::erase_if(tasks, [&](TaskId task) { return live_.contains(task) && !sees(filter.tenant, task); });
     watches_[id] = {.tasks = std::move(tasks), .filter = std::move(filter), .watcher = std::move(watcher)};
 }
 
@@ -293,8 +300,11 @@ std::vector<TaskInfo> Engine::live_page(const TaskFilter& filter, TaskId before,
     return page;
 }
 
-void Engine::answer(const Caller&, ListTasks request, Done<TaskPage> done) {
-    const TaskFilter& filter = request.filter;
+void Engine::answer(const Caller& caller, ListTasks request, Done<TaskPage> done) {
+    TaskFilter& filter = request.filter;
+    if (filter.tenant.empty()) filter.tenant = caller.tenant;
+    if (auto ok = check_tenant(caller, filter.tenant); !ok)
+        return reply<TaskPage>(std::move(done), std::unexpected(std::move(ok).error()));
     const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
     const bool wants_live =
         filter.states.empty() || !std::ranges::all_of(filter.states, [](auto s) { return core::is_terminal(s); });
@@ -340,9 +350,9 @@ void Engine::answer(const Caller&, ListTasks request, Done<TaskPage> done) {
     });
 }
 
-void Engine::answer(const Caller&, ExplainTask request, Done<Explanation> done) {
+void Engine::answer(const Caller& caller, ExplainTask request, Done<Explanation> done) {
     const TaskId task = request.task;
-    if (!live_.contains(task)) return explain_ended(task, std::move(done));
+    if (!sees(caller.tenant, task)) return explain_ended(task, caller.tenant, std::move(done));
     Explanation out;
     out.task = info_of(task, true);
     const core::ExplainView view = core_.explain(task);
@@ -359,8 +369,8 @@ void Engine::answer(const Caller&, ExplainTask request, Done<Explanation> done) 
         });
 }
 
-void Engine::explain_ended(TaskId task, Done<Explanation> done) {
-    ask(AskTask{.task = task, .with_result = false, .with_decision = true},
+void Engine::explain_ended(TaskId task, const std::string& tenant, Done<Explanation> done) {
+    ask(AskTask{.task = task, .tenant = tenant, .with_result = false, .with_decision = true},
         [done = std::move(done)](Result<EndedTask> ended) mutable {
             if (!ended) return done(std::unexpected(std::move(ended).error()));
             Explanation out;

@@ -10,6 +10,7 @@ namespace {
 std::string_view title_of(unsigned status) {
     switch (status) {
         case 400: return "Bad request";
+        case 401: return "Unauthorized";
         case 403: return "Forbidden";
         case 404: return "Not found";
         case 409: return "Conflict";
@@ -39,7 +40,10 @@ Response problem(unsigned status, std::string_view code, std::string_view title,
 Response problem_of(const Error& error) {
     const api::FaultRow& row = api::row_of(error.fault);
     Response response = problem(row.http, row.reason, title_of(row.http), error.what, api::field_of(error));
-    if (row.retry_s > 0) response.headers.emplace_back("Retry-After", std::to_string(row.retry_s));
+    if (const Duration wait = api::retry_after(error); wait.us > 0)  // in whole seconds, the next one
+        response.headers.emplace_back("Retry-After", std::to_string((wait.us + 999'999) / 1'000'000));
+    if (error.fault == Fault::unauthenticated)
+        response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"nexus\"");
     return response;
 }
 
@@ -52,7 +56,8 @@ Response plain_text(std::string text, unsigned status) {
 }
 
 Caller caller_of(const Request& request) {
-    return {.name = "anonymous", .tenant = {}, .roles = kAllRoles, .from = request.from};
+    if (request.caller) return *request.caller;
+    return {.name = "anonymous", .tenant = {}, .roles = kAllRoles, .credential = {}, .from = request.from};
 }
 
 }  // namespace nexus::http

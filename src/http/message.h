@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,7 +21,11 @@ struct Request {
     std::string content_type;
     std::string idempotency_key;
     std::string body;
-    std::string from;  // the peer, for Caller::from
+    std::string from;                 // the peer, for Caller::from
+    std::optional<Caller> caller{};   // who sent it, as request_reader.h found before it read the body
+    std::string session{};            // the id in the page's cookie, if it is what the caller proved itself by
+    bool secure = false;              // came in TLS
+    identity::Limits::Place place{};  // among its caller's requests
 };
 
 struct Response {
@@ -40,7 +45,7 @@ Response problem(unsigned status, std::string_view code, std::string_view title,
 Response problem_of(const Error& error);
 Response plain_text(std::string text, unsigned status = 200);
 
-// Nothing is proved about a caller yet: all are "anonymous" and may do all.
+// Whoever was found to be; "anonymous" where nobody was looked for.
 Caller caller_of(const Request& request);
 
 }  // namespace nexus::http

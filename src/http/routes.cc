@@ -6,6 +6,7 @@
 #include "http/assets.h"
 #include "http/health.h"
 #include "http/metrics.h"
+#include "http/session.h"
 
 namespace nexus::http {
 namespace {
@@ -26,9 +27,10 @@ std::string_view media_type(std::string_view content_type) {
 }
 
 using Page = void (*)(api::Door& door, const Request& request, Reply reply);
-constexpr std::string_view kNames[] = {"http/metrics",    "http/livez",  "http/readyz",  "http/healthz", "http/page",
-                                       "http/index.html", "http/app.js", "http/app.css", "http/favicon"};
-constexpr Page kPages[] = {metrics, livez, readyz, readyz, file, file, file, file, file};
+constexpr std::string_view kNames[] = {"http/metrics", "http/livez",      "http/readyz",  "http/healthz",
+                                       "http/page",    "http/index.html", "http/app.js",  "http/app.css",
+                                       "http/favicon", "http/sign-in",    "http/sign-out"};
+constexpr Page kPages[] = {metrics, livez, readyz, readyz, file, file, file, file, file, sign_in, sign_out};
 static_assert(std::size(kNames) == std::size(kPages));
 
 }  // namespace

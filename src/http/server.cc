@@ -13,6 +13,8 @@
 #include "http/live.h"
 #include "http/request_reader.h"
 #include "http/routes.h"
+#include "http/tls.h"
+#include "http/transport.h"
 
 namespace nexus::http {
 namespace {
@@ -71,19 +73,20 @@ void secure_headers(bhttp::fields& fields) {
 struct Server::State : std::enable_shared_from_this<Server::State> {
     State(Options o, api::Door& d)
         : options(std::move(o)),
-          rules{.hosts = options.hosts, .header_bytes_max = options.header_bytes_max},
+          rules{.hosts = options.hosts, .header_bytes_max = options.header_bytes_max, .door = &d},
           door(d),
           acceptor(io),
           tick(io),
+          tls_look(io),
           live_news(io) {
         live_news.expires_at(asio::steady_timer::time_point::max());
     }
 
     struct Connection {
-        explicit Connection(tcp::socket socket) : stream(std::move(socket)) {}
-        beast::tcp_stream stream;
+        Connection(tcp::socket socket, Transport::Context context) : stream(std::move(socket), std::move(context)) {}
+        Transport stream;
         beast::flat_buffer buffer;
-        std::string from;
+        Peer peer;
         bool waits = true;  // for its client to say something, since then
         Clock::time_point since = Clock::now();
         bool evicted = false;
@@ -95,6 +98,9 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     asio::io_context io{1};
     tcp::acceptor acceptor;
     asio::steady_timer tick;
+    asio::steady_timer tls_look;
+    Transport::Context tls;  // of new connections; null: plain text
+    std::string tls_stamp;   // of the files that it was made of
     std::thread thread;
     std::list<Connection> open;
     std::size_t evicted = 0;                         // of them, on their way out
@@ -107,15 +113,18 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     asio::steady_timer live_news;  // cancelled to wake the streams
 
     asio::awaitable<void> accept_loop();
+    asio::awaitable<void> tls_loop();
+    asio::awaitable<bool> shake_hands(Connection& connection);
     bool evict_one();
     asio::awaitable<void> serve(tcp::socket socket);
     asio::awaitable<bool> serve_one(Connection& connection);  // false: the connection ends
     asio::awaitable<bool> read(Connection& connection, RequestReader& reader, Response& refusal);
     asio::awaitable<Response> respond(RequestReader& reader);
+    void add_allowance(Response& response, const Caller& caller) const;
     asio::awaitable<bool> write(Connection& connection, const Response& response, bool head, bool keep_alive);
     asio::awaitable<void> linger(Connection& connection);
     asio::awaitable<void> live_loop();
-    asio::awaitable<void> stream_live(Connection& connection);
+    asio::awaitable<void> stream_live(Connection& connection, Caller caller);
     asio::awaitable<Response> answer(Route where, Request request);
 };
 
@@ -132,13 +141,16 @@ asio::awaitable<Response> Server::State::answer(Route where, Request request) {
         asio::use_awaitable, std::move(where), std::move(request));
 }
 
-asio::awaitable<void> Server::State::stream_live(Connection& connection) {
+asio::awaitable<void> Server::State::stream_live(Connection& connection, Caller caller) {
+    static constexpr std::string_view kOver =
+        "event: end\ndata: {\"code\":\"UNAUTHENTICATED\",\"detail\":\"the credential of this stream was revoked, or "
+        "has expired\"}\n\n";
     const std::string head =
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: "
         "nosniff\r\n"
         "Connection: close\r\n\r\nretry: 1000\n\n";
-    beast::tcp_stream& stream = connection.stream;
-    stream.expires_after(chrono(options.write_time_max));
+    Transport& stream = connection.stream;
+    stream.tcp().expires_after(chrono(options.write_time_max));
     auto [head_error, head_bytes] = co_await asio::async_write(stream, asio::buffer(head), kTuple);
     if (head_error) co_return;
     std::uint64_t sent = 0;
@@ -149,7 +161,11 @@ asio::awaitable<void> Server::State::stream_live(Connection& connection) {
         }
         sent = live_version;
         const std::shared_ptr<const std::string> frame = live_latest;
-        stream.expires_after(chrono(options.write_time_max));
+        stream.tcp().expires_after(chrono(options.write_time_max));
+        if (!door.guard->still(caller)) {
+            co_await asio::async_write(stream, asio::buffer(kOver), kTuple);
+            co_return;
+        }
         auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(*frame), kTuple);
         if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
         if (error) co_return;
@@ -178,7 +194,7 @@ asio::awaitable<void> Server::State::live_loop() {
 
 // True: there is something to answer, a request or its refusal. False: the connection is over.
 asio::awaitable<bool> Server::State::read(Connection& connection, RequestReader& reader, Response& refusal) {
-    beast::tcp_stream& stream = connection.stream;
+    Transport& stream = connection.stream;
     beast::flat_buffer& buffer = connection.buffer;
     std::uint64_t held = 0;
     const auto hold = [&](std::uint64_t bytes) {
@@ -201,7 +217,7 @@ asio::awaitable<bool> Server::State::read(Connection& connection, RequestReader&
             break;
         }
         // Between requests a connection may idle; once bytes came the whole request has to arrive in time.
-        if (fresh && reader.begun()) stream.expires_after(chrono(options.header_time_max));
+        if (fresh && reader.begun()) stream.tcp().expires_after(chrono(options.header_time_max));
         if (reader.wants_continue()) {
             static constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
             auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(kGoOn), kTuple);
@@ -221,12 +237,25 @@ asio::awaitable<bool> Server::State::read(Connection& connection, RequestReader&
     co_return !over;
 }
 
+// What is left of the caller's requests, and in how many seconds all of them will be there again.
+void Server::State::add_allowance(Response& response, const Caller& caller) const {
+    const identity::Allowance allowance = door.guard->limits.allowance(caller);
+    if (allowance.limit == 0) return;
+    const std::uint64_t per_s = allowance.limit / identity::Bucket::kHolds_s;
+    response.headers.emplace_back("RateLimit-Limit", std::to_string(allowance.limit));
+    response.headers.emplace_back("RateLimit-Remaining", std::to_string(allowance.left));
+    response.headers.emplace_back("RateLimit-Reset",
+                                  std::to_string((allowance.limit - allowance.left + per_s - 1) / per_s));
+}
+
 asio::awaitable<Response> Server::State::respond(RequestReader& reader) {
     const api::Method* method = reader.route().method;
     const bool page = method == nullptr || method->kind == api::Kind::page;
     if (!page && answer_bytes > options.answer_bytes_max)
         co_return too_busy("TOO_MANY_ANSWERS", "too many answers wait for their clients to read them; retry later");
+    const Caller caller = caller_of(reader.request());
     Response response = co_await answer(std::move(reader.route()), std::move(reader.request()));
+    if (method != nullptr && method->role && door.guard->asks()) add_allowance(response, caller);
     if (response.body.size() > kSmallAnswer && answer_bytes + response.body.size() > options.answer_bytes_max)
         co_return too_busy("TOO_MANY_ANSWERS", "too many answers wait for their clients to read them; retry later");
     if (response.body.size() > kSmallAnswer) response.body.shrink_to_fit();  // the limit counts bytes, not room
@@ -241,13 +270,14 @@ asio::awaitable<bool> Server::State::write(Connection& connection, const Respons
     out.version(11);
     secure_headers(out);
     out.set(bhttp::field::content_type, response.content_type);
-    for (const auto& [name, value] : response.headers) out.set(name, value);
+    for (const auto& [name, value] : response.headers)
+        name == "Set-Cookie" ? out.insert(name, value) : out.set(name, value);
     out.keep_alive(keep_alive);
     out.content_length(body.size());
     if (!head) out.body() = beast::span<const char>(body.data(), body.size());
     bhttp::serializer<false, bhttp::span_body<const char>> serializer(out);
     answer_bytes += response.body.size();
-    connection.stream.expires_after(chrono(options.write_time_max));
+    connection.stream.tcp().expires_after(chrono(options.write_time_max));
     auto [error, written] = head ? co_await bhttp::async_write_header(connection.stream, serializer, kTuple)
                                  : co_await bhttp::async_write(connection.stream, serializer, kTuple);
     answer_bytes -= response.body.size();
@@ -257,8 +287,8 @@ asio::awaitable<bool> Server::State::write(Connection& connection, const Respons
 
 asio::awaitable<void> Server::State::linger(Connection& connection) {
     beast::error_code ignored;
-    connection.stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
-    connection.stream.expires_after(kLinger);
+    connection.stream.tcp().socket().shutdown(tcp::socket::shutdown_send, ignored);
+    connection.stream.tcp().expires_after(kLinger);
     connection.buffer.clear();
     for (std::size_t dropped = 0; dropped < kLingerBytes;) {
         auto [error, bytes] = co_await connection.stream.async_read_some(connection.buffer.prepare(kReadBytes), kTuple);
@@ -268,7 +298,7 @@ asio::awaitable<void> Server::State::linger(Connection& connection) {
 }
 
 asio::awaitable<bool> Server::State::serve_one(Connection& connection) {
-    RequestReader reader(rules);
+    RequestReader reader(rules, connection.peer);
     connection.waits = true;
     connection.since = Clock::now();
     Response response;
@@ -280,22 +310,28 @@ asio::awaitable<bool> Server::State::serve_one(Connection& connection) {
     if (response.status == 400 || response.status == 431 || response.status == 505)
         door.http.malformed.fetch_add(1, std::memory_order_relaxed);
     const api::Method* method = reader.route().method;
-    const bool live = !refused && method != nullptr && std::string_view(method->name) == "http/live";
+    bool live = !refused && method != nullptr && std::string_view(method->name) == "http/live";
     if (live && !head && live_streams < options.live_streams_max) {
-        door.counts->add(*method, 0);
-        if (live_streams++ == 0) tick.cancel();
-        co_await stream_live(connection);
-        --live_streams;
-        co_return false;
+        const Caller caller = caller_of(reader.request());
+        reader.request().place.reset();  // a stream is no request that is being answered
+        if (const auto place = door.guard->limits.open_stream(caller)) {
+            door.counts->add(*method, 0);
+            if (live_streams++ == 0) tick.cancel();
+            co_await stream_live(connection, caller);
+            --live_streams;
+            co_return false;
+        } else {
+            live = false;
+            response = problem_of(place.error());
+        }
     }
     const bool more = !refused && reader.keeps_alive();
-    reader.request().from = connection.from;
     // Statements of their own: GCC 12 destroys the answer of a co_await in a conditional expression twice.
     if (live && head)
         response = {.status = 200, .content_type = "text/event-stream", .body = {}, .headers = {}, .fixed = {}};
     else if (live)
         response = too_busy("TOO_MANY_STREAMS", "too many live streams are open");
-    else if (!refused)
+    else if (response.status == 0)
         response = co_await respond(reader);
     const bool written = co_await write(connection, response, head, more);
     if (more && written) co_return true;
@@ -307,15 +343,44 @@ asio::awaitable<bool> Server::State::serve_one(Connection& connection) {
     co_return false;
 }
 
+// False: it did not come about, and the connection is over.
+asio::awaitable<bool> Server::State::shake_hands(Connection& connection) {
+    auto [error] = co_await connection.stream.async_handshake(kTuple);
+    if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
+    if (error) door.http.handshakes_failed.fetch_add(1, std::memory_order_relaxed);
+    connection.peer.secure = true;
+    if (!error) connection.peer.names = connection.stream.client_names();
+    co_return !error;
+}
+
+// A certificate that is renewed is taken without a restart; one that is wrong is left alone, and so is the old one.
+asio::awaitable<void> Server::State::tls_loop() {
+    for (;;) {
+        tls_look.expires_after(std::chrono::seconds(1));
+        [[maybe_unused]] auto [stopped] = co_await tls_look.async_wait(kTuple);
+        if (!acceptor.is_open()) co_return;
+        const std::string stamp = identity::stamp_of(*options.tls);
+        if (stamp == tls_stamp) continue;
+        auto fresh = make_context(*options.tls);
+        if (!fresh) continue;  // half of a pair: the other half is on its way
+        tls = std::move(*fresh);
+        tls_stamp = stamp;
+        door.http.certificates_read.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
 asio::awaitable<void> Server::State::serve(tcp::socket socket) {
-    const auto here = open.emplace(open.end(), std::move(socket));
+    const auto here = open.emplace(open.end(), std::move(socket), tls);
     Connection& connection = *here;
     door.http.open.store(open.size(), std::memory_order_relaxed);
     beast::error_code ignored;
-    connection.from = "http:" + connection.stream.socket().remote_endpoint(ignored).address().to_string();
-    connection.stream.expires_after(chrono(options.header_time_max));
-    while (co_await serve_one(connection)) connection.stream.expires_after(chrono(options.idle_max));
-    connection.stream.socket().shutdown(tcp::socket::shutdown_both, ignored);
+    connection.peer.from = "http:" + connection.stream.tcp().socket().remote_endpoint(ignored).address().to_string();
+    connection.stream.tcp().expires_after(chrono(options.header_time_max));
+    bool more = true;
+    if (connection.stream.secure()) more = co_await shake_hands(connection);
+    if (more)
+        while (co_await serve_one(connection)) connection.stream.tcp().expires_after(chrono(options.idle_max));
+    connection.stream.tcp().socket().shutdown(tcp::socket::shutdown_both, ignored);
     if (connection.evicted) --evicted;
     open.erase(here);
     door.http.open.store(open.size(), std::memory_order_relaxed);
@@ -330,7 +395,7 @@ bool Server::State::evict_one() {
     if (oldest == nullptr) return false;
     oldest->evicted = true;
     ++evicted;
-    oldest->stream.close();
+    oldest->stream.tcp().close();
     door.http.cut.fetch_add(1, std::memory_order_relaxed);
     return true;
 }
@@ -365,6 +430,12 @@ Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) 
     if (!split_address(options.address, host, port))
         return fail(Fault::invalid, "address '" + options.address + "' is not host:port");
     auto state = std::make_shared<State>(std::move(options), door);
+    if (state->options.tls) {
+        auto context = make_context(*state->options.tls);
+        if (!context) return std::unexpected(std::move(context).error());
+        state->tls = std::move(*context);
+        state->tls_stamp = identity::stamp_of(*state->options.tls);
+    }
     beast::error_code error;
     const auto ip = asio::ip::make_address(host, error);
     if (error) return fail(Fault::invalid, "address '" + host + "': " + error.message());
@@ -378,6 +449,7 @@ Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) 
     if (error) return fail(Fault::unavailable, "listening on " + state->options.address + ": " + error.message());
     asio::co_spawn(state->io, state->accept_loop(), asio::detached);
     asio::co_spawn(state->io, state->live_loop(), asio::detached);
+    if (state->tls) asio::co_spawn(state->io, state->tls_loop(), asio::detached);
     state->thread = std::thread([raw = state.get()] { raw->io.run(); });
     return std::unique_ptr<Server>(new Server(std::move(state)));
 }
@@ -391,8 +463,9 @@ Server::~Server() {
         beast::error_code ignored;
         raw->acceptor.close(ignored);
         raw->tick.cancel();
+        raw->tls_look.cancel();
         raw->live_news.cancel();
-        for (State::Connection& connection : raw->open) connection.stream.close();
+        for (State::Connection& connection : raw->open) connection.stream.tcp().close();
         // Requests still waiting for the engine are dropped with the context.
         raw->io.stop();
     });

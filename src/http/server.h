@@ -13,11 +13,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "api/methods.h"
 #include "base/result.h"
+#include "identity/tls_files.h"
 
 namespace nexus::http {
 
@@ -32,6 +34,7 @@ struct Options {
     Duration write_time_max = seconds(10);      // one response or one live frame
     std::uint64_t body_bytes_max = 32 << 20;    // of all bodies that are arriving; then 503
     std::uint64_t answer_bytes_max = 64 << 20;  // of all answers that wait to be read; then 503
+    std::optional<identity::TlsFiles> tls;      // read again when they change
 };
 
 class Server {

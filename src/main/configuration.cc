@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include "cli/shell.h"
 #include "cli/text.h"
 #include "config/toml.h"
+#include "identity/subjects.h"
 #include "main/serve.h"
 #include "predict/predictor.h"
 
@@ -47,6 +49,8 @@ Result<void> take_file(const std::string& path, config::Start& start) {
 Result<void> check_start(const config::Start& start) {
     if (auto model = predict::make_model(start.values.server.model); !model)
         return std::unexpected(std::move(model).error().during("server.model"));
+    if (auto subjects = identity::subjects_from(start.values.server.tls_subjects); !subjects)
+        return std::unexpected(std::move(subjects).error().during("server.tls_subjects"));
     return config::check(start);
 }
 
@@ -124,10 +128,16 @@ void add_start_flags(CLI::App& verb, StartFlags& flags) {
             verb.add_option("--http-host", given, fmt::format("{}; repeatable", setting.meaning))->join(',');
             continue;
         }
+        std::string name = "--" + std::string(setting.key());
+        std::ranges::replace(name, '_', '-');
+        if (setting.kind == config::Kind::flag) {
+            verb.add_flag_callback(name, [&given] { given = "true"; }, std::string(setting.meaning));
+            continue;
+        }
         std::string value = config::value_text(setting, defaults);
         std::erase(value, '"');
-        verb.add_option("--" + std::string(setting.key()), given,
-                        fmt::format("{} (default {})", setting.meaning, value));
+        verb.add_option(name, given,
+                        fmt::format("{}{}", setting.meaning, value.empty() ? "" : " (default " + value + ")"));
     }
     verb.add_option("--set", flags.set, "Any setting, e.g. scheduler.lease=3s; see `nexus config keys`");
 }

@@ -26,6 +26,7 @@
 #include "http/server.h"
 #include "main/configuration.h"
 #include "main/log.h"
+#include "main/protect.h"
 #include "process/notify.h"
 #include "process/proc.h"
 #include "store/sqlite/sqlite_journal.h"
@@ -57,6 +58,8 @@ store::Durability level_of(const config::Server& settings) {
 
 // Everything that runs, in the order it is made; destroyed the other way round.
 struct Running {
+    std::shared_ptr<identity::Guard> guard;
+    std::optional<identity::TlsFiles> tls;
     std::unique_ptr<store::SqliteJournal> journal;
     std::unique_ptr<history::SqliteHistory> history;
     std::unique_ptr<engine::Runner> runner;
@@ -64,6 +67,20 @@ struct Running {
     std::unique_ptr<wire::Server> wire;
     std::unique_ptr<http::Server> http;
 };
+
+Answer<void> prepare(const config::Server& settings, Log& log, Running& running) {
+    if (geteuid() == 0) log.write(LogLevel::warning, "runs_as_root", "the server runs as root, which it does not need");
+    if (config::is_open_beyond_loopback(settings))
+        log.write(LogLevel::error, "insecure",
+                  "INSECURE, by server.insecure: whoever reaches this server can run programs on its workers");
+    auto tls = tls_of(settings);
+    if (!tls) return std::unexpected(std::move(tls).error());
+    running.tls = std::move(*tls);
+    auto guard = make_guard(settings);
+    if (!guard) return std::unexpected(std::move(guard).error());
+    running.guard = std::move(*guard);
+    return protect_data(settings.data, log);
+}
 
 Answer<void> open_stores(const config::Server& settings, Log& log, Running& running) {
     auto journal = store::SqliteJournal::open(
@@ -99,6 +116,7 @@ Answer<void> start_engine(const config::Start& start, const Flags& flags, Log& l
         if (!file.is_open() || options.nexus_snapshot.empty())
             return failed({Fault::not_found, "no such file, or nothing in it"}, flags.nexus_snapshot);
     }
+    options.publish_tokens = [guard = running.guard](auto tokens) { guard->publish(std::move(tokens)); };
     options.log = [&log](const engine::LogLine& line) { log.write(line.level, line.event, line.text); };
     options.on_fatal = [&log](const Error& error) {
         log.write(LogLevel::error, "store_failed", "the store failed, ending at once: " + error.what);
@@ -119,14 +137,18 @@ std::string with_port(const std::string& address, std::uint16_t port) {
 }
 
 Answer<void> open_ports(const config::Server& settings, const Flags& flags, Running& running) {
-    running.door = std::make_unique<api::Door>(*running.runner, settings.durability);
-    auto wire = wire::Server::start({.address = settings.listen, .reflection = !flags.no_reflection}, *running.door);
+    running.door = std::make_unique<api::Door>(*running.runner, settings.durability, running.guard);
+    // gRPC's own reflection asks nobody who they are.
+    const bool reflection = !flags.no_reflection && !running.guard->asks();
+    auto wire =
+        wire::Server::start({.address = settings.listen, .tls = running.tls, .reflection = reflection}, *running.door);
     if (!wire)
         return failed(wire.error(), "listen on " + settings.listen,
                       "is another server running there? choose another with --listen, or :0 for any free port");
     running.wire = std::move(*wire);
     if (settings.http == "off") return {};
     http::Options options{.address = settings.http};
+    options.tls = running.tls;
     std::istringstream names(settings.http_hosts);
     for (std::string name; std::getline(names, name, ',');) options.hosts.push_back(name);
     auto http = http::Server::start(std::move(options), *running.door);
@@ -139,7 +161,8 @@ Answer<void> open_ports(const config::Server& settings, const Flags& flags, Runn
 void say_ready(const config::Server& settings, const Running& running, Log& log) {
     const engine::Recovery& recovery = running.runner->recovery();
     std::string line = "nexus: ready on " + with_port(settings.listen, running.wire->port());
-    if (running.http) line += ", http://" + with_port(settings.http, running.http->port());
+    if (running.http)
+        line += (running.tls ? ", https://" : ", http://") + with_port(settings.http, running.http->port());
     line += fmt::format(", data {}, {}", settings.data,
                         recovery.fresh
                             ? std::string("new")
@@ -193,11 +216,16 @@ Answer<int> serve(const Flags& flags) {
     Log log;
     cli::Interrupt interrupt;
     Running running;
-    Answer<void> done = open_stores(settings, log, running);
+    Answer<void> done = prepare(settings, log, running);
+    if (done) done = open_stores(settings, log, running);
     if (done) done = start_engine(*start, flags, log, running);
-    if (done) done = open_ports(settings, flags, running);
+    if (!done) return std::unexpected(std::move(done).error());
+    const Answer<std::string> first = first_admin(settings, *running.runner, *running.guard);
+    if (!first) return std::unexpected(first.error());
+    done = open_ports(settings, flags, running);
     if (!done) return std::unexpected(std::move(done).error());
     say_ready(settings, running, log);
+    if (!first->empty()) cli::put("nexus: " + *first + "\n");
     std::string why;
     bool was_ready = true;
     const Duration watchdog = process::watchdog_interval();
