@@ -10,7 +10,7 @@ DATA       ?= nexus-data
 NEXUS      := bin/nexus
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test bench peers lint fmt fmt-check sanitize digests fuzz mutants clean install
+.PHONY: help setup build page run test bench peers lint fmt fmt-check sanitize digests fuzz mutants clean install
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ setup: ## install what is missing (apt), saying what and why
 build: setup ## build the release binary at bin/nexus
 	@tools/build.sh $(BUILD) $(BUILD_TYPE) nexus
 	@mkdir -p bin && ln -sf ../$(BUILD)/src/nexus $(NEXUS)
+
+page: ## build the page (web/dist) from web/src
+	@TOOLS="build test" tools/setup.sh
+	@tools/page.sh build
 
 run: build ## start server, four workers and the page, and run a real job over DIR=...
 	@$(NEXUS) dev "$(DIR)" --data "$(DATA)"

@@ -245,7 +245,7 @@ void World::heal() {
             core::Config config = engine.core().config();
             for (core::QueueLimits& queue : config.queues) queue.paused = false;
             engine.answer(kOperator, engine::Configure{0, config::to_toml(config), "sim", "heal"},
-                          [](Result<core::Config>) {});
+                          [](Result<engine::Reconfigured>) {});
         });
     });
 }
@@ -505,7 +505,7 @@ void World::operate() {
                 config.queues = {
                     {.name = "q1", .paused = detail % 3 == 0, .running_max = static_cast<std::uint32_t>(detail % 5)}};
                 return engine.answer(kOperator, engine::Configure{0, config::to_toml(config), "sim", ""},
-                                     [](Result<core::Config>) {});
+                                     [](Result<engine::Reconfigured>) {});
             }
             case 5:
                 return engine.answer(

@@ -4,6 +4,7 @@
   links        relative links and their anchors; repository paths in back quotes; `make` targets; verbs of nexus
   references   files named in comments exist; clauses named as "contract C5" exist
   settings     docs/settings.md is what `nexus config keys --markdown` prints
+  commands     docs/commands.md is what `nexus manual --markdown` prints; `docs.py --commands NEXUS` writes it
   contract     each clause of docs/contract.md names tests that exist, and no test of a clause is unnamed
   tests        test cases named in docs/testing.md exist
   width        no line of a document has more than 120 characters, but for tables and what cannot be broken
@@ -19,6 +20,7 @@ import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WIDTH = 120
+MADE = "docs/commands.md"  # from the program's own examples
 ITEM = re.compile(r"^(\s*)([-*+]|\d+[.)])\s+")
 # Named in comments and documents, but not ours: made by a build, by the user, or of the system.
 FOREIGN = {"sysexits.h", "greeter.cc", "nexus.pb.h", "nexus.grpc.pb.h", "journal_vN.txt", "x.md", "limits.toml", "nexus.toml"}
@@ -86,6 +88,12 @@ def wrap(text):
 def anchors(page):
     heads = [re.sub(r"[`*]", "", line.lstrip("#").strip()).lower() for _, line in prose(page) if line.startswith("#")]
     return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", head)) for head in heads}
+
+
+def commands_page(nexus):
+    made = subprocess.run([nexus, "manual", "--markdown"], text=True, capture_output=True, check=True).stdout
+    return ("# Commands\n\nEvery verb with its arguments and flags, made from the program by `tools/docs.py --commands`; a check compares\n"
+            "the two. How to work with them is in [cli.md](cli.md).\n\n" + made)
 
 
 def check_links(name, page, targets, verbs, top):
@@ -197,6 +205,9 @@ def main():
             path = pathlib.Path(name)
             path.write_text(wrap(path.read_text()))
         return 0
+    if sys.argv[1:2] == ["--commands"]:
+        (ROOT / "docs/commands.md").write_text(commands_page(sys.argv[2]))
+        return 0
     nexus = sys.argv[1] if len(sys.argv) > 1 else None
     problems = []
     verbs = None
@@ -208,6 +219,8 @@ def main():
         settings = subprocess.run([nexus, "config", "keys", "--markdown"], text=True, capture_output=True, check=True).stdout
         if not (ROOT / "docs/settings.md").read_text().endswith("\n\n" + settings):
             problems.append("docs/settings.md: its tables are not what `nexus config keys --markdown` prints")
+        if (ROOT / "docs/commands.md").read_text() != commands_page(nexus):
+            problems.append("docs/commands.md: not what `nexus manual --markdown` prints (tools/docs.py --commands NEXUS)")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     top = {p.name for p in ROOT.iterdir()}
     names = tracked()
@@ -215,10 +228,12 @@ def main():
     for name in tracked("*.md"):
         page = (ROOT / name).read_text()
         problems += check_links(name, page, targets, verbs, top)
-        problems += check_width(name, page)
+        if name != MADE:
+            problems += check_width(name, page)
     for name in tracked("*.md", "*.h", "*.cc", "*.proto", "*.js", "*.py", "*.sh", "*.cmake", "*CMakeLists.txt"):
         page = (ROOT / name).read_text()
-        problems += check_references(name, page, names, bases)
+        if name != MADE:
+            problems += check_references(name, page, names, bases)
         if name.endswith((".h", ".cc", ".proto")):
             problems += check_tables(name, page)
     if "ReflowComments: false" not in (ROOT / ".clang-format").read_text():

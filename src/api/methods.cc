@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/configuration.h"
 #include "api/error.h"
 #include "api/requests.h"
 #include "api/view.h"
@@ -124,7 +125,21 @@ void name_own_tenant(const Caller& caller, v1::SubmitBatchRequest& request) {
     name_tenant(caller, request);
 }
 
-template <class Request, class Response, bool kReadsPayloads>
+// How a message becomes a request to the engine, where its type alone does not say it.
+struct ByType {
+    template <class Request>
+    static auto convert(Request& request, const Door& door) {
+        return to_request(request, door);
+    }
+};
+struct AsCancelMany {
+    static auto convert(v1::ChangeTasksRequest& request, const Door& door) { return to_cancel_many(request, door); }
+};
+struct AsRetryMany {
+    static auto convert(v1::ChangeTasksRequest& request, const Door& door) { return to_retry_many(request, door); }
+};
+
+template <class Request, class Response, bool kReadsPayloads, class As>
 void run(Door& door, const Caller& caller, Message& message, Message& response, engine::Done<void> done) {
     if (kReadsPayloads && !has_role(caller.roles, Role::payload))
         return done(fail(Fault::denied, "what programs wrote is for those who may read payloads"));
@@ -133,7 +148,7 @@ void run(Door& door, const Caller& caller, Message& message, Message& response, 
         if (auto room = door.guard->limits.take_tasks(caller, tasks); !room)
             return done(std::unexpected(std::move(room).error()));
     name_own_tenant(caller, static_cast<Request&>(message));
-    auto request = to_request(static_cast<Request&>(message), door);
+    auto request = As::convert(static_cast<Request&>(message), door);
     if (!request) return done(std::unexpected(told<Request>(std::move(request).error(), tasks)));
     using Asked = typename decltype(request)::value_type;
     const Wanted<Request> wanted(static_cast<Request&>(message));
@@ -147,23 +162,6 @@ void run(Door& door, const Caller& caller, Message& message, Message& response, 
                         if (!sees_all) hide(out);
                         done({});
                     });
-}
-
-// With code of its own in `row.run`.
-template <class Request, class Response>
-constexpr Method special(Method row) {
-    row.request = []() -> const Message& { return Request::default_instance(); };
-    row.response = []() -> const Message& { return Response::default_instance(); };
-    return row;
-}
-
-template <class Request, class Response, bool kReadsPayloads = false>
-constexpr Method unary(Method row) {
-    using Asked = typename decltype(to_request(std::declval<Request&>(), std::declval<Door&>()))::value_type;
-    row.changes = !engine::kLooks<Asked>;
-    row.run = run<Request, Response, kReadsPayloads>;
-    row.reads_payloads = kReadsPayloads;
-    return special<Request, Response>(row);
 }
 
 // The secret is made here and told here: neither the engine nor anything that is kept ever has it.
@@ -186,6 +184,23 @@ void create_token(Door& door, const Caller& caller, Message& message, Message& r
 void who_am_i(Door& door, const Caller& caller, Message&, Message& response, engine::Done<void> done) {
     to_message(caller, *door.guard, static_cast<v1::Identity&>(response));
     done({});
+}
+
+// A row that is carried out by code of its own.
+template <class Request, class Response>
+constexpr Method with_run(Method row, Run run) {
+    row.run = run;
+    row.request = []() -> const Message& { return Request::default_instance(); };
+    row.response = []() -> const Message& { return Response::default_instance(); };
+    return row;
+}
+
+template <class Request, class Response, bool kReadsPayloads = false, class As = ByType>
+constexpr Method unary(Method row) {
+    using Asked = typename decltype(As::convert(std::declval<Request&>(), std::declval<Door&>()))::value_type;
+    row.changes = !engine::kLooks<Asked>;
+    row.reads_payloads = kReadsPayloads;
+    return with_run<Request, Response>(row, run<Request, Response, kReadsPayloads, As>);
 }
 
 // ---- the table
@@ -237,6 +252,16 @@ constexpr Method kMethods[] = {
          .rest = {Verb::post, "/v1/tasks/{id}/retry", "*", 202, "/v1/tasks/"},
          .role = Role::submitter,
          .fleet = false}),
+    unary<v1::ChangeTasksRequest, v1::ChangeTasksResponse, false, AsCancelMany>(
+        {.name = "/nexus.v1.TaskService/CancelMany",
+         .rest = {Verb::post, "/v1/tasks/cancel", "*"},
+         .role = Role::submitter,
+         .fleet = false}),
+    unary<v1::ChangeTasksRequest, v1::ChangeTasksResponse, false, AsRetryMany>(
+        {.name = "/nexus.v1.TaskService/RetryMany",
+         .rest = {Verb::post, "/v1/tasks/retry", "*"},
+         .role = Role::submitter,
+         .fleet = false}),
     unary<v1::ExplainTaskRequest, v1::Explanation>({.name = "/nexus.v1.TaskService/Explain",
                                                     .rest = {Verb::get, "/v1/tasks/{id}/explain"},
                                                     .role = Role::viewer,
@@ -260,14 +285,27 @@ constexpr Method kMethods[] = {
         {.name = "/nexus.v1.AdminService/ListTypes", .rest = {Verb::get, "/v1/types"}, .role = Role::viewer}),
     unary<v1::GetTypeRequest, v1::TypeStat>(
         {.name = "/nexus.v1.AdminService/GetType", .rest = {Verb::get, "/v1/types/{type}"}, .role = Role::viewer}),
-    unary<v1::GetConfigRequest, v1::SchedulerConfig>(
-        {.name = "/nexus.v1.AdminService/GetConfig", .rest = {Verb::get, "/v1/config"}, .role = Role::viewer}),
+    unary<v1::ListQueuesRequest, v1::ListQueuesResponse>(
+        {.name = "/nexus.v1.AdminService/ListQueues", .rest = {Verb::get, "/v1/queues"}, .role = Role::viewer}),
+    unary<v1::GetQueueRequest, v1::Queue>(
+        {.name = "/nexus.v1.AdminService/GetQueue", .rest = {Verb::get, "/v1/queues/{queue}"}, .role = Role::viewer}),
+    unary<v1::ListPoliciesRequest, v1::ListPoliciesResponse>(
+        {.name = "/nexus.v1.AdminService/ListPolicies", .rest = {Verb::get, "/v1/policies"}, .role = Role::viewer}),
+    with_run<v1::GetConfigRequest, v1::SchedulerConfig>(
+        {.name = "/nexus.v1.AdminService/GetConfig", .rest = {Verb::get, "/v1/config"}, .role = Role::viewer},
+        run_get_config),
+    unary<v1::ListConfigVersionsRequest, v1::ListConfigVersionsResponse>(
+        {.name = "/nexus.v1.AdminService/ListConfigVersions",
+         .rest = {Verb::get, "/v1/config/history"},
+         .role = Role::viewer}),
     unary<v1::ListOverridesRequest, v1::ListOverridesResponse>(
         {.name = "/nexus.v1.AdminService/ListOverrides", .rest = {Verb::get, "/v1/overrides"}, .role = Role::viewer}),
     unary<v1::ListDecisionsRequest, v1::ListDecisionsResponse>(
         {.name = "/nexus.v1.AdminService/ListDecisions", .rest = {Verb::get, "/v1/decisions"}, .role = Role::viewer}),
     unary<v1::ListAuditRequest, v1::ListAuditResponse>(
         {.name = "/nexus.v1.AdminService/ListAudit", .rest = {Verb::get, "/v1/audit"}, .role = Role::viewer}),
+    unary<v1::VerifyAuditRequest, v1::VerifyAuditResponse>(
+        {.name = "/nexus.v1.AdminService/VerifyAudit", .rest = {Verb::get, "/v1/audit/verify"}, .role = Role::viewer}),
 
     // operators: what they change
     unary<v1::ControlWorkerRequest, v1::Worker>({.name = "/nexus.v1.AdminService/ControlWorker",
@@ -287,6 +325,16 @@ constexpr Method kMethods[] = {
                                                       .role = Role::admin,
                                                       .audited = true,
                                                       .body_bytes_max = kConfigBytes}),
+    unary<v1::RollbackConfigRequest, v1::SchedulerConfig>({.name = "/nexus.v1.AdminService/RollbackConfig",
+                                                           .rest = {Verb::post, "/v1/config/rollback", "*"},
+                                                           .role = Role::admin,
+                                                           .audited = true}),
+    with_run<v1::ReloadConfigRequest, v1::SchedulerConfig>({.name = "/nexus.v1.AdminService/ReloadConfig",
+                                                            .rest = {Verb::post, "/v1/config/reload", "*"},
+                                                            .role = Role::admin,
+                                                            .changes = true,
+                                                            .audited = true},
+                                                           run_reload),
     unary<v1::SetPolicyRequest, v1::SchedulerConfig>({.name = "/nexus.v1.AdminService/SetPolicy",
                                                       .rest = {Verb::put, "/v1/policy", "*"},
                                                       .role = Role::admin,
@@ -305,28 +353,70 @@ constexpr Method kMethods[] = {
                                                    .audited = true}),
 
     // credentials
-    special<v1::CreateTokenRequest, v1::CreateTokenResponse>({.name = "/nexus.v1.AdminService/CreateToken",
-                                                              .rest = {Verb::post, "/v1/tokens", "*", 201},
-                                                              .role = Role::admin,
-                                                              .changes = true,
-                                                              .audited = true,
-                                                              .run = create_token}),
+    with_run<v1::CreateTokenRequest, v1::CreateTokenResponse>({.name = "/nexus.v1.AdminService/CreateToken",
+                                                               .rest = {Verb::post, "/v1/tokens", "*", 201},
+                                                               .role = Role::admin,
+                                                               .changes = true,
+                                                               .audited = true},
+                                                              create_token),
     unary<v1::ListTokensRequest, v1::ListTokensResponse>(
         {.name = "/nexus.v1.AdminService/ListTokens", .rest = {Verb::get, "/v1/tokens"}, .role = Role::admin}),
     unary<v1::RevokeTokenRequest, v1::Token>({.name = "/nexus.v1.AdminService/RevokeToken",
                                               .rest = {Verb::remove, "/v1/tokens/{id}"},
                                               .role = Role::admin,
                                               .audited = true}),
-    special<v1::WhoAmIRequest, v1::Identity>({.name = "/nexus.v1.AdminService/WhoAmI",
-                                              .rest = {Verb::get, "/v1/whoami"},
-                                              .role = Role::any,
-                                              .fleet = false,
-                                              .run = who_am_i}),
+    with_run<v1::WhoAmIRequest, v1::Identity>(
+        {.name = "/nexus.v1.AdminService/WhoAmI", .rest = {Verb::get, "/v1/whoami"}, .role = Role::any, .fleet = false},
+        who_am_i),
 
     // over HTTP alone
+    {.name = "http/watch",
+     .kind = Kind::page,
+     .rest = {Verb::get, "/v1/tasks/watch"},
+     .role = Role::viewer,
+     .fleet = false},
+    {.name = "http/watch_task",
+     .kind = Kind::page,
+     .rest = {Verb::get, "/v1/tasks/{id}/watch"},
+     .role = Role::viewer,
+     .fleet = false},
+    {.name = "http/openapi", .kind = Kind::page, .rest = {Verb::get, "/v1/openapi.json"}, .role = {}},
+    // The old Nexus: whoever calls it shows a key of its own (http/old_nexus.h), and no token.
+    {.name = "http/scheduler_health", .kind = Kind::page, .rest = {Verb::get, "/scheduler/health"}, .role = {}},
+    {.name = "http/scheduler_status",
+     .kind = Kind::page,
+     .rest = {Verb::get, "/scheduler/status"},
+     .role = Role::viewer},
+    {.name = "http/scheduler_workers",
+     .kind = Kind::page,
+     .rest = {Verb::get, "/scheduler/workers"},
+     .role = Role::viewer},
+    {.name = "http/scheduler_predictions",
+     .kind = Kind::page,
+     .rest = {Verb::get, "/scheduler/predictions"},
+     .role = Role::viewer},
+    {.name = "http/scheduler_reset",
+     .kind = Kind::page,
+     .rest = {Verb::remove, "/scheduler/predictions/{taskType}"},
+     .role = Role::operator_role,
+     .changes = true,
+     .audited = true},
+    {.name = "http/scheduler_config",
+     .kind = Kind::page,
+     .rest = {Verb::put, "/scheduler/config", "*"},
+     .role = Role::operator_role,
+     .changes = true,
+     .audited = true},
+    {.name = "http/scheduler_override",
+     .kind = Kind::page,
+     .rest = {Verb::post, "/scheduler/override", "*"},
+     .role = Role::operator_role,
+     .changes = true,
+     .audited = true,
+     .body_bytes_max = kSubmitBytes},
     {.name = "http/live", .kind = Kind::page, .rest = {Verb::get, "/v1/live"}, .role = Role::viewer},
     {.name = "http/metrics", .kind = Kind::page, .rest = {Verb::get, "/metrics"}, .role = Role::viewer},
-    {.name = "http/sign-in",
+    {.name = "http/sign_in",
      .kind = Kind::page,
      .rest = {Verb::post, "/v1/session", "*"},
      .role = {},
@@ -334,9 +424,9 @@ constexpr Method kMethods[] = {
      .changes = true,
      .audited = true,
      .body_bytes_max = 4 << 10},
-    {.name = "http/sign-out",
+    {.name = "http/sign_out",
      .kind = Kind::page,
-     .rest = {Verb::remove, "/v1/session"},
+     .rest = {Verb::remove, "/v1/session", "", 204},
      .role = Role::any,
      .fleet = false,
      .changes = true},
@@ -345,8 +435,8 @@ constexpr Method kMethods[] = {
     {.name = "http/healthz", .kind = Kind::page, .rest = {Verb::get, "/healthz"}, .role = {}},
     {.name = "http/page", .kind = Kind::page, .rest = {Verb::get, "/"}, .role = {}},
     {.name = "http/index.html", .kind = Kind::page, .rest = {Verb::get, "/index.html"}, .role = {}},
-    {.name = "http/app.js", .kind = Kind::page, .rest = {Verb::get, "/app.js"}, .role = {}},
-    {.name = "http/app.css", .kind = Kind::page, .rest = {Verb::get, "/app.css"}, .role = {}},
+    {.name = "http/asset", .kind = Kind::page, .rest = {Verb::get, "/assets/{file}"}, .role = {}},
+    {.name = "http/icon", .kind = Kind::page, .rest = {Verb::get, "/icon.svg"}, .role = {}},
     {.name = "http/favicon", .kind = Kind::page, .rest = {Verb::get, "/favicon.ico"}, .role = {}},
 
     // of the gRPC library

@@ -29,6 +29,7 @@ namespace nexus::api {
 using google::protobuf::Message;
 
 class MethodCounts;
+struct StartFiles;  // configuration.h
 
 // What became of the connections and requests of one port. Thread-safe.
 struct PortCounts {
@@ -53,6 +54,7 @@ struct Door {
     std::size_t tasks_max = kTasksMax;  // of one batch
     std::unique_ptr<MethodCounts> counts;
     PortCounts grpc, http;
+    std::unique_ptr<StartFiles> start_files;  // set before the first call; null: there are none
 };
 
 enum class Kind : std::uint8_t {
@@ -100,7 +102,7 @@ const Method* find_method(std::string_view name);
 class MethodCounts {
 public:
     static constexpr std::size_t kCodes = 17;
-    static constexpr std::size_t kMethodsMax = 64;
+    static constexpr std::size_t kMethodsMax = 96;
 
     void add(const Method& method, int code) {
         const auto row = static_cast<std::size_t>(&method - methods().data());

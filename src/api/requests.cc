@@ -6,12 +6,15 @@
 #include <string>
 #include <utility>
 
+#include "api/error.h"
 #include "api/submit.h"
 #include "base/spelling.h"
 #include "config/toml.h"
 
 namespace nexus::api {
 namespace {
+
+constexpr std::size_t kSearchBytesMax = 128;
 
 std::unexpected<Error> invalid(std::string what) {
     return fail(Fault::invalid, std::move(what));
@@ -34,6 +37,39 @@ Result<Request> about(const std::string& id) {
     if (!task) return std::unexpected(task.error());
     Result<Request> request{std::in_place};
     request->task = *task;
+    return request;
+}
+
+bool is_empty(const engine::TaskFilter& filter) {
+    return filter.states.empty() && filter.type.empty() && filter.tenant.empty() && filter.queue.empty() &&
+           filter.worker.empty() && filter.search.empty() && filter.submitted_from.us == 0 &&
+           filter.submitted_to.us == 0;
+}
+
+// A request about many tasks. What would change everything by an oversight is refused.
+template <class Request>
+Result<Request> to_many(v1::ChangeTasksRequest& from) {
+    constexpr int kMost = 1000;
+    Result<engine::TaskFilter> filter = to_filter(from.filter());
+    if (!filter) return std::unexpected(with_prefix(std::move(filter).error(), "filter."));
+    if (from.filter().page_size() != 0) return invalid("filter.page_size: is told by limit here");
+    if (from.limit() > kMost) return invalid("limit: more than 1000");
+    if (from.ids_size() > kMost) return invalid("ids: more than 1000");
+    if (from.ids_size() > 0 && (!is_empty(*filter) || !from.filter().page_token().empty()))
+        return invalid("ids: give either these or a filter");
+    if (from.ids_size() == 0 && is_empty(*filter))
+        return invalid("filter: names nothing, which would be every task; say at least one thing, e.g. states or type");
+    Result<Request> request{std::in_place};
+    for (const std::string& id : from.ids()) {
+        const Result<TaskId> task = to_task_id(id, "ids");
+        if (!task) return std::unexpected(task.error());
+        request->tasks.push_back(*task);
+    }
+    request->filter = std::move(*filter);
+    request->page = from.filter().page_token();
+    request->reason = from.reason();
+    request->dry_run = from.dry_run();
+    request->limit = from.limit() == 0 ? kMost : from.limit();
     return request;
 }
 
@@ -121,6 +157,14 @@ Result<engine::RetryTask> to_request(v1::RetryTaskRequest& from, const Door&) {
     return about<engine::RetryTask>(from.id());
 }
 
+Result<engine::CancelMany> to_cancel_many(v1::ChangeTasksRequest& from, const Door&) {
+    return to_many<engine::CancelMany>(from);
+}
+
+Result<engine::RetryMany> to_retry_many(v1::ChangeTasksRequest& from, const Door&) {
+    return to_many<engine::RetryMany>(from);
+}
+
 Result<engine::ExplainTask> to_request(v1::ExplainTaskRequest& from, const Door&) {
     return about<engine::ExplainTask>(from.id());
 }
@@ -167,16 +211,32 @@ Result<engine::ForceEstimate> to_request(v1::OverrideEstimateRequest& from, cons
                                  .reason = from.reason()};
 }
 
-Result<engine::GetConfig> to_request(v1::GetConfigRequest&, const Door&) {
-    return engine::GetConfig{};
-}
-
 Result<engine::Configure> to_request(v1::SetConfigRequest& from, const Door&) {
     const auto version = to_version(from.etag());
     if (!version) return std::unexpected(version.error());
     if (from.toml().size() > config::kTextBytesMax) return invalid("toml: too long");
-    return engine::Configure{
-        .version = *version, .toml = from.toml(), .author = from.author(), .reason = from.reason()};
+    return engine::Configure{.version = *version,
+                             .toml = from.toml(),
+                             .author = from.author(),
+                             .reason = from.reason(),
+                             .dry_run = from.dry_run()};
+}
+
+Result<engine::RollBackConfig> to_request(v1::RollbackConfigRequest& from, const Door&) {
+    const auto version = to_version(from.etag());
+    if (!version) return std::unexpected(version.error());
+    if (from.version() == 0) return invalid("version: missing; see ListConfigVersions");
+    return engine::RollBackConfig{.to = from.version(),
+                                  .version = *version,
+                                  .author = from.author(),
+                                  .reason = from.reason(),
+                                  .dry_run = from.dry_run()};
+}
+
+Result<engine::ListConfigVersions> to_request(v1::ListConfigVersionsRequest& from, const Door&) {
+    const Result<std::size_t> size = to_page_size(from.page_size());
+    if (!size) return std::unexpected(size.error());
+    return engine::ListConfigVersions{.limit = *size, .page = from.page_token(), .version = from.version()};
 }
 
 Result<engine::SetPolicy> to_request(v1::SetPolicyRequest& from, const Door&) {
@@ -187,6 +247,18 @@ Result<engine::SetPolicy> to_request(v1::SetPolicyRequest& from, const Door&) {
     std::vector<std::string_view> known;
     for (const core::PolicyKind kind : core::kPolicies) known.emplace_back(core::name_of(kind));
     return invalid("policy: no such policy" + did_you_mean(name, known));
+}
+
+Result<engine::GetConfig> to_request(v1::ListPoliciesRequest&, const Door&) {
+    return engine::GetConfig{};
+}
+
+Result<engine::ListQueues> to_request(v1::ListQueuesRequest&, const Door&) {
+    return engine::ListQueues{};
+}
+
+Result<engine::GetQueue> to_request(v1::GetQueueRequest& from, const Door&) {
+    return engine::GetQueue{from.queue()};
 }
 
 Result<engine::PauseQueue> to_request(v1::ControlQueueRequest& from, const Door&) {
@@ -251,7 +323,20 @@ Result<engine::RevokeToken> to_request(v1::RevokeTokenRequest& from, const Door&
 Result<engine::ListAudit> to_request(v1::ListAuditRequest& from, const Door&) {
     const Result<std::size_t> size = to_page_size(from.page_size());
     if (!size) return std::unexpected(size.error());
-    return engine::ListAudit{.limit = *size, .page = from.page_token()};
+    if (from.search().size() > kSearchBytesMax)
+        return invalid("search: at most " + std::to_string(kSearchBytesMax) + " bytes");
+    if (from.from_unix_us() < 0) return invalid("from_unix_us: negative");
+    if (from.to_unix_us() < 0) return invalid("to_unix_us: negative");
+    engine::ListAudit request{.query = {}, .page = from.page_token()};
+    request.query.limit = *size;
+    request.query.search = from.search();
+    request.query.from = {from.from_unix_us()};
+    request.query.to = {from.to_unix_us()};
+    return request;
+}
+
+Result<engine::VerifyAudit> to_request(v1::VerifyAuditRequest&, const Door&) {
+    return engine::VerifyAudit{};
 }
 
 }  // namespace nexus::api

@@ -275,4 +275,20 @@ std::string summary_of(const engine::Explanation& e) {
     return text;
 }
 
+const char* meaning_of(core::PolicyKind policy) {
+    using enum core::PolicyKind;
+    switch (policy) {
+        case predictive:
+            return "Short predicted work first, within fairness and aging, on the worker that suits it best.";
+        case fcfs: return "In the order of arrival, on the free worker that was used least.";
+        case least_loaded: return "Bound at arrival to the worker with the fewest tasks for each slot.";
+        case power_of_two: return "Bound at arrival to the shorter line of two workers drawn by lot.";
+        case random: return "Bound at arrival to a worker drawn by lot.";
+        case round_robin: return "Bound at arrival to the workers in turn, as the old Nexus did.";
+        case nexus_ema: return "Bound at arrival by the score of the old Nexus: predicted wait, load and priority.";
+        case least_work: return "Bound at arrival to the worker with the least predicted work for each slot.";
+    }
+    return "";
+}
+
 }  // namespace nexus::api

@@ -11,6 +11,9 @@
 
 namespace nexus::api {
 
+// What a policy does, in one sentence.
+const char* meaning_of(core::PolicyKind policy);
+
 // A time as a person says it: "2.0 s", "12 ms", "3.5 min".
 std::string span_words(Duration span);
 

@@ -10,6 +10,7 @@
 namespace nexus::api {
 namespace {
 
+constexpr std::size_t kSearchBytesMax = 128;
 constexpr std::int64_t kRatePerThousandMax = 4'000'000'000;  // fits core::TaskSpec::rate_per_1000s
 
 std::unexpected<Error> refuse(std::string_view at, std::string_view field, std::string_view why) {
@@ -233,6 +234,18 @@ Result<engine::TaskFilter> to_filter(const v1::ListTasksRequest& request) {
         if (!state) return std::unexpected(state.error());
         filter.states.push_back(*state);
     }
+    if (request.search().size() > kSearchBytesMax) return refuse("", "search", "longer than 128 bytes");
+    if (request.submitted_from_unix_us() < 0) return refuse("", "submitted_from_unix_us", "negative");
+    if (request.submitted_to_unix_us() < 0) return refuse("", "submitted_to_unix_us", "negative");
+    filter.search = request.search();
+    filter.submitted_from = {request.submitted_from_unix_us()};
+    filter.submitted_to = {request.submitted_to_unix_us()};
+    if (request.promise() == "kept")
+        filter.promise = history::PromiseKept::kept;
+    else if (request.promise() == "missed")
+        filter.promise = history::PromiseKept::missed;
+    else if (!request.promise().empty())
+        return refuse("", "promise", "kept or missed");
     return filter;
 }
 

@@ -191,6 +191,12 @@ TEST_CASE("filters and pages") {
         bad.add_states(static_cast<v1::TaskState>(state));
         CHECK_EQ(to_filter(bad).error().what, "states: no such state");
     }
+    request.set_promise("missed");
+    CHECK_EQ(to_filter(request)->promise, history::PromiseKept::missed);
+    request.set_promise("kept");
+    CHECK_EQ(to_filter(request)->promise, history::PromiseKept::kept);
+    request.set_promise("broken");
+    CHECK_EQ(to_filter(request).error().what, "promise: kept or missed");
     CHECK_EQ(*to_page_size(0), 100);
     CHECK_EQ(*to_page_size(1000), 1000);
     CHECK_FALSE(to_page_size(1001));

@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
+#include "api/error.h"
 #include "api/sentences.h"
 #include "config/toml.h"
 
@@ -17,6 +19,14 @@ void set_eta(WallTime start_p50, WallTime start_p90, WallTime finish_p10, WallTi
     out.set_start_p90_unix_us(start_p90.us);
     out.set_finish_p50_unix_us(finish_p50.us);
     out.set_finish_p90_unix_us(finish_p90.us);
+}
+
+void set_promises(const engine::PromiseCount& count, v1::PromiseStat& out) {
+    const auto told = static_cast<double>(std::max<std::uint64_t>(count.told, 1));
+    out.set_told(count.told);
+    out.set_by_p90(static_cast<double>(count.by_p90) / told);
+    out.set_from_p10(static_cast<double>(count.from_p10) / told);
+    out.set_within_25(static_cast<double>(count.within_25) / told);
 }
 
 void set_attempt(const engine::AttemptInfo& attempt, v1::Attempt& out) {
@@ -241,7 +251,7 @@ void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {
     out.set_reconnects(worker.connects);
 }
 
-void to_message(const predict::TypeStat& type, v1::TypeStat& out) {
+void to_message(const engine::TypeInfo& type, v1::TypeStat& out) {
     out.set_type(type.type);
     out.set_samples(type.samples);
     out.set_p50_us(type.p50.us);
@@ -273,6 +283,7 @@ void to_message(const predict::TypeStat& type, v1::TypeStat& out) {
     out.set_override_author(type.forced.author);
     out.set_override_reason(type.forced.reason);
     out.set_override_expires_unix_us(type.forced.expires_wall.us);
+    if (type.promises.told > 0) set_promises(type.promises, *out.mutable_promises());
 }
 
 void to_message(const engine::TypesInfo& types, v1::ListTypesResponse& out) {
@@ -330,11 +341,102 @@ void to_message(const engine::StatusInfo& status, v1::Status& out) {
     out.set_rss_bytes(resident_bytes());
     out.set_decisions(counters.decisions);
     out.set_now_unix_us(status.now.us);
+    const auto promises = [&](core::ToldAs as) { return status.promises[static_cast<std::size_t>(as)]; };
+    set_promises(promises(core::ToldAs::placed), *out.mutable_promises_placed());
+    set_promises(promises(core::ToldAs::queued), *out.mutable_promises_queued());
+    set_promises(promises(core::ToldAs::backlog), *out.mutable_promises_backlog());
+    for (const auto& [tenant, count] : status.promises_of_tenants)
+        set_promises(count, (*out.mutable_promises_by_tenant())[tenant]);
 }
 
 void to_message(const core::Config& config, v1::SchedulerConfig& out) {
     out.set_etag(std::to_string(config.version));
     out.set_toml(config::to_toml(config));
+    out.set_version(config.version);
+}
+
+namespace {
+
+void to_changes(const std::vector<config::Change>& changes, auto& out) {
+    for (const config::Change& change : changes) {
+        v1::ConfigChange& told = *out.Add();
+        told.set_key(change.key);
+        told.set_before(change.before);
+        told.set_after(change.after);
+    }
+}
+
+}  // namespace
+
+void to_message(const engine::Reconfigured& done, v1::SchedulerConfig& out) {
+    to_message(done.config, out);
+    to_changes(done.changes, *out.mutable_changes());
+}
+
+void to_message(const engine::ConfigVersionsPage& page, v1::ListConfigVersionsResponse& out) {
+    for (const engine::ConfigVersionInfo& info : page.versions) {
+        v1::ConfigVersion& version = *out.add_versions();
+        version.set_version(info.version);
+        version.set_at_unix_us(info.at.us);
+        version.set_author(info.author);
+        version.set_caller(info.caller);
+        version.set_reason(info.reason);
+        to_changes(info.changes, *version.mutable_changes());
+        if (page.whole) version.set_toml(config::to_toml(*page.whole));
+    }
+    out.set_next_page_token(page.next);
+}
+
+void to_message(const engine::AuditVerdict& verdict, v1::VerifyAuditResponse& out) {
+    out.set_good(verdict.good);
+    out.set_entries(verdict.entries);
+    out.set_head(verdict.head);
+    out.set_problem(verdict.problem);
+    if (verdict.good && verdict.unchained > 0)
+        out.set_problem("entries of an earlier release stand before the chain, which says nothing of them: " +
+                        std::to_string(verdict.unchained));
+    out.set_problem_number(verdict.problem_number);
+    out.set_oldest_unix_us(verdict.oldest.us);
+}
+
+void to_message(const core::Config& config, v1::ListPoliciesResponse& out) {
+    for (const core::PolicyKind kind : core::kPolicies) {
+        v1::Policy& policy = *out.add_policies();
+        policy.set_name(core::name_of(kind));
+        policy.set_meaning(meaning_of(kind));
+        policy.set_active(kind == config.policy);
+    }
+}
+
+void to_message(const engine::QueueInfo& queue, v1::Queue& out) {
+    out.set_name(queue.name);
+    out.set_paused(queue.paused);
+    out.set_waiting(queue.waiting);
+    out.set_running(queue.running);
+    out.set_oldest_waiting_unix_us(queue.oldest.us);
+    out.set_work_us(queue.work.us);
+    out.set_running_max(queue.running_max);
+}
+
+void to_message(const std::vector<engine::QueueInfo>& queues, v1::ListQueuesResponse& out) {
+    for (const engine::QueueInfo& queue : queues) to_message(queue, *out.add_queues());
+}
+
+void to_message(const engine::ChangedMany& changed, v1::ChangeTasksResponse& out) {
+    std::uint32_t refused = 0;
+    for (const engine::Changed& one : changed.tasks) {
+        v1::ChangedTask& task = *out.add_tasks();
+        task.set_id(to_text(one.task));
+        if (one.again) task.set_new_id(to_text(one.again));
+        if (!one.refused) continue;
+        ++refused;
+        task.set_error(one.refused->what);
+        task.set_code(row_of(one.refused->fault).reason);
+    }
+    out.set_changed(static_cast<std::uint32_t>(changed.tasks.size()) - refused);
+    out.set_refused(refused);
+    out.set_more(!changed.next.empty());
+    out.set_next_page_token(changed.next);
 }
 
 void to_message(const engine::OverrideInfo& info, v1::Override& out) {
@@ -389,6 +491,7 @@ void to_message(const history::AuditRow& row, v1::AuditEntry& out) {
     out.set_before(row.before);
     out.set_after(row.after);
     out.set_hash(row.hash);
+    out.set_number(row.place.number);
 }
 
 }  // namespace nexus::api

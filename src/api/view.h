@@ -28,16 +28,23 @@ void hide_what_programs_wrote(v1::Task& task);
 void to_message(const history::DecisionInfo& decision, v1::Decision& out);
 void to_message(const engine::Explanation& explanation, v1::Explanation& out);
 void to_message(const engine::WorkerInfo& worker, v1::Worker& out);
-void to_message(const predict::TypeStat& type, v1::TypeStat& out);
+void to_message(const engine::TypeInfo& type, v1::TypeStat& out);
 void to_message(const engine::TypesInfo& types, v1::ListTypesResponse& out);
 void to_message(const std::vector<engine::WorkerInfo>& workers, v1::ListWorkersResponse& out);
 void to_message(const engine::StatusInfo& status, v1::Status& out);  // rss_bytes is this process's
 void to_message(const core::Config& config, v1::SchedulerConfig& out);
+void to_message(const core::Config& config, v1::ListPoliciesResponse& out);
+void to_message(const engine::QueueInfo& queue, v1::Queue& out);
+void to_message(const std::vector<engine::QueueInfo>& queues, v1::ListQueuesResponse& out);
+void to_message(const engine::ChangedMany& changed, v1::ChangeTasksResponse& out);
 void to_message(const engine::OverrideInfo& info, v1::Override& out);
 void to_message(const std::vector<engine::OverrideInfo>& all, v1::ListOverridesResponse& out);
 void to_message(const identity::Token& token, v1::Token& out);
 void to_message(const Caller& caller, const identity::Guard& guard, v1::Identity& out);
 void to_message(const history::AuditRow& row, v1::AuditEntry& out);
+void to_message(const engine::Reconfigured& done, v1::SchedulerConfig& out);
+void to_message(const engine::ConfigVersionsPage& page, v1::ListConfigVersionsResponse& out);
+void to_message(const engine::AuditVerdict& verdict, v1::VerifyAuditResponse& out);
 void to_message(const engine::DecisionPage& page, v1::ListDecisionsResponse& out);
 void to_message(const engine::AuditPage& page, v1::ListAuditResponse& out);
 

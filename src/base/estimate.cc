@@ -4,9 +4,9 @@
 
 namespace nexus {
 
-static constexpr std::string_view kSources[] = {"none",        "fallback",  "hint",      "global",      "prefix",
-                                                "ema",         "type_mode", "user_mode", "scaled_mode", "joined_mode",
-                                                "worker_mode", "model",     "forced"};
+static constexpr std::string_view kSources[] = {
+    "none",        "fallback",    "hint",        "global", "prefix", "ema",          "type_mode",   "user_mode",
+    "scaled_mode", "joined_mode", "worker_mode", "model",  "forced", "sibling_mode", "sibling_wait"};
 
 std::string_view name_of(EstimateSource source) {
     return kSources[static_cast<unsigned>(source) < std::size(kSources) ? static_cast<unsigned>(source) : 0];

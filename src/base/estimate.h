@@ -9,19 +9,21 @@
 namespace nexus {
 
 enum class EstimateSource : std::uint8_t {
-    none = 0,     // no model answered: scheduled round-robin, flagged
-    fallback,     // the built-in default for a type never seen
-    hint,         // the submitter's own guess
-    global,       // quantiles over all types
-    prefix,       // a type with a similar name, or the same type elsewhere
-    ema,          // named baseline
-    type_mode,    // mode of recent runs of the type
-    user_mode,    // fast mode by type and tenant
-    scaled_mode,  // similarity-weighted mode with durations rescaled by payload
-    joined_mode,  // the same joined with the tenant's other types
-    worker_mode,  // by type and worker
-    model,        // a plug-in model
-    forced,       // an operator's override
+    none = 0,      // no model answered: scheduled round-robin, flagged
+    fallback,      // the built-in default for a type never seen
+    hint,          // the submitter's own guess
+    global,        // quantiles over all types
+    prefix,        // a type with a similar name, or the same type elsewhere
+    ema,           // named baseline
+    type_mode,     // mode of recent runs of the type
+    user_mode,     // fast mode by type and tenant
+    scaled_mode,   // similarity-weighted mode with durations rescaled by payload
+    joined_mode,   // the same joined with the tenant's other types
+    worker_mode,   // by type and worker
+    model,         // a plug-in model
+    forced,        // an operator's override
+    sibling_mode,  // runs of the same array that ended
+    sibling_wait,  // as known so far, of an array that runs and of which none has ended
 };
 
 // As shown, stored and told: "type_mode".

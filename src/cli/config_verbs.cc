@@ -1,8 +1,10 @@
 // config get, config set and policy: the live configuration.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
+#include "cli/columns.h"
 #include "cli/operator.h"
 #include "cli/task_spec.h"
 #include "cli/text.h"
@@ -47,9 +49,32 @@ Answer<int> put_config(const Shell& shell, const Answer<pb::SchedulerConfig>& co
 
 struct ConfigFlags {
     std::vector<std::string> pairs;
-    std::string key, file, etag;
+    std::string key, file, etag, page;
+    std::uint32_t version = 0, limit = 50;
+    bool dry_run = false;
     Blame blame;
 };
+
+std::string value_or_dash(const std::string& value) {
+    return value.empty() ? "-" : value;
+}
+
+// What a change changed, or would: a line each, then the version.
+Answer<int> put_change(const Shell& shell, const Answer<pb::SchedulerConfig>& done, bool dry_run) {
+    if (!done) return std::unexpected(done.error());
+    if (shell.wants_json()) {
+        shell.put_json(*done);
+        return kExitOk;
+    }
+    for (const pb::ConfigChange& change : done->changes())
+        put(fmt::format("{}: {} -> {}\n", change.key(), value_or_dash(change.before()), value_or_dash(change.after())));
+    for (const std::string& key : done->restart_keys()) shell.say("needs a restart: " + safe_text(key, 80));
+    if (dry_run)
+        shell.say(done->changes().empty() ? "nothing would be changed" : "dry run: nothing was changed");
+    else
+        put(fmt::format("version {} is in force\n", done->etag()));
+    return kExitOk;
+}
 
 // "lease=3s" as a line of TOML: bare when it is a number or a truth value, else text.
 Answer<std::string> toml_line(const std::string& pair) {
@@ -95,13 +120,111 @@ Answer<int> set_config(Shell& shell, const ConfigFlags& flags) {
     request.set_etag(flags.etag);
     request.set_author(flags.blame.author);
     request.set_reason(flags.blame.reason);
-    const auto answer = shell.session.set_config(request);
-    if (!answer) return std::unexpected(answer.error());
-    if (shell.wants_json())
-        shell.put_json(*answer);
-    else
-        put(fmt::format("version {} is in force\n", answer->etag()));
-    return kExitOk;
+    request.set_dry_run(flags.dry_run);
+    return put_change(shell, shell.session.set_config(request), flags.dry_run);
+}
+
+std::string changes_text(const pb::ConfigVersion& version) {
+    std::vector<std::string> lines;
+    for (const pb::ConfigChange& change : version.changes())
+        lines.push_back(
+            fmt::format("{}: {} -> {}", change.key(), value_or_dash(change.before()), value_or_dash(change.after())));
+    return lines.empty() ? "-" : fmt::format("{}", fmt::join(lines, "; "));
+}
+
+std::string author_of(const pb::ConfigVersion& version) {
+    return version.author().empty() ? version.caller() : version.author();
+}
+
+const Kind<pb::ConfigVersion>& version_kind() {
+    using V = pb::ConfigVersion;
+    static const Kind<V> kind{
+        .columns = {{.name = "version",
+                     .value = [](const V& v, const Look&) { return std::to_string(v.version()); },
+                     .right = true},
+                    {.name = "at",
+                     .value = [](const V& v, const Look& look) { return look.calendar(v.at_unix_us()); },
+                     .title = "AT (UTC)"},
+                    {.name = "author",
+                     .value = [](const V& v, const Look& look) { return look.text(author_of(v), 30); }},
+                    {.name = "caller",
+                     .value = [](const V& v, const Look& look) { return look.text(v.caller(), 60); },
+                     .wide = true},
+                    {.name = "reason", .value = [](const V& v, const Look& look) { return look.text(v.reason(), 60); }},
+                    {.name = "changes",
+                     .value = [](const V& v, const Look& look) { return look.text(changes_text(v), 400); }}},
+        .name = [](const V& v) { return std::to_string(v.version()); }};
+    return kind;
+}
+
+Answer<int> show_history(Shell& shell, const ConfigFlags& flags) {
+    pb::ListConfigVersionsRequest request;
+    request.set_page_size(flags.limit);
+    request.set_page_token(flags.page);
+    request.set_version(flags.version);
+    const auto all = shell.session.config_versions(request);
+    if (!all) return std::unexpected(all.error());
+    if (flags.version != 0 && !shell.wants_json() && !all->versions().empty()) {
+        const pb::ConfigVersion& one = all->versions(0);
+        put(fmt::format("# version {}, {} UTC, {}{}\n{}", one.version(), calendar_text(one.at_unix_us()),
+                        author_of(one), one.reason().empty() ? "" : ": " + one.reason(), one.toml()));
+        return kExitOk;
+    }
+    const auto done = put_list(shell, *all, all->versions(), version_kind(), "nothing was changed yet");
+    if (!all->next_page_token().empty() && !shell.wants_json()) shell.say("more with --page " + all->next_page_token());
+    return done;
+}
+
+void add_history(CLI::App& config, int& exit_code) {
+    const auto flags = std::make_shared<ConfigFlags>();
+    CLI::App* verb = add_watched_verb(config,
+                                      {.name = "history",
+                                       .help = "Versions of the live configuration, newest first: who, when, why, what",
+                                       .examples = "  nexus config history\n"
+                                                   "  nexus config history 7          (that version, whole)\n"
+                                                   "  nexus config history -o jsonl",
+                                       .columns = version_kind().names()},
+                                      exit_code, [flags](Shell& shell) { return show_history(shell, *flags); });
+    verb->add_option("version", flags->version, "This version, whole");
+    verb->add_option("--limit", flags->limit, "At most this many (default 50)")->check(CLI::Range(1, 1000));
+    verb->add_option("--page", flags->page, "Continue where an earlier list ended");
+}
+
+void add_rollback(CLI::App& config, int& exit_code) {
+    const auto flags = std::make_shared<ConfigFlags>();
+    CLI::App* verb = add_verb(config,
+                              {.name = "rollback",
+                               .help = "Make the configuration of an earlier version the newest one",
+                               .examples = "  nexus config rollback 7 --reason 'the new lease was too short'\n"
+                                           "  nexus config rollback 7 --dry-run"},
+                              exit_code, [flags](Shell& shell) {
+                                  pb::RollbackConfigRequest request;
+                                  request.set_version(flags->version);
+                                  request.set_etag(flags->etag);
+                                  request.set_author(flags->blame.author);
+                                  request.set_reason(flags->blame.reason);
+                                  request.set_dry_run(flags->dry_run);
+                                  return put_change(shell, shell.session.roll_back_config(request), flags->dry_run);
+                              });
+    verb->add_option("version", flags->version, "The version, see `nexus config history`")->required();
+    verb->add_option("--etag", flags->etag, "Only if this is still the version in force");
+    verb->add_flag("--dry-run", flags->dry_run, "Tell what would change, and change nothing");
+    add_blame(*verb, flags->blame);
+}
+
+void add_reload(CLI::App& config, int& exit_code) {
+    const auto flags = std::make_shared<ConfigFlags>();
+    CLI::App* verb = add_verb(config,
+                              {.name = "reload",
+                               .help = "Let the server read its files again, as SIGHUP does",
+                               .examples = "  nexus config reload --reason 'new limits'"},
+                              exit_code, [flags](Shell& shell) {
+                                  pb::ReloadConfigRequest request;
+                                  request.set_author(flags->blame.author);
+                                  request.set_reason(flags->blame.reason);
+                                  return put_change(shell, shell.session.reload_config(request), false);
+                              });
+    add_blame(*verb, flags->blame);
 }
 
 void add_config(CLI::App& config, int& exit_code) {
@@ -118,16 +241,43 @@ void add_config(CLI::App& config, int& exit_code) {
                     {.name = "set",
                      .help = "Change the live configuration; keys that are not named keep their values",
                      .examples = "  nexus config set lease=3s pause=true --reason 'faster workers'\n"
-                                 "  nexus config set --file limits.toml --etag 7"},
+                                 "  nexus config set --file limits.toml --etag 7\n"
+                                 "  nexus config set lease=3s --dry-run"},
                     exit_code, [set](Shell& shell) { return set_config(shell, *set); });
     verb->add_option("pairs", set->pairs, "key=value, the keys of [scheduler]");
     verb->add_option("-f,--file", set->file, "TOML with what changes: [scheduler], [[queues]], [queues.NAME], ...");
     verb->add_option("--etag", set->etag, "Change it only if this is still the version in force (see config get)");
+    verb->add_flag("--dry-run", set->dry_run, "Tell what would change, and change nothing");
     add_blame(*verb, set->blame);
+    add_history(config, exit_code);
+    add_rollback(config, exit_code);
+    add_reload(config, exit_code);
+}
+
+const Kind<pb::Policy>& policy_kind() {
+    using P = pb::Policy;
+    static const Kind<P> kind{
+        .columns = {{.name = "name", .value = [](const P& p, const Look& look) { return look.text(p.name(), 40); }},
+                    {.name = "active",
+                     .value = [](const P& p, const Look& look) -> std::string {
+                         return p.active() ? "yes" : look.none();
+                     }},
+                    {.name = "meaning",
+                     .value = [](const P& p, const Look& look) { return look.text(p.meaning(), 200); }}},
+        .name = [](const P& p) { return p.name(); }};
+    return kind;
 }
 
 void add_policy(CLI::App& root, int& exit_code) {
     CLI::App* policy = add_noun(root, "policy", "How tasks are ordered and placed");
+    add_verb(
+        *policy,
+        {.name = "list", .help = "All policies", .examples = "  nexus policy list", .columns = policy_kind().names()},
+        exit_code, [](Shell& shell) -> Answer<int> {
+            const auto all = shell.session.list_policies();
+            if (!all) return std::unexpected(all.error());
+            return put_list(shell, *all, all->policies(), policy_kind(), "no policies");
+        });
     add_verb(*policy, {.name = "get", .help = "The policy in force", .examples = "  nexus policy get"}, exit_code,
              [](Shell& shell) { return put_config(shell, shell.session.get_config(), "policy"); });
     const auto name = std::make_shared<std::string>();

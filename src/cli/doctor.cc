@@ -199,8 +199,7 @@ void put_findings(const Shell& shell, const Findings& findings) {
         out["problems"] = nlohmann::ordered_json::array();
         for (const Problem& problem : findings.problems())
             out["problems"].push_back({{"check", problem.check}, {"what", problem.what}, {"next", problem.next}});
-        put(out.dump(shell.format == Format::json ? 1 : -1, ' ', false,
-                     nlohmann::ordered_json::error_handler_t::replace) +
+        put(out.dump(shell.wants_document() ? 1 : -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
             "\n");
         return;
     }

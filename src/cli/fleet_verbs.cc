@@ -34,21 +34,9 @@ Answer<int> list_workers(Shell& shell, const std::vector<std::string>& states) {
     }
     const auto all = shell.session.list_workers(request);
     if (!all) return std::unexpected(all.error());
-    if (shell.format == Format::json) {
-        shell.put_json(*all);
-        return kExitOk;
-    }
-    for (const pb::Worker& worker : all->workers()) {
-        if (shell.format == Format::jsonl && !shell.put_json(worker)) return kExitOk;
-        if (shell.format == Format::name && !put(worker.name() + "\n")) return kExitOk;
-    }
-    if (shell.format != Format::table && shell.format != Format::wide) return kExitOk;
-    if (all->workers().empty())
-        shell.say(states.empty() ? "no workers; start one with `nexus worker --allow exec`"
-                                 : fmt::format("no worker is {}", fmt::join(states, " or ")));
-    else
-        shell.put_table(worker_table(*all, shell.format == Format::wide, shell.terminal, now_unix_us()));
-    return kExitOk;
+    return put_list(shell, *all, all->workers(), worker_kind(),
+                    states.empty() ? "no workers; start one with `nexus worker --allow exec`"
+                                   : fmt::format("no worker is {}", fmt::join(states, " or ")));
 }
 
 Answer<int> get_worker(Shell& shell, const std::string& name) {
@@ -58,13 +46,7 @@ Answer<int> get_worker(Shell& shell, const std::string& name) {
     if (found == all->workers().end())
         return failure(kExitNotFound, fmt::format("no worker is called {}", safe_text(name, 60)),
                        "see `nexus worker list`");
-    if (shell.wants_json())
-        shell.put_json(*found);
-    else if (shell.format == Format::name)
-        put(name + "\n");
-    else
-        put(worker_page(*found, now_unix_us()));
-    return kExitOk;
+    return put_one(shell, *found, worker_kind(), [&] { return worker_page(*found, now_unix_us()); });
 }
 
 void add_order(CLI::App& worker, int& exit_code, const Verb& verb_text, pb::WorkerAction action) {
@@ -91,19 +73,8 @@ void add_order(CLI::App& worker, int& exit_code, const Verb& verb_text, pb::Work
 Answer<int> list_types(Shell& shell) {
     const auto all = shell.session.list_types();
     if (!all) return std::unexpected(all.error());
-    if (shell.format == Format::json) {
-        shell.put_json(*all);
-        return kExitOk;
-    }
-    for (const pb::TypeStat& type : all->types()) {
-        if (shell.format == Format::jsonl && !shell.put_json(type)) return kExitOk;
-        if (shell.format == Format::name && !put(type.type() + "\n")) return kExitOk;
-    }
+    put_list(shell, *all, all->types(), type_kind(), "no types: no task was submitted yet");
     if (shell.format != Format::table && shell.format != Format::wide) return kExitOk;
-    if (all->types().empty())
-        shell.say("no types: no task was submitted yet");
-    else
-        shell.put_table(type_table(*all, shell.terminal.colour));
     shell.say(fmt::format(
         "all: {} of recent predictions within 25 % ({:+.0f} points lately), {} of run times and {} of finish times "
         "within their p90",
@@ -114,11 +85,7 @@ Answer<int> list_types(Shell& shell) {
 
 Answer<int> put_type(const Shell& shell, const Answer<pb::TypeStat>& type) {
     if (!type) return std::unexpected(type.error());
-    if (shell.wants_json())
-        shell.put_json(*type);
-    else
-        put(type_page(*type, shell.terminal));
-    return kExitOk;
+    return put_one(shell, *type, type_kind(), [&] { return type_page(*type, shell.terminal); });
 }
 
 void add_type_changes(CLI::App& type, int& exit_code) {
@@ -172,13 +139,15 @@ void add_worker_verbs(CLI::App& root, int& exit_code) {
                                       {.name = "list",
                                        .help = "All workers",
                                        .examples = "  nexus worker list\n  nexus worker list --watch\n"
-                                                   "  nexus worker list --state ready,suspect -o json"},
+                                                   "  nexus worker list --state ready,suspect -o json",
+                                       .columns = worker_kind().names()},
                                       exit_code, [states](Shell& shell) { return list_workers(shell, *states); });
     list->add_option("--state", *states, "Only in this state; repeatable")->delimiter(',');
     const auto name = std::make_shared<std::string>();
-    CLI::App* get =
-        add_watched_verb(*worker, {.name = "get", .help = "One worker", .examples = "  nexus worker get w1"}, exit_code,
-                         [name](Shell& shell) { return get_worker(shell, *name); });
+    CLI::App* get = add_watched_verb(
+        *worker,
+        {.name = "get", .help = "One worker", .examples = "  nexus worker get w1", .columns = worker_kind().names()},
+        exit_code, [name](Shell& shell) { return get_worker(shell, *name); });
     get->add_option("name", *name, "The worker")->required();
     add_order(*worker, exit_code,
               {.name = "drain",
@@ -200,17 +169,23 @@ void add_worker_verbs(CLI::App& root, int& exit_code) {
 
 void add_type_verbs(CLI::App& root, int& exit_code) {
     CLI::App* type = add_noun(root, "type", "What was learned about each type of task");
-    add_watched_verb(*type, {.name = "list", .help = "All types", .examples = "  nexus type list"}, exit_code,
-                     list_types);
+    add_watched_verb(
+        *type, {.name = "list", .help = "All types", .examples = "  nexus type list", .columns = type_kind().names()},
+        exit_code, list_types);
     add_watched_verb(*type,
                      {.name = "stats",
                       .help = "All types (the same as list)",
-                      .examples = "  nexus type stats --watch\n  nexus type stats -o json"},
+                      .examples = "  nexus type stats --watch\n  nexus type stats -o json",
+                      .columns = type_kind().names()},
                      exit_code, list_types);
     const auto name = std::make_shared<std::string>();
-    CLI::App* get = add_watched_verb(
-        *type, {.name = "get", .help = "One type with its histogram and models", .examples = "  nexus type get thumb"},
-        exit_code, [name](Shell& shell) { return put_type(shell, shell.session.get_type(*name)); });
+    CLI::App* get =
+        add_watched_verb(*type,
+                         {.name = "get",
+                          .help = "One type with its histogram and models",
+                          .examples = "  nexus type get thumb",
+                          .columns = type_kind().names()},
+                         exit_code, [name](Shell& shell) { return put_type(shell, shell.session.get_type(*name)); });
     get->add_option("type", *name, "The type")->required();
     add_type_changes(*type, exit_code);
 }

@@ -35,6 +35,11 @@ std::string breaker_text(const pb::Worker& worker) {
     return worker.breaker().empty() || worker.breaker() == "closed" ? "-" : worker.breaker();
 }
 
+Tone tone_of(pb::WorkerState state) {
+    if (state == pb::WORKER_STATE_READY) return Tone::good;
+    return state == pb::WORKER_STATE_GONE ? Tone::bad : Tone::warn;
+}
+
 }  // namespace
 
 std::string worker_state_text(pb::WorkerState state) {
@@ -57,34 +62,68 @@ std::string rivals_text(const pb::Worker& worker, std::int64_t now) {
                        counted(worker.rivals(), "time"), span_text(std::max<std::int64_t>(ago, 0)));
 }
 
-Table worker_table(const pb::ListWorkersResponse& workers, bool wide, const Terminal& terminal, std::int64_t now) {
-    std::vector<std::string> headers{"NAME",  "STATE",   "BUSY",       ">RUNNING", ">SPEED",
-                                     ">USED", "BREAKER", ">SUCCEEDED", ">FAILED",  "HEARD"};
-    if (wide) headers.insert(headers.end(), {"LABELS", "HOST", "VERSION"});
-    const bool noted = std::ranges::any_of(
-        workers.workers(), [now](const pb::Worker& worker) { return !rivals_text(worker, now).empty(); });
-    if (noted) headers.emplace_back("NOTE");
-    Table table(headers);
-    for (const pb::Worker& worker : workers.workers()) {
-        const Tone tone = worker.state() == pb::WORKER_STATE_READY  ? Tone::good
-                          : worker.state() == pb::WORKER_STATE_GONE ? Tone::bad
-                                                                    : Tone::warn;
-        std::vector<std::string> cells{safe_text(worker.name(), 40),
-                                       toned(worker_state_text(worker.state()), tone, terminal.colour),
-                                       bar_text(share_busy(worker), kBarWidth, terminal.unicode),
-                                       fmt::format("{}/{}", worker.running(), worker.slots()),
-                                       worker.speed() > 0 ? fmt::format("x{:.2f}", worker.speed()) : "-",
-                                       percent_text(worker.utilization()),
-                                       breaker_text(worker),
-                                       count_text(worker.succeeded()),
-                                       count_text(worker.failed()),
-                                       moment_text(worker.last_heard_unix_us(), now)};
-        if (wide)
-            cells.insert(cells.end(),
-                         {labels_text(worker), safe_text(worker.hostname(), 40), safe_text(worker.version(), 20)});
-        if (noted) cells.push_back(rivals_text(worker, now));
-        table.add(std::move(cells));
-    }
+const Kind<pb::Worker>& worker_kind() {
+    using W = pb::Worker;
+    static const Kind<W> kind{
+        .columns = {{.name = "name", .value = [](const W& w, const Look& look) { return look.text(w.name(), 40); }},
+                    {.name = "state",
+                     .value =
+                         [](const W& w, const Look& look) {
+                             return look.tone(worker_state_text(w.state()), tone_of(w.state()));
+                         }},
+                    {.name = "busy",
+                     .value =
+                         [](const W& w, const Look& look) {
+                             return look.plain ? look.share(share_busy(w))
+                                               : bar_text(share_busy(w), kBarWidth, look.terminal.unicode);
+                         }},
+                    {.name = "running",
+                     .value = [](const W& w, const Look&) { return fmt::format("{}/{}", w.running(), w.slots()); },
+                     .right = true},
+                    {.name = "speed",
+                     .value =
+                         [](const W& w, const Look& look) {
+                             return w.speed() > 0 ? fmt::format("{}{:.2f}", look.plain ? "" : "x", w.speed())
+                                                  : look.none();
+                         },
+                     .right = true},
+                    {.name = "used",
+                     .value = [](const W& w, const Look& look) { return look.share(w.utilization()); },
+                     .right = true},
+                    {.name = "breaker",
+                     .value = [](const W& w, const Look& look) { return look.plain ? w.breaker() : breaker_text(w); }},
+                    {.name = "succeeded",
+                     .value = [](const W& w, const Look& look) { return look.count(w.succeeded()); },
+                     .right = true},
+                    {.name = "failed",
+                     .value = [](const W& w, const Look& look) { return look.count(w.failed()); },
+                     .right = true},
+                    {.name = "heard",
+                     .value = [](const W& w, const Look& look) { return look.moment(w.last_heard_unix_us()); }},
+                    {.name = "labels",
+                     .value = [](const W& w,
+                                 const Look& look) { return look.plain && w.labels().empty() ? "" : labels_text(w); },
+                     .wide = true},
+                    {.name = "host",
+                     .value = [](const W& w, const Look& look) { return look.text(w.hostname(), 40); },
+                     .wide = true},
+                    {.name = "version",
+                     .value = [](const W& w, const Look& look) { return look.text(w.version(), 20); },
+                     .wide = true},
+                    {.name = "note",
+                     .value = [](const W& w, const Look& look) { return rivals_text(w, look.now); },
+                     .sparse = true}},
+        .name = [](const W& w) { return w.name(); }};
+    return kind;
+}
+
+Table worker_table(const pb::ListWorkersResponse& workers, const Terminal& terminal, std::int64_t now) {
+    std::vector<const Column<pb::Worker>*> columns;
+    for (const auto& column : worker_kind().columns)
+        if (!column.wide) columns.push_back(&column);
+    const auto rows = rows_of(workers.workers(), columns, {.terminal = terminal, .now = now}, false);
+    Table table(rows.front());
+    for (std::size_t i = 1; i < rows.size(); ++i) table.add(rows[i]);
     return table;
 }
 
@@ -117,18 +156,63 @@ std::string worker_page(const pb::Worker& worker, std::int64_t now) {
     return page;
 }
 
-Table type_table(const pb::ListTypesResponse& types, bool colour) {
-    Table table({"TYPE", ">RUNS", ">P50", ">P90", ">MEAN", ">WITHIN 25 %", ">WITHIN P90", "MODEL", ">FAILED", "NOTE"});
-    for (const pb::TypeStat& type : types.types()) {
-        std::string note = type.override_us() > 0 ? "forced to " + span_text(type.override_us()) : "";
-        if (type.drifting()) note += toned("drifting", Tone::warn, colour);
-        const bool ran = type.samples() > 0;
-        table.add({safe_text(type.type(), 40), count_text(type.samples()), known_span(type.p50_us()),
-                   known_span(type.p90_us()), known_span(type.mean_us()), ran ? percent_text(type.within_25()) : "-",
-                   ran ? percent_text(type.p90_coverage()) : "-", safe_text(type.expert(), 24),
-                   count_text(type.failed()), note});
-    }
-    return table;
+namespace {
+
+// "120 told: 91 % by the p90, 90 % not before the p10, 64 % within 25 %".
+std::string promise_text(const pb::PromiseStat& promises) {
+    return fmt::format("{} told: {} by the p90, {} not before the p10, {} within 25 %", count_text(promises.told()),
+                       percent_text(promises.by_p90()), percent_text(promises.from_p10()),
+                       percent_text(promises.within_25()));
+}
+
+}  // namespace
+
+const Kind<pb::TypeStat>& type_kind() {
+    using T = pb::TypeStat;
+    static const Kind<T> kind{
+        .columns =
+            {{.name = "type", .value = [](const T& t, const Look& look) { return look.text(t.type(), 40); }},
+             {.name = "runs",
+              .value = [](const T& t, const Look& look) { return look.count(t.samples()); },
+              .right = true},
+             {.name = "p50",
+              .value = [](const T& t, const Look& look) { return look.known_span(t.p50_us()); },
+              .right = true},
+             {.name = "p90",
+              .value = [](const T& t, const Look& look) { return look.known_span(t.p90_us()); },
+              .right = true},
+             {.name = "mean",
+              .value = [](const T& t, const Look& look) { return look.known_span(t.mean_us()); },
+              .right = true},
+             {.name = "within-25",
+              .value = [](const T& t,
+                          const Look& look) { return t.samples() > 0 ? look.share(t.within_25()) : look.none(); },
+              .right = true,
+              .title = "WITHIN 25 %"},
+             {.name = "within-p90",
+              .value = [](const T& t,
+                          const Look& look) { return t.samples() > 0 ? look.share(t.p90_coverage()) : look.none(); },
+              .right = true},
+             {.name = "eta-kept",
+              .value =
+                  [](const T& t, const Look& look) {
+                      return t.promises().told() > 0 ? look.share(t.promises().by_p90()) : look.none();
+                  },
+              .right = true},
+             {.name = "model", .value = [](const T& t, const Look& look) { return look.text(t.expert(), 24); }},
+             {.name = "failed",
+              .value = [](const T& t, const Look& look) { return look.count(t.failed()); },
+              .right = true},
+             {.name = "note",
+              .value =
+                  [](const T& t, const Look& look) {
+                      std::string note = t.override_us() > 0 ? "forced to " + span_text(t.override_us()) : "";
+                      if (!t.drifting()) return note;
+                      return note + (note.empty() ? "" : ", ") + look.tone("drifting", Tone::warn);
+                  },
+              .sparse = true}},
+        .name = [](const T& t) { return t.type(); }};
+    return kind;
 }
 
 std::string type_page(const pb::TypeStat& type, const Terminal& terminal) {
@@ -139,6 +223,7 @@ std::string type_page(const pb::TypeStat& type, const Terminal& terminal) {
     if (type.samples() > 0)
         page += fmt::format("accuracy     {} within 25 % ({:+.0f} points lately), {} within p90\n",
                             percent_text(type.within_25()), 100 * type.trend(), percent_text(type.p90_coverage()));
+    if (type.promises().told() > 0) page += "finish       " + promise_text(type.promises()) + "\n";
     page += fmt::format("model        {}{}, {} seen\n", safe_text(type.expert(), 40),
                         type.drifting() ? ", drifting" : "", counted(type.drifts(), "drift"));
     if (type.payload_slope() != 0)
@@ -209,6 +294,11 @@ std::string status_page(const pb::Status& status, const std::string& server, std
     page += fmt::format("predictions  {} within 25 %, {} within p90; {} of finish times within p90\n",
                         rate_text(status.within_25()), rate_text(status.p90_coverage()),
                         rate_text(status.eta_p90_coverage()));
+    const std::pair<const char*, const pb::PromiseStat&> regimes[] = {{"with a slot", status.promises_placed()},
+                                                                      {"short queue", status.promises_queued()},
+                                                                      {"backlog", status.promises_backlog()}};
+    for (const auto& [regime, promises] : regimes)
+        if (promises.told() > 0) page += fmt::format("  {:<11}{}\n", regime, promise_text(promises));
     page += fmt::format("decisions    {}, p50 {:.1f} us, p99 {:.1f} us; commit p50 {:.0f} us, p99 {:.0f} us\n",
                         count_text(status.decisions()), status.decision_p50_us(), status.decision_p99_us(),
                         status.commit_p50_us(), status.commit_p99_us());

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "base/must.h"
 #include "cli/text.h"
@@ -50,6 +51,25 @@ std::string cut_line(std::string line, std::size_t columns_max) {
     }
     if (coloured) cut.append("\x1b[0m");
     return cut;
+}
+
+// Lists and tables over lines, what is empty or single on one. JSON's own text of it is YAML, too.
+void add_yaml(const nlohmann::ordered_json& value, std::size_t depth, std::string& out) {
+    const std::string indent(2 * depth, ' ');
+    const auto add_item = [&](const std::string& head, const nlohmann::ordered_json& item) {
+        out += indent + head;
+        if (item.is_structured() && !item.empty()) {
+            out += '\n';
+            add_yaml(item, depth + 1, out);
+        } else {
+            out += ' ' + item.dump() + '\n';
+        }
+    };
+    if (value.is_object())
+        for (const auto& [key, item] : value.items()) add_item(nlohmann::ordered_json(key).dump() + ":", item);
+    else
+        for (const auto& item : value) add_item("-", item);
+    if (depth == 0 && value.empty()) out = "{}\n";
 }
 
 }  // namespace
@@ -120,6 +140,12 @@ std::string json_text(const google::protobuf::Message& message, bool pretty) {
     std::string text;
     MUST(google::protobuf::util::MessageToJsonString(message, &text, options).ok());
     if (!pretty) text.push_back('\n');
+    return text;
+}
+
+std::string yaml_text(const google::protobuf::Message& message) {
+    std::string text;
+    add_yaml(nlohmann::ordered_json::parse(json_text(message, false)), 0, text);
     return text;
 }
 

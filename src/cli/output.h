@@ -13,7 +13,7 @@ class Message;
 
 namespace nexus::cli {
 
-enum class Format : std::uint8_t { table = 1, wide, json, jsonl, name };
+enum class Format : std::uint8_t { table = 1, wide, json, jsonl, yaml, name, csv };
 
 // What the terminal can do; a pipe, TERM=dumb or NO_COLOR takes it back.
 struct Terminal {
@@ -46,6 +46,9 @@ private:
 // Protobuf JSON with the names of the .proto file and every field present; int64 are strings, as protobuf JSON has it.
 // `pretty` spreads it over lines.
 std::string json_text(const google::protobuf::Message& message, bool pretty);
+
+// The same as YAML: every text in double quotes, so that none is taken for a number or a truth value.
+std::string yaml_text(const google::protobuf::Message& message);
 
 // Writes and flushes to standard output. False when it is closed or full; a closed pipe is not worth a message, other
 // faults are reported on standard error, once.

@@ -1,6 +1,7 @@
 // override list, set and clear.
 #include <fmt/format.h>
 
+#include "cli/columns.h"
 #include "cli/operator.h"
 #include "cli/text.h"
 #include "cli/verbs.h"
@@ -15,19 +16,34 @@ struct OverrideFlags {
     Blame blame;
 };
 
-void add_override_row(Table& table, const pb::Override& item) {
-    const std::string what = !item.task_id().empty() ? "task " + item.task_id()
-                             : !item.type().empty()  ? "type " + safe_text(item.type(), 60)
-                                                     : "-";
-    table.add({std::to_string(item.number()), safe_text(item.kind(), 20), what,
-               item.worker().empty() ? "-" : safe_text(item.worker(), 60),
-               item.boost_us() != 0 ? span_text(item.boost_us()) : "-",
-               item.expires_unix_us() == 0 ? "never" : moment_text(item.expires_unix_us(), now_unix_us()),
-               safe_text(item.author(), 30), safe_text(item.reason(), 60)});
+std::string target_text(const pb::Override& item, const Look& look) {
+    if (!item.task_id().empty()) return "task " + item.task_id();
+    return item.type().empty() ? look.none() : "type " + look.text(item.type(), 60);
 }
 
-Table override_table() {
-    return Table({">NUMBER", "KIND", "TARGET", "WORKER", ">BOOST", "EXPIRES", "AUTHOR", "REASON"});
+const Kind<pb::Override>& override_kind() {
+    using O = pb::Override;
+    static const Kind<O> kind{
+        .columns =
+            {{.name = "number",
+              .value = [](const O& o, const Look&) { return std::to_string(o.number()); },
+              .right = true},
+             {.name = "kind", .value = [](const O& o, const Look& look) { return look.text(o.kind(), 20); }},
+             {.name = "target", .value = target_text},
+             {.name = "worker", .value = [](const O& o, const Look& look) { return look.text(o.worker(), 60); }},
+             {.name = "boost",
+              .value = [](const O& o,
+                          const Look& look) { return o.boost_us() != 0 ? look.span(o.boost_us()) : look.none(); },
+              .right = true},
+             {.name = "expires",
+              .value =
+                  [](const O& o, const Look& look) {
+                      return o.expires_unix_us() == 0 && !look.plain ? "never" : look.moment(o.expires_unix_us());
+                  }},
+             {.name = "author", .value = [](const O& o, const Look& look) { return look.text(o.author(), 30); }},
+             {.name = "reason", .value = [](const O& o, const Look& look) { return look.text(o.reason(), 60); }}},
+        .name = [](const O& o) { return std::to_string(o.number()); }};
+    return kind;
 }
 
 Answer<int> put_override(const Shell& shell, const Answer<pb::Override>& done, const char* what) {
@@ -99,13 +115,12 @@ void add_override_verbs(CLI::App& root, int& exit_code) {
     add_watched_verb(*noun,
                      {.name = "list",
                       .help = "The overrides in force",
-                      .examples = "  nexus override list\n  nexus override list -o json"},
+                      .examples = "  nexus override list\n  nexus override list -o json",
+                      .columns = override_kind().names()},
                      exit_code, [](Shell& shell) -> Answer<int> {
                          const auto all = shell.session.list_overrides();
                          if (!all) return std::unexpected(all.error());
-                         return put_items(
-                             shell, *all, all->overrides(), override_table(), "no overrides are in force",
-                             [](const pb::Override& item) { return std::to_string(item.number()); }, add_override_row);
+                         return put_list(shell, *all, all->overrides(), override_kind(), "no overrides are in force");
                      });
     add_override_set(*noun, exit_code);
     const auto flags = std::make_shared<OverrideFlags>();

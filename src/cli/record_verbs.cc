@@ -1,10 +1,10 @@
-// decision and audit: the record of what the scheduler and its operators did.
+// decision: the record of what the scheduler did.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 
-#include "cli/operator.h"
+#include "cli/columns.h"
 #include "cli/task_view.h"
 #include "cli/text.h"
 #include "cli/verbs.h"
@@ -18,6 +18,32 @@ struct RecordFlags {
     std::string id;
 };
 
+const Kind<pb::Decision>& decision_kind() {
+    using D = pb::Decision;
+    static const Kind<D> kind{
+        .columns = {{.name = "id", .value = [](const D& d, const Look&) { return d.id(); }, .right = true},
+                    {.name = "at",
+                     .value = [](const D& d, const Look& look) { return look.calendar(d.at_unix_us()); },
+                     .title = "AT (UTC)"},
+                    {.name = "task", .value = [](const D& d, const Look&) { return d.task_id(); }},
+                    {.name = "worker", .value = [](const D& d, const Look& look) { return look.text(d.worker(), 40); }},
+                    {.name = "round-robin",
+                     .value = [](const D& d, const Look& look) { return look.text(d.baseline_worker(), 40); },
+                     .title = "ROUND-ROBIN"},
+                    {.name = "predicted",
+                     .value = [](const D& d, const Look& look) { return look.span(d.estimate().p50_us()); },
+                     .right = true},
+                    {.name = "waiting",
+                     .value = [](const D& d, const Look& look) { return look.count(d.waiting()); },
+                     .right = true},
+                    {.name = "policy",
+                     .value = [](const D& d, const Look&) { return d.policy() + (d.fallback() ? " (fallback)" : ""); }},
+                    {.name = "reason",
+                     .value = [](const D& d, const Look& look) { return look.text(d.reason(), 80); }}},
+        .name = [](const D& d) { return d.id(); }};
+    return kind;
+}
+
 Answer<int> list_decisions(Shell& shell, const RecordFlags& flags) {
     pb::ListDecisionsRequest request;
     request.set_task_id(flags.task);
@@ -26,17 +52,7 @@ Answer<int> list_decisions(Shell& shell, const RecordFlags& flags) {
     request.set_page_token(flags.page);
     const auto all = shell.session.list_decisions(request);
     if (!all) return std::unexpected(all.error());
-    const auto done = put_items(
-        shell, *all, all->decisions(),
-        Table({">ID", "AT (UTC)", "TASK", "WORKER", "ROUND-ROBIN", ">PREDICTED", ">WAITING", "POLICY", "REASON"}),
-        "no decisions yet", [](const pb::Decision& decision) { return decision.id(); },
-        [](Table& table, const pb::Decision& decision) {
-            table.add({decision.id(), calendar_text(decision.at_unix_us()), decision.task_id(),
-                       safe_text(decision.worker(), 40), safe_text(decision.baseline_worker(), 40),
-                       span_text(decision.estimate().p50_us()), count_text(decision.waiting()),
-                       decision.policy() + (decision.fallback() ? " (fallback)" : ""),
-                       safe_text(decision.reason(), 80)});
-        });
+    const auto done = put_list(shell, *all, all->decisions(), decision_kind(), "no decisions yet");
     if (!all->next_page_token().empty() && !shell.wants_json()) shell.say("more with --page " + all->next_page_token());
     return done;
 }
@@ -74,7 +90,8 @@ void add_decision(CLI::App& root, int& exit_code) {
         add_watched_verb(*noun,
                          {.name = "list",
                           .help = "Decisions, newest first",
-                          .examples = "  nexus decision list\n  nexus decision list --worker w1 --limit 1000 -o jsonl"},
+                          .examples = "  nexus decision list\n  nexus decision list --worker w1 --limit 1000 -o jsonl",
+                          .columns = decision_kind().names()},
                          exit_code, [flags](Shell& shell) { return list_decisions(shell, *flags); });
     list->add_option("--task", flags->task, "Only for this task");
     list->add_option("--worker", flags->worker, "Only for this worker");
@@ -89,38 +106,10 @@ void add_decision(CLI::App& root, int& exit_code) {
     get->add_option("id", flags->id, "Its id, see `nexus decision list`, or a task's")->required();
 }
 
-void add_audit(CLI::App& root, int& exit_code) {
-    CLI::App* noun = add_noun(root, "audit", "Who changed what, and why");
-    const auto flags = std::make_shared<RecordFlags>();
-    CLI::App* list = add_verb(*noun,
-                              {.name = "list",
-                               .help = "Changes by operators, newest first",
-                               .examples = "  nexus audit list\n  nexus audit list -o jsonl"},
-                              exit_code, [flags](Shell& shell) -> Answer<int> {
-                                  pb::ListAuditRequest request;
-                                  request.set_page_size(flags->limit);
-                                  request.set_page_token(flags->page);
-                                  const auto all = shell.session.list_audit(request);
-                                  if (!all) return std::unexpected(all.error());
-                                  return put_items(
-                                      shell, *all, all->entries(),
-                                      Table({"AT (UTC)", "AUTHOR", "ACTION", "REASON", "BEFORE", "AFTER"}),
-                                      "no changes yet", [](const pb::AuditEntry& entry) { return entry.hash(); },
-                                      [](Table& table, const pb::AuditEntry& entry) {
-                                          table.add({calendar_text(entry.at_unix_us()), safe_text(entry.author(), 30),
-                                                     safe_text(entry.action(), 60), safe_text(entry.reason(), 60),
-                                                     safe_text(entry.before(), 60), safe_text(entry.after(), 60)});
-                                      });
-                              });
-    list->add_option("--limit", flags->limit, "At most this many (default 50)")->check(CLI::Range(1, 1000));
-    list->add_option("--page", flags->page, "Continue where an earlier list ended");
-}
-
 }  // namespace
 
 void add_record_verbs(CLI::App& root, int& exit_code) {
     add_decision(root, exit_code);
-    add_audit(root, exit_code);
 }
 
 }  // namespace nexus::cli

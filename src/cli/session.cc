@@ -120,6 +120,14 @@ Answer<pb::SubmitResponse> Session::retry_task(const std::string& id) {
     return call("retry task " + safe_text(id, 40), &Tasks::Retry, request);
 }
 
+Answer<pb::ChangeTasksResponse> Session::cancel_many(const pb::ChangeTasksRequest& request) {
+    return call("cancel tasks", &Tasks::CancelMany, request);
+}
+
+Answer<pb::ChangeTasksResponse> Session::retry_many(const pb::ChangeTasksRequest& request) {
+    return call("retry tasks", &Tasks::RetryMany, request);
+}
+
 Answer<pb::Explanation> Session::explain_task(const std::string& id) {
     pb::ExplainTaskRequest request;
     request.set_id(id);
@@ -166,8 +174,22 @@ Answer<pb::TypeStat> Session::override_estimate(const pb::OverrideEstimateReques
     return call("force type " + safe_text(request.type(), 128), &Admin::OverrideEstimate, request);
 }
 
-Answer<pb::SchedulerConfig> Session::get_config() {
-    return call("get the configuration", &Admin::GetConfig, {});
+Answer<pb::SchedulerConfig> Session::get_config(bool effective) {
+    pb::GetConfigRequest request;
+    request.set_effective(effective);
+    return call("get the configuration", &Admin::GetConfig, request);
+}
+
+Answer<pb::ListConfigVersionsResponse> Session::config_versions(const pb::ListConfigVersionsRequest& request) {
+    return call("list the versions of the configuration", &Admin::ListConfigVersions, request);
+}
+
+Answer<pb::SchedulerConfig> Session::roll_back_config(const pb::RollbackConfigRequest& request) {
+    return call("roll the configuration back", &Admin::RollbackConfig, request);
+}
+
+Answer<pb::SchedulerConfig> Session::reload_config(const pb::ReloadConfigRequest& request) {
+    return call("reload the configuration", &Admin::ReloadConfig, request);
 }
 
 Answer<pb::SchedulerConfig> Session::set_config(const pb::SetConfigRequest& request) {
@@ -176,6 +198,20 @@ Answer<pb::SchedulerConfig> Session::set_config(const pb::SetConfigRequest& requ
 
 Answer<pb::SchedulerConfig> Session::set_policy(const pb::SetPolicyRequest& request) {
     return call("set the policy", &Admin::SetPolicy, request);
+}
+
+Answer<pb::ListPoliciesResponse> Session::list_policies() {
+    return call("list policies", &Admin::ListPolicies, {});
+}
+
+Answer<pb::ListQueuesResponse> Session::list_queues() {
+    return call("list queues", &Admin::ListQueues, {});
+}
+
+Answer<pb::Queue> Session::get_queue(const std::string& queue) {
+    pb::GetQueueRequest request;
+    request.set_queue(queue);
+    return call("queue " + safe_text(queue, 128), &Admin::GetQueue, request);
 }
 
 Answer<pb::Status> Session::control_queue(const pb::ControlQueueRequest& request) {
@@ -218,6 +254,10 @@ Answer<pb::Identity> Session::who_am_i() {
 
 Answer<pb::ListAuditResponse> Session::list_audit(const pb::ListAuditRequest& request) {
     return call("list the audit log", &Admin::ListAudit, request);
+}
+
+Answer<pb::VerifyAuditResponse> Session::verify_audit() {
+    return call("verify the audit log", &Admin::VerifyAudit, {});
 }
 
 }  // namespace nexus::cli

@@ -41,6 +41,9 @@ public:
                              const std::function<bool(const pb::TaskEvent&)>& on_event);
     Answer<pb::Task> cancel_task(const std::string& id, const std::string& reason);
     Answer<pb::SubmitResponse> retry_task(const std::string& id);
+    // All that a filter finds, or those that are named: one page of them.
+    Answer<pb::ChangeTasksResponse> cancel_many(const pb::ChangeTasksRequest& request);
+    Answer<pb::ChangeTasksResponse> retry_many(const pb::ChangeTasksRequest& request);
     Answer<pb::Explanation> explain_task(const std::string& id);
 
     Answer<pb::Status> status();
@@ -52,9 +55,15 @@ public:
     Answer<pb::TypeStat> get_type(const std::string& type);
     Answer<pb::TypeStat> reset_type(const pb::ResetTypeRequest& request);
     Answer<pb::TypeStat> override_estimate(const pb::OverrideEstimateRequest& request);
-    Answer<pb::SchedulerConfig> get_config();
+    Answer<pb::SchedulerConfig> get_config(bool effective = false);
+    Answer<pb::ListConfigVersionsResponse> config_versions(const pb::ListConfigVersionsRequest& request);
+    Answer<pb::SchedulerConfig> roll_back_config(const pb::RollbackConfigRequest& request);
+    Answer<pb::SchedulerConfig> reload_config(const pb::ReloadConfigRequest& request);
     Answer<pb::SchedulerConfig> set_config(const pb::SetConfigRequest& request);
     Answer<pb::SchedulerConfig> set_policy(const pb::SetPolicyRequest& request);
+    Answer<pb::ListPoliciesResponse> list_policies();
+    Answer<pb::ListQueuesResponse> list_queues();
+    Answer<pb::Queue> get_queue(const std::string& queue);
     Answer<pb::Status> control_queue(const pb::ControlQueueRequest& request);
     Answer<pb::Override> set_override(const pb::Override& override);
     Answer<pb::Override> clear_override(const pb::ClearOverrideRequest& request);
@@ -65,6 +74,7 @@ public:
     Answer<pb::Token> revoke_token(const pb::RevokeTokenRequest& request);
     Answer<pb::Identity> who_am_i();
     Answer<pb::ListAuditResponse> list_audit(const pb::ListAuditRequest& request);
+    Answer<pb::VerifyAuditResponse> verify_audit();
 
     const std::string& server() const { return connection_.server; }
     Interrupt& interrupt() { return interrupt_; }

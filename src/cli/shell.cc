@@ -4,12 +4,15 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <sstream>
 
 #include "base/quantity.h"
+#include "base/spelling.h"
 #include "cli/text.h"
 
 namespace nexus::cli {
@@ -22,12 +25,36 @@ struct Flags {
     bool quiet = false;
     bool no_colour = false;
     bool watch = false;
+    std::vector<std::string> columns;
+    std::string columns_known;  // of this verb, with commas between them
 };
+
+std::vector<std::string> split(const std::string& names) {
+    std::vector<std::string> words;
+    std::istringstream in(names);
+    for (std::string word; std::getline(in, word, ',');) words.push_back(word);
+    return words;
+}
+
+Answer<void> check_columns(const Flags& flags) {
+    const std::vector<std::string> known = split(flags.columns_known);
+    if (known.empty() && flags.format == "csv")
+        return failure(kExitUsage, "-o csv: this verb shows no list", "use -o json or -o yaml");
+    const std::vector<std::string_view> words(known.begin(), known.end());
+    for (const std::string& name : flags.columns)
+        if (std::ranges::find(known, name) == known.end())
+            return failure(kExitUsage,
+                           "--columns: no column is called \"" + safe_text(name, 40) + "\"" + did_you_mean(name, words),
+                           "one of " + flags.columns_known);
+    return {};
+}
 
 Format format_from(const std::string& name) {
     if (name == "wide") return Format::wide;
     if (name == "json") return Format::json;
     if (name == "jsonl") return Format::jsonl;
+    if (name == "yaml") return Format::yaml;
+    if (name == "csv") return Format::csv;
     if (name == "name") return Format::name;
     return Format::table;
 }
@@ -37,8 +64,8 @@ void add_shared_flags(CLI::App& verb, Flags& flags) {
     add_duration(verb, "--timeout", flags.timeout_us,
                  "Longest wait for an answer, e.g. 500ms (default 10s; no limit with --wait)")
         ->group("Shared");
-    verb.add_option("-o,--output", flags.format, "table, wide, json, jsonl or name")
-        ->check(CLI::IsMember({"table", "wide", "json", "jsonl", "name"}))
+    verb.add_option("-o,--output", flags.format, "table, wide, json, jsonl, yaml, name or csv")
+        ->check(CLI::IsMember({"table", "wide", "json", "jsonl", "yaml", "name", "csv"}))
         ->default_str("table")
         ->group("Shared");
     verb.add_flag("-q,--quiet", flags.quiet, "Results and errors only")->group("Shared");
@@ -61,20 +88,22 @@ int run_verb(const Flags& flags, const std::function<Answer<int>(Shell&)>& run) 
         return report({.exit_code = access.error().fault == Fault::not_found ? kExitNotFound : kExitUsage,
                        .what = access.error().what});
     if (const auto fine = check_address(access->server); !fine) return report(fine.error());
+    if (const auto fine = check_columns(flags); !fine) return report(fine.error());
     Interrupt interrupt;
     const Format format = format_from(flags.format);
     Session session({.server = std::move(access->server),
                      .token = std::move(access->token),
                      .tls = std::move(access->tls),
                      .timeout = flags.timeout_us > 0 ? microseconds(flags.timeout_us) : seconds(10),
-                     .for_people = format != Format::json && format != Format::jsonl},
+                     .for_people = format != Format::json && format != Format::jsonl && format != Format::yaml},
                     interrupt);
     Shell shell{.session = session,
                 .interrupt = interrupt,
                 .terminal = look_at_terminal(flags.no_colour),
                 .format = format,
                 .quiet = flags.quiet,
-                .limit = microseconds(flags.timeout_us)};
+                .limit = microseconds(flags.timeout_us),
+                .columns = flags.columns};
     const auto done = flags.watch ? repeat(shell, run) : run(shell);
     return done ? *done : report(done.error());
 }
@@ -85,6 +114,11 @@ CLI::App* add(CLI::App& parent, const Verb& verb, int& exit_code, std::function<
     CLI::App* app = parent.add_subcommand(verb.name, verb.help);
     app->footer("Examples:\n" + std::string(verb.examples));
     add_shared_flags(*app, *flags);
+    flags->columns_known = verb.columns;
+    if (!verb.columns.empty())
+        app->add_option("--columns", flags->columns, "Only these, in this order: " + verb.columns)
+            ->delimiter(',')
+            ->group("Shared");
     if (watched) app->add_flag("-w,--watch", flags->watch, "Repeat every second until Ctrl-C");
     app->callback([flags, run = std::move(run), &exit_code] { exit_code = run_verb(*flags, run); });
     return app;

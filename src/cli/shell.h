@@ -22,12 +22,16 @@ struct Shell {
     Terminal terminal;
     Format format = Format::table;
     bool quiet = false;
-    Duration limit;  // as given with --timeout; 0 = not given
+    Duration limit;                    // as given with --timeout; 0 = not given
+    std::vector<std::string> columns;  // as given with --columns, all of them known; empty = not given
 
-    bool wants_json() const { return format == Format::json || format == Format::jsonl; }
-    // One message as JSON, spread over lines or on one line as --output asks.
+    // A message as it is: JSON or YAML.
+    bool wants_json() const { return wants_document() || format == Format::jsonl; }
+    // The same, of a list as one document.
+    bool wants_document() const { return format == Format::json || format == Format::yaml; }
+    // One message as JSON, spread over lines or on one line, or as YAML, as --output asks.
     bool put_json(const google::protobuf::Message& message) const {
-        return put(json_text(message, format == Format::json));
+        return put(format == Format::yaml ? "---\n" + yaml_text(message) : json_text(message, format == Format::json));
     }
     // A line for the person at the terminal, on standard error; --quiet swallows it.
     void say(std::string_view line) const;
@@ -39,6 +43,7 @@ struct Verb {
     const char* name = "";
     const char* help = "";
     const char* examples = "";  // whole command lines, one a line
+    std::string columns{};      // of what it lists, "id,type": it has --columns and -o csv then (columns.h)
 };
 
 // Adds a verb with the shared flags. `run` is called when it was chosen, with flags parsed and a session made (no

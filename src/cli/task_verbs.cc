@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cli/submit.h"
+#include "cli/task_change.h"
 #include "cli/task_logs.h"
 #include "cli/task_output.h"
 #include "cli/task_view.h"
@@ -14,10 +15,8 @@ namespace {
 
 constexpr std::uint32_t kPageMax = 1000;
 
-bool put_task(const Shell& shell, const pb::Task& task) {
-    if (shell.wants_json()) return shell.put_json(task);
-    if (shell.format == Format::name) return put(task.id() + "\n");
-    return put(task_page(task, shell.terminal.colour, now_unix_us()));
+void put_task(const Shell& shell, const pb::Task& task) {
+    put_one(shell, task, task_kind(), [&] { return task_page(task, shell.terminal.colour, now_unix_us()); });
 }
 
 struct GetFlags {
@@ -48,7 +47,8 @@ void add_get(CLI::App& task, int& exit_code) {
                                        .examples = "  nexus task get 0190c1d2-...\n"
                                                    "  nexus task get 0190c1d2-... --result > out.bin\n"
                                                    "  nexus task get 0190c1d2-... --wait --timeout 5m\n"
-                                                   "  nexus task get 0190c1d2-... -o json"},
+                                                   "  nexus task get 0190c1d2-... -o json",
+                                       .columns = task_kind().names()},
                                       exit_code, show);
     verb->add_option("id", flags->id, "Task id")->required();
     verb->add_flag("--result", flags->result, "Write its result to standard output, whatever its outcome");
@@ -57,7 +57,7 @@ void add_get(CLI::App& task, int& exit_code) {
 
 struct ListFlags {
     std::vector<std::string> states;
-    std::string type, tenant, queue, worker, page;
+    std::string type, tenant, queue, worker, promise, page;
     std::uint32_t limit = 100;
 };
 
@@ -74,6 +74,7 @@ Answer<pb::ListTasksRequest> list_request(const ListFlags& flags) {
     request.set_tenant(flags.tenant);
     request.set_queue(flags.queue);
     request.set_worker(flags.worker);
+    request.set_promise(flags.promise);
     request.set_page_token(flags.page);
     return request;
 }
@@ -97,25 +98,10 @@ Answer<int> list(Shell& shell, const ListFlags& flags) {
     if (!request) return std::unexpected(request.error());
     const auto all = list_all(shell, *request, flags.limit);
     if (!all) return std::unexpected(all.error());
-    if (shell.format == Format::json) {
-        shell.put_json(*all);
-        return kExitOk;
-    }
-    const std::int64_t now = now_unix_us();
-    const bool wide = shell.format == Format::wide;
-    Table table = task_table(wide);
-    for (const pb::Task& task : all->tasks()) {
-        if (shell.format == Format::jsonl && !shell.put_json(task)) return kExitOk;
-        if (shell.format == Format::name && !put(task.id() + "\n")) return kExitOk;
-        add_task(table, task, wide, shell.terminal.colour, now);
-    }
-    if (shell.format != Format::table && !wide) return kExitOk;
-    if (table.empty())
-        shell.say("no tasks");
-    else
-        shell.put_table(table);
-    if (!all->next_page_token().empty()) shell.say(fmt::format("more with --page {}", all->next_page_token()));
-    return kExitOk;
+    const auto done = put_list(shell, *all, all->tasks(), task_kind(), "no tasks");
+    if (!all->next_page_token().empty() && !shell.wants_json())
+        shell.say(fmt::format("more with --page {}", all->next_page_token()));
+    return done;
 }
 
 void add_list(CLI::App& task, int& exit_code) {
@@ -125,13 +111,19 @@ void add_list(CLI::App& task, int& exit_code) {
                                        .help = "Tasks, newest first",
                                        .examples = "  nexus task list\n"
                                                    "  nexus task list --state waiting --state running --watch\n"
-                                                   "  nexus task list --type thumb --limit 1000 -o jsonl"},
+                                                   "  nexus task list --type thumb --promise missed\n"
+                                                   "  nexus task list --type thumb --limit 1000 -o jsonl\n"
+                                                   "  nexus task list --columns id,state,worker -o csv",
+                                       .columns = task_kind().names()},
                                       exit_code, [flags](Shell& shell) { return list(shell, *flags); });
     verb->add_option("--state", flags->states, "Only in this state; repeatable")->delimiter(',');
     verb->add_option("--type", flags->type, "Only this type");
     verb->add_option("--tenant", flags->tenant, "Only this tenant");
     verb->add_option("--queue", flags->queue, "Only this queue");
     verb->add_option("--worker", flags->worker, "Only with an attempt on this worker");
+    verb->add_option("--promise", flags->promise,
+                     "Only those that succeeded by the p90 told at submission (kept), or after it (missed)")
+        ->check(CLI::IsMember({"kept", "missed"}));
     verb->add_option("--limit", flags->limit, "At most this many (default 100)")->check(CLI::Range(1, 1'000'000));
     verb->add_option("--page", flags->page, "Continue where an earlier list ended");
 }
@@ -178,70 +170,6 @@ void add_watch(CLI::App& task, int& exit_code) {
     verb->add_option("--tenant", flags->tenant, "Only this tenant");
 }
 
-struct ChangeFlags {
-    std::vector<std::string> ids;
-    std::string reason;
-};
-
-// Each id by itself; the exit code is the first failure's.
-Answer<int> for_each_id(const std::vector<std::string>& ids,
-                        const std::function<Answer<void>(const std::string&)>& change) {
-    int exit_code = kExitOk;
-    for (const std::string& id : ids) {
-        const auto done = change(id);
-        if (done) continue;
-        const int code = report(done.error());
-        if (exit_code == kExitOk) exit_code = code;
-        if (code == kExitUnavailable || code == kExitInterrupted) break;
-    }
-    return exit_code;
-}
-
-void add_cancel(CLI::App& task, int& exit_code) {
-    const auto flags = std::make_shared<ChangeFlags>();
-    CLI::App* verb = add_verb(
-        task,
-        {.name = "cancel",
-         .help = "Cancel tasks: waiting ones at once, running ones through their workers",
-         .examples =
-             "  nexus task cancel 0190c1d2-...\n"
-             "  nexus task list --type thumb --state waiting -o name | xargs nexus task cancel --reason 'wrong input'"},
-        exit_code, [flags](Shell& shell) {
-            return for_each_id(flags->ids, [&](const std::string& id) -> Answer<void> {
-                const auto done = shell.session.cancel_task(id, flags->reason);
-                if (!done) return std::unexpected(done.error());
-                if (shell.wants_json())
-                    shell.put_json(*done);
-                else
-                    put(fmt::format("{}  {}\n", done->id(), state_text(done->state())));
-                return {};
-            });
-        });
-    verb->add_option("ids", flags->ids, "Task ids")->required();
-    verb->add_option("--reason", flags->reason, "Kept with the task");
-}
-
-void add_retry(CLI::App& task, int& exit_code) {
-    const auto flags = std::make_shared<ChangeFlags>();
-    CLI::App* verb = add_verb(task,
-                              {.name = "retry",
-                               .help = "Submit tasks that ended without success again, as new tasks",
-                               .examples = "  nexus task retry 0190c1d2-...\n"
-                                           "  nexus task list --state dead -o name | xargs nexus task retry"},
-                              exit_code, [flags](Shell& shell) {
-                                  return for_each_id(flags->ids, [&](const std::string& id) -> Answer<void> {
-                                      const auto done = shell.session.retry_task(id);
-                                      if (!done) return std::unexpected(done.error());
-                                      if (shell.wants_json())
-                                          shell.put_json(*done);
-                                      else
-                                          put(done->id() + "\n");
-                                      return {};
-                                  });
-                              });
-    verb->add_option("ids", flags->ids, "Task ids")->required();
-}
-
 void add_explain(CLI::App& task, int& exit_code) {
     const auto id = std::make_shared<std::string>();
     CLI::App* verb =
@@ -270,8 +198,7 @@ void add_task_verbs(CLI::App& root, int& exit_code, const std::vector<std::strin
     add_logs(*task, exit_code);
     add_list(*task, exit_code);
     add_watch(*task, exit_code);
-    add_cancel(*task, exit_code);
-    add_retry(*task, exit_code);
+    add_task_changes(*task, exit_code);
     add_explain(*task, exit_code);
 }
 

@@ -131,31 +131,73 @@ std::string outcome_text(const pb::Task& task) {
     return why.starts_with(state) ? why : state + (why.empty() ? "" : ": " + why);
 }
 
-Table task_table(bool wide) {
-    if (!wide) return Table({"ID", "TYPE", "STATE", ">AGE", ">WAITED", ">RAN", "WHERE"});
-    return Table({"ID", "TYPE", "STATE", ">AGE", ">WAITED", ">RAN", ">PREDICTED", ">ATTEMPTS", ">PRIO", "TENANT",
-                  "QUEUE", "WHERE"});
+const Kind<pb::Task>& task_kind() {
+    using T = pb::Task;
+    static const Kind<T> kind{
+        .columns = {{.name = "id", .value = [](const T& t, const Look&) { return t.id(); }},
+                    {.name = "type", .value = [](const T& t, const Look& look) { return look.text(t.type(), 32); }},
+                    {.name = "state",
+                     .value = [](const T& t,
+                                 const Look& look) { return look.tone(state_text(t.state()), tone_of(t.state())); }},
+                    {.name = "age",
+                     .value =
+                         [](const T& t, const Look& look) {
+                             return look.span(std::max<std::int64_t>(look.now - t.submitted_unix_us(), 0));
+                         },
+                     .right = true},
+                    {.name = "waited",
+                     .value =
+                         [](const T& t, const Look& look) {
+                             const bool waits = t.wait_us() == 0 && t.state() == pb::TASK_STATE_WAITING;
+                             return look.known_span(waits ? look.now - t.submitted_unix_us() : t.wait_us());
+                         },
+                     .right = true},
+                    {.name = "ran",
+                     .value = [](const T& t,
+                                 const Look& look) { return look.known_span(is_terminal(t.state()) ? t.run_us() : 0); },
+                     .right = true},
+                    {.name = "predicted",
+                     .value = [](const T& t, const Look& look) { return look.known_span(t.estimate().p50_us()); },
+                     .right = true,
+                     .wide = true},
+                    {.name = "attempts",
+                     .value = [](const T& t, const Look&) { return std::to_string(t.attempts_size()); },
+                     .right = true,
+                     .wide = true},
+                    {.name = "priority",
+                     .value = [](const T& t, const Look&) { return std::to_string(t.priority()); },
+                     .right = true,
+                     .wide = true,
+                     .title = "PRIO"},
+                    {.name = "tenant",
+                     .value = [](const T& t, const Look& look) { return look.text(t.tenant(), 32); },
+                     .wide = true},
+                    {.name = "queue",
+                     .value = [](const T& t, const Look& look) { return look.text(t.queue(), 32); },
+                     .wide = true},
+                    {.name = "submitted",
+                     .value = [](const T& t, const Look& look) { return look.calendar(t.submitted_unix_us()); },
+                     .wide = true,
+                     .title = "SUBMITTED (UTC)"},
+                    {.name = "worker",
+                     .value =
+                         [](const T& t, const Look& look) {
+                             return look.text(t.attempts().empty() ? "" : t.attempts().rbegin()->worker(), 40);
+                         },
+                     .wide = true},
+                    {.name = "where", .value = [](const T& t, const Look& look) { return where_text(t, look.now); }}},
+        .name = [](const T& t) { return t.id(); }};
+    return kind;
 }
 
-void add_task(Table& table, const pb::Task& task, bool wide, bool colour, std::int64_t now) {
-    const bool ended = is_terminal(task.state());
-    std::vector<std::string> cells{
-        task.id(),
-        safe_text(task.type(), 32),
-        toned(state_text(task.state()), tone_of(task.state()), colour),
-        span_text(std::max<std::int64_t>(now - task.submitted_unix_us(), 0)),
-        known_span(task.wait_us() == 0 && task.state() == pb::TASK_STATE_WAITING ? now - task.submitted_unix_us()
-                                                                                 : task.wait_us()),
-        ended ? known_span(task.run_us()) : "-"};
-    if (wide) {
-        cells.push_back(task.estimate().p50_us() > 0 ? span_text(task.estimate().p50_us()) : "-");
-        cells.push_back(std::to_string(task.attempts_size()));
-        cells.push_back(std::to_string(task.priority()));
-        cells.push_back(safe_text(task.tenant(), 32));
-        cells.push_back(safe_text(task.queue(), 32));
-    }
-    cells.push_back(where_text(task, now));
-    table.add(std::move(cells));
+// "by 2026-11-30 03:13:36 UTC, likely 03:12:10, kept (12 s early)".
+std::string promise_text(const pb::Task& task) {
+    const std::int64_t by = task.promise().finish_p90_unix_us();
+    std::string text = "by " + calendar_text(by) + " UTC, likely " + calendar_text(task.promise().finish_p50_unix_us());
+    if (task.state() != pb::TASK_STATE_SUCCEEDED) return text;
+    const std::int64_t late = task.finished_unix_us() - by;
+    return text + (late <= 0 ? fmt::format(", kept ({} early)", span_text(-late))
+                             : fmt::format(", missed ({} late)", span_text(late)));
 }
 
 std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
@@ -186,12 +228,7 @@ std::string task_page(const pb::Task& task, bool colour, std::int64_t now) {
                  done_text(task.eta().finish_p50_unix_us(), now) + " (p90 " +
                      done_text(task.eta().finish_p90_unix_us(), now) + ")");
     if (task.promise().finish_p90_unix_us() > 0) {
-        const std::int64_t by = task.promise().finish_p90_unix_us();
-        const char* kept = "";
-        if (task.state() == pb::TASK_STATE_SUCCEEDED) kept = task.finished_unix_us() <= by ? ", kept" : ", missed";
-        add_line(
-            page, "promised",
-            "by " + calendar_text(by) + " UTC, likely " + calendar_text(task.promise().finish_p50_unix_us()) + kept);
+        add_line(page, "promised", promise_text(task));
     }
     if (is_terminal(task.state())) {
         add_line(page, "finished",

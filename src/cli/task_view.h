@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "cli/output.h"
+#include "cli/columns.h"
 #include "nexus/v1/nexus.pb.h"
 
 namespace nexus::cli {
@@ -23,8 +23,7 @@ Tone tone_of(pb::TaskState state);
 std::string where_text(const pb::Task& task, std::int64_t now_unix_us);
 // Of a task that has ended: how, and why.
 std::string outcome_text(const pb::Task& task);
-Table task_table(bool wide);
-void add_task(Table& table, const pb::Task& task, bool wide, bool colour, std::int64_t now_unix_us);
+const Kind<pb::Task>& task_kind();
 // Many lines about one task.
 std::string task_page(const pb::Task& task, bool colour, std::int64_t now_unix_us);
 std::string decision_page(const pb::Decision& decision, bool colour);

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "cli/columns.h"
 #include "cli/moment.h"
 #include "cli/operator.h"
 #include "cli/text.h"
@@ -37,6 +38,27 @@ std::string text_of(const Roles& roles) {
 
 std::string expiry_text(std::int64_t unix_us) {
     return unix_us == 0 ? "never" : calendar_text(unix_us);
+}
+
+const Kind<pb::Token>& token_kind() {
+    using T = pb::Token;
+    static const Kind<T> kind{
+        .columns = {{.name = "id", .value = [](const T& t, const Look&) { return t.id(); }},
+                    {.name = "name", .value = [](const T& t, const Look& look) { return look.text(t.name(), 60); }},
+                    {.name = "roles", .value = [](const T& t, const Look&) { return text_of(t.roles()); }},
+                    {.name = "tenant",
+                     .value = [](const T& t, const Look& look) { return look.text(t.tenant(), 40); },
+                     .sparse = true},
+                    {.name = "created",
+                     .value = [](const T& t, const Look& look) { return look.calendar(t.created_unix_us()); },
+                     .title = "CREATED (UTC)"},
+                    {.name = "expires",
+                     .value = [](const T& t, const Look& look) { return look.calendar(t.expires_unix_us()); },
+                     .title = "EXPIRES (UTC)"},
+                    {.name = "by",
+                     .value = [](const T& t, const Look& look) { return look.text(t.created_by(), 60); }}},
+        .name = [](const T& t) { return t.id(); }};
+    return kind;
 }
 
 // To a file that only its owner reads, and that was not there: a token that is in use is not overwritten.
@@ -89,14 +111,7 @@ Answer<int> create_token(Shell& shell, const TokenFlags& flags) {
 Answer<int> list_tokens(Shell& shell) {
     const auto all = shell.session.list_tokens();
     if (!all) return std::unexpected(all.error());
-    return put_items(
-        shell, *all, all->tokens(), Table({"ID", "NAME", "ROLES", "TENANT", "CREATED (UTC)", "EXPIRES (UTC)", "BY"}),
-        "no tokens", [](const pb::Token& token) { return token.id(); },
-        [](Table& table, const pb::Token& token) {
-            table.add({token.id(), safe_text(token.name(), 60), text_of(token.roles()), safe_text(token.tenant(), 40),
-                       calendar_text(token.created_unix_us()), expiry_text(token.expires_unix_us()),
-                       safe_text(token.created_by(), 60)});
-        });
+    return put_list(shell, *all, all->tokens(), token_kind(), "no tokens");
 }
 
 Answer<int> revoke_token(Shell& shell, const TokenFlags& flags) {
@@ -152,8 +167,12 @@ void add_token_verbs(CLI::App& root, int& exit_code) {
     create->add_option("--expires", flags->expires, "When it ends: +90d from now, or a date (default never)");
     create->add_option("--out", flags->out, "Write it into this new file, readable by you alone, and do not show it");
     add_blame(*create, flags->blame);
-    add_verb(*noun, {.name = "list", .help = "All tokens, without their secrets", .examples = "  nexus token list"},
-             exit_code, list_tokens);
+    add_watched_verb(*noun,
+                     {.name = "list",
+                      .help = "All tokens, without their secrets",
+                      .examples = "  nexus token list",
+                      .columns = token_kind().names()},
+                     exit_code, list_tokens);
     CLI::App* revoke = add_verb(*noun,
                                 {.name = "revoke",
                                  .help = "End a token; streams that it opened end within seconds",

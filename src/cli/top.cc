@@ -128,7 +128,7 @@ std::string top_picture(const Picture& picture, const std::string& server, const
     const std::size_t columns = terminal.out_is_tty ? terminal.columns : 0;
     std::string page = headline(picture.status, server, terminal) + "\n";
     const std::size_t head_lines = 5;
-    std::string workers = worker_table(picture.workers, false, terminal, now).text(terminal.colour, columns);
+    std::string workers = worker_table(picture.workers, terminal, now).text(terminal.colour, columns);
     std::string running = running_table(picture.running, terminal, now).text(terminal.colour, columns);
     if (terminal.out_is_tty) {
         const std::size_t rest = terminal.rows > head_lines + 3 ? terminal.rows - head_lines - 2 : 2;

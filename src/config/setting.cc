@@ -38,6 +38,11 @@ constexpr std::array kSettings{
         .meaning = "Names that the page and the REST API answer to beside localhost and the address, e.g. of a proxy",
         .member = &Server::http_hosts,
         .has_flag = true},
+    Setting{.name = "server.scheduler_keys_file",
+            .kind = Kind::text,
+            .meaning = "File with the keys of /scheduler/*, one a line; nobody else may read it",
+            .member = &Server::scheduler_keys_file,
+            .has_flag = true},
     Setting{.name = "server.data",
             .kind = Kind::text,
             .meaning = "Directory of the embedded store",
@@ -527,6 +532,10 @@ std::string range_text(const Setting& setting) {
 
 Result<void> set(const Setting& setting, Written value, Values& values) {
     return std::visit([&](auto member) { return read(setting, value, member_of(values, member)); }, setting.member);
+}
+
+void copy(const Setting& setting, const Values& from, Values& to) {
+    std::visit([&](auto member) { member_of(to, member) = member_of(from, member); }, setting.member);
 }
 
 std::string value_text(const Setting& setting, const Values& values) {

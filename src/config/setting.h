@@ -25,6 +25,7 @@ struct Server {
     std::string listen = "127.0.0.1:7070";
     std::string http = "127.0.0.1:7080";
     std::string http_hosts;  // with commas between them
+    std::string scheduler_keys_file;
     std::string data = "./nexus-data";
     std::string durability = "disk";
     std::string model = "mixture";
@@ -87,6 +88,7 @@ struct Written {
 };
 // Fault invalid says what was expected; `values` is unchanged then. The caller names the setting.
 Result<void> set(const Setting& setting, Written value, Values& values);
+void copy(const Setting& setting, const Values& from, Values& to);
 // As TOML: quoted where TOML wants quotes, with escapes.
 std::string value_text(const Setting& setting, const Values& values);
 std::string quoted(std::string_view text);

@@ -70,6 +70,24 @@ Result<void> check_reach(const Server& server) {
     return {};
 }
 
+// A path may hold anything; a comment ends at its line.
+std::string in_comment(std::string from) {
+    std::ranges::replace_if(from, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
+    return from;
+}
+
+// Behind the head of each entry: "[[queues]]  # file a.toml".
+void add_origin_of_list(std::string_view list, const Start& start, std::string& toml) {
+    const auto origin = start.origins.find(std::string(list));
+    if (origin == start.origins.end()) return;
+    const std::string head = "\n[[" + std::string(list) + "]]";
+    const std::string comment = "  # " + in_comment(origin->second);
+    for (std::size_t at = toml.find(head); at != std::string::npos; at = toml.find(head, at)) {
+        at += head.size();
+        toml.insert(at, comment);
+    }
+}
+
 }  // namespace
 
 bool asks_who_calls(const Server& server) {
@@ -84,7 +102,11 @@ bool is_open_beyond_loopback(const Server& server) {
 Result<void> take_text(std::string_view toml, const std::string& origin, Start& start) {
     const auto named = apply(toml, start.values);
     if (!named) return std::unexpected(named.error());
-    for (const std::string& key : *named) start.origins[key] = origin;
+    for (const std::string& key : *named) {
+        std::string& from = start.origins[key];
+        from = from.empty() || from == origin ? origin : origin + ", over " + from.substr(0, from.find(','));
+    }
+    start.texts.emplace_back(toml);
     return {};
 }
 
@@ -107,6 +129,46 @@ Result<void> take_environment(std::span<const char* const> environment, Start& s
         if (!done) return std::unexpected(std::move(done).error().during("environment variable " + variable));
     }
     return {};
+}
+
+Result<core::Config> laid_over(const core::Config& live, const Start& read) {
+    Values values{.server = {}, .scheduler = live};
+    // The texts themselves, since one that says [queues.mail] leaves the other queues alone.
+    for (const std::string& text : read.texts) {
+        const auto named = config::apply(text, values);
+        if (!named) return std::unexpected(named.error());
+        for (const std::string& key : *named)
+            if (const Setting* setting = find_setting(key)) copy(*setting, read.values, values);
+    }
+    if (auto checked = check(values.scheduler); !checked) return std::unexpected(std::move(checked).error());
+    return std::move(values.scheduler);
+}
+
+std::vector<std::string> restart_keys(const Server& running, const Server& read) {
+    const Values was{.server = running, .scheduler = {}}, is{.server = read, .scheduler = {}};
+    std::vector<std::string> keys;
+    for (const Setting& setting : settings())
+        if (!setting.live() && value_text(setting, was) != value_text(setting, is)) keys.emplace_back(setting.name);
+    return keys;
+}
+
+Start in_force(const Start& started, const core::Config& live) {
+    Start now = started;
+    now.values.scheduler = live;
+    const Values defaults;
+    const auto tell = [&](std::string_view key, bool as_started, bool as_default) {
+        if (as_started) return;
+        now.origins.erase(std::string(key));
+        if (!as_default) now.origins[std::string(key)] = "the journal: changed while it ran";
+    };
+    for (const Setting& setting : settings())
+        if (const std::string text = value_text(setting, now.values); setting.live())
+            tell(setting.name, text == value_text(setting, started.values), text == value_text(setting, defaults));
+    for_each_list([&](const auto& list) {
+        const auto& entries = live.*list.member;
+        tell(list.name, entries == started.values.scheduler.*list.member, entries.empty());
+    });
+    return now;
 }
 
 Result<void> check(const Start& start) {
@@ -133,16 +195,16 @@ std::string to_toml(const Start& start, bool with_origins) {
         if (with_origins) {
             const auto origin = start.origins.find(std::string(setting.name));
             if (line.size() < kOriginColumn) line.resize(kOriginColumn, ' ');
-            std::string from = origin == start.origins.end() ? "default" : origin->second;
-            // A path may hold anything; a comment ends at its line.
-            std::ranges::replace_if(from, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
-            line += "  # " + from;
+            line += "  # " + (origin == start.origins.end() ? "default" : in_comment(origin->second));
         }
         out += line + "\n";
     }
     const std::string live = to_toml(start.values.scheduler);
     const std::size_t lists = live.find("\n[[");
-    return lists == std::string::npos ? out : out + live.substr(lists);
+    if (lists == std::string::npos) return out;
+    out += live.substr(lists);
+    if (with_origins) for_each_list([&](const auto& list) { add_origin_of_list(list.name, start, out); });
+    return out;
 }
 
 }  // namespace nexus::config

@@ -64,6 +64,78 @@ TEST_CASE("field E: names that HTTP answers to are a list, compared in lower cas
     CHECK_EQ(start.values.server.http_hosts, "");
 }
 
+TEST_CASE("files are read in order, and what a later one says over an earlier is told") {
+    Start start;
+    REQUIRE(config::take_text("[scheduler]\nlease = \"7s\"\nttl = \"1h\"\n[queues.a]\nrunning_max = 1\n",
+                              "file nexus.toml", start));
+    // Fits only together with the file that follows.
+    REQUIRE(config::take_text("[scheduler]\nlease = \"8s\"\nbackoff_first = \"1h\"\n", "file nexus.d/10.toml", start));
+    CHECK_FALSE(config::check(start).has_value());
+    REQUIRE(config::take_text("[scheduler]\nbackoff_max = \"2h\"\n[queues.b]\nrunning_max = 2\n",
+                              "file nexus.d/20.toml", start));
+    CHECK(config::check(start).has_value());
+    CHECK(start.values.scheduler.lease == seconds(8));
+    CHECK_EQ(start.origins.at("scheduler.lease"), "file nexus.d/10.toml, over file nexus.toml");
+    CHECK_EQ(start.values.scheduler.queues.size(), 2);
+    const std::string shown = config::to_toml(start, true);
+    CHECK_NE(shown.find("# file nexus.d/10.toml, over file nexus.toml"), std::string::npos);
+    CHECK_NE(shown.find("[[queues]]  # file nexus.d/20.toml, over file nexus.toml"), std::string::npos);
+    Start back;
+    REQUIRE(config::take_text(shown, "text", back));
+    CHECK(back.values == start.values);
+}
+
+TEST_CASE("files that are read again change what they name, and nothing else") {
+    core::Config live;
+    live.lease = seconds(30);  // by `config set`
+    live.ttl = hours(5);       // the same; no file names it
+    live.queues = {{.name = "bulk", .paused = true}, {.name = "mail"}};
+    live.tenants = {{.name = "acme", .share = 9}};
+    Start read;
+    REQUIRE(config::take_text("[scheduler]\nlease = \"7s\"\nattempts_max = 5\n[queues.mail]\nrunning_max = 4\n",
+                              "file a", read));
+    const std::array<const char*, 2> environment{"NEXUS_SCHEDULER_ATTEMPTS_MAX=8", "NEXUS_SCHEDULER_CRASHES_MAX=9"};
+    REQUIRE(config::take_environment(environment, read));
+    const auto laid = config::laid_over(live, read);
+    REQUIRE(laid.has_value());
+    core::Config expected = live;
+    expected.lease = seconds(7);
+    expected.attempts_max = 8;  // the environment wins over the file that names it too; alone it says nothing
+    expected.queues = {{.name = "bulk", .paused = true}, {.name = "mail", .running_max = 4}};
+    CHECK(*laid == expected);
+
+    REQUIRE(config::take_text("tenants = []\nqueues = []\n", "file b", read));
+    const auto emptied = config::laid_over(live, read);
+    REQUIRE(emptied.has_value());
+    CHECK(emptied->queues.empty());
+    CHECK(emptied->tenants.empty());
+}
+
+TEST_CASE("what a running server cannot take over is named") {
+    config::Server running, read;
+    CHECK(config::restart_keys(running, read).empty());
+    read.listen = "127.0.0.1:9";
+    read.reserve_bytes = 1;
+    CHECK(config::restart_keys(running, read) == std::vector<std::string>{"server.listen", "server.disk_reserve"});
+}
+
+TEST_CASE("a running server tells where each value comes from") {
+    Start started;
+    REQUIRE(
+        config::take_text("[server]\ndata = \"/d\"\n[scheduler]\nlease = \"7s\"\nttl = \"1h\"\n", "file a", started));
+    core::Config live = started.values.scheduler;
+    live.ttl = hours(2);
+    live.attempts_max = 9;
+    const Start now = config::in_force(started, live);
+    CHECK(now.values.scheduler == live);
+    CHECK_EQ(now.origins.at("server.data"), "file a");
+    CHECK_EQ(now.origins.at("scheduler.lease"), "file a");
+    CHECK_EQ(now.origins.at("scheduler.ttl"), "the journal: changed while it ran");
+    CHECK_EQ(now.origins.at("scheduler.attempts_max"), "the journal: changed while it ran");
+    live.ttl = core::Config{}.ttl;
+    CHECK_EQ(config::in_force(started, live).origins.count("scheduler.ttl"), 0);
+}
+
 TEST_CASE("an error changes nothing and says where") {
     static constexpr struct {
         const char* toml;

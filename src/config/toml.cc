@@ -208,7 +208,8 @@ Result<Named> apply_text(std::string_view text, bool with_server, Values& values
         Result<void> applied = apply_top(name.str(), node, with_server, changed, named);
         if (!applied) return std::unexpected(std::move(applied.error()));
     }
-    if (auto checked = check(changed.scheduler); !checked) return std::unexpected(std::move(checked.error()));
+    if (!with_server)
+        if (auto checked = check(changed.scheduler); !checked) return std::unexpected(std::move(checked.error()));
     values = std::move(changed);
     return named;
 }
@@ -294,7 +295,6 @@ Result<void> apply_value(std::string_view name, std::string_view value, Values& 
     Values changed = values;
     Result<void> done = set(*setting, {.text = value, .either = true}, changed);
     if (!done) return std::unexpected(std::move(done.error()).during(name));
-    if (done = check(changed.scheduler); !done) return done;
     values = std::move(changed);
     return {};
 }

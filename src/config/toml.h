@@ -25,11 +25,12 @@ inline constexpr std::size_t kTextBytesMax = 256 * 1024;
 // The live part. apply(to_toml(c), d) makes d equal to c but for the version.
 std::string to_toml(const core::Config& config);
 
-// Each returns the keys that the text named ("scheduler.lease", "queues"), and calls check().
+// Each returns the keys that the text named ("scheduler.lease", "queues"). That of the live part calls check(); of Values
+// several texts may have to come together before they fit, so whoever has applied the last one checks.
 Result<std::vector<std::string>> apply(std::string_view toml, core::Config& config);
 Result<std::vector<std::string>> apply(std::string_view toml, Values& values);
 
-// One setting from text, with or without quotes.
+// One setting from text, with or without quotes. Not checked either.
 Result<void> apply_value(std::string_view name, std::string_view value, Values& values);
 
 // Edits that the server makes itself.

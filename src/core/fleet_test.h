@@ -39,12 +39,12 @@ public:
     }
 
     // Estimated as `p50`, `p90` and `mean` say, and done after `run`.
-    TaskId submit(const std::string& tenant, Duration run, Duration p50, Duration p90, Duration mean) {
+    TaskId submit(const std::string& tenant, Duration run, Duration p50, Duration p90, Duration mean,
+                  EstimateSource source = EstimateSource::type_mode) {
         TaskSubmitted submitted{.task = {1, ++submitted_}, .promise = true};
         submitted.spec.type = "t";
         submitted.spec.tenant = tenant;
-        submitted.estimate = {
-            .p50 = p50, .p90 = p90, .mean = mean, .confidence_permille = 900, .source = EstimateSource::type_mode};
+        submitted.estimate = {.p50 = p50, .p90 = p90, .mean = mean, .confidence_permille = 900, .source = source};
         const TaskId task = submitted.task;
         run_of_[task] = run;
         came[task] = now;

@@ -288,6 +288,7 @@ Forecast Scheduler::State::make_forecast(Index g, Instant at) const {
     const Group& group = groups[g];
     Forecast made{
         .pool = pool_of(group), .made = at, .events = forecast_events(), .decisions = counters.decisions, .starts = {}};
+    if (group.reach == 0) return made;  // nobody is there who may run it: no slot comes free, whatever waits before it
     std::vector<Index> rivals;
     std::vector<std::int64_t> weight(groups.size());
     std::int64_t all = 0, shared = 0;
@@ -373,6 +374,11 @@ const Forecast& Scheduler::State::forecast_now(Index group, Instant at) const {
     return *looked;
 }
 
+Instant Scheduler::State::as_usual(Instant from, Instant then) const {
+    if (then <= from) return then;
+    return from + Duration{day_pattern.stretch(saturating_add(from.us, wall_offset.us), (then - from).us)};
+}
+
 // When a slot comes free for a task of this class that has this key; of one that waits the ticket helps to find it.
 std::optional<Forecast::Turn> Scheduler::State::slot_turn(Index cls, std::int64_t key, std::uint32_t ticket,
                                                           Instant at) const {
@@ -387,7 +393,9 @@ std::optional<Forecast::Turn> Scheduler::State::slot_turn(Index cls, std::int64_
         const Forecast::Place own{key, ticket};
         const auto listed = std::lower_bound(forecast->list.begin(), forecast->list.end(), own);
         if (listed != forecast->list.end() && *listed == own) place = listed - forecast->list.begin();
-        const Forecast::Turn turn = forecast->turn(place, at);
+        Forecast::Turn turn = forecast->turn(place, at);
+        for (Instant* start : {&turn.p10, &turn.p50, &turn.p90})
+            *start = std::max(as_usual(forecast->made, *start), at);
         if (turn.p50 > at || forecast->made == at || !again) return turn;
         forecast = &forecast_now(group, at);
     }

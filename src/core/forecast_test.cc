@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/rng.h"
+#include "core/day_pattern.h"
 #include "core/fleet_test.h"
 #include "doctest/doctest.h"
 
@@ -124,4 +125,125 @@ TEST_CASE("a scheduler that was saved and loaded in a backlog tells what the oth
         CHECK(promise.p10 <= promise.p50);
         CHECK(promise.p50 <= promise.p90);
     }
+}
+
+namespace {
+
+constexpr std::int64_t kHour = 3'600'000'000;
+
+// So many slots from `open` to `shut` o'clock on each of the days, `rest` in between.
+DayPattern shifts(int days, int open, int shut, std::uint64_t many, std::uint64_t rest) {
+    DayPattern pattern;
+    pattern.passed(0, rest);
+    for (int day = 0; day < days; ++day) {
+        pattern.passed((24 * day + open) * kHour, rest);
+        pattern.passed((24 * day + shut) * kHour, many);
+    }
+    return pattern;
+}
+
+}  // namespace
+
+TEST_CASE("work is stretched over the hours that have fewer slots, once days have shown it") {
+    struct Row {
+        int days;
+        std::uint64_t many, rest;
+        int at;        // o'clock of the last day
+        double hours;  // of work at the slots of that hour
+        double takes;
+    };
+    for (const Row& row : {
+             Row{4, 100, 50, 12, 4, 4},        // within the shift
+             Row{4, 100, 50, 12, 8, 10},       // six hours of it by 18:00, and two more at half the speed
+             Row{4, 100, 50, 12, 14, 20},      // the night does six, and the next morning two
+             Row{4, 100, 50, 2, 5, 4.5},       // from 6 o'clock on with twice as many
+             Row{4, 100, 0, 17, 2, 14},        // nobody works at night
+             Row{4, 100, 0, 17, 13, 25},       // a whole shift lies between
+             Row{4, 100, 100, 12, 14, 14},     // no pattern
+             Row{4, 100, 97, 12, 14, 14},      // none to speak of
+             Row{1, 100, 50, 12, 14, 14},      // one day shows nothing
+             Row{4, 100, 50, 12, 1000, 1042},  // 126 within a week, then as it is now
+         }) {
+        CAPTURE(row.days);
+        CAPTURE(row.hours);
+        CAPTURE(row.takes);
+        const DayPattern pattern = shifts(row.days, 6, 18, row.many, row.rest);
+        const std::int64_t now = (24 * (row.days - 1) + row.at) * kHour;
+        const auto took = pattern.stretch(now, static_cast<std::int64_t>(row.hours * kHour));
+        CHECK(static_cast<double>(took) / kHour == doctest::Approx(row.takes).epsilon(0.001));
+    }
+}
+
+TEST_CASE("slots that come and go at any hour are no pattern, and a new one is learned within days") {
+    Rng rng(11);
+    DayPattern pattern;
+    std::int64_t now = 0;
+    for (int n = 0; n < 500; ++n) {
+        now += static_cast<std::int64_t>(rng.below(6 * kHour));
+        pattern.passed(now, 50 + rng.below(100));
+        CHECK_FALSE(pattern.believed());
+    }
+    now -= now % (24 * kHour);
+    for (int day = 1; day <= 8; ++day) {
+        pattern.passed(now + (24 * day + 6) * kHour, 20);
+        pattern.passed(now + (24 * day + 18) * kHour, 100);
+    }
+    CHECK(pattern.believed());
+    pattern.passed(5, 1);              // a clock set back
+    pattern.passed(INT64_MAX / 2, 1);  // and one that jumped
+    CHECK(pattern.stretch(INT64_MAX / 2, kHour) > 0);
+}
+
+TEST_CASE("what waits is told the speed of the hours in which it will run: half of the workers leave at night") {
+    const auto told = [](bool leaves) {
+        TestFleet fleet({}, 1, 50);
+        const auto to = [&](std::int64_t hour) {
+            fleet.now = {hour * kHour};
+            fleet.apply(TimePassed{});
+        };
+        std::uint64_t session = 10;
+        for (int day = 0; day <= 4; ++day) {
+            to(24 * day + 6);
+            if (leaves || day == 0) fleet.apply(WorkerJoined{.name = "day", .session = {++session}, .slots = 50});
+            to(24 * day + (day < 4 ? 18 : 14));
+            if (leaves && day < 4) fleet.apply(WorkerLeft{.session = {session}, .planned = true});
+        }
+        TaskId last;
+        for (int n = 0; n < 700; ++n) last = fleet.submit("default", {kHour}, {kHour}, {kHour * 3 / 2}, {kHour});
+        const auto eta = fleet.scheduler.eta(last);
+        REQUIRE(eta.has_value());
+        std::string bytes;
+        fleet.scheduler.save(bytes);
+        Scheduler again;
+        REQUIRE(again.load(bytes).has_value());
+        CHECK_EQ(again.eta(last)->start_p50, eta->start_p50);
+        return std::pair((eta->start_p50 - fleet.now).us, fleet.scheduler.backlog(fleet.now).left.us);
+    };
+    const auto [start, drained] = told(false);
+    const auto [start_by_night, drained_by_night] = told(true);
+    CHECK(start > 5 * kHour);
+    // It is 14 o'clock: what is left at 18 takes twice as long.
+    CHECK(std::abs(start_by_night - (2 * start - 4 * kHour)) < kHour / 4);
+    CHECK(std::abs(drained_by_night - (2 * drained - 4 * kHour)) < kHour / 4);
+}
+
+TEST_CASE("what is told of those that wait follows workers that drain, turn slow, fall silent and come") {
+    TestFleet fleet({}, 2, 20);
+    TaskId last;
+    for (int n = 0; n < 400; ++n) last = fleet.submit("default", seconds(60), seconds(60), seconds(90), seconds(60));
+    const auto wait = [&] { return static_cast<double>((fleet.scheduler.eta(last)->start_p50 - fleet.now).us); };
+    const double usual = wait();
+    CHECK(usual / 60e6 == doctest::Approx(9).epsilon(0.15));
+    const auto becomes = [&](Fact fact, double times) {
+        fleet.apply(std::move(fact));
+        CHECK(wait() / usual == doctest::Approx(times).epsilon(0.15));
+    };
+    becomes(WorkerControlled{.name = "w2", .order = WorkerOrder::drain}, 2);
+    becomes(WorkerControlled{.name = "w2", .order = WorkerOrder::uncordon}, 1);
+    becomes(WorkerSuspected{.session = {2}}, 2);
+    becomes(WorkerRecovered{.session = {2}}, 1);
+    becomes(WorkerSpeedLearned{.worker = {1}, .speed_ppm = 3'000'000}, 1.5);
+    becomes(WorkerSpeedLearned{.worker = {1}, .speed_ppm = 1'000'000}, 1);
+    becomes(WorkerCapacityChanged{.session = {2}, .slots = 10}, 4.0 / 3);
+    becomes(WorkerJoined{.name = "w3", .session = {3}, .slots = 30}, 2.0 / 3);
 }

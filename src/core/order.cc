@@ -87,6 +87,9 @@ std::int64_t Scheduler::State::size_term(Index task) const {
         ln = ln_ratio_q16(words(t.p50.us), words(t.p90.us)) + ln_ratio_q16(words(t.p50.us), words(high));
         ln = std::clamp<std::int64_t>(ln, 0, kLnMost);
     }
+    // Of an array nobody knows how long its members run before one of them has ended: they stay where they arrived.
+    // Moved together by one wrong word they would hold all slots.
+    if (t.source == EstimateSource::sibling_wait) ln = 0;
     const std::int64_t tau = std::min(tau_us, scale(low, config.overtake_cap_means, 1));
     const std::int64_t weighted = scale(scale(tau, config.size_weight_permille, 1000), trust_ppm, 1'000'000);
     // Of two tasks of one tenant, together the bound of C8.

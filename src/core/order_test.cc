@@ -89,11 +89,11 @@ TEST_CASE("what may be long or short keeps its place: only sure sizes move a tas
         fleet.pass(fleet.now + milliseconds(10'100));
     }
     fleet.submit("default", seconds(100));
-    for (int n = 0; n < 50; ++n) fleet.submit("default", seconds(10), seconds(1), seconds(2), seconds(1));
-    const auto key_of = [&](Duration p50, Duration p90) {
+    for (int n = 0; n < 90; ++n) fleet.submit("default", seconds(10), seconds(1), seconds(2), seconds(1));
+    const auto key_of = [&](Duration p50, Duration p90, EstimateSource source = EstimateSource::type_mode) {
         fleet.pass(fleet.now + milliseconds(1));
         const Instant came = fleet.now;
-        const TaskId task = fleet.submit("default", seconds(1), p50, p90, p50);
+        const TaskId task = fleet.submit("default", seconds(1), p50, p90, p50, source);
         const auto waits = fleet.scheduler.next_waiting(1000);
         REQUIRE(std::find(waits.begin(), waits.end(), task) != waits.end());
         fleet.apply(OverrideSet{.number = 1, .kind = OverrideKind::boost, .task = task, .boost = hours(1000)});
@@ -107,6 +107,10 @@ TEST_CASE("what may be long or short keeps its place: only sure sizes move a tas
     CHECK_EQ(key_of(seconds(30), seconds(90)), 0);    // its lower end is as short as the longer mean
     CHECK(key_of(milliseconds(10), seconds(1)) < 0);  // short by both
     CHECK(key_of(seconds(40), seconds(50)) > 0);      // long by both
+    // Of an array of which none has ended nobody knows.
+    CHECK_EQ(key_of(milliseconds(10), seconds(1), EstimateSource::sibling_wait), 0);
+    CHECK_EQ(key_of(seconds(40), seconds(50), EstimateSource::sibling_wait), 0);
+    CHECK(key_of(milliseconds(10), seconds(1), EstimateSource::sibling_mode) < 0);
 }
 
 TEST_CASE("the key before which so much work waits is the inverse of the work before a key") {

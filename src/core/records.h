@@ -82,6 +82,11 @@ struct Task {
     }
 };
 
+// What a Promise has beside Task::told and told_as, which are all of it that is asked often.
+struct Told {
+    Instant p10 = kNever, p50 = kNever;
+};
+
 // What few tasks have.
 struct Side {
     WallTime run_at, deadline;

@@ -190,6 +190,7 @@ public:
     WaitingWhy why_waiting(TaskId task, Instant at = {}) const;      // reason none when it does not wait
     std::optional<EtaView> eta(TaskId task, Instant at = {}) const;  // of a live task; O(log) by work-ahead sums
     Backlog backlog(Instant at = {}) const;                          // O(runs + stuck classes + limits)
+    Duration queue_work(std::string_view queue) const;               // predicted, of what could start now
     ExplainView explain(TaskId task) const;                          // O(workers)
     std::uint32_t worker_count() const;                              // WorkerNo are 0 .. this - 1, some of them vacant
     WorkerView worker(WorkerNo worker, Instant at = {}) const;

@@ -224,7 +224,9 @@ constexpr bool known(EstimateSource v) {
         case EstimateSource::joined_mode:
         case EstimateSource::worker_mode:
         case EstimateSource::model:
-        case EstimateSource::forced: return true;
+        case EstimateSource::forced:
+        case EstimateSource::sibling_mode:
+        case EstimateSource::sibling_wait: return true;
     }
     return false;
 }

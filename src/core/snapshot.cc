@@ -259,6 +259,7 @@ void Scheduler::State::archive(A& a) {
     if (a.since(10)) a(free_workers, forget_at);
     if (a.since(11)) {
         a(eta_early_placed, eta_early_queued, ran_mean_us, ran_count, forecasts);
+        day_pattern.archive(a);
         archive_ends(a);
     }
 }
@@ -271,9 +272,15 @@ void Scheduler::State::archive_ends(A& a) {
     for (Index r = 0; r < runs.size(); ++r)
         if (runs[r].in_slot())
             for (auto& ends : slot_ends) a(ends[r]);
-    if constexpr (A::kReading) promises.resize(tasks.size());
-    for (Index task = 0; task < tasks.size(); ++task)
-        if (tasks[task].serial != 0 && tasks[task].told != kNever && task < promises.size()) a(promises[task]);
+    for (Index task = 0; task < tasks.size(); ++task) {
+        if (tasks[task].serial == 0 || tasks[task].told == kNever) continue;
+        Promise promise = promise_of(task);
+        a(promise);
+        if constexpr (A::kReading) {
+            told.resize(tasks.size());
+            told[task] = {promise.p10, promise.p50};
+        }
+    }
 }
 
 // What follows from the records.
@@ -336,9 +343,7 @@ void Scheduler::State::guess_before_11() {
     }
     for (Index r = 0; r < runs.size(); ++r) forget_end(r, runs[r].in_slot());
     for (TenantRecord& tenant : tenants.records()) tenant.own.key = std::min(tenant.own.key, now.us);
-    promises.resize(tasks.size());
-    for (Index task = 0; task < tasks.size(); ++task)
-        promises[task] = {.p90 = tasks[task].told, .as = tasks[task].told_as};
+    told.resize(tasks.size());
 }
 
 void Scheduler::State::rebuild_tables() {

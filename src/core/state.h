@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "core/day_pattern.h"
 #include "core/forecast.h"
 #include "core/records.h"
 #include "core/scheduler.h"
@@ -112,7 +113,8 @@ struct Scheduler::State {
     static constexpr std::int64_t kNoEnd = INT64_MAX;
     std::array<std::vector<std::int64_t>, kWorlds> slot_ends;  // by run: its end as drawn, 0 not yet, kNoEnd no slot
     std::vector<Forecast> forecasts;                           // in force, the oldest first
-    std::vector<Promise> promises;                             // by task, as far as any was told
+    DayPattern day_pattern;                                    // of total_slots
+    std::vector<Told> told;                                    // by task, as far as any was told: see promise_of()
     mutable std::optional<Forecast> looked;  // made for a question and no part of the state, which was then
     mutable std::uint64_t looked_digest = 0;
 
@@ -487,6 +489,8 @@ struct Scheduler::State {
     const Forecast& forecast_now(Index group, Instant at) const;
     // Nothing: never.
     std::optional<Forecast::Turn> slot_turn(Index cls, std::int64_t key, std::uint32_t ticket, Instant at) const;
+    // As fast as slots come free now, from then on: with the slots that are usual at those times of the day.
+    Instant as_usual(Instant from, Instant then) const;
     Forecast::Turn limit_turn(const Limit& limit, std::int64_t rank, const Task& task, Instant at,
                               const std::function<bool(const Run&)>& holds) const;
 

@@ -444,6 +444,11 @@ Backlog Scheduler::backlog(Instant at) const {
     return state_->backlog(std::max(at, state_->now));
 }
 
+Duration Scheduler::queue_work(std::string_view queue) const {
+    const Index found = state_->queues.find(queue);
+    return {found == kNone ? 0 : state_->queues[found].limit.waiting.work_us};
+}
+
 // All that can start and what runs, worked off by the whole capacity; at least until the longest run ends, and as long
 // as each running limit takes.
 Backlog Scheduler::State::backlog(Instant at) const {
@@ -472,7 +477,8 @@ Backlog Scheduler::State::backlog(Instant at) const {
     of_limits(types);
     of_limits(tenants);
     of_limits(queues);
-    view.left = {std::max({longest, scale(std::max<std::int64_t>(work, 0), kQ16One, capacity_q16), std::int64_t{1}})};
+    const Duration worked{scale(std::max<std::int64_t>(work, 0), kQ16One, capacity_q16)};
+    view.left = {std::max({longest, (as_usual(at, at + worked) - at).us, std::int64_t{1}})};
     return view;
 }
 
@@ -483,12 +489,14 @@ void Scheduler::State::tell_eta(Index task) {
     if (!said) return;
     t.told = said->finish_p90;
     t.told_as = said->as;
-    if (promises.size() <= task) promises.resize(tasks.size());
-    promises[task] = {said->finish_p10, said->finish_p50, said->finish_p90, said->as};
+    if (told.size() <= task) told.resize(tasks.size());
+    told[task] = {said->finish_p10, said->finish_p50};
 }
 
 Promise Scheduler::State::promise_of(Index task) const {
-    return tasks[task].told == kNever || task >= promises.size() ? Promise{} : promises[task];
+    const Task& t = tasks[task];
+    if (t.told == kNever || task >= told.size()) return {};
+    return {.p10 = told[task].p10, .p50 = told[task].p50, .p90 = t.told, .as = t.told_as};
 }
 
 // Quantile trackers: the later bound moves up by 4.5 % when a task ended after what was told and down by 0.5 % when not, and

@@ -238,6 +238,7 @@ void Scheduler::State::count_capacity(Index w, int sign) {
     const Worker& worker = workers[w];
     if (!worker.connected) return;
     forecasts.clear();
+    day_pattern.passed(saturating_add(now.us, wall_offset.us), total_slots);
     total_slots += static_cast<std::uint64_t>(sign * static_cast<std::int64_t>(worker.slots));
     capacity_q16 += sign * scale(worker.slots * kQ16One, 1'000'000, worker.speed_ppm);
 }

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "base/shape_bytes.h"
-#include "config/toml.h"
+#include "config/versions.h"
 #include "engine/body.h"
 #include "identity/roles.h"
 
@@ -30,6 +30,8 @@ static_assert(kListsAllMembers<history::AuditRow>);
 
 namespace nexus::engine {
 namespace {
+
+constexpr std::size_t kActBytesMax = 1024;  // of each text of an act
 
 std::size_t bytes_of(const history::AuditRow& row) {
     return sizeof row + row.caller.size() + row.author.size() + row.action.size() + row.reason.size() +
@@ -78,10 +80,9 @@ struct Teller {
         const core::QueueLimits* queue = only_pause(before.config(), e.config);
         row.action = queue == nullptr ? "change the configuration"
                                       : (queue->paused ? "pause queue " : "resume queue ") + queue->name;
-        for (const config::Change& change : config::diff(before.config(), e.config)) {
-            if (!change.before.empty()) row.before += change.key + " = " + change.before + "\n";
-            if (!change.after.empty()) row.after += change.key + " = " + change.after + "\n";
-        }
+        config::Edit edit = config::edit_of(before.config(), e.config);
+        row.before = std::move(edit.before);
+        row.after = std::move(edit.after);
     }
     void operator()(const core::WorkerControlled& e) {
         static constexpr const char* orders[] = {"", "cordon", "uncordon", "drain", "forget"};
@@ -115,6 +116,12 @@ struct Teller {
 };
 
 }  // namespace
+
+core::Act act_of(const Caller& caller, std::string author, std::string reason) {
+    std::string who = caller.name;
+    if (!caller.from.empty() && caller.from != who) who += (who.empty() ? "" : " at ") + caller.from;
+    return {.caller = std::move(who), .author = std::move(author), .reason = std::move(reason)};
+}
 
 std::string chain_hash(const std::string& before, const history::AuditRow& row) {
     std::string text = before;
@@ -181,6 +188,14 @@ void Audit::load(Reader& reader) {
         get(reader, rows_.emplace_back());
         bytes_ += bytes_of(rows_.back());
     }
+}
+
+Result<void> check_act(const core::Act& act) {
+    for (const auto& [field, text] : {std::pair{"author", &act.author}, std::pair{"reason", &act.reason}})
+        if (text->size() > kActBytesMax)
+            return fail(Fault::invalid,
+                        std::string(field) + ": longer than " + std::to_string(kActBytesMax) + " bytes");
+    return {};
 }
 
 }  // namespace nexus::engine

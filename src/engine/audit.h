@@ -5,8 +5,8 @@
 // that neither a crash nor a history that loses rows loses one.
 //
 // Audited are changes of the configuration (a queue's pause is one), overrides, orders to workers, forced estimates,
-// resets of types, tokens that are issued or revoked, and sign-ins at the page. Cancels are not: clients do them all the time; who and why stands in the journal and with the task.
-// Not thread-safe.
+// resets of types, tokens that are issued or revoked, and sign-ins at the page. Cancels are not: clients do them all the
+// time; who and why stands in the journal and with the task. Not thread-safe.
 
 #include <cstdint>
 #include <deque>
@@ -14,6 +14,7 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "base/caller.h"
 #include "core/scheduler.h"
 #include "history/history_store.h"
 
@@ -44,6 +45,10 @@ private:
     std::deque<history::AuditRow> rows_;  // not confirmed, in order
     std::size_t bytes_ = 0;               // of their texts
 };
+
+// Who does it, as the server proved it, and what they say of it. Fault invalid: a text longer than 1 KiB.
+core::Act act_of(const Caller& caller, std::string author, std::string reason);
+Result<void> check_act(const core::Act& act);
 
 // The hash that chains a row to the one before it.
 std::string chain_hash(const std::string& before, const history::AuditRow& row);

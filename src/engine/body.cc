@@ -160,6 +160,14 @@ void seal(Submission& submission) {
     spec.body_hash = words[0];
 }
 
+void seal_redrive(core::TaskSpec& spec, TaskId old) {
+    std::uint64_t words[2];
+    sha256("redrive\n" + to_text(old), words);  // no tenant's name holds a line end
+    spec.idempotency_hi = words[0] | 1;
+    spec.idempotency_lo = words[1];
+    spec.body_hash = 1;
+}
+
 std::uint64_t body_hash_before_8(const Submission& submission) {
     const core::TaskSpec& spec = submission.spec;
     std::uint64_t words[2];

@@ -43,6 +43,8 @@ Result<void> check_hello(const WorkerHello& hello);
 // Fills payload_bytes, the idempotency hashes and the body hash of the spec (SHA-256, so that nobody can aim at another
 // tenant's keys). The body hash is over the work: what makes this another task, and nothing else.
 void seal(Submission& submission);
+// The key of a task that a call for many submits again: the next such call finds that it was done.
+void seal_redrive(core::TaskSpec& spec, TaskId old);
 // The body hash that releases up to 0.1 stored: keys of then are still known for a day after an upgrade.
 std::uint64_t body_hash_before_8(const Submission& submission);
 

@@ -43,8 +43,6 @@ struct Now {
     WallTime wall;
 };
 
-core::Act act_of(const Caller& caller, std::string author, std::string reason);
-
 // What becomes durable together, and what may be done only then.
 struct PendingBatch {
     using Reply = std::move_only_function<void(const Error* failed)>;  // null: durable
@@ -137,17 +135,24 @@ public:
     void answer(const Caller& caller, ReadOutput request, Done<OutputText> done);
     void answer(const Caller& caller, ListTasks request, Done<TaskPage> done);
     void answer(const Caller& caller, ExplainTask request, Done<Explanation> done);
+    void answer(const Caller& caller, CancelMany request, Done<ChangedMany> done);
+    void answer(const Caller& caller, RetryMany request, Done<ChangedMany> done);
+    void answer(const Caller& caller, ListQueues request, Done<std::vector<QueueInfo>> done);
+    void answer(const Caller& caller, GetQueue request, Done<QueueInfo> done);
     void answer(const Caller& caller, ReadState request, Done<std::shared_ptr<const ReadModel>> done);
     void answer(const Caller& caller, ListTypes request, Done<TypesInfo> done);
-    void answer(const Caller& caller, GetType request, Done<predict::TypeStat> done);
+    void answer(const Caller& caller, GetType request, Done<TypeInfo> done);
     void answer(const Caller& caller, GetConfig request, Done<core::Config> done);
     void answer(const Caller& caller, ListOverrides request, Done<std::vector<OverrideInfo>> done);
     void answer(const Caller& caller, ListDecisions request, Done<DecisionPage> done);
     void answer(const Caller& caller, ListAudit request, Done<AuditPage> done);
+    void answer(const Caller& caller, VerifyAudit request, Done<AuditVerdict> done);
+    void answer(const Caller& caller, ListConfigVersions request, Done<ConfigVersionsPage> done);
     void answer(const Caller& caller, ControlWorker request, Done<WorkerInfo> done);
-    void answer(const Caller& caller, ResetType request, Done<predict::TypeStat> done);
-    void answer(const Caller& caller, ForceEstimate request, Done<predict::TypeStat> done);
-    void answer(const Caller& caller, Configure request, Done<core::Config> done);
+    void answer(const Caller& caller, ResetType request, Done<TypeInfo> done);
+    void answer(const Caller& caller, ForceEstimate request, Done<TypeInfo> done);
+    void answer(const Caller& caller, Configure request, Done<Reconfigured> done);
+    void answer(const Caller& caller, RollBackConfig request, Done<Reconfigured> done);
     void answer(const Caller& caller, SetPolicy request, Done<core::Config> done);
     void answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done);
     void answer(const Caller& caller, SetOverride request, Done<OverrideInfo> done);
@@ -208,32 +213,52 @@ public:
     std::function<void(std::move_only_function<void(Engine&)>)> post;
 
 private:
-    // What the engine keeps of a live task beside the core.
+    // What the engine keeps of a live task beside the core. With its id it is a cache line; more only where it began, or
+    // has what few tasks have.
+    struct Rare {
+        std::vector<AttemptInfo> ended;
+        std::vector<std::pair<std::string, double>> features;
+        Duration hint;
+        core::Resources resources;
+        TaskId redrive_of;
+        std::string error;  // of the last failed attempt
+        double progress = 0;
+        std::string progress_note;
+    };
     struct Live {
-        std::uint32_t type = 0, tenant = 0, queue = 0;  // in names_
+        std::uint32_t line = 0;  // in lines_: its type, tenant and queue
         std::uint32_t payload_bytes = 0;
         std::uint8_t priority = 0;
-        bool unread = false;                   // its hint and features are in the store only, since the start
-        std::int64_t submitted_us = 0;         // wall
-        std::int64_t p50_us = 0, p90_us = 0;   // estimate told at submission
-        std::unique_ptr<Estimate> dispatched;  // of the latest attempt on its worker; null before the first
-        Estimate predicted() const { return dispatched ? *dispatched : Estimate{}; }
-        struct Rare {
-            std::vector<AttemptInfo> ended;
-            std::vector<std::pair<std::string, double>> features;
-            Duration hint;
-            core::Resources resources;
-            TaskId redrive_of;
-            std::string error;  // of the last failed attempt
-            double progress = 0;
-            std::string progress_note;
-        };
-        std::unique_ptr<Rare> rare;
-        Rare& more() {
-            if (!rare) rare = std::make_unique<Rare>();
-            return *rare;
+        bool unread = false;                  // its hint and features are in the store only, since the start
+        std::int64_t submitted_us = 0;        // wall
+        std::int64_t p50_us = 0, p90_us = 0;  // estimate told at submission
+
+        // Of the latest attempt on its worker; empty before the first.
+        Estimate predicted() const { return more_ ? more_->predicted : Estimate{}; }
+        void predict(const Estimate& estimate) { of_more().predicted = estimate; }
+        Rare* rare() const { return more_ ? more_->rare.get() : nullptr; }
+        Rare& make_rare() {
+            More& more = of_more();
+            if (!more.rare) more.rare = std::make_unique<Rare>();
+            return *more.rare;
         }
+
+    private:
+        struct More {
+            Estimate predicted;
+            std::unique_ptr<Rare> rare;
+        };
+        More& of_more() {
+            if (!more_) more_ = std::make_unique<More>();
+            return *more_;
+        }
+        std::unique_ptr<More> more_;
     };
+    static_assert(sizeof(TaskId) + sizeof(Live) <= 64);
+    const LineKey& key_of(const Live& live) const { return lines_.key(live.line); }
+    const std::string& type_of(const Live& live) const { return names_[key_of(live).type]; }
+    const std::string& tenant_of(const Live& live) const { return names_[key_of(live).tenant]; }
+    const std::string& queue_of(const Live& live) const { return names_[key_of(live).queue]; }
     struct Session {
         std::shared_ptr<WorkerLink> link;
         std::string name, version, hostname;
@@ -292,6 +317,8 @@ private:
     void on(core::TaskEnded& ended);
     void on(core::TaskRequeued& requeued);
     void on(core::WakeAt& wake);
+    void note_decision(TaskId task, const core::Decision& decision, const Live& live, WorkerNo worker);
+    void tell_end(const core::TaskEnded& ended);
     void tell_memory(TaskId task);
     void judge_promise(const core::Promise& promise, const Live& live);
     void tell_etas();  // to watchers of named tasks, where they changed much
@@ -333,8 +360,12 @@ private:
     void explain_ended(TaskId task, const std::string& tenant, Done<Explanation> done);
     // The live tasks of a page, newest first: at most `limit`.
     std::vector<TaskInfo> live_page(const TaskFilter& filter, TaskId before, std::size_t limit) const;
+    std::vector<TaskId> live_ids(const TaskFilter& filter, TaskId before, std::size_t limit) const;
+    void running_before(TaskId before, const std::function<bool(TaskId)>& take) const;
+    std::shared_ptr<const std::vector<QueueInfo>> count_queues() const;
+    const std::vector<QueueInfo>& queues_now();
     LineFilter line_filter(const TaskFilter& filter, bool* none) const;
-    void join_line(TaskId task, const Live& live);
+    void join_line(TaskId task, Live& live, const LineKey& key);
     history::EventPlace place_of_event() {
         return {.at = wall_of(now_.at), .shard = core_.shard(), .number = sequence_, .part = part_++};
     }
@@ -348,7 +379,16 @@ private:
     void notify(TaskId task);
     void submit_one(Submission& item, Submitted& out);
     void resubmit(std::string kept, TaskId old, Done<Submitted> done);
+    // The kept body as a new submission, and whether it is taken after so many others of the same tenant.
+    Result<Submission> redriven(std::string kept, TaskId old) const;
+    Result<void> admit_redrive(const Submission& again, std::uint64_t before) const;
+    struct Retrying;  // bulk.cc
+    void retry_next(std::shared_ptr<Retrying> all);
+    Changed retry_one(Retrying& all, TaskId task, Result<std::string> kept);
     // The configuration becomes `config`, as the next version.
+    // The live configuration: configuring.cc.
+    Result<void> is_current(std::uint32_t version) const;
+    Result<void> may_configure(const core::Config& config, const core::Act& act) const;
     Result<core::Config> reconfigure(core::Config config, core::Act act);
     void heed(const core::Event& event);
     // What a caller who is bound to a tenant does not see, it is told of as of what does not exist.
@@ -372,6 +412,7 @@ private:
     OverrideInfo info_of(core::OverrideSet set) const;
     bool matches(const TaskFilter& filter, const Live& live, const core::TaskView& view) const;
     StatusInfo status_now() const;
+    TypeInfo with_promises(predict::TypeStat stat) const;
     std::shared_ptr<const ReadModel> read_model() const;
     TaskId new_task_id();
 
@@ -432,7 +473,10 @@ private:
     std::map<std::uint32_t, PromiseCount> promises_of_types_, promises_of_tenants_;  // by number of the name
     std::unordered_map<TaskId, Instant, IdHash> watched_etas_;  // finish p50 as watchers were told last
     Instant next_etas_;
-    std::shared_ptr<const ReadModel> read_;  // the latest; null before the first
+    std::shared_ptr<const ReadModel> read_;                 // the latest; null before the first
+    std::shared_ptr<const std::vector<QueueInfo>> queues_;  // likewise
+    Instant queues_until_;                                  // they are counted anew then,
+    std::uint32_t queues_config_ = 0;                       // or when the configuration is no longer this one
 };
 
 template <class T>

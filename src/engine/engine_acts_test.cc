@@ -12,7 +12,7 @@ using namespace nexus::engine;
 TEST_CASE("a forced estimate is used, shown with who and why, survives a restart and ends in time") {
     World world;
     const auto force = [&](Duration estimate) {
-        return world.ask<predict::TypeStat>([&](Engine& e, auto done) {
+        return world.ask<TypeInfo>([&](Engine& e, auto done) {
             e.answer({}, ForceEstimate{"resize", estimate, {world.now.wall.us + 60'000'000}, "ann", "slow disk"},
                      std::move(done));
         });
@@ -29,8 +29,7 @@ TEST_CASE("a forced estimate is used, shown with who and why, survives a restart
     CHECK(answer->front().estimate.p50 == seconds(9));
     CHECK(answer->front().estimate.source == EstimateSource::forced);
     const auto stat_of = [&] {
-        return world.ask<predict::TypeStat>(
-            [&](Engine& e, auto done) { e.answer({}, GetType{"resize"}, std::move(done)); });
+        return world.ask<TypeInfo>([&](Engine& e, auto done) { e.answer({}, GetType{"resize"}, std::move(done)); });
     };
     CHECK(stat_of()->forced.author == "ann");
     CHECK(stat_of()->forced.reason == "slow disk");
@@ -121,7 +120,7 @@ TEST_CASE("the audit follows from the journal: neither a crash nor a history tha
             CHECK(rows[1].author == "ann");
             CHECK(rows[1].caller == "ops at here");
             CHECK(rows[2].action == "pause queue slow");
-            CHECK(rows[2].before.empty());
+            CHECK(rows[2].before == "version = 1\n");
             CHECK(rows[2].after.find("paused = true") != std::string::npos);
             CHECK(rows[3].reason == "first");
             CHECK(world.engine->audited() == world.engine->last_sequence());

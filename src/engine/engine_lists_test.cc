@@ -235,3 +235,37 @@ TEST_CASE("what runs is listed newest first, and a worker's tasks by its name") 
     CHECK(list(world, {.worker = "w1"}, 100)->tasks.size() == 3);
     CHECK(list(world, {.worker = "w2"}, 100)->tasks.empty());
 }
+
+TEST_CASE("what was promised at submission is listed by whether it was kept, and counted by type, regime and tenant") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    const SessionId session = world.connect(a_worker("w1"), link);
+    world.teach(session, *link);
+    const TaskId late = world.submitted(a_task());
+    world.pass(seconds(60));
+    world.finish(session, link->assigned().back(), {.run = seconds(60)});
+    const TaskId open = world.submitted(a_task());
+    const auto missed = list(world, {.promise = history::PromiseKept::missed}, 100);
+    REQUIRE(missed->tasks.size() >= 1);
+    CHECK(missed->tasks.front().task == late);
+    CHECK(missed->tasks.front().finished > missed->tasks.front().promise_p90);
+    const auto kept = list(world, {.promise = history::PromiseKept::kept}, 5);
+    CHECK(kept->tasks.size() == 5);
+    CHECK_FALSE(kept->next.empty());
+    for (const TaskInfo& task : kept->tasks) {
+        CHECK(task.finished <= task.promise_p90);
+        CHECK(task.task != open);
+    }
+    CHECK(
+        list(world, {.states = {core::TaskState::assigned}, .promise = history::PromiseKept::kept}, 5)->tasks.empty());
+    const auto type = world.ask<TypeInfo>(
+        [&](Engine& e, auto done) { e.answer({}, GetType{std::string(missed->tasks.front().type)}, std::move(done)); });
+    REQUIRE(type.has_value());
+    CHECK(type->promises.told == 13);
+    CHECK(type->promises.by_p90 < 13);
+    const auto state =
+        world.ask<ReadState::Answer>([&](Engine& e, auto done) { e.answer({}, ReadState{}, std::move(done)); });
+    const StatusInfo& status = (*state)->status;
+    CHECK(status.promises[static_cast<std::size_t>(core::ToldAs::placed)].told == 13);
+    CHECK(status.promises_of_tenants.at("default").told == 13);
+}

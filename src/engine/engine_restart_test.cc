@@ -122,8 +122,7 @@ TEST_CASE("what the predictor learned survives a restart, from the journal alone
         const SessionId session = world.connect(a_worker("w1"), link);
         world.teach(session, *link);
         const auto stat_of = [&] {
-            return world.ask<predict::TypeStat>(
-                [&](Engine& e, auto done) { e.answer({}, GetType{"resize"}, std::move(done)); });
+            return world.ask<TypeInfo>([&](Engine& e, auto done) { e.answer({}, GetType{"resize"}, std::move(done)); });
         };
         const auto before = stat_of();
         REQUIRE(before.has_value());

@@ -5,6 +5,7 @@
 #include "base/quantity.h"
 #include "core/command.h"
 #include "engine/attempt_result.h"
+#include "engine/audit_chain.h"
 #include "engine/body.h"
 #include "history/whole_history.h"
 
@@ -123,6 +124,10 @@ Result<std::vector<history::AuditRow>> answer_to(const AskAudit& asked, WholeHis
     return asked.written ? history.store().audit(asked.query) : history.audit(asked.query);
 }
 
+Result<AuditVerdict> answer_to(const AskChain& asked, WholeHistory& history, JournalStore&) {
+    return verify_audit([&](const history::AuditQuery& query) { return history.audit(query); }, asked.head);
+}
+
 Result<Metadata> answer_to(const AskMetadata& asked, WholeHistory&, JournalStore& journal) {
     const store::Body stored = store::read_body(journal, store::BodyKind::body, asked.task);
     if (stored.state == store::Body::State::unreachable) return std::unexpected(not_readable(asked.task, stored));
@@ -150,6 +155,26 @@ Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, J
     if (row->state == static_cast<std::uint8_t>(core::TaskState::succeeded)) return std::unexpected(succeeded);
     if (found) return std::move(stored.bytes);
     return fail(Fault::not_found, "the payload of task " + to_text(asked.task) + " is not kept any more");
+}
+
+Result<std::vector<Result<std::string>>> answer_to(const AskKeptBodies& asked, WholeHistory& history,
+                                                   JournalStore& journal) {
+    std::vector<Result<std::string>> bodies;
+    for (const TaskId task : asked.tasks)
+        bodies.push_back(answer_to(AskKeptBody{task, asked.tenant}, history, journal));
+    return bodies;
+}
+
+Result<std::vector<std::optional<std::uint8_t>>> answer_to(const AskStates& asked, WholeHistory& history,
+                                                           JournalStore&) {
+    std::vector<std::optional<std::uint8_t>> states;
+    for (const TaskId task : asked.tasks) {
+        auto row = history.task(task);
+        if (!row) return std::unexpected(std::move(row).error());
+        const bool seen = *row && (asked.tenant.empty() || (*row)->tenant == asked.tenant);
+        states.push_back(seen ? std::optional((*row)->state) : std::nullopt);
+    }
+    return states;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/messages.h"
+#include "engine/page_token.h"
 #include "engine/requests.h"
 #include "history/decision.h"
 #include "history/history_store.h"
@@ -58,6 +59,14 @@ struct AskAudit {
     history::AuditQuery query;
     bool written = false;  // only what the store has, not what is on its way: for whoever lets go of the rows
 };
+TaskInfo info_of_ended(EndedTask ended);
+// What a filter asks the history for, from a place on.
+history::TaskQuery history_query(const TaskFilter& filter, const TaskPlace& place, std::size_t limit);
+// The chain of the audit, and whether it comes to the head that the engine holds.
+struct AskChain {
+    using Answer = AuditVerdict;
+    std::string head;
+};
 // The metadata of a live task. Faults: not_found (its body is lost).
 struct AskMetadata {
     using Answer = Metadata;
@@ -71,10 +80,24 @@ struct AskKeptBody {
     std::string tenant;
 };
 
+// The same of several tasks, each with its own fault.
+struct AskKeptBodies {
+    using Answer = std::vector<Result<std::string>>;
+    std::vector<TaskId> tasks;
+    std::string tenant;
+};
+// The states in which tasks ended; none: not known. Those of other tenants are not known to who may touch one only.
+struct AskStates {
+    using Answer = std::vector<std::optional<std::uint8_t>>;
+    std::vector<TaskId> tasks;
+    std::string tenant;
+};
+
 Error no_task(TaskId task);
 
-using HistoryQuestion = std::variant<Asked<AskTask>, Asked<AskOutput>, Asked<AskTasks>, Asked<AskDecisions>,
-                                     Asked<AskAudit>, Asked<AskMetadata>, Asked<AskKeptBody>>;
+using HistoryQuestion =
+    std::variant<Asked<AskTask>, Asked<AskOutput>, Asked<AskTasks>, Asked<AskDecisions>, Asked<AskAudit>,
+                 Asked<AskChain>, Asked<AskMetadata>, Asked<AskKeptBody>, Asked<AskKeptBodies>, Asked<AskStates>>;
 
 // Answers on this thread.
 void answer(HistoryQuestion question, history::WholeHistory& history, store::JournalStore& journal);

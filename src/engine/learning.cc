@@ -9,13 +9,13 @@ namespace nexus::engine {
 std::optional<learn::Tasks::Known> Engine::known(TaskId task) const {
     const Live* const live = live_.find(task);
     if (live == nullptr) return std::nullopt;
-    Known known{.features = {.type = names_[live->type],
-                             .tenant = names_[live->tenant],
-                             .queue = names_[live->queue],
+    Known known{.features = {.type = type_of(*live),
+                             .tenant = tenant_of(*live),
+                             .queue = queue_of(*live),
                              .payload_bytes = live->payload_bytes,
                              .provisional = true},
                 .complete = !live->unread};
-    if (const Live::Rare* const rare = live->rare.get(); rare != nullptr) {
+    if (const Rare* const rare = live->rare(); rare != nullptr) {
         known.features.hint = rare->hint;
         known.features.cpu_milli = rare->resources.cpu_milli;
         known.features.memory_bytes = rare->resources.memory_bytes;
@@ -29,8 +29,8 @@ void Engine::remember(const std::vector<TaskId>& asked, std::vector<Recalled> fo
     learner_.recalled();
     for (Recalled& one : found)
         if (Live* live = live_.find(one.task)) {
-            live->more().hint = one.hint;
-            live->more().features = std::move(one.features);
+            live->make_rare().hint = one.hint;
+            live->make_rare().features = std::move(one.features);
         }
     for (const TaskId task : asked)
         if (Live* live = live_.find(task)) live->unread = false;

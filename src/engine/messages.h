@@ -2,6 +2,7 @@
 // What goes in and out of the engine: plain values, no proto. All text is UTF-8 and already bounded by the caller's
 // transport; the engine validates everything else and answers with an Error (see base/result.h for what a Fault means).
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -15,6 +16,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "config/toml.h"
 #include "core/scheduler.h"
 #include "history/decision.h"
 #include "history/history_store.h"
@@ -100,6 +102,9 @@ struct TaskInfo {
 struct TaskFilter {
     std::vector<core::TaskState> states;  // empty = all
     std::string type, tenant, queue, worker;
+    std::string search;  // text that one of these names holds, or that the id begins with; upper and lower case alike
+    WallTime submitted_from, submitted_to;  // from then on, and before then; 0 = no bound
+    history::PromiseKept promise = history::PromiseKept::any;  // else of ended tasks only
 };
 struct DecisionPage {
     std::vector<history::DecisionInfo> decisions;  // newest first
@@ -109,9 +114,55 @@ struct AuditPage {
     std::vector<history::AuditRow> entries;  // newest first
     std::string next;                        // opaque; empty = end
 };
+// What came of following the chain of the audit.
+struct AuditVerdict {
+    bool good = true;
+    std::uint64_t entries = 0;
+    std::uint64_t unchained = 0;  // of a release before the chain was one of events
+    std::string head;             // hash of the newest
+    std::string problem;          // one sentence; empty when it is good
+    std::uint64_t problem_number = 0;
+    WallTime oldest;
+};
+// A change of the configuration: what it is now, or would be, and what that changed.
+struct Reconfigured {
+    core::Config config;
+    std::vector<config::Change> changes;
+};
+struct ConfigVersionInfo {
+    std::uint32_t version = 0;
+    WallTime at;
+    std::string author, caller, reason;
+    std::vector<config::Change> changes;
+};
+struct ConfigVersionsPage {
+    std::vector<ConfigVersionInfo> versions;  // newest first
+    std::optional<core::Config> whole;        // when one was asked for
+    std::string next;                         // opaque; empty = end
+};
 struct TaskPage {
     std::vector<TaskInfo> tasks;
     std::string next;  // opaque; empty = end
+};
+
+struct QueueInfo {
+    std::string name;
+    bool paused = false;
+    std::uint64_t waiting = 0, running = 0;
+    WallTime oldest;                // when the task that has waited longest was submitted; 0 = none waits
+    Duration work;                  // predicted, of what could start
+    std::uint32_t running_max = 0;  // 0 = no limit
+};
+
+// What became of one of many tasks that were to be changed.
+struct Changed {
+    TaskId task;
+    TaskId again;  // the task that a retry made, or had made before
+    std::optional<Error> refused;
+};
+struct ChangedMany {
+    std::vector<Changed> tasks;
+    std::string next;  // opaque; empty = no further tasks match
 };
 
 struct Explanation {
@@ -143,6 +194,7 @@ struct WorkerInfo {
 
 struct StatusInfo {
     std::string version, policy, durability, digest;
+    std::string audit_head;  // hash of the newest entry of the audit; empty = there is none
     Duration uptime;
     bool fallback = false;
     core::Counters counters;
@@ -153,10 +205,15 @@ struct StatusInfo {
     std::uint64_t waiting_no_worker = 0, waiting_paused = 0, waiting_held = 0;  // nothing will start these
     std::uint64_t journal_position = 0, history_dropped = 0;
     double decision_p50_us = 0, decision_p99_us = 0, commit_p50_us = 0, commit_p99_us = 0;
+    std::array<PromiseCount, core::kToldAs> promises{};       // since the start
+    std::map<std::string, PromiseCount> promises_of_tenants;  // the same, of the first 200 that were told anything
 };
 
+struct TypeInfo : predict::TypeStat {
+    PromiseCount promises;  // since the start; of the first 200 types that were told anything
+};
 struct TypesInfo {
-    std::vector<predict::TypeStat> types;
+    std::vector<TypeInfo> types;
     predict::Accuracy accuracy;  // of all types
 };
 

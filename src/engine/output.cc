@@ -60,16 +60,16 @@ void Engine::answer(const Caller& caller, ReadOutput request, Done<OutputText> d
                         .done = std::move(done)},
                        request.out_from, request.err_from);
     AskOutput asked{.task = request.task, .number = number, .attempt = {}, .made = made, .tenant = caller.tenant};
-    if (const Live* live = view ? live_.find(request.task) : nullptr; live != nullptr && live->rare)
-        for (const AttemptInfo& ended : live->rare->ended)
+    if (const Live* live = view ? live_.find(request.task) : nullptr; live != nullptr && live->rare())
+        for (const AttemptInfo& ended : live->rare()->ended)
             if (ended.number == number) asked.attempt = ended.attempt;
     ask_kept(std::move(asked), std::move(done));
 }
 
 void Engine::ask_kept(AskOutput asked, Done<OutputText> done) {
     std::string worker;
-    if (const Live* live = live_.find(asked.task); live != nullptr && live->rare)
-        for (const AttemptInfo& ended : live->rare->ended)
+    if (const Live* live = live_.find(asked.task); live != nullptr && live->rare())
+        for (const AttemptInfo& ended : live->rare()->ended)
             if (ended.attempt == asked.attempt) worker = ended.worker;
     ask(std::move(asked), [worker = std::move(worker), done = std::move(done)](Result<OutputText> text) mutable {
         if (text && text->worker.empty()) text->worker = std::move(worker);
@@ -146,9 +146,9 @@ void Engine::remember_revoked(const core::RevokeAttempt& order) {
     Revoked revoked{.task = order.task, .attempt = order.attempt, .session = order.session};
     if (const auto view = core_.task(order.task)) revoked.number = view->attempts;
     const Live* live = live_.find(order.task);
-    if (live != nullptr) revoked.tenant = live->tenant;
-    if (live != nullptr && live->rare)
-        for (const AttemptInfo& ended : live->rare->ended)
+    if (live != nullptr) revoked.tenant = key_of(*live).tenant;
+    if (live != nullptr && live->rare())
+        for (const AttemptInfo& ended : live->rare()->ended)
             if (ended.attempt == order.attempt) revoked.number = ended.number;
     if (revoked_.size() >= kRevokedMax) revoked_.pop_front();
     revoked_.push_back(std::move(revoked));

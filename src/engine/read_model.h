@@ -22,10 +22,9 @@ struct ReadModel {
     Instant made;       // on the engine's clock
     Duration good_for;  // others may be given it for so long
     StatusInfo status;
-    std::vector<WorkerInfo> workers;                                             // by name
-    std::array<std::uint64_t, 8> finished{};                                     // since the start, by core::TaskState
-    std::array<PromiseCount, core::kToldAs> promises{};                          // since the start
-    std::map<std::string, PromiseCount> promises_of_types, promises_of_tenants;  // the same, of the first 200 names
+    std::vector<WorkerInfo> workers;                        // by name
+    std::array<std::uint64_t, 8> finished{};                // since the start, by core::TaskState
+    std::map<std::string, PromiseCount> promises_of_types;  // since the start, of the first 200 names
     predict::ModelFailures failures;
     // An event in the core, a group commit, submission to start, the end of an attempt to the next start in its slot.
     Latency decide, commit, wait, gap;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -31,6 +32,8 @@ inline constexpr bool kLooks = requires { Request::looks; };
 
 // Fault denied when the caller is bound to another tenant.
 Result<void> check_tenant(const Caller& caller, const std::string& tenant);
+// A filter that names no tenant is for the caller's own. Fault denied as above.
+Result<void> keep_to_tenant(const Caller& caller, TaskFilter& filter);
 
 // All or nothing. Faults: invalid (names the field and item), conflict (idempotency key with another body), not_found
 // (an `after` task), exhausted (admission limits; retry later), unavailable (stopping, or store too slow).
@@ -46,6 +49,23 @@ struct CancelTask {  // not_found | failed_state (it has ended otherwise)
 struct RetryTask {  // re-drive of a task that ended without success
     TaskId task;
     using Answer = Submitted;
+};
+// All that the filter finds, or those that are named: at most `limit`, the newest first. Each is judged by itself. Of a
+// filter: tasks that have not ended for a cancellation; for a retry those that ended without success, by their end, but no
+// cancelled one unless it asks for them, and what such a call has submitted again already is refused with `conflict`.
+struct ManyTasks {
+    TaskFilter filter;
+    std::vector<TaskId> tasks;  // these alone, then without filter
+    std::string page;           // ChangedMany::next of the call before
+    std::string reason;
+    bool dry_run = false;  // tells what would be changed
+    std::size_t limit = 1000;
+};
+struct CancelMany : ManyTasks {
+    using Answer = ChangedMany;
+};
+struct RetryMany : ManyTasks {
+    using Answer = ChangedMany;
 };
 struct GetTask {
     TaskId task;
@@ -93,13 +113,22 @@ struct ReadState {  // what is looked at all the time, shared by everybody who a
     using Answer = std::shared_ptr<const ReadModel>;
     static constexpr bool looks = true;
 };
+struct ListQueues {
+    using Answer = std::vector<QueueInfo>;  // by name
+    static constexpr bool looks = true;
+};
+struct GetQueue {  // not_found: no task is in it, and no setting names it
+    std::string queue;
+    using Answer = QueueInfo;
+    static constexpr bool looks = true;
+};
 struct ListTypes {
     using Answer = TypesInfo;
     static constexpr bool looks = true;
 };
 struct GetType {
     std::string type;
-    using Answer = predict::TypeStat;
+    using Answer = TypeInfo;
     static constexpr bool looks = true;
 };
 struct GetConfig {
@@ -117,9 +146,24 @@ struct ListDecisions {
     static constexpr bool looks = true;
 };
 struct ListAudit {
-    std::size_t limit = 100;
+    history::AuditQuery query;  // its place is told by `page`
     std::string page;
     using Answer = AuditPage;
+    static constexpr bool looks = true;
+};
+// Follows the chain of the whole audit and compares its end with the head that the engine holds.
+struct VerifyAudit {
+    using Answer = AuditVerdict;
+    static constexpr bool looks = true;
+};
+// Changes of the configuration, newest first. Asked for one `version` (0 = all), the answer has that configuration whole;
+// not_found: it is older than kVersionsBack versions, or what came after it is not kept.
+struct ListConfigVersions {
+    static constexpr std::size_t kVersionsBack = 1000;
+    std::size_t limit = 100;
+    std::string page;
+    std::uint32_t version = 0;
+    using Answer = ConfigVersionsPage;
     static constexpr bool looks = true;
 };
 
@@ -134,22 +178,32 @@ struct ControlWorker {
 struct ResetType {
     std::string type;
     std::string author, reason;
-    using Answer = predict::TypeStat;
+    using Answer = TypeInfo;
 };
 struct ForceEstimate {
     std::string type;
     Duration estimate;  // 0 = none any more
     WallTime expires;   // 0 = never
     std::string author, reason;
-    using Answer = predict::TypeStat;
+    using Answer = TypeInfo;
 };
-// An edit of the live configuration (config/toml.h says what a text may hold). conflict when `version` is not the
-// current one (0 = do not care).
+// An edit of the live configuration (config/toml.h says what a text may hold), or all of it anew. conflict when `version`
+// is not the current one (0 = do not care). What changes nothing makes no version.
 struct Configure {
     std::uint32_t version = 0;
     std::string toml;
     std::string author, reason;
-    using Answer = core::Config;
+    bool dry_run = false;                 // tells what would change
+    std::optional<core::Config> whole{};  // instead of `toml`
+    using Answer = Reconfigured;
+};
+// The configuration of an earlier version becomes a new one. Faults: as Configure, and as of ListConfigVersions.
+struct RollBackConfig {
+    std::uint32_t to = 0;
+    std::uint32_t version = 0;  // the current one; 0 = do not care
+    std::string author, reason;
+    bool dry_run = false;
+    using Answer = Reconfigured;
 };
 struct SetPolicy {
     core::PolicyKind policy{};
@@ -208,9 +262,10 @@ struct Asked {
 template <class... Requests>
 using AnyOf = std::variant<Asked<Requests>...>;
 using Call =
-    AnyOf<SubmitTasks, CancelTask, RetryTask, GetTask, ReadOutput, ListTasks, ExplainTask, ReadState, ListTypes,
-          GetType, GetConfig, ListOverrides, ListDecisions, ListAudit, ControlWorker, ResetType, ForceEstimate,
-          Configure, SetPolicy, PauseQueue, SetOverride, ClearOverride, IssueToken, RevokeToken, ListTokens, SignIn>;
+    AnyOf<SubmitTasks, CancelTask, RetryTask, CancelMany, RetryMany, GetTask, ReadOutput, ListTasks, ExplainTask,
+          ReadState, ListQueues, GetQueue, ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit,
+          VerifyAudit, ListConfigVersions, ControlWorker, ResetType, ForceEstimate, Configure, RollBackConfig, SetPolicy,
+          PauseQueue, SetOverride, ClearOverride, IssueToken, RevokeToken, ListTokens, SignIn>;
 
 // The call is not carried out.
 inline void refuse(Call& call, const Error& error) {

@@ -307,9 +307,8 @@ void RunnerThreads::go() {
     engine_->set_room(room_);
     engine_->start(now(), claim_.epoch);
     if (options_.config_wins && !recovery_.fresh) {
-        engine_->answer(server_itself(),
-                        Configure{.toml = config::to_toml(options_.config), .reason = "configuration given at start"},
-                        [](Result<core::Config>) {});
+        engine_->answer(server_itself(), Configure{.reason = "configuration given at start", .whole = options_.config},
+                        [](Result<Reconfigured>) {});
     }
     events_since_snapshot_ = long_replay_ ? 0 : recovery_.events_replayed;
     sure_.set(ownership_.sure_until());

@@ -171,7 +171,7 @@ void Engine::report(SessionId id, WorkerReport report) {
         Live* const live = live_.find(progress.task);
         const auto view = core_.task(progress.task);
         if (live == nullptr || !view || view->attempt != progress.attempt) continue;
-        Live::Rare& rare = live->more();
+        Rare& rare = live->make_rare();
         rare.progress = std::clamp(progress.fraction, 0.0, 1.0);
         rare.progress_note = std::move(progress.note);
         notify(progress.task);

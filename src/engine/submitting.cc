@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/name.h"
-#include "config/toml.h"
 #include "engine/body.h"
 #include "engine/engine.h"
 #include "engine/inbox.h"
@@ -11,16 +10,7 @@
 namespace nexus::engine {
 namespace {
 
-constexpr std::size_t kActBytesMax = 1024;  // of each text of an act
 constexpr Duration kBoostMax = hours(24 * 3650);
-
-Result<void> check_act(const core::Act& act) {
-    for (const auto& [field, text] : {std::pair{"author", &act.author}, std::pair{"reason", &act.reason}})
-        if (text->size() > kActBytesMax)
-            return fail(Fault::invalid,
-                        std::string(field) + ": longer than " + std::to_string(kActBytesMax) + " bytes");
-    return {};
-}
 
 Error at_item(Error error, std::size_t item, std::size_t items) {
     return items == 1 ? error : Error{error.fault, "tasks[" + std::to_string(item) + "]." + error.what};
@@ -51,15 +41,14 @@ Result<void> admitted(const core::AdmissionAnswer& answer, const core::TaskSpec&
 
 }  // namespace
 
-core::Act act_of(const Caller& caller, std::string author, std::string reason) {
-    std::string who = caller.name;
-    if (!caller.from.empty() && caller.from != who) who += (who.empty() ? "" : " at ") + caller.from;
-    return {.caller = std::move(who), .author = std::move(author), .reason = std::move(reason)};
-}
-
 Result<void> check_tenant(const Caller& caller, const std::string& tenant) {
     if (caller.tenant.empty() || tenant == caller.tenant) return {};
     return fail(Fault::denied, "tenant: " + caller.name + " may touch only what is of tenant " + caller.tenant);
+}
+
+Result<void> keep_to_tenant(const Caller& caller, TaskFilter& filter) {
+    if (filter.tenant.empty()) filter.tenant = caller.tenant;
+    return check_tenant(caller, filter.tenant);
 }
 
 // Another tenant's task is no reason to wait, and whether there is one is nobody else's business.
@@ -143,8 +132,8 @@ void Engine::submit_one(Submission& item, Submitted& out) {
     fact.spec = std::move(item.spec);
     note_submitted(fact);
     Live& live = live_[id];
-    if (item.body.hint.us > 0) live.more().hint = item.body.hint;
-    if (!item.body.features.empty()) live.more().features = item.body.features;
+    if (item.body.hint.us > 0) live.make_rare().hint = item.body.hint;
+    if (!item.body.features.empty()) live.make_rare().features = item.body.features;
     journal::encode(core::Event{.at = now_.at, .what = fact}, item.body.spec);
     batch_.journal.puts.push_back({.task = id, .body = encode_body(item.body)});
     put_bytes_ += batch_.journal.puts.back().body.size();
@@ -242,28 +231,36 @@ void Engine::answer(const Caller& caller, RetryTask request, Done<Submitted> don
         });
 }
 
-void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
+Result<Submission> Engine::redriven(std::string kept, TaskId old) const {
     auto body = decode_body(kept);
-    if (!body) return reply<Submitted>(std::move(done), std::unexpected(std::move(body).error()));
+    if (!body) return std::unexpected(std::move(body).error());
     auto event = journal::decode(body->spec);
     auto* fact = event ? std::get_if<core::TaskSubmitted>(&event->what) : nullptr;
-    if (fact == nullptr)
-        return reply<Submitted>(std::move(done), fail(Fault::corrupt, "the kept body of the task cannot be read"));
+    if (fact == nullptr) return fail(Fault::corrupt, "the kept body of the task cannot be read");
     Submission again{.spec = std::move(fact->spec), .body = std::move(*body)};
     again.body.spec.clear();
     again.spec.redrive_of = old;
     again.spec.after.clear();
     if (again.spec.deadline <= now_.wall) again.spec.deadline = {};
     again.spec.idempotency_hi = again.spec.idempotency_lo = again.spec.body_hash = 0;
-    // What makes a task is admitted by the same rules, whoever asks.
-    if (refusal_) return reply<Submitted>(std::move(done), std::unexpected(*refusal_));
+    return again;
+}
+
+// What makes a task is admitted by the same rules, whoever asks.
+Result<void> Engine::admit_redrive(const Submission& again, std::uint64_t before) const {
+    if (refusal_) return std::unexpected(*refusal_);
     if (writer_.size_bytes() + put_bytes_ + bytes_of(again) > room_)
-        return reply<Submitted>(std::move(done),
-                                fail(Fault::exhausted, "the store is slower than the submissions; retry later"));
-    if (auto ok = admitted(admit(again, {}), again.spec, core_.config()); !ok)
-        return reply<Submitted>(std::move(done), std::unexpected(ok.error()));
+        return fail(Fault::exhausted, "the store is slower than the submissions; retry later");
+    return admitted(admit(again, {.all = before, .of_tenant = before}), again.spec, core_.config());
+}
+
+void Engine::resubmit(std::string kept, TaskId old, Done<Submitted> done) {
+    auto again = redriven(std::move(kept), old);
+    if (!again) return reply<Submitted>(std::move(done), std::unexpected(std::move(again).error()));
+    if (auto ok = admit_redrive(*again, 0); !ok)
+        return reply<Submitted>(std::move(done), std::unexpected(std::move(ok).error()));
     Submitted out;
-    submit_one(again, out);
+    submit_one(*again, out);
     reply<Submitted>(std::move(done), std::move(out));
 }
 
@@ -303,56 +300,6 @@ Result<void> Engine::may_forget(WorkerNo number) const {
             return fail(Fault::failed_state,
                         "override " + std::to_string(set.number) + " names " + who + ": clear it first");
     return {};
-}
-
-void Engine::answer(const Caller& caller, Configure request, Done<core::Config> done) {
-    core::Config config = core_.config();
-    if (request.version != 0 && request.version != config.version)
-        return reply<core::Config>(
-            std::move(done), fail(Fault::conflict, "the configuration is at version " + std::to_string(config.version) +
-                                                       ", not " + std::to_string(request.version) + ": read it again"));
-    if (auto ok = config::apply(request.toml, config); !ok)
-        return reply<core::Config>(std::move(done), std::unexpected(std::move(ok).error()));
-    reply<core::Config>(std::move(done), reconfigure(std::move(config), act_of(caller, std::move(request.author),
-                                                                               std::move(request.reason))));
-}
-
-void Engine::answer(const Caller& caller, SetPolicy request, Done<core::Config> done) {
-    core::Config config = core_.config();
-    config.policy = request.policy;
-    reply<core::Config>(std::move(done), reconfigure(std::move(config), act_of(caller, std::move(request.author),
-                                                                               std::move(request.reason))));
-}
-
-void Engine::answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done) {
-    if (!is_name(request.queue))
-        return reply<StatusInfo>(std::move(done), fail(Fault::invalid, "queue: " + std::string(kNameRule)));
-    core::Config config = core_.config();
-    auto& queues = config.queues;
-    auto at = std::ranges::lower_bound(queues, request.queue, {}, &core::QueueLimits::name);
-    if (at == queues.end() || at->name != request.queue) at = queues.insert(at, {.name = request.queue});
-    at->paused = request.paused;
-    if (auto ok = reconfigure(std::move(config), act_of(caller, std::move(request.author), std::move(request.reason)));
-        !ok)
-        return reply<StatusInfo>(std::move(done), std::unexpected(std::move(ok).error()));
-    reply<StatusInfo>(std::move(done), status_now());
-}
-
-Result<core::Config> Engine::reconfigure(core::Config config, core::Act act) {
-    if (auto ok = may_act(act); !ok) return std::unexpected(std::move(ok).error());
-    if (auto ok = config::check(config); !ok) return std::unexpected(std::move(ok).error());
-    // Whatever the server has must be readable again by `config set`.
-    if (config::to_toml(config).size() > config::kTextBytesMax)
-        return fail(Fault::exhausted, "the configuration would be longer than " +
-                                          std::to_string(config::kTextBytesMax / 1024) +
-                                          " KiB: drop some queues first");
-    config.version = core_.config().version + 1;
-    apply(core::ConfigChanged{.config = config, .act = std::move(act)});
-    return config;
-}
-
-void Engine::answer(const Caller&, GetConfig, Done<core::Config> done) {
-    reply<core::Config>(std::move(done), core_.config());
 }
 
 OverrideInfo Engine::info_of(core::OverrideSet set) const {
@@ -416,17 +363,29 @@ void Engine::answer(const Caller&, ListOverrides, Done<std::vector<OverrideInfo>
 
 void Engine::answer(const Caller&, ListTypes, Done<TypesInfo> done) {
     learner_.predictor().drop_expired(now_.at);
-    reply<TypesInfo>(std::move(done),
-                     TypesInfo{.types = learner_.predictor().types(), .accuracy = learner_.predictor().accuracy()});
+    TypesInfo info{.types = {}, .accuracy = learner_.predictor().accuracy()};
+    for (predict::TypeStat& stat : learner_.predictor().types()) info.types.push_back(with_promises(std::move(stat)));
+    reply<TypesInfo>(std::move(done), std::move(info));
 }
 
-void Engine::answer(const Caller&, GetType request, Done<predict::TypeStat> done) {
+TypeInfo Engine::with_promises(predict::TypeStat stat) const {
+    TypeInfo info{std::move(stat), {}};
+    const auto number = name_numbers_.find(info.type);
+    if (number == name_numbers_.end()) return info;
+    if (const auto told = promises_of_types_.find(number->second); told != promises_of_types_.end())
+        info.promises = told->second;
+    return info;
+}
+
+void Engine::answer(const Caller&, GetType request, Done<TypeInfo> done) {
     learner_.predictor().drop_expired(now_.at);
-    reply<predict::TypeStat>(std::move(done), learner_.predictor().type(request.type));
+    auto stat = learner_.predictor().type(request.type);
+    if (!stat) return reply<TypeInfo>(std::move(done), std::unexpected(std::move(stat).error()));
+    reply<TypeInfo>(std::move(done), with_promises(*std::move(stat)));
 }
 
-void Engine::answer(const Caller& caller, ResetType request, Done<predict::TypeStat> done) {
-    using Answer = predict::TypeStat;
+void Engine::answer(const Caller& caller, ResetType request, Done<TypeInfo> done) {
+    using Answer = TypeInfo;
     core::Act act = act_of(caller, std::move(request.author), std::move(request.reason));
     if (auto ok = may_act(act); !ok) return reply<Answer>(std::move(done), std::unexpected(std::move(ok).error()));
     if (!learner_.predictor().observed(request.type))
@@ -437,8 +396,8 @@ void Engine::answer(const Caller& caller, ResetType request, Done<predict::TypeS
     reply<Answer>(std::move(done), std::move(stat));
 }
 
-void Engine::answer(const Caller& caller, ForceEstimate request, Done<predict::TypeStat> done) {
-    using Answer = predict::TypeStat;
+void Engine::answer(const Caller& caller, ForceEstimate request, Done<TypeInfo> done) {
+    using Answer = TypeInfo;
     core::EstimateForced forced{.type = request.type,
                                 .estimate = request.estimate,
                                 .act = act_of(caller, std::move(request.author), std::move(request.reason))};
@@ -447,7 +406,8 @@ void Engine::answer(const Caller& caller, ForceEstimate request, Done<predict::T
         return reply<Answer>(std::move(done), std::unexpected(std::move(ok).error()));
     apply(std::move(forced));
     auto stat = learner_.predictor().type(request.type);
-    reply<Answer>(std::move(done), stat ? std::move(*stat) : Answer{.type = std::move(request.type)});
+    reply<Answer>(std::move(done),
+                  with_promises(stat ? *std::move(stat) : predict::TypeStat{.type = std::move(request.type)}));
 }
 
 Result<void> Engine::check_forced(const core::EstimateForced& forced) const {

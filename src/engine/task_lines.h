@@ -26,7 +26,10 @@ struct LineKey {
 };
 struct LineFilter {
     std::optional<std::uint32_t> type, tenant, queue;  // empty = any
+    // When not null: also one of the three is among these, by number.
+    const std::vector<bool>* any_of = nullptr;
     bool wants(const LineKey& key) const {
+        if (any_of != nullptr && !(*any_of)[key.type] && !(*any_of)[key.tenant] && !(*any_of)[key.queue]) return false;
         return (!type || *type == key.type) && (!tenant || *tenant == key.tenant) && (!queue || *queue == key.queue);
     }
 };
@@ -35,10 +38,13 @@ class TaskLines {
 public:
     using Slot = std::uint32_t;
 
+    // The number of its line, for key(): good for as long as the slot is in it.
     template <class IdOf>
-    void insert(Slot slot, const LineKey& key, const IdOf& id_of) {
+    std::uint32_t insert(Slot slot, const LineKey& key, const IdOf& id_of) {
         const TaskId id = id_of(slot);
-        Line& line = lines_[line_of(key)];
+        const Index number = line_of(key);
+        Line& line = lines_[number];
+        ++line.tasks;
         if (line.newest < id) line.newest = id;
         if (chunk_of_.size() <= slot) chunk_of_.resize(slot + 1, core::kNone);
         Index at = line.tail;
@@ -58,13 +64,16 @@ public:
         auto& slots = chunks_[at].slots;
         slots.insert(slots.begin() + static_cast<std::ptrdiff_t>(place), slot);
         chunk_of_[slot] = at;
+        return number;
     }
+    const LineKey& key(std::uint32_t line) const { return lines_[line].key; }
 
     void erase(Slot slot) {
         const Index at = chunk_of_[slot];
         MUST(at != core::kNone);
         chunk_of_[slot] = core::kNone;
         Chunk& chunk = chunks_[at];
+        --lines_[chunk.line].tasks;
         chunk.slots.erase(std::find(chunk.slots.begin(), chunk.slots.end(), slot));
         if (chunk.slots.empty()) return drop_chunk(at);
         if (chunk.slots.size() >= kChunkMax / 4 || chunk.older == core::kNone) return;
@@ -104,6 +113,19 @@ public:
     }
 
     std::size_t lines() const { return numbers_.size(); }
+    // Every line with the number of its tasks.
+    template <class Visit>
+    void each_line(Visit&& visit) const {
+        for (Index n = 0; n < lines_.size(); ++n)
+            if (lines_[n].tail != core::kNone) visit(n, lines_[n].key, lines_[n].tasks);
+    }
+    // Gives the slots of one of those lines to `visit`, oldest first, until it says false.
+    template <class Visit>
+    void oldest(std::uint32_t line, Visit&& visit) const {
+        for (Index at = lines_[line].head; at != core::kNone; at = chunks_[at].newer)
+            for (const Slot slot : chunks_[at].slots)
+                if (!visit(slot)) return;
+    }
 
 private:
     using Index = std::uint32_t;
@@ -117,7 +139,9 @@ private:
     struct Line {
         LineKey key;
         Index tail = core::kNone;  // the newest chunk; none: vacant
-        TaskId newest;             // no task of the line is newer
+        Index head = core::kNone;  // the oldest
+        std::uint32_t tasks = 0;
+        TaskId newest;  // no task of the line is newer
     };
     struct Front {  // the next task of a line
         TaskId id;
@@ -140,7 +164,7 @@ private:
         }
         const Index made = free_lines_.back();
         free_lines_.pop_back();
-        lines_[made] = {.key = key, .tail = core::kNone, .newest = {}};
+        lines_[made] = {.key = key, .tail = core::kNone, .head = core::kNone, .tasks = 0, .newest = {}};
         numbers_.insert(hash_of(key), made);
         return made;
     }
@@ -157,7 +181,10 @@ private:
         chunk.line = static_cast<Index>(&line - lines_.data());
         chunk.older = after;
         chunk.newer = after == core::kNone ? core::kNone : chunks_[after].newer;
-        if (after != core::kNone) chunks_[after].newer = made;
+        if (after != core::kNone)
+            chunks_[after].newer = made;
+        else
+            line.head = made;
         if (chunk.newer == core::kNone)
             line.tail = made;
         else
@@ -183,7 +210,10 @@ private:
             line.tail = chunk.older;
         else
             chunks_[chunk.newer].older = chunk.older;
-        if (chunk.older != core::kNone) chunks_[chunk.older].newer = chunk.newer;
+        if (chunk.older == core::kNone)
+            line.head = chunk.newer;
+        else
+            chunks_[chunk.older].newer = chunk.newer;
         if (line.tail == core::kNone) {
             numbers_.erase(hash_of(line.key), chunk.line);
             free_lines_.push_back(chunk.line);

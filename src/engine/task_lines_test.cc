@@ -88,6 +88,17 @@ TEST_CASE("the lines tell what a walk through all tasks tells, however tasks com
             REQUIRE(model.page(filter, before, limit) == model.wanted(filter, before, limit));
         }
         REQUIRE(model.page({}, {}, SIZE_MAX) == model.wanted({}, {}, SIZE_MAX));
+        std::vector<TaskId> oldest_first;
+        model.lines.each_line([&](std::uint32_t line, const LineKey&, std::uint32_t tasks) {
+            const std::size_t begin = oldest_first.size();
+            model.lines.oldest(line, [&](std::uint32_t slot) {
+                oldest_first.push_back(model.ids[slot]);
+                return true;
+            });
+            CHECK(oldest_first.size() - begin == tasks);
+            CHECK(std::is_sorted(oldest_first.begin() + static_cast<std::ptrdiff_t>(begin), oldest_first.end()));
+        });
+        CHECK(oldest_first.size() == model.live.size());
         while (!model.live.empty()) model.remove(model.live.begin());
         CHECK(model.lines.lines() == 0);
         CHECK(model.page({}, {}, SIZE_MAX).empty());

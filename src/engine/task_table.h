@@ -3,8 +3,8 @@
 // about two cache misses and an entry stays where it is until it is erased. Look-up only: it has no order. Not
 // thread-safe.
 
+#include <bit>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "base/ids.h"
@@ -43,7 +43,9 @@ public:
         std::uint32_t slot = 0;
         if (free_.empty()) {
             slot = static_cast<std::uint32_t>(slots_++);
-            if (slot % kChunk == 0) chunks_.push_back(std::make_unique<Slot[]>(kChunk));
+            const std::size_t chunk = chunk_of(slot);
+            if (chunk == chunks_.size()) chunks_.emplace_back().reserve(kFirst << chunk);
+            chunks_[chunk].emplace_back();
         } else {
             slot = free_.back();
             free_.pop_back();
@@ -65,11 +67,21 @@ private:
         TaskId task;
         Value value;
     };
-    static constexpr std::size_t kChunk = 256;  // slots; 24 KiB of live tasks
-    Slot& at(std::size_t slot) { return chunks_[slot / kChunk][slot % kChunk]; }
-    const Slot& at(std::size_t slot) const { return chunks_[slot / kChunk][slot % kChunk]; }
+    // Each chunk has room for twice as many as the one before, and never moves what is in it.
+    static constexpr std::size_t kFirst = 256;
+    static std::size_t chunk_of(std::size_t slot) {
+        return static_cast<std::size_t>(std::bit_width(slot / kFirst + 1)) - 1;
+    }
+    Slot& at(std::size_t slot) {
+        const std::size_t chunk = chunk_of(slot);
+        return chunks_[chunk][slot - ((kFirst << chunk) - kFirst)];
+    }
+    const Slot& at(std::size_t slot) const {
+        const std::size_t chunk = chunk_of(slot);
+        return chunks_[chunk][slot - ((kFirst << chunk) - kFirst)];
+    }
     core::IndexTable index_;
-    std::vector<std::unique_ptr<Slot[]>> chunks_;
+    std::vector<std::vector<Slot>> chunks_;
     std::size_t slots_ = 0;  // used so far
     std::vector<std::uint32_t> free_;
 };

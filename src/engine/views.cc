@@ -50,6 +50,15 @@ AttemptInfo info_of_row(const history::AttemptRow& row) {
             .predicted = row.predicted_p50};
 }
 
+AskDecisions last_decision(TaskId task) {
+    AskDecisions asked;
+    asked.query.task = task;
+    asked.query.limit = 1;
+    return asked;
+}
+
+}  // namespace
+
 TaskInfo info_of_ended(EndedTask ended) {
     TaskInfo info = info_of_row(ended.row);
     for (const history::AttemptRow& attempt : ended.attempts) {
@@ -61,50 +70,21 @@ TaskInfo info_of_ended(EndedTask ended) {
     return info;
 }
 
-AskDecisions last_decision(TaskId task) {
-    AskDecisions asked;
-    asked.query.task = task;
-    asked.query.limit = 1;
-    return asked;
-}
-
-bool is_running(core::TaskState state) {
-    return state == core::TaskState::assigned || state == core::TaskState::running || state == core::TaskState::paused;
-}
-
-// Live tasks and ended ones, each newest first, as one page: whoever ended meanwhile stands in both and is told once.
-void join_page(TaskPage& page, std::vector<TaskInfo> live, std::vector<EndedTask> ended, std::size_t limit) {
-    std::size_t i = 0, j = 0;
-    while (page.tasks.size() < limit && (i < live.size() || j < ended.size())) {
-        if (j == ended.size() || (i < live.size() && live[i].task > ended[j].row.task)) {
-            page.tasks.push_back(std::move(live[i++]));
-        } else {
-            if (i < live.size() && live[i].task == ended[j].row.task) ++i;
-            page.tasks.push_back(info_of_ended(std::move(ended[j++])));
-        }
-    }
-    if (i < live.size() || j < ended.size())
-        page.next =
-            page_token({.order = history::TaskOrder::submitted, .task = page.tasks.back().task, .finished = {}});
-}
-
-}  // namespace
-
 TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     TaskInfo info{.task = task};
     const Live* const found = live_.find(task);
     if (found == nullptr) return info;
     const Live& live = *found;
-    info.type = names_[live.type];
-    info.tenant = names_[live.tenant];
-    info.queue = names_[live.queue];
+    info.type = type_of(live);
+    info.tenant = tenant_of(live);
+    info.queue = queue_of(live);
     info.priority = live.priority;
     info.submitted = {live.submitted_us};
     info.payload_bytes = live.payload_bytes;
-    if (live.rare) {
-        info.attempts = live.rare->ended;
-        info.redrive_of = live.rare->redrive_of;
-        info.error = live.rare->error;
+    if (live.rare()) {
+        info.attempts = live.rare()->ended;
+        info.redrive_of = live.rare()->redrive_of;
+        info.error = live.rare()->error;
     }
     const auto view = core_.task(task);
     if (!view) return info;
@@ -137,9 +117,9 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
                             .started = wall_of(view->started_at),
                             .predicted = info.estimate.p50};
         if (view->state == core::TaskState::paused || view->paused_for.us > 0) attempt.run = view->ran(now_.at);
-        if (live.rare) {
-            attempt.progress = live.rare->progress;
-            attempt.progress_note = live.rare->progress_note;
+        if (live.rare()) {
+            attempt.progress = live.rare()->progress;
+            attempt.progress_note = live.rare()->progress_note;
         }
         info.attempts.push_back(std::move(attempt));
         if (view->started_at != kNever) info.wait = wall_of(view->started_at) - info.submitted;
@@ -161,8 +141,8 @@ void Engine::notify(TaskId task) {
     std::optional<TaskInfo> info;
     for (auto& [id, watch] : watches_) {
         if (watch.tasks.empty()) {
-            if (!watch.filter.type.empty() && watch.filter.type != names_[found->type]) continue;
-            if (!watch.filter.tenant.empty() && watch.filter.tenant != names_[found->tenant]) continue;
+            if (!watch.filter.type.empty() && watch.filter.type != type_of(*found)) continue;
+            if (!watch.filter.tenant.empty() && watch.filter.tenant != tenant_of(*found)) continue;
         } else if (std::find(watch.tasks.begin(), watch.tasks.end(), task) == watch.tasks.end()) {
             continue;
         }
@@ -203,7 +183,7 @@ void Engine::tell_etas() {
 
 bool Engine::sees(const std::string& tenant, TaskId task) const {
     const Live* live = live_.find(task);
-    return live != nullptr && (tenant.empty() || names_[live->tenant] == tenant);
+    return live != nullptr && (tenant.empty() || tenant_of(*live) == tenant);
 }
 
 void Engine::answer(const Caller& caller, GetTask request, Done<TaskInfo> done) {
@@ -243,111 +223,6 @@ void Engine::watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std
 
 void Engine::unwatch(WatchId watch) {
     watches_.erase(watch);
-}
-
-bool Engine::matches(const TaskFilter& filter, const Live& live, const core::TaskView& view) const {
-    if (!filter.states.empty() &&
-        std::find(filter.states.begin(), filter.states.end(), view.state) == filter.states.end())
-        return false;
-    if (!filter.type.empty() && filter.type != names_[live.type]) return false;
-    if (!filter.tenant.empty() && filter.tenant != names_[live.tenant]) return false;
-    if (!filter.queue.empty() && filter.queue != names_[live.queue]) return false;
-    return filter.worker.empty() || (view.worker && core_.worker(view.worker).name == filter.worker);
-}
-
-LineFilter Engine::line_filter(const TaskFilter& filter, bool* none) const {
-    LineFilter lines;
-    const auto number = [&](const std::string& name, std::optional<std::uint32_t>& out) {
-        if (name.empty()) return;
-        const auto found = name_numbers_.find(name);
-        if (found == name_numbers_.end())
-            *none = true;  // no live task ever had it
-        else
-            out = found->second;
-    };
-    number(filter.type, lines.type);
-    number(filter.tenant, lines.tenant);
-    number(filter.queue, lines.queue);
-    return lines;
-}
-
-// What runs is found by what runs, all else through the lines: never by looking at all that waits.
-std::vector<TaskInfo> Engine::live_page(const TaskFilter& filter, TaskId before, std::size_t limit) const {
-    std::vector<TaskInfo> page;
-    const auto take = [&](TaskId id) {
-        const Live* const live = live_.find(id);
-        const auto view = core_.task(id);
-        if (live != nullptr && view && matches(filter, *live, *view)) page.push_back(info_of(id, true));
-        return page.size() < limit;
-    };
-    const bool runs =
-        !filter.worker.empty() || (!filter.states.empty() && std::ranges::all_of(filter.states, [](core::TaskState s) {
-            return is_running(s) || core::is_terminal(s);
-        }));
-    if (runs) {
-        const std::vector<TaskId> running = core_.running_after(TaskId{});
-        auto at = before ? std::ranges::lower_bound(running, before) : running.end();
-        while (at != running.begin() && take(*--at)) {
-        }
-        return page;
-    }
-    bool none = false;
-    const LineFilter lines = line_filter(filter, &none);
-    if (none) return page;
-    lines_.newest(
-        lines, before, [this](std::uint32_t slot) { return live_.task_at(slot); },
-        [&](std::uint32_t slot) { return take(live_.task_at(slot)); });
-    return page;
-}
-
-void Engine::answer(const Caller& caller, ListTasks request, Done<TaskPage> done) {
-    TaskFilter& filter = request.filter;
-    if (filter.tenant.empty()) filter.tenant = caller.tenant;
-    if (auto ok = check_tenant(caller, filter.tenant); !ok)
-        return reply<TaskPage>(std::move(done), std::unexpected(std::move(ok).error()));
-    const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
-    const bool wants_live =
-        filter.states.empty() || !std::ranges::all_of(filter.states, [](auto s) { return core::is_terminal(s); });
-    const bool wants_ended =
-        filter.states.empty() || std::ranges::any_of(filter.states, [](auto s) { return core::is_terminal(s); });
-    const auto order = wants_live ? history::TaskOrder::submitted : history::TaskOrder::finished;
-    const auto place = task_place_of(request.page, order);
-    if (!place) return reply<TaskPage>(std::move(done), std::unexpected(place.error()));
-    // One more than the page holds: whether there is a next one.
-    std::vector<TaskInfo> live;
-    if (wants_live) live = live_page(filter, place->task, limit + 1);
-    if (!wants_ended) {
-        TaskPage page;
-        join_page(page, std::move(live), {}, limit);
-        return reply<TaskPage>(std::move(done), std::move(page));
-    }
-    history::TaskQuery query{.states = {},
-                             .type = filter.type,
-                             .tenant = filter.tenant,
-                             .queue = filter.queue,
-                             .worker = filter.worker,
-                             .order = order,
-                             .before = place->task,
-                             .before_finished = place->finished,
-                             .limit = limit + 1};
-    for (const core::TaskState state : filter.states)
-        if (core::is_terminal(state)) query.states.push_back(static_cast<std::uint8_t>(state));
-    ask(AskTasks{std::move(query)}, [order, limit, live = std::move(live),
-                                     done = std::move(done)](Result<std::vector<EndedTask>> ended) mutable {
-        if (!ended) return done(std::unexpected(std::move(ended).error()));
-        TaskPage page;
-        if (order == history::TaskOrder::submitted) {
-            join_page(page, std::move(live), *std::move(ended), limit);
-            return done(std::move(page));
-        }
-        const bool more = ended->size() > limit;
-        if (more) ended->resize(limit);
-        for (EndedTask& one : *ended) page.tasks.push_back(info_of_ended(std::move(one)));
-        if (more)
-            page.next =
-                page_token({.order = order, .task = page.tasks.back().task, .finished = page.tasks.back().finished});
-        done(std::move(page));
-    });
 }
 
 void Engine::answer(const Caller& caller, ExplainTask request, Done<Explanation> done) {
@@ -424,6 +299,7 @@ StatusInfo Engine::status_now() const {
                     .policy = core::name_of(core_.config().policy),
                     .durability = options_.durability,
                     .digest = fmt::format("{:016x}", core_.digest()),
+                    .audit_head = audit_.head(),
                     .uptime = now_.wall - started_wall_,
                     .fallback = learner_.predictor().failures_in_a_row() >= core_.config().fallback_threshold,
                     .counters = core_.counters(),
@@ -450,6 +326,8 @@ StatusInfo Engine::status_now() const {
     info.decision_p99_us = decide_ns_.quantile_us(0.99);
     info.commit_p50_us = commit_ns_.quantile_us(0.5);
     info.commit_p99_us = commit_ns_.quantile_us(0.99);
+    info.promises = promises_;
+    for (const auto& [name, count] : promises_of_tenants_) info.promises_of_tenants[names_[name]] = count;
     return info;
 }
 
@@ -464,9 +342,7 @@ std::shared_ptr<const ReadModel> Engine::read_model() const {
         if (!core_.worker(WorkerNo{n}).name.empty()) model->workers.push_back(info_of(WorkerNo{n}));
     std::ranges::sort(model->workers, {}, &WorkerInfo::name);
     model->finished = finished_;
-    model->promises = promises_;
     for (const auto& [name, count] : promises_of_types_) model->promises_of_types[names_[name]] = count;
-    for (const auto& [name, count] : promises_of_tenants_) model->promises_of_tenants[names_[name]] = count;
     model->failures = learner_.predictor().failures();
     model->decide = decide_ns_;
     model->commit = commit_ns_;
@@ -502,8 +378,10 @@ void Engine::answer(const Caller&, ListDecisions request, Done<DecisionPage> don
 void Engine::answer(const Caller&, ListAudit request, Done<AuditPage> done) {
     const auto place = event_place_of(request.page);
     if (!place) return reply<AuditPage>(std::move(done), std::unexpected(place.error()));
-    const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
-    ask(AskAudit{.query = {.before = *place, .limit = limit + 1}},
+    const std::size_t limit = std::clamp<std::size_t>(request.query.limit, 1, 1000);
+    request.query.before = *place;
+    request.query.limit = limit + 1;
+    ask(AskAudit{.query = std::move(request.query)},
         [limit, done = std::move(done)](Result<std::vector<history::AuditRow>> rows) mutable {
             if (!rows) return done(std::unexpected(std::move(rows).error()));
             AuditPage page{.entries = *std::move(rows), .next = {}};
@@ -513,6 +391,10 @@ void Engine::answer(const Caller&, ListAudit request, Done<AuditPage> done) {
             }
             done(std::move(page));
         });
+}
+
+void Engine::answer(const Caller&, VerifyAudit, Done<AuditVerdict> done) {
+    ask(AskChain{.head = audit_.head()}, std::move(done));
 }
 
 }  // namespace nexus::engine

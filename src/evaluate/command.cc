@@ -27,6 +27,9 @@ struct Options {
     std::uint64_t types_shown = 20;
     std::string output = "table";
     std::string plot;
+    bool eta = false;
+    EtaQuestion fleet;  // with --eta
+    std::string arrivals = "recorded";
 };
 
 struct Run {
@@ -139,12 +142,16 @@ Result<void> write_plot(const std::string& path, const std::string& svg) {
     return {};
 }
 
+TraceFormat format_of(const Options& options) {
+    return options.format == "sacct"    ? TraceFormat::sacct
+           : options.format == "joblog" ? TraceFormat::joblog
+                                        : TraceFormat::csv;
+}
+
 Result<std::vector<Run>> run_all(const Options& options) {
     std::vector<Run> runs;
     const Moment moment = options.moment == "submit" ? Moment::submit : Moment::dispatch;
-    const TraceFormat format = options.format == "sacct"    ? TraceFormat::sacct
-                               : options.format == "joblog" ? TraceFormat::joblog
-                                                            : TraceFormat::csv;
+    const TraceFormat format = format_of(options);
     for (const std::string& path : options.traces) {
         auto rows = read_trace(path, options.limit, format);
         if (!rows) return std::unexpected(std::move(rows).error());
@@ -170,6 +177,26 @@ Result<std::vector<Run>> run_all(const Options& options) {
     return runs;
 }
 
+int exit_code_of(const Error& error) {
+    complain(error.what);
+    return error.fault == Fault::invalid || error.fault == Fault::not_found || error.fault == Fault::corrupt ? 2 : 1;
+}
+
+int evaluate_etas(const Options& options, const EtaAnswer& etas) {
+    EtaQuestion question = options.fleet;
+    question.traces = options.traces;
+    question.format = format_of(options);
+    question.models = options.models;
+    question.limit = static_cast<std::uint32_t>(std::min<std::uint64_t>(options.limit, UINT32_MAX));
+    question.recorded_arrivals = options.arrivals == "recorded";
+    question.seed = options.seed;
+    question.json = options.output == "json";
+    const auto text = etas(question);
+    if (!text) return exit_code_of(text.error());
+    std::fwrite(text->data(), 1, text->size(), stdout);
+    return 0;
+}
+
 int evaluate(const Options& options) {
     for (const std::string& name : options.models) {
         const auto model = predict::make_model(name);
@@ -178,12 +205,7 @@ int evaluate(const Options& options) {
         return 2;
     }
     const auto runs = run_all(options);
-    if (!runs) {
-        complain(runs.error().what);
-        const Fault fault = runs.error().fault;
-        const bool bad_file = fault == Fault::invalid || fault == Fault::not_found || fault == Fault::corrupt;
-        return bad_file ? 2 : 1;
-    }
+    if (!runs) return exit_code_of(runs.error());
     if (options.output == "json")
         print_json(options, *runs);
     else
@@ -193,7 +215,7 @@ int evaluate(const Options& options) {
 
 }  // namespace
 
-void add_command(CLI::App& root, int& exit_code) {
+void add_command(CLI::App& root, int& exit_code, EtaAnswer etas) {
     auto options = std::make_shared<Options>();
     CLI::App* verb =
         root.add_subcommand("evaluate", "Measure how well models predict the run times of a recorded workload");
@@ -204,6 +226,7 @@ void add_command(CLI::App& root, int& exit_code) {
         "  nexus evaluate --trace jobs.csv.gz --model mixture,ema --moment submit --by-type\n"
         "  nexus evaluate --trace a.csv.gz --trace b.csv.gz -o json\n"
         "  nexus evaluate --trace jobs.csv.gz --plot jobs.svg\n"
+        "  nexus evaluate --trace jobs.csv.gz --eta --workers 20 --slots 4 --load 0.9\n"
         "  sacct -P -S 2026-01-01 -o JobID,JobName,User,Submit,ElapsedRaw,State,NodeList > jobs.txt; nexus evaluate "
         "--format sacct --trace jobs.txt");
     verb->add_option("--trace", options->traces, "Trace file (CSV, may be gzip); may be given several times")
@@ -225,7 +248,25 @@ void add_command(CLI::App& root, int& exit_code) {
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
     verb->add_option("--plot", options->plot, "Write an SVG of the first trace and model to this file");
-    verb->callback([options, &exit_code] { exit_code = evaluate(*options); });
+    if (etas) {
+        EtaQuestion& fleet = options->fleet;
+        auto* eta = verb->add_flag("--eta", options->eta,
+                                   "Instead: let the trace arrive at equal workers in simulated time, and measure how "
+                                   "the finish times told at submission hold");
+        const auto only = [&](CLI::Option* option) { option->needs(eta)->capture_default_str(); };
+        only(verb->add_option("--workers", fleet.workers, "With --eta: workers")->check(CLI::Range(1, 100'000)));
+        only(verb->add_option("--slots", fleet.slots, "With --eta: slots per worker")->check(CLI::Range(1, 10'000)));
+        only(verb->add_option("--load", fleet.load,
+                              "With --eta: work offered / capacity; arrivals are sped up or "
+                              "slowed down to it")
+                 ->check(CLI::Range(0.01, 10.0)));
+        only(verb->add_option("--arrivals", options->arrivals, "With --eta: recorded or poisson")
+                 ->check(CLI::IsMember({"recorded", "poisson"})));
+        eta->excludes("--by-type", "--plot");
+    }
+    verb->callback([options, etas = std::move(etas), &exit_code] {
+        exit_code = options->eta ? evaluate_etas(*options, etas) : evaluate(*options);
+    });
 }
 
 }  // namespace nexus::evaluate

@@ -17,14 +17,15 @@ double nanoseconds_since(Clock::time_point start) {
 }
 
 // What happens to a running row, soonest first; among equals the lower row, and its end before its P90.
+enum class What : std::uint8_t { ends, overdue, passes };
 struct Happening {
     Instant at;
     std::uint32_t row = 0;
-    bool overdue = false;
+    What what = What::ends;
     bool operator>(const Happening& other) const {
         if (at != other.at) return at > other.at;
         if (row != other.row) return row > other.row;
-        return overdue && !other.overdue;
+        return what > other.what;
     }
 };
 
@@ -33,6 +34,7 @@ public:
     Player(const std::vector<TraceRow>& rows, predict::Predictor& predictor) : rows_(rows), predictor_(predictor) {
         result_.outcomes.resize(rows.size());
         known_of_.resize(rows.size());
+        began_.resize(rows.size());
         std::unordered_map<std::string_view, std::uint32_t> numbers;
         for (std::size_t i = 0; i < rows.size(); ++i) {
             const auto next = static_cast<std::uint32_t>(numbers.size());
@@ -46,10 +48,13 @@ public:
         while (!ahead_.empty() && ahead_.top().at <= now) {
             const Happening next = ahead_.top();
             ahead_.pop();
-            if (next.overdue)
-                predictor_.overdue(features_of(rows_[next.row]), next.at - estimate_of(next.row).p90, next.at);
-            else
-                finish(next.row, next.at);
+            switch (next.what) {
+                case What::ends: finish(next.row, next.at); break;
+                case What::overdue:
+                    predictor_.overdue(features_of(rows_[next.row]), next.at - estimate_of(next.row).p90, next.at);
+                    break;
+                case What::passes: pass(next.row, next.at); break;
+            }
         }
     }
 
@@ -57,13 +62,15 @@ public:
         const auto began = Clock::now();
         const Estimate made = predictor_.estimate(features_of(rows_[row]), now);
         result_.predict_ns_mean += nanoseconds_since(began);
+        began_[row] = now;
         result_.outcomes[row] = {.p50 = made.p50,
                                  .p90 = made.p90,
                                  .source = made.source,
                                  .confidence_permille = made.confidence_permille,
                                  .known = known_[known_of_[row]]};
         ahead_.push({.at = now + rows_[row].run, .row = row});
-        if (rows_[row].run > made.p90) ahead_.push({.at = now + made.p90, .row = row, .overdue = true});
+        if (rows_[row].run > made.p90) ahead_.push({.at = now + made.p90, .row = row, .what = What::overdue});
+        plan_pass(row, now, {});
     }
 
     Replay take() {
@@ -83,6 +90,15 @@ private:
                 .confidence_permille = outcome.confidence_permille,
                 .source = outcome.source};
     }
+    void plan_pass(std::uint32_t row, Instant began, Duration ran) {
+        const Duration mark = predict::next_mark(result_.outcomes[row].p50, ran);
+        if (mark < rows_[row].run) ahead_.push({.at = began + mark, .row = row, .what = What::passes});
+    }
+    void pass(std::uint32_t row, Instant now) {
+        const Instant began = began_[row];
+        predictor_.passed(features_of(rows_[row]), began, now);
+        plan_pass(row, began, now - began);
+    }
     void finish(std::uint32_t row, Instant now) {
         const predict::Observation seen{
             .features = features_of(rows_[row]), .run = rows_[row].run, .predicted = estimate_of(row), .at = now};
@@ -97,6 +113,7 @@ private:
     predict::Predictor& predictor_;
     Replay result_;
     double learned_ = 0;
+    std::vector<Instant> began_;
     std::vector<std::uint32_t> known_of_;  // row -> index into known_
     std::vector<std::uint64_t> known_;     // completed runs by type
     std::priority_queue<Happening, std::vector<Happening>, std::greater<>> ahead_;

@@ -16,6 +16,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -92,15 +93,31 @@ enum class TaskOrder : std::uint8_t {
     submitted,  // by id: the newest submission first
     finished,   // by (finished, id): the latest end first
 };
+struct IdRange {  // both ends belong to it
+    TaskId first, last{UINT64_MAX, UINT64_MAX};
+};
+// Ids grow with the time of submission: all that were submitted from then on and before then are among these.
+IdRange ids_submitted(WallTime from, WallTime to);
+// Those whose text begins so, in lower case; none when no id can.
+std::optional<IdRange> ids_beginning_with(std::string_view text);
+std::string in_lower_case(std::string_view text);  // ASCII letters alone
+
+// Of tasks that succeeded and were told at submission when they would be done: by the p90 told, or after it.
+enum class PromiseKept : std::uint8_t { any = 0, kept, missed };
 struct TaskQuery {
-    std::vector<std::uint8_t> states;         // empty = any
+    std::vector<std::uint8_t> states;  // empty = any
+    PromiseKept promise = PromiseKept::any;
     std::string type, tenant, queue, worker;  // empty = any
+    // Text that type, tenant, queue or worker holds, or that the id begins with, in lower case; they are compared so.
+    std::string search;
+    WallTime submitted_from, submitted_to;  // from then on, and before then; 0 = no bound
     TaskOrder order = TaskOrder::finished;
     TaskId before;             // only what comes after this row; zero = from the newest
     WallTime before_finished;  // of that row; for TaskOrder::finished
     std::size_t limit = 100;
 
-    bool wants(const TaskRow& row) const;                     // as far as states and names say
+    bool wants(const TaskRow& row) const;                     // as far as states, promise, names, text and times say
+    bool holds_text(const TaskRow& row) const;                // what is searched for
     bool continues_with(const TaskRow& row) const;            // it comes after `before`
     bool in_order(const TaskRow& a, const TaskRow& b) const;  // a comes before b
 };
@@ -120,8 +137,16 @@ struct DecisionQuery {
     }
 };
 struct AuditQuery {
-    EventPlace before;  // only older ones; at 0 = from the newest
+    EventPlace before;  // only what comes after this row in the order; at 0 = from its beginning
     std::size_t limit = 100;
+    std::string search;     // only rows that hold it in one of their texts, as it is written; empty = all
+    WallTime from, to;      // only then or later, only before; 0 = no bound
+    bool versions = false;  // only changes of the configuration: their `after` begins with "version = "
+    bool chain = false;     // in the order of the journal, oldest first, which a clock that was set may not keep
+
+    bool wants(const AuditRow& row) const;  // as far as texts and times say
+    bool continues_with(const AuditRow& row) const;
+    bool in_order(const AuditRow& a, const AuditRow& b) const;  // a comes before b
 };
 
 class HistoryStore {

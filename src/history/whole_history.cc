@@ -91,11 +91,11 @@ Result<std::vector<DecisionRow>> WholeHistory::decisions(const DecisionQuery& qu
 }
 
 Result<std::vector<AuditRow>> WholeHistory::audit(const AuditQuery& query) {
-    const auto before = [](const AuditRow& a, const AuditRow& b) { return a.place > b.place; };
+    const auto before = [&](const AuditRow& a, const AuditRow& b) { return query.in_order(a, b); };
     std::vector<AuditRow> fresh;
     for (const auto& group : unwritten_)
         for (const AuditRow& row : group->rows.audit)
-            if (query.before.at.us == 0 || row.place < query.before) fresh.push_back(row);
+            if (query.wants(row) && query.continues_with(row)) fresh.push_back(row);
     std::ranges::sort(fresh, before);
     auto stored = store_.audit(query);
     if (!stored) return stored;

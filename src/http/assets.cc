@@ -1,16 +1,25 @@
 #include "http/assets.h"
 
-// The assembler reads the files; NEXUS_WEB_DIR is set by the build, which also knows that this file depends on them.
-#define EMBED(symbol, file)                                                                                      \
-    __asm__(".section .rodata\n.global " #symbol "_begin\n" #symbol "_begin:\n.incbin \"" NEXUS_WEB_DIR "/" file \
-            "\"\n.global " #symbol "_end\n" #symbol "_end:\n.byte 0\n.previous\n");                              \
-    extern "C" const char symbol##_begin[];                                                                      \
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <map>
+
+#include "base/hash.h"
+#include "base/must.h"
+
+// The assembler reads the files; cmake/page.cmake lists them in assets.inc.
+#define EMBED(symbol, file)                                                                                           \
+    __asm__(".section .rodata\n.global " #symbol "_begin\n" #symbol "_begin:\n.incbin \"" file "\"\n.global " #symbol \
+            "_end\n" #symbol "_end:\n.byte 0\n.previous\n");                                                          \
+    extern "C" const char symbol##_begin[];                                                                           \
     extern "C" const char symbol##_end[]
 
-EMBED(nexus_page_html, "index.html");
-EMBED(nexus_page_js, "app.js");
-EMBED(nexus_page_css, "app.css");
-EMBED(nexus_page_icon, "icon.svg");
+#define NEXUS_ASSET(number, name, plain, packed) \
+    EMBED(nexus_page_##number, plain);           \
+    EMBED(nexus_page_packed_##number, packed);
+#include "assets.inc"
+#undef NEXUS_ASSET
 
 namespace nexus::http {
 namespace {
@@ -19,16 +28,68 @@ std::string_view between(const char* begin, const char* end) {
     return {begin, static_cast<std::size_t>(end - begin)};
 }
 
+std::string_view type_of(std::string_view name) {
+    if (name.ends_with(".js")) return "text/javascript; charset=utf-8";
+    if (name.ends_with(".css")) return "text/css; charset=utf-8";
+    if (name.ends_with(".svg")) return "image/svg+xml";
+    return "text/html; charset=utf-8";
+}
+
+using Assets = std::map<std::string, Asset, std::less<>>;
+
+const Assets& assets() {
+    static const Assets all = [] {
+        Assets made;
+        const auto add = [&made](std::string_view name, std::string_view plain, std::string_view gzip) {
+            made["/" + std::string(name)] = {plain, gzip, type_of(name), etag_of(plain)};
+        };
+#define NEXUS_ASSET(number, name, plain, packed)                               \
+    add(name, between(nexus_page_##number##_begin, nexus_page_##number##_end), \
+        between(nexus_page_packed_##number##_begin, nexus_page_packed_##number##_end));
+#include "assets.inc"
+#undef NEXUS_ASSET
+        return made;
+    }();
+    return all;
+}
+
+// Each is at its own path; those of the second list have one thing of a name below it, too.
+constexpr std::string_view kViews[] = {"/",          "/index.html", "/fleet", "/tasks",  "/types", "/queues",
+                                       "/decisions", "/config",     "/audit", "/status", "/signin"};
+constexpr std::string_view kNamed[] = {"/workers/", "/tasks/", "/types/", "/queues/", "/tenants/", "/decisions/"};
+
+constexpr std::string_view kBase = R"(<base href="./">)";
+
 }  // namespace
 
-std::optional<Asset> asset(std::string_view path) {
-    if (path == "/" || path == "/index.html")
-        return Asset{between(nexus_page_html_begin, nexus_page_html_end), "text/html; charset=utf-8"};
-    if (path == "/app.js")
-        return Asset{between(nexus_page_js_begin, nexus_page_js_end), "text/javascript; charset=utf-8"};
-    if (path == "/app.css") return Asset{between(nexus_page_css_begin, nexus_page_css_end), "text/css; charset=utf-8"};
-    if (path == "/favicon.ico") return Asset{between(nexus_page_icon_begin, nexus_page_icon_end), "image/svg+xml"};
-    return std::nullopt;
+const Asset* asset(std::string_view path) {
+    const auto found = assets().find(path);
+    return found == assets().end() ? nullptr : &found->second;
+}
+
+bool is_page(std::string_view path) {
+    if (std::ranges::find(kViews, path) != std::end(kViews)) return true;
+    return std::ranges::any_of(kNamed, [path](std::string_view before) {
+        return path.starts_with(before) && path.size() > before.size() &&
+               path.find('/', before.size()) == std::string_view::npos;
+    });
+}
+
+std::string page_at(std::string_view path) {
+    const Asset* html = asset("/index.html");
+    MUST(html != nullptr);
+    std::string text(html->plain);
+    const bool deep = std::ranges::count(path, '/') > 1;
+    const std::size_t at = text.find(kBase);
+    MUST(at != std::string::npos);
+    if (deep) text.replace(at, kBase.size(), R"(<base href="../">)");
+    return text;
+}
+
+std::string etag_of(std::string_view bytes) {
+    std::array<char, 20> text{};
+    std::snprintf(text.data(), text.size(), "\"%016llx\"", static_cast<unsigned long long>(hash_bytes(bytes)));
+    return text.data();
 }
 
 }  // namespace nexus::http

@@ -11,45 +11,12 @@
 #include <set>
 #include <string>
 
-#include "engine/runner.h"
-#include "history/memory/memory_history.h"
-#include "http/routes.h"
+#include "http/assets.h"
 #include "http/server.h"
-#include "http/target.h"
-#include "store/memory/faulty_journal.h"
+#include "http/site_test.h"
 
 namespace nexus::http {
 namespace {
-
-struct Site {
-    store::FaultyJournal journal{1, {}};
-    history::MemoryHistory history;
-    std::unique_ptr<engine::Runner> engine;
-    std::unique_ptr<api::Door> door;
-
-    Site() {
-        auto started = engine::Runner::start({}, journal, history);
-        REQUIRE(started.has_value());
-        engine = std::move(*started);
-        door = std::make_unique<api::Door>(*engine);
-    }
-    ~Site() { engine->stop(); }
-
-    Response ask(api::Verb verb, const std::string& target, const std::string& body = {},
-                 const std::string& key = {}) const {
-        Request request{.verb = verb, .idempotency_key = key, .body = body, .from = "http:test"};
-        REQUIRE(parse_target(target, request.path, request.query));
-        if (!body.empty()) request.content_type = "application/json";
-        const Route where = find_route(verb, request.path);
-        std::promise<Response> promise;
-        route(*door, where, std::move(request), [&](Response response) { promise.set_value(std::move(response)); });
-        return promise.get_future().get();
-    }
-    Response get(const std::string& target) const { return ask(api::Verb::get, target); }
-    Response post(const std::string& target, const std::string& body = {}) const {
-        return ask(api::Verb::post, target, body);
-    }
-};
 
 bool says(const Response& response, const std::string& text) {
     return response.body.find(text) != std::string::npos;
@@ -58,6 +25,12 @@ bool says(const Response& response, const std::string& text) {
 std::string id_in(const Response& response) {
     const std::size_t at = response.body.find("\"id\":\"");
     return at == std::string::npos ? "" : response.body.substr(at + 6, 36);
+}
+
+// The server's own code, beside the routes.
+bool is_of_server(const api::Method& method) {
+    const std::string_view name = method.name;
+    return name == "http/live" || name.starts_with("http/watch") || name.starts_with("http/scheduler");
 }
 
 TEST_CASE("every path of the table leads to its row and is served; every page with code has a row") {
@@ -69,17 +42,17 @@ TEST_CASE("every path of the table leads to its row and is served; every page wi
         for (std::size_t open = path.find('{'); open != std::string::npos; open = path.find('{'))
             path.replace(open, path.find('}') - open + 1, "x");
         CHECK_EQ(find_route(method.rest.verb, path).method, &method);
-        if (std::string_view(method.name) == "http/live") continue;
+        if (is_of_server(method)) continue;
         const Response response = site.ask(method.rest.verb, path);
         CHECK_FALSE(says(response, "nothing is served"));
         CHECK_NE(response.status, 405);
-        CHECK_NE(response.status, 501);
+        const bool reads_files = std::string_view(method.name).ends_with("/ReloadConfig");  // there are none here
+        CHECK_EQ(response.status == 501, reads_files);
     }
-    std::set<std::string_view> pages{"http/live"};
-    for (const std::string_view name : page_names()) pages.insert(name);
+    std::set<std::string_view> pages(page_names().begin(), page_names().end());
     std::set<std::string_view> rows;
     for (const api::Method& method : api::methods())
-        if (method.kind == api::Kind::page) rows.insert(method.name);
+        if (method.kind == api::Kind::page && !is_of_server(method)) rows.insert(method.name);
     CHECK_EQ(pages, rows);
     CHECK_EQ(site.get("/v1/nothing").status, 404);
     const Response wrong = site.ask(api::Verb::remove, "/v1/tasks");
@@ -120,7 +93,7 @@ TEST_CASE("what cannot be asked is refused with the right status") {
         {api::Verb::get, "/v1/tasks?cursor=x", "", 400, "cursor"},
         {api::Verb::get, "/v1/tasks/00000000-0000-7000-8000-00000000000a?id=x", "", 400, "path"},
         {api::Verb::post, "/v1/tasks", "{", 400, "body"},
-        {api::Verb::post, "/v1/tasks", R"({"tpye":"a"})", 400, "body"},
+        {api::Verb::post, "/v1/tasks", R"({"tpye":"a"})", 400, "did you mean"},
         {api::Verb::post, "/v1/tasks", "", 415, "application/json"},
         {api::Verb::post, "/v1/workers/nobody:drain", "", 404, "nobody"},
         {api::Verb::post, "/v1/workers/a:b:dance", "", 404, "cordon, uncordon, drain"},
@@ -523,6 +496,59 @@ TEST_CASE("field M: bodies that arrive and answers that nobody reads have a boun
     }
     CHECK_EQ(open.size(), 1);
     for (const int socket : half) close(socket);
+}
+
+std::string header_of(const Response& response, std::string_view name) {
+    for (const auto& [key, value] : response.headers)
+        if (key == name) return value;
+    return {};
+}
+
+TEST_CASE("the page is at each of its paths, and its base tells how deep that lies") {
+    const Site site;
+    for (const char* path : {"/", "/index.html", "/fleet", "/tasks", "/config", "/audit", "/status", "/signin"}) {
+        CAPTURE(path);
+        const Response response = site.get(path);
+        CHECK_EQ(response.status, 200);
+        CHECK(says(response, R"(<base href="./">)"));
+        CHECK_EQ(header_of(response, "Cache-Control"), "no-cache");
+    }
+    for (const char* path : {"/workers/a:b", "/tasks/x", "/types/x", "/queues/x", "/tenants/x", "/decisions/7"}) {
+        CAPTURE(path);
+        CHECK(says(site.get(path), R"(<base href="../">)"));
+    }
+    for (const char* path : {"/nothing", "/fleet/x", "/tasks/x/y", "/workers/", "/assets", "/assets/none.js"}) {
+        CAPTURE(path);
+        CHECK_EQ(site.get(path).status, 404);
+    }
+    CHECK_EQ(site.ask(api::Verb::post, "/fleet").status, 404);
+}
+
+TEST_CASE("a file of the page is packed for who takes that, kept for ever, and not sent twice") {
+    const Live site;
+    const std::string html = page_at("/");
+    const std::size_t at = html.find("assets/");
+    REQUIRE_NE(at, std::string::npos);
+    const std::string file = "/" + html.substr(at, html.find('"', at) - at);
+    const Asset* known = asset(file);
+    REQUIRE_NE(known, nullptr);
+    const auto ask = [&](const std::string& more) {
+        return site.talk(head_of("GET " + file, more + "Connection: close\r\n"));
+    };
+    const std::string plain = ask("");
+    CHECK_NE(plain.find("immutable"), std::string::npos);
+    CHECK_NE(plain.find("Vary: Accept-Encoding"), std::string::npos);
+    CHECK(plain.ends_with(known->plain));
+    for (const char* takes : {"gzip", "br, GZIP;q=0.5", "gzip, deflate, br, zstd"}) {
+        CAPTURE(takes);
+        CHECK(ask(std::string("Accept-Encoding: ") + takes + "\r\n").ends_with(known->gzip));
+    }
+    for (const char* takes : {"br", "identity", "gzip;q=0", "gzip; q=0.0, br"}) {
+        CAPTURE(takes);
+        CHECK(ask(std::string("Accept-Encoding: ") + takes + "\r\n").ends_with(known->plain));
+    }
+    CHECK(ask("If-None-Match: " + known->etag + "\r\n").starts_with("HTTP/1.1 304 "));
+    CHECK(ask("If-None-Match: \"other\"\r\n").starts_with("HTTP/1.1 200 "));
 }
 
 TEST_CASE("field L: pages are full until the last one, however rare what is asked for is") {

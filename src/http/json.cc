@@ -4,7 +4,11 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <charconv>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <vector>
+
+#include "base/utf8.h"
 
 namespace nexus::http {
 namespace {
@@ -33,17 +37,25 @@ std::string_view prefix_of(const EnumDescriptor& type) {
     return first;
 }
 
+}  // namespace
+
+std::string short_name_of(const google::protobuf::EnumValueDescriptor& value) {
+    std::string name = value.name().substr(prefix_of(*value.type()).size());
+    for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    return name;
+}
+
 Result<int> enum_of(const EnumDescriptor& type, std::string_view field, std::string_view text) {
-    const std::string_view prefix = prefix_of(type);
     std::string known;
     for (int i = 1; i < type.value_count(); ++i) {
-        std::string name = type.value(i)->name().substr(prefix.size());
-        for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+        const std::string name = short_name_of(*type.value(i));
         if (name == text) return type.value(i)->number();
         known += (known.empty() ? "" : ", ") + name;
     }
     return invalid(field, "not one of " + known);
 }
+
+namespace {
 
 // `add` puts one value into the field: set, or add to a list.
 template <class Value, class Add>
@@ -91,6 +103,54 @@ Result<void> set_one(Message& message, const FieldDescriptor& field, std::string
     }
 }
 
+bool is_text(const std::string& bytes) {
+    return !bytes.empty() && is_utf8(bytes) && bytes.find('\0') == std::string::npos;
+}
+
+// Calls `visit` with each message that a field of this one holds, its name and its place in a list.
+template <class Visit>
+void each_message(const Message& message, const FieldDescriptor& field, Visit visit) {
+    if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE || field.is_map()) return;
+    const google::protobuf::Reflection& reflection = *message.GetReflection();
+    if (!field.is_repeated()) return visit(reflection.GetMessage(message, &field), -1);
+    for (int i = 0; i < reflection.FieldSize(message, &field); ++i)
+        visit(reflection.GetRepeatedMessage(message, &field, i), i);
+}
+
+std::vector<const FieldDescriptor*> set_fields(const Message& message) {
+    std::vector<const FieldDescriptor*> fields;
+    message.GetReflection()->ListFields(message, &fields);
+    return fields;
+}
+
+bool is_bytes(const FieldDescriptor& field) {
+    return field.type() == FieldDescriptor::TYPE_BYTES && !field.is_repeated();
+}
+
+bool holds_text_bytes(const Message& message) {
+    for (const FieldDescriptor* field : set_fields(message)) {
+        if (is_bytes(*field) && is_text(message.GetReflection()->GetString(message, field))) return true;
+        bool found = false;
+        each_message(message, *field, [&](const Message& inner, int) { found = found || holds_text_bytes(inner); });
+        if (found) return true;
+    }
+    return false;
+}
+
+// `x_text` beside each `x` of bytes that are text.
+void add_texts(nlohmann::ordered_json& json, const Message& message) {
+    for (const FieldDescriptor* field : set_fields(message)) {
+        const std::string& name = field->name();
+        if (is_bytes(*field)) {
+            std::string bytes = message.GetReflection()->GetString(message, field);
+            if (is_text(bytes)) json[name + "_text"] = std::move(bytes);
+        }
+        each_message(message, *field, [&](const Message& inner, int at) {
+            add_texts(at < 0 ? json[name] : json[name][static_cast<std::size_t>(at)], inner);
+        });
+    }
+}
+
 }  // namespace
 
 std::string json_of(const Message& message) {
@@ -99,14 +159,11 @@ std::string json_of(const Message& message) {
     options.always_print_primitive_fields = true;  // 0, "" and [] are answers, too
     std::string text;
     const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
-    return status.ok() ? text : "{}";
-}
-
-Result<void> from_json(const std::string& text, Message& out) {
-    const auto parsed = google::protobuf::util::JsonStringToMessage(text, &out);
-    if (parsed.ok()) return {};
-    return invalid("body", "not a " + out.GetTypeName() +
-                               " in JSON: " + std::string(parsed.message().data(), parsed.message().size()));
+    if (!status.ok()) return "{}";
+    if (!holds_text_bytes(message)) return text;
+    auto json = nlohmann::ordered_json::parse(text);
+    add_texts(json, message);
+    return json.dump();
 }
 
 Result<void> set_field(Message& message, std::string_view name, std::string_view text) {

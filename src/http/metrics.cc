@@ -79,11 +79,11 @@ void promises(Page& page, const engine::ReadModel& state) {
     const auto family = [&](const char* name, const char* help, std::uint64_t Count::* member) {
         page.family(name, "counter", help);
         for (const auto as : {core::ToldAs::placed, core::ToldAs::queued, core::ToldAs::backlog})
-            page.value(name, state.promises[static_cast<std::size_t>(as)].*member,
+            page.value(name, state.status.promises[static_cast<std::size_t>(as)].*member,
                        fmt::format("{{regime=\"{}\"}}", core::name_of(as)));
         for (const auto& [type, count] : state.promises_of_types)
             page.value(name, count.*member, fmt::format("{{type=\"{}\"}}", type));
-        for (const auto& [tenant, count] : state.promises_of_tenants)
+        for (const auto& [tenant, count] : state.status.promises_of_tenants)
             page.value(name, count.*member, fmt::format("{{tenant=\"{}\"}}", tenant));
     };
     family("nexus_eta_told_total", "Tasks that were told at submission when they would be done, and succeeded.",
@@ -160,6 +160,10 @@ std::string prometheus_text(const engine::ReadModel& state, const api::Door& doo
     page.single("nexus_worker_utilization_ratio", "gauge", "Busy slots of connected workers.", status.utilization);
     page.single("nexus_history_dropped_total", "counter", "History rows dropped because their buffer was full.",
                 status.history_dropped);
+    page.family("nexus_audit_head_info", "gauge",
+                "Hash of the newest entry of the audit; kept elsewhere it proves the rest.");
+    if (!status.audit_head.empty())
+        page.value("nexus_audit_head_info", 1, fmt::format("{{hash=\"{}\"}}", status.audit_head));
     page.single("nexus_journal_position", "gauge", "Number of the last event.", status.journal_position);
     std::uint32_t suspect = 0, cordoned = 0;
     page.family("nexus_worker_breaker_open", "gauge", "1 for a worker whose circuit breaker is not closed.");

@@ -8,6 +8,8 @@
 
 #include "api/error.h"
 #include "base/utf8.h"
+#include "http/finish.h"
+#include "http/old_nexus.h"
 #include "http/session.h"
 #include "http/target.h"
 
@@ -130,6 +132,11 @@ RequestReader::Step RequestReader::judge_header() {
     judged_ = true;
     const auto& message = parser_->get();
     request_.verb = verb_of(message.method());
+    request_.manners = manners_of({.is_get = is_read(message.method()),
+                                   .accept_encoding = lower(view(message[field::accept_encoding])),
+                                   .if_none_match = view(message[field::if_none_match]),
+                                   .request_id = view(message["X-Request-Id"]),
+                                   .traceparent = view(message["traceparent"])});
     if (refuse_framing() || refuse_foreign()) return Step::refused;
     if (request_.verb == api::Verb::none) {
         Response response =
@@ -142,6 +149,10 @@ RequestReader::Step RequestReader::judge_header() {
     if (!take_target()) return Step::refused;
     request_.content_type = lower(view(message[field::content_type]));
     request_.idempotency_key = view(message["Idempotency-Key"]);
+    request_.if_match = view(message[field::if_match]);
+    request_.last_event_id = view(message["Last-Event-ID"]);
+    request_.scheduler_key = view(message["X-Scheduler-Key"]);
+    request_.correlation_id = view(message["X-Correlation-ID"]);
     route_ = find_route(request_.verb, request_.path);
     if (refuse_caller()) return Step::refused;
     // Where nothing is served the body is of no interest.
@@ -210,6 +221,11 @@ bool RequestReader::refuse_caller() {
                        "a token does not belong into a URL: send it as Authorization: Bearer; this one is known to "
                        "whoever reads logs and histories, so revoke it"));
         return true;
+    }
+    if (rules_.old_nexus != nullptr && OldNexus::serves(request_.path)) {
+        auto refusal = rules_.old_nexus->find_caller(request_, route_.method);
+        if (refusal) refuse(*std::move(refusal));
+        return refused_;
     }
     if (route_.method == nullptr || rules_.door == nullptr) return false;
     auto caller = find_caller();

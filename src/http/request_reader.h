@@ -27,10 +27,13 @@ namespace nexus::http {
 
 inline constexpr std::size_t kFramingMax = 16 << 10;
 
+class OldNexus;
+
 struct ReadRules {
     std::vector<std::string> hosts;  // accepted names in Host, lower case, port ignored
     std::uint32_t header_bytes_max = 16 << 10;
-    api::Door* door = nullptr;  // whose guard says who may come in; null: nobody is asked
+    api::Door* door = nullptr;      // whose guard says who may come in; null: nobody is asked
+    OldNexus* old_nexus = nullptr;  // says it for /scheduler/*
 };
 
 // What is known of the other side of a connection.

@@ -1,5 +1,6 @@
 #include "http/rest.h"
 
+#include <fmt/format.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
@@ -8,6 +9,7 @@
 #include <string_view>
 
 #include "api/error.h"
+#include "http/assets.h"
 #include "http/json.h"
 
 namespace nexus::http {
@@ -32,6 +34,10 @@ std::vector<std::string_view> segments_of(std::string_view path) {
     return segments;
 }
 
+bool is_variable(std::string_view segment) {
+    return segment.starts_with('{');
+}
+
 struct Pattern {
     const api::Method* method;
     std::vector<std::string_view> segments;
@@ -42,13 +48,12 @@ const std::vector<Pattern>& patterns() {
         std::vector<Pattern> list;
         for (const api::Method& method : api::methods())
             if (method.rest.verb != api::Verb::none) list.push_back({&method, segments_of(method.rest.path)});
+        // A word fits before a variable does: /v1/tasks/watch is no task.
+        std::ranges::stable_sort(
+            list, {}, [](const Pattern& pattern) { return std::ranges::count_if(pattern.segments, is_variable); });
         return list;
     }();
     return all;
-}
-
-bool is_variable(std::string_view segment) {
-    return segment.starts_with('{');
 }
 
 bool fits(const Pattern& pattern, const std::vector<std::string_view>& segments) {
@@ -102,6 +107,22 @@ void set_idempotency_key(const std::string& key, Message& message) {
         spec.GetReflection()->SetString(&spec, field, key);
 }
 
+// `If-Match: "7"` stands for the etag of the request.
+Result<void> set_etag(const std::string& if_match, Message& message) {
+    if (if_match.empty() || if_match == "*") return {};
+    const auto* field = message.GetDescriptor()->FindFieldByName("etag");
+    if (field == nullptr) return fail(Fault::invalid, "If-Match: nothing here has an etag");
+    std::string_view tag = if_match;
+    if (tag.size() < 2 || !tag.starts_with('"') || !tag.ends_with('"'))
+        return fail(Fault::invalid, "If-Match: must be one ETag as it was given, in quotes");
+    tag = tag.substr(1, tag.size() - 2);
+    const auto* reflection = message.GetReflection();
+    const std::string told = reflection->GetString(message, field);
+    if (!told.empty() && told != tag) return fail(Fault::invalid, "etag: is another than that of If-Match");
+    reflection->SetString(&message, field, std::string(tag));
+    return {};
+}
+
 Result<void> fill(const Route& route, const Request& request, Message& message) {
     const std::string_view body = route.method->rest.body;
     if (body.empty() && !request.body.empty()) return fail(Fault::invalid, "body: this method takes none");
@@ -122,12 +143,33 @@ Result<void> fill(const Route& route, const Request& request, Message& message) 
         if (auto ok = set_field(message, field, text); !ok) return ok;
     }
     set_idempotency_key(request.idempotency_key, message);
-    return {};
+    return set_etag(request.if_match, message);
 }
 
 std::string text_of(const Message& message, const char* name) {
     const auto* field = message.GetDescriptor()->FindFieldByName(name);
     return field == nullptr ? std::string() : message.GetReflection()->GetString(message, field);
+}
+
+std::string escaped(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                           std::string_view("-._~:,/").find(c) != std::string_view::npos;
+        if (plain)
+            out += c;
+        else
+            out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+    return out;
+}
+
+// The same list, from there on.
+std::string next_page(const Request& request, const std::string& token) {
+    std::string target = escaped(request.path) + "?";
+    for (const auto& [name, text] : request.query)
+        if (name != "cursor" && name != "page_token") target += escaped(name) + "=" + escaped(text) + "&";
+    return "<" + target + "cursor=" + escaped(token) + ">; rel=\"next\"";
 }
 
 // What lives as long as a call.
@@ -136,6 +178,7 @@ struct Calling {
     const Route route;
     Reply reply;
     std::vector<std::pair<std::string, std::string>> names;  // field -> what the caller called it, where that differs
+    Request asked;                                           // without its body
     std::unique_ptr<Message> request, response;
 
     void finish(const Result<void>& outcome) {
@@ -146,6 +189,10 @@ struct Calling {
         answer.status = rest.status;
         answer.body = json_of(*response);
         if (*rest.location != '\0') answer.headers.emplace_back("Location", rest.location + text_of(*response, "id"));
+        if (const std::string etag = text_of(*response, "etag"); !etag.empty())
+            answer.headers.emplace_back("ETag", "\"" + etag + "\"");
+        const std::string token = text_of(*response, "next_page_token");
+        if (rest.verb == api::Verb::get && !token.empty()) answer.headers.emplace_back("Link", next_page(asked, token));
         reply(std::move(answer));
     }
     // By the names that the caller used: those of the body where the body is a part of the request.
@@ -163,15 +210,24 @@ struct Calling {
         const bool in_path =
             std::ranges::any_of(route.variables, [&](const auto& each) { return each.first == field; });
         if (error.fault == Fault::invalid && in_path) return reply(problem_of({Fault::not_found, error.what}));
+        if (error.fault == Fault::conflict && !asked.if_match.empty())
+            return reply(problem(412, "PRECONDITION_FAILED", "Precondition failed", error.what));
         reply(problem_of(error));
     }
 };
 
 }  // namespace
 
+std::string short_name_of(const std::string& field) {
+    for (const auto& [brief, name] : kShortNames)
+        if (name == field) return std::string(brief);
+    return field;
+}
+
 Route find_route(api::Verb verb, const std::string& path) {
     Route route;
     if (match(verb, path, route)) return route;
+    if (verb == api::Verb::get && is_page(path) && match(verb, "/", route)) return route;
     // /x/{id}:verb is /x/{id}/verb
     const std::size_t colon = path.rfind(':');
     if (colon == std::string::npos || path.find('/', colon) != std::string::npos) return route;
@@ -184,6 +240,7 @@ Route find_route(api::Verb verb, const std::string& path) {
 void call_method(api::Door& door, const Route& route, const Request& request, Reply reply) {
     const api::Method& method = *route.method;
     auto calling = std::make_unique<Calling>(door, route, std::move(reply));
+    calling->asked = {.path = request.path, .query = request.query, .if_match = request.if_match};
     for (const auto& [brief, field] : kShortNames)
         if (request.query.contains(std::string(brief))) calling->names.emplace_back(field, brief);
     calling->request.reset(method.request().New());

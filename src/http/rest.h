@@ -18,6 +18,9 @@ struct Route {
 };
 Route find_route(api::Verb verb, const std::string& path);
 
+// The name under which a field stands in a URL: "limit" for "page_size".
+std::string short_name_of(const std::string& field);
+
 // Carries out a unary method. Parameters are fields of the request, also under the short names state, task, result,
 // limit and cursor.
 void call_method(api::Door& door, const Route& route, const Request& request, Reply reply);

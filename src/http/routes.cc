@@ -3,20 +3,37 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/must.h"
 #include "http/assets.h"
 #include "http/health.h"
 #include "http/metrics.h"
+#include "http/openapi.h"
 #include "http/session.h"
 
 namespace nexus::http {
 namespace {
 
+// A file of the page. Its name holds the hash of its bytes (but for the icon's), so it never changes.
 void file(api::Door&, const Request& request, Reply reply) {
-    const auto found = asset(request.path);
-    if (!found) return reply(problem(404, "NOT_FOUND", "Not found", "no such file"));
+    const Asset* found = asset(request.path == "/favicon.ico" ? "/icon.svg" : request.path);
+    if (found == nullptr) return reply(problem(404, "NOT_FOUND", "Not found", "no such file"));
     Response response;
     response.content_type = found->content_type;
-    response.fixed = found->bytes;
+    response.headers = {
+        {"ETag", found->etag},
+        {"Vary", "Accept-Encoding"},
+        {"Cache-Control", request.path.starts_with("/assets/") ? "public, max-age=31536000, immutable" : "no-cache"}};
+    if (request.manners.takes_gzip) response.headers.emplace_back("Content-Encoding", "gzip");
+    response.fixed = request.manners.takes_gzip ? found->gzip : found->plain;
+    reply(std::move(response));
+}
+
+// The page itself, at each of its paths.
+void page(api::Door&, const Request& request, Reply reply) {
+    Response response;
+    response.content_type = "text/html; charset=utf-8";
+    response.body = page_at(request.path);
+    response.headers.emplace_back("Cache-Control", "no-cache");
     reply(std::move(response));
 }
 
@@ -28,9 +45,9 @@ std::string_view media_type(std::string_view content_type) {
 
 using Page = void (*)(api::Door& door, const Request& request, Reply reply);
 constexpr std::string_view kNames[] = {"http/metrics", "http/livez",      "http/readyz",  "http/healthz",
-                                       "http/page",    "http/index.html", "http/app.js",  "http/app.css",
-                                       "http/favicon", "http/sign-in",    "http/sign-out"};
-constexpr Page kPages[] = {metrics, livez, readyz, readyz, file, file, file, file, file, sign_in, sign_out};
+                                       "http/page",    "http/index.html", "http/asset",   "http/icon",
+                                       "http/favicon", "http/openapi",    "http/sign_in", "http/sign_out"};
+constexpr Page kPages[] = {metrics, livez, readyz, readyz, page, page, file, file, file, openapi, sign_in, sign_out};
 static_assert(std::size(kNames) == std::size(kPages));
 
 }  // namespace
@@ -50,6 +67,7 @@ void route(api::Door& door, const Route& where, Request request, Reply reply) {
     const api::Method& method = *where.method;
     if (method.kind == api::Kind::page) {
         const auto name = std::ranges::find(kNames, std::string_view(method.name));
+        MUST(name != std::end(kNames));  // the others are the server's
         door.counts->add(method, 0);
         return kPages[name - std::begin(kNames)](door, request, std::move(reply));
     }

@@ -10,11 +10,14 @@
 #include <memory>
 #include <thread>
 
+#include "http/finish.h"
 #include "http/live.h"
+#include "http/old_nexus.h"
 #include "http/request_reader.h"
 #include "http/routes.h"
 #include "http/tls.h"
 #include "http/transport.h"
+#include "http/watch.h"
 
 namespace nexus::http {
 namespace {
@@ -33,9 +36,15 @@ constexpr std::size_t kSmallAnswer = 64 << 10;  // is never refused for what oth
 // instead of the answer.
 constexpr std::chrono::seconds kLinger{2};
 constexpr std::size_t kLingerBytes = 16 << 20;
+constexpr std::chrono::seconds kHeartbeat{5};  // of a stream that has nothing to say: whoever is gone is noticed
+constexpr std::chrono::seconds kAskAgain{1};   // whether a stream's credential still holds
 
 std::chrono::microseconds chrono(Duration d) {
     return std::chrono::microseconds(d.us);
+}
+
+Instant now() {
+    return {std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch()).count()};
 }
 
 bool split_address(std::string_view address, std::string& host, std::uint16_t& port) {
@@ -50,9 +59,14 @@ bool split_address(std::string_view address, std::string& host, std::uint16_t& p
 }
 
 Response too_busy(std::string_view code, std::string_view detail) {
-    Response response = problem(503, code, "Service unavailable", detail);
-    response.headers.emplace_back("Retry-After", "1");
-    return response;
+    return come_back(problem(503, code, "Service unavailable", detail), 1);
+}
+
+enum class Stream : std::uint8_t { none, live, watch };
+
+Stream stream_of(const api::Method* method) {
+    const std::string_view name = method == nullptr ? "" : method->name;
+    return name == "http/live" ? Stream::live : name.starts_with("http/watch") ? Stream::watch : Stream::none;
 }
 
 void secure_headers(bhttp::fields& fields) {
@@ -62,7 +76,7 @@ void secure_headers(bhttp::fields& fields) {
     fields.set("X-Frame-Options", "DENY");
     fields.set("Content-Security-Policy",
                "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-               "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+               "base-uri 'self'; worker-src 'self'; form-action 'none'; frame-ancestors 'none'");
     fields.set(bhttp::field::cache_control, "no-store");
 }
 
@@ -73,7 +87,11 @@ void secure_headers(bhttp::fields& fields) {
 struct Server::State : std::enable_shared_from_this<Server::State> {
     State(Options o, api::Door& d)
         : options(std::move(o)),
-          rules{.hosts = options.hosts, .header_bytes_max = options.header_bytes_max, .door = &d},
+          old_nexus(std::make_shared<OldNexus>(d, options.scheduler_keys, [] { return now(); })),
+          rules{.hosts = options.hosts,
+                .header_bytes_max = options.header_bytes_max,
+                .door = &d,
+                .old_nexus = old_nexus.get()},
           door(d),
           acceptor(io),
           tick(io),
@@ -93,6 +111,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     };
 
     Options options;
+    const std::shared_ptr<OldNexus> old_nexus;
     ReadRules rules;
     api::Door& door;
     asio::io_context io{1};
@@ -110,6 +129,8 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     std::uint32_t live_streams = 0;
     std::shared_ptr<const std::string> live_latest;  // shared by the streams that write it
     std::uint64_t live_version = 0;
+    std::uint32_t watch_streams = 0;
+    std::shared_ptr<WatchFeed::Shared> watches = std::make_shared<WatchFeed::Shared>();
     asio::steady_timer live_news;  // cancelled to wake the streams
 
     asio::awaitable<void> accept_loop();
@@ -122,9 +143,14 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     asio::awaitable<Response> respond(RequestReader& reader);
     void add_allowance(Response& response, const Caller& caller) const;
     asio::awaitable<bool> write(Connection& connection, const Response& response, bool head, bool keep_alive);
+    asio::awaitable<Response> serve_stream(Connection& connection, RequestReader& reader, Stream stream);
     asio::awaitable<void> linger(Connection& connection);
     asio::awaitable<void> live_loop();
     asio::awaitable<void> stream_live(Connection& connection, Caller caller);
+    asio::awaitable<Response> stream_watch(Connection& connection, RequestReader& reader);  // status 0: it was streamed
+    asio::awaitable<bool> begin_stream(Connection& connection);
+    asio::awaitable<bool> say(Connection& connection, std::string_view text);  // false: the client is gone
+    static std::string farewell();  // to whoever's credential does not hold any more
     asio::awaitable<Response> answer(Route where, Request request);
 };
 
@@ -133,26 +159,79 @@ asio::awaitable<Response> Server::State::answer(Route where, Request request) {
         [this](auto handler, Route to, Request moved) {
             // Owned by the reply; the last owner is whoever calls it.
             auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-            route(door, to, std::move(moved), [self = shared_from_this(), shared](Response response) mutable {
+            Reply reply = [self = shared_from_this(), shared](Response response) mutable {
                 asio::post(self->io,
                            [shared, response = std::move(response)]() mutable { (*shared)(std::move(response)); });
-            });
+            };
+            if (OldNexus::serves(moved.path)) return old_nexus->answer(to, std::move(moved), std::move(reply));
+            route(door, to, std::move(moved), std::move(reply));
         },
         asio::use_awaitable, std::move(where), std::move(request));
 }
 
-asio::awaitable<void> Server::State::stream_live(Connection& connection, Caller caller) {
-    static constexpr std::string_view kOver =
-        "event: end\ndata: {\"code\":\"UNAUTHENTICATED\",\"detail\":\"the credential of this stream was revoked, or "
-        "has expired\"}\n\n";
-    const std::string head =
+asio::awaitable<bool> Server::State::say(Connection& connection, std::string_view text) {
+    connection.stream.tcp().expires_after(chrono(options.write_time_max));
+    auto [error, bytes] = co_await asio::async_write(connection.stream, asio::buffer(text), kTuple);
+    if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
+    co_return !error;
+}
+
+asio::awaitable<bool> Server::State::begin_stream(Connection& connection) {
+    co_return co_await say(
+        connection,
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: "
         "nosniff\r\n"
-        "Connection: close\r\n\r\nretry: 1000\n\n";
-    Transport& stream = connection.stream;
-    stream.tcp().expires_after(chrono(options.write_time_max));
-    auto [head_error, head_bytes] = co_await asio::async_write(stream, asio::buffer(head), kTuple);
-    if (head_error) co_return;
+        "Connection: close\r\n\r\nretry: 1000\n\n");
+}
+
+std::string Server::State::farewell() {
+    return "event: error\ndata: " +
+           problem_of({Fault::unauthenticated, "the credential of this stream was revoked, or has expired"}).body +
+           "\n\n";
+}
+
+asio::awaitable<Response> Server::State::stream_watch(Connection& connection, RequestReader& reader) {
+    const auto news = std::make_shared<asio::steady_timer>(io);
+    // Cancelled on the I/O thread, so that news between a look and the wait are not missed.
+    const auto wake = [self = weak_from_this(), weak = std::weak_ptr(news)] {
+        const auto state = self.lock();
+        if (!state) return;
+        asio::post(state->io, [weak] {
+            if (const auto timer = weak.lock()) timer->cancel();
+        });
+    };
+    const Caller caller = caller_of(reader.request());
+    const auto feed = WatchFeed::start(door, reader.route(), reader.request(), watches, wake);
+    if (!feed) co_return problem_of(feed.error());
+    Response done;
+    done.status = 0;
+    bool over = !co_await begin_stream(connection);
+    auto said = Clock::now(), asked = said;
+    while (!over) {
+        std::string text = (*feed)->take(kReadBytes, over);
+        if (text.empty() && !over) {
+            news->expires_after(kAskAgain);
+            co_await news->async_wait(kTuple);
+            if (!acceptor.is_open()) break;
+        }
+        if (Clock::now() - asked >= kAskAgain) {
+            asked = Clock::now();
+            if (!door.guard->still(caller)) {
+                co_await say(connection, farewell());
+                break;
+            }
+        }
+        if (text.empty() && !over && Clock::now() - said >= kHeartbeat) text = ": still here\n\n";
+        if (text.empty()) continue;
+        said = Clock::now();
+        if (!co_await say(connection, text)) break;
+    }
+    (*feed)->close();
+    co_return done;
+}
+
+asio::awaitable<void> Server::State::stream_live(Connection& connection, Caller caller) {
+    if (!co_await begin_stream(connection)) co_return;
     std::uint64_t sent = 0;
     for (;;) {
         if (sent == live_version) {
@@ -161,14 +240,11 @@ asio::awaitable<void> Server::State::stream_live(Connection& connection, Caller 
         }
         sent = live_version;
         const std::shared_ptr<const std::string> frame = live_latest;
-        stream.tcp().expires_after(chrono(options.write_time_max));
         if (!door.guard->still(caller)) {
-            co_await asio::async_write(stream, asio::buffer(kOver), kTuple);
+            co_await say(connection, farewell());
             co_return;
         }
-        auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(*frame), kTuple);
-        if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
-        if (error) co_return;
+        if (!co_await say(connection, *frame)) co_return;
     }
 }
 
@@ -253,9 +329,13 @@ asio::awaitable<Response> Server::State::respond(RequestReader& reader) {
     const bool page = method == nullptr || method->kind == api::Kind::page;
     if (!page && answer_bytes > options.answer_bytes_max)
         co_return too_busy("TOO_MANY_ANSWERS", "too many answers wait for their clients to read them; retry later");
+    const Manners manners = reader.request().manners;
     const Caller caller = caller_of(reader.request());
+    const bool limited = method != nullptr && method->role && door.guard->asks() &&
+                         !OldNexus::serves(reader.request().path);  // which counts by itself
     Response response = co_await answer(std::move(reader.route()), std::move(reader.request()));
-    if (method != nullptr && method->role && door.guard->asks()) add_allowance(response, caller);
+    if (limited) add_allowance(response, caller);
+    finish(response, manners);
     if (response.body.size() > kSmallAnswer && answer_bytes + response.body.size() > options.answer_bytes_max)
         co_return too_busy("TOO_MANY_ANSWERS", "too many answers wait for their clients to read them; retry later");
     if (response.body.size() > kSmallAnswer) response.body.shrink_to_fit();  // the limit counts bytes, not room
@@ -269,11 +349,12 @@ asio::awaitable<bool> Server::State::write(Connection& connection, const Respons
     out.result(response.status);
     out.version(11);
     secure_headers(out);
-    out.set(bhttp::field::content_type, response.content_type);
+    const bool bare = response.status == 304 || response.status == 204;  // has no body, nor a word about one
+    if (!bare) out.set(bhttp::field::content_type, response.content_type);
     for (const auto& [name, value] : response.headers)
         name == "Set-Cookie" ? out.insert(name, value) : out.set(name, value);
     out.keep_alive(keep_alive);
-    out.content_length(body.size());
+    if (!bare) out.content_length(body.size());
     if (!head) out.body() = beast::span<const char>(body.data(), body.size());
     bhttp::serializer<false, bhttp::span_body<const char>> serializer(out);
     answer_bytes += response.body.size();
@@ -297,6 +378,29 @@ asio::awaitable<void> Server::State::linger(Connection& connection) {
     }
 }
 
+// Status 0: it was streamed, and the connection ends.
+asio::awaitable<Response> Server::State::serve_stream(Connection& connection, RequestReader& reader, Stream stream) {
+    if (live_streams + watch_streams >= options.live_streams_max)
+        co_return too_busy("TOO_MANY_STREAMS", "too many event streams are open");
+    const Caller caller = caller_of(reader.request());
+    reader.request().place.reset();  // a stream is no request that is being answered
+    const auto place = door.guard->limits.open_stream(caller);
+    if (!place) co_return problem_of(place.error());
+    door.counts->add(*reader.route().method, 0);
+    Response response;
+    response.status = 0;
+    if (stream == Stream::live) {
+        if (live_streams++ == 0) tick.cancel();
+        co_await stream_live(connection, caller);
+        --live_streams;
+    } else {
+        ++watch_streams;
+        response = co_await stream_watch(connection, reader);
+        --watch_streams;
+    }
+    co_return response;
+}
+
 asio::awaitable<bool> Server::State::serve_one(Connection& connection) {
     RequestReader reader(rules, connection.peer);
     connection.waits = true;
@@ -309,30 +413,19 @@ asio::awaitable<bool> Server::State::serve_one(Connection& connection) {
     const bool head = reader.is_head();
     if (response.status == 400 || response.status == 431 || response.status == 505)
         door.http.malformed.fetch_add(1, std::memory_order_relaxed);
-    const api::Method* method = reader.route().method;
-    bool live = !refused && method != nullptr && std::string_view(method->name) == "http/live";
-    if (live && !head && live_streams < options.live_streams_max) {
-        const Caller caller = caller_of(reader.request());
-        reader.request().place.reset();  // a stream is no request that is being answered
-        if (const auto place = door.guard->limits.open_stream(caller)) {
-            door.counts->add(*method, 0);
-            if (live_streams++ == 0) tick.cancel();
-            co_await stream_live(connection, caller);
-            --live_streams;
-            co_return false;
-        } else {
-            live = false;
-            response = problem_of(place.error());
-        }
-    }
+    const Stream stream = refused ? Stream::none : stream_of(reader.route().method);
     const bool more = !refused && reader.keeps_alive();
     // Statements of their own: GCC 12 destroys the answer of a co_await in a conditional expression twice.
-    if (live && head)
-        response = {.status = 200, .content_type = "text/event-stream", .body = {}, .headers = {}, .fixed = {}};
-    else if (live)
-        response = too_busy("TOO_MANY_STREAMS", "too many live streams are open");
-    else if (response.status == 0)
+    if (refused)
+        finish(response, reader.request().manners);
+    else if (stream == Stream::none)
         response = co_await respond(reader);
+    else if (head)
+        response = {.status = 200, .content_type = "text/event-stream", .body = {}, .headers = {}, .fixed = {}};
+    else
+        response = co_await serve_stream(connection, reader, stream);
+    if (response.status == 0) co_return false;
+    if (stream != Stream::none) finish(response, reader.request().manners);
     const bool written = co_await write(connection, response, head, more);
     if (more && written) co_return true;
     if (written && (refused || !reader.keeps_alive())) {
@@ -463,7 +556,6 @@ Server::~Server() {
         beast::error_code ignored;
         raw->acceptor.close(ignored);
         raw->tick.cancel();
-        raw->tls_look.cancel();
         raw->live_news.cancel();
         for (State::Connection& connection : raw->open) connection.stream.tcp().close();
         // Requests still waiting for the engine are dropped with the context.

@@ -33,6 +33,7 @@ struct Options {
     Duration idle_max = seconds(60);            // between requests of one connection
     Duration write_time_max = seconds(10);      // one response or one live frame
     std::uint64_t body_bytes_max = 32 << 20;    // of all bodies that are arriving; then 503
+    std::vector<std::string> scheduler_keys;    // of /scheduler/*; none: nobody may
     std::uint64_t answer_bytes_max = 64 << 20;  // of all answers that wait to be read; then 503
     std::optional<identity::TlsFiles> tls;      // read again when they change
 };

@@ -16,6 +16,12 @@ constexpr double kTrustStep = 0.02;        // a smaller move is not worth an eve
 bool moved(Duration before, Duration after) {
     return std::llabs(after.us - before.us) * 10 > std::max<std::int64_t>(before.us, 1);
 }
+// By a tenth; or its array began, or one of it ended.
+bool moved(const Estimate& before, const Estimate& after) {
+    const bool waited = before.source == EstimateSource::sibling_wait;
+    return waited != (after.source == EstimateSource::sibling_wait) || moved(before.p50, after.p50) ||
+           moved(before.mean, after.mean);
+}
 
 std::string_view hardware_of(const core::WorkerView& worker) {
     if (worker.labels == nullptr) return {};
@@ -53,7 +59,10 @@ Estimate Learner::dispatched(const core::AssignAttempt& order, const core::Sched
     if (order.decision.fallback) return order.decision.estimate;
     const auto known = tasks.known(order.task);
     if (!known || !known->complete) return order.decision.estimate;
-    return told(order.task, predictor_.estimate(placed(known->features, core.worker(order.worker)), now), now);
+    const predict::Features here = placed(known->features, core.worker(order.worker));
+    const Estimate made = predictor_.estimate(here, now);
+    if (predictor_.began(here, now)) changed(here.type);
+    return told(order.task, made, now);
 }
 
 std::optional<core::Fact> Learner::refined(const core::AssignAttempt& order, const Estimate& predicted) {
@@ -74,7 +83,7 @@ void Learner::started(TaskId task, AttemptId attempt, const Estimate& predicted,
     if (predicted.source == EstimateSource::none) return;
     const auto view = core.task(task);
     if (!view || (view->attempt == attempt && view->started_at != now)) return;
-    due_.push({now + predicted.p90, task, attempt, predicted.p90});
+    plan({.task = task, .attempt = attempt, .p50 = predicted.p50, .p90 = predicted.p90}, {}, now);
 }
 
 void Learner::ended(const core::AttemptEnded& ended, const core::Scheduler& core, const Tasks& tasks,
@@ -101,7 +110,7 @@ void Learner::changed(std::string_view type) {
 }
 
 void Learner::look(const core::Scheduler& core, const Tasks& tasks, Instant now) {
-    count_overdue(core, tasks, now);
+    see_marks(core, tasks, now);
     if (lessons_ == 0) return;
     round_ = {.learned = take_learned(core), .lessons = std::exchange(lessons_, 0), .part = Round::Part::learned};
 }
@@ -111,21 +120,39 @@ Instant Learner::wanted_at() const {
     return due_.empty() ? kNever : due_.top().at;
 }
 
-// A running attempt that passed its P90 is counted at once: waiting for its end would bias the tracker.
-void Learner::count_overdue(const core::Scheduler& core, const Tasks& tasks, Instant now) {
+void Learner::plan(Due due, Duration ran, Instant now) {
+    due.mark = predict::next_mark(due.p50, ran);
+    if (!due.overdue) due.mark = std::min(due.mark, due.p90);
+    due.at = now + (due.mark - ran);
+    due_.push(due);
+}
+
+void Learner::see_marks(const core::Scheduler& core, const Tasks& tasks, Instant now) {
     while (!due_.empty() && due_.top().at <= now) {
         Due due = due_.top();
         due_.pop();
         const auto view = core.task(due.task);
         if (!view || view->attempt != due.attempt) continue;
-        if (const Duration left = due.p90 - view->ran(now); left.us > 0) {  // it stood still meanwhile
+        const Duration ran = view->ran(now);
+        if (const Duration left = due.mark - ran; left.us > 0) {  // it stood still meanwhile
             due.at = now + std::max(left, seconds(1));
             due_.push(due);
             continue;
         }
         if (const auto known = tasks.known(due.task))
-            predictor_.overdue(placed(known->features, core.worker(view->worker)), now - view->ran(now), now);
+            see_mark(due, placed(known->features, core.worker(view->worker)), ran, now);
+        plan(due, ran, now);
     }
+}
+
+// A running attempt that passed its P90 is counted at once: waiting for its end would bias the tracker. Its siblings
+// that wait will take longer, too.
+void Learner::see_mark(Due& due, const predict::Features& features, Duration ran, Instant now) {
+    if (!due.overdue && ran >= due.p90) {
+        predictor_.overdue(features, now - ran, now);
+        due.overdue = true;
+    }
+    if (predictor_.passed(features, now - ran, now)) changed(features.type);
 }
 
 std::vector<core::Fact> Learner::take_learned(const core::Scheduler& core) {
@@ -185,7 +212,7 @@ std::optional<core::Fact> Learner::look_at(TaskId task, const core::Scheduler& c
     --round_.looks;
     const Estimate estimate = told(task, predictor_.estimate(known->features, now), now);
     if (estimate.source == EstimateSource::none) return std::nullopt;
-    if (!moved(view->estimate.p50, estimate.p50) && !moved(view->estimate.mean, estimate.mean)) return std::nullopt;
+    if (!moved(view->estimate, estimate)) return std::nullopt;
     round_.looks += kLooksPerMove;
     return core::EstimateRevised{.task = task, .estimate = estimate};
 }

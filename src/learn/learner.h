@@ -109,11 +109,13 @@ public:
     void recalled() { recalling_ = false; }
 
 private:
-    struct Due {  // a running attempt reaches its P90
+    struct Due {  // a running attempt reaches a mark: its p50 and each quarter more, and its P90
         Instant at;
         TaskId task;
         AttemptId attempt;
-        Duration p90;
+        Duration mark;
+        Duration p50, p90;
+        bool overdue = false;  // it was counted as beyond its P90
         bool operator>(const Due& other) const { return at > other.at; }
     };
     struct Round {
@@ -126,7 +128,9 @@ private:
         enum class Part : std::uint8_t { over, learned, next, turn } part = Part::over;
     };
 
-    void count_overdue(const core::Scheduler& core, const Tasks& tasks, Instant now);
+    void see_marks(const core::Scheduler& core, const Tasks& tasks, Instant now);
+    void see_mark(Due& due, const predict::Features& features, Duration ran, Instant now);
+    void plan(Due due, Duration ran, Instant now);
     std::vector<core::Fact> take_learned(const core::Scheduler& core);
     // Whether anything was learned since it was looked at last that its estimate rests on.
     bool may_have_moved(std::string_view type, const Tasks& tasks) const;

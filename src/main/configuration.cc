@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "base/quantity.h"
@@ -23,6 +24,8 @@ namespace nexus::serve {
 namespace {
 
 using cli::Answer;
+
+constexpr std::size_t kFilesMax = 1000;  // of the folder
 
 Result<std::string> read_file(const std::string& path) {
     struct stat about{};
@@ -45,6 +48,43 @@ Result<void> take_file(const std::string& path, config::Start& start) {
     return {};
 }
 
+// The files NAME.toml of a folder, by name; hidden ones are what editors leave behind.
+Result<std::vector<std::string>> files_in(const std::string& folder) {
+    std::vector<std::string> files;
+    std::error_code fault;
+    for (std::filesystem::directory_iterator at(folder, fault), end; !fault && at != end; at.increment(fault)) {
+        const std::string name = at->path().filename().string();
+        if (name.starts_with('.') || !name.ends_with(".toml")) continue;
+        files.push_back(at->path().string());
+        if (files.size() > kFilesMax)
+            return fail(Fault::invalid, folder + ": more than " + std::to_string(kFilesMax) + " files");
+    }
+    if (fault) return fail(Fault::not_found, "cannot read " + folder + ": " + fault.message());
+    std::ranges::sort(files);
+    return files;
+}
+
+// The folder beside "nexus.toml" is "nexus.d".
+std::string folder_of(const StartFlags& flags) {
+    if (!flags.folder.empty()) return flags.folder;
+    if (flags.file.empty()) return {};
+    std::string folder = std::filesystem::path(flags.file).replace_extension(".d").string();
+    std::error_code fault;
+    return std::filesystem::is_directory(folder, fault) ? folder : std::string();
+}
+
+Result<void> take_files(const StartFlags& flags, config::Start& start) {
+    Result<void> done;
+    if (!flags.file.empty()) done = take_file(flags.file, start);
+    const std::string folder = folder_of(flags);
+    if (!done || folder.empty()) return done;
+    const auto files = files_in(folder);
+    if (!files) return std::unexpected(files.error());
+    for (const std::string& file : *files)
+        if (done = take_file(file, start); !done) return done;
+    return {};
+}
+
 // The models are known to `predict`, which the room of the settings cannot see.
 Result<void> check_start(const config::Start& start) {
     if (auto model = predict::make_model(start.values.server.model); !model)
@@ -52,63 +92,6 @@ Result<void> check_start(const config::Start& start) {
     if (auto subjects = identity::subjects_from(start.values.server.tls_subjects); !subjects)
         return std::unexpected(std::move(subjects).error().during("server.tls_subjects"));
     return config::check(start);
-}
-
-int finish(const Answer<void>& done) {
-    return done ? cli::kExitOk : cli::report(done.error());
-}
-
-void add_validate(CLI::App& config, int& exit_code) {
-    const auto path = std::make_shared<std::string>();
-    CLI::App* validate = config.add_subcommand("validate", "Check a configuration file without starting anything");
-    validate->footer("Examples:\n  nexus config validate nexus.toml");
-    validate->add_option("file", *path, "The file")->required();
-    validate->callback([path, &exit_code] {
-        exit_code = finish([&]() -> Answer<void> {
-            config::Start start;
-            auto done = take_file(*path, start);
-            if (done) done = check_start(start);
-            if (!done) return failed(done.error(), "");
-            const std::size_t keys = start.origins.size();
-            cli::put(fmt::format("{}: valid, {} {}\n", *path, keys, keys == 1 ? "key" : "keys"));
-            return {};
-        }());
-    });
-}
-
-void add_show(CLI::App& config, int& exit_code) {
-    const auto flags = std::make_shared<StartFlags>();
-    CLI::App* show = config.add_subcommand("show", "The configuration a server would start with");
-    show->footer("Examples:\n  nexus config show > nexus.toml\n  nexus config show --effective --config nexus.toml");
-    const auto effective = std::make_shared<bool>(false);
-    show->add_flag("--effective", *effective, "Say where each value comes from");
-    add_start_flags(*show, *flags);
-    show->callback([flags, effective, &exit_code] {
-        exit_code = finish([&]() -> Answer<void> {
-            const auto start = read_start(*flags);
-            if (!start) return std::unexpected(start.error());
-            cli::put(config::to_toml(*start, *effective));
-            return {};
-        }());
-    });
-}
-
-void add_keys(CLI::App& config, int& exit_code) {
-    const auto markdown = std::make_shared<bool>(false);
-    CLI::App* keys = config.add_subcommand("keys", "All settings: default, range, meaning");
-    keys->footer("Examples:\n  nexus config keys\n  nexus config keys | grep lease");
-    keys->add_flag("--markdown", *markdown, "As docs/settings.md has them");
-    keys->callback([markdown, &exit_code] {
-        exit_code = cli::kExitOk;
-        if (*markdown) return void(cli::put(config::settings_markdown()));
-        const config::Values defaults;
-        cli::Table table({"KEY", "CHANGE", "DEFAULT", "MEANING", "RANGE"});
-        for (const config::Setting& setting : config::settings())
-            table.add({std::string(setting.name), setting.live() ? "live" : "restart",
-                       config::value_text(setting, defaults), std::string(setting.meaning),
-                       config::range_text(setting)});
-        cli::put(table.text(false));
-    });
 }
 
 }  // namespace
@@ -120,16 +103,20 @@ std::unexpected<cli::Failure> failed(const Error& error, std::string_view doing,
 
 void add_start_flags(CLI::App& verb, StartFlags& flags) {
     verb.add_option("-c,--config", flags.file, "TOML file; the environment and flags override it");
+    verb.add_option("--config-dir", flags.folder,
+                    "Folder of further TOML files, read after it by name (default: nexus.d beside nexus.toml)");
     const config::Values defaults;
     for (const config::Setting& setting : config::settings()) {
         if (!setting.has_flag) continue;
+        std::string name = "--" + std::string(setting.key());
+        std::ranges::replace(name, '_', '-');
+        // --tls-cert of a verb that calls a server is what it shows that server.
+        if (verb.get_option_no_throw(name) != nullptr) continue;
         std::string& given = flags.named[std::string(setting.name)];
         if (setting.kind == config::Kind::hosts) {  // one of them each time
             verb.add_option("--http-host", given, fmt::format("{}; repeatable", setting.meaning))->join(',');
             continue;
         }
-        std::string name = "--" + std::string(setting.key());
-        std::ranges::replace(name, '_', '-');
         if (setting.kind == config::Kind::flag) {
             verb.add_flag_callback(name, [&given] { given = "true"; }, std::string(setting.meaning));
             continue;
@@ -142,10 +129,30 @@ void add_start_flags(CLI::App& verb, StartFlags& flags) {
     verb.add_option("--set", flags.set, "Any setting, e.g. scheduler.lease=3s; see `nexus config keys`");
 }
 
-Answer<config::Start> read_start(const StartFlags& flags) {
+Result<config::Start> read_files(const std::vector<std::string>& paths) {
     config::Start start;
     Result<void> done;
-    if (!flags.file.empty()) done = take_file(flags.file, start);
+    for (const std::string& path : paths) {
+        std::error_code fault;
+        if (!std::filesystem::is_directory(path, fault)) {
+            done = take_file(path, start);
+        } else if (const auto files = files_in(path); !files) {
+            done = std::unexpected(files.error());
+        } else if (files->empty()) {  // it was named, so something was expected there
+            done = fail(Fault::not_found, path + ": no file in this folder ends in .toml");
+        } else {
+            for (const std::string& file : *files)
+                if (done) done = take_file(file, start);
+        }
+        if (!done) return std::unexpected(std::move(done).error());
+    }
+    if (done = check_start(start); !done) return std::unexpected(std::move(done).error());
+    return start;
+}
+
+Answer<config::Start> read_start(const StartFlags& flags) {
+    config::Start start;
+    Result<void> done = take_files(flags, start);
     if (!done) return failed(done.error(), "configuration");
     std::size_t count = 0;
     while (environ[count] != nullptr) ++count;
@@ -163,14 +170,6 @@ Answer<config::Start> read_start(const StartFlags& flags) {
     if (done) done = check_start(start);
     if (!done) return failed(done.error(), "configuration", "see `nexus config show` and `nexus config keys`");
     return start;
-}
-
-void add_config_verbs(CLI::App& root, int& exit_code) {
-    const auto nouns = root.get_subcommands([](const CLI::App* app) { return app->get_name() == "config"; });
-    CLI::App& config = nouns.empty() ? *cli::add_noun(root, "config", "The configuration") : *nouns.front();
-    add_validate(config, exit_code);
-    add_show(config, exit_code);
-    add_keys(config, exit_code);
 }
 
 }  // namespace nexus::serve

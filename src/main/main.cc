@@ -7,17 +7,22 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <string_view>
 
 #include <absl/synchronization/mutex.h>
 
 #include <CLI/CLI.hpp>
 
 #include "cli/command.h"
+#include "cli/completion.h"
 #include "cli/failure.h"
 #include "main/arguments.h"
-#include "main/configuration.h"
+#include "main/audit_verify.h"
+#include "main/config_verbs.h"
 #include "main/dev.h"
 #include "main/journal_verbs.h"
+#include "main/manual.h"
+#include "main/scheduler_keys.h"
 #include "main/serve.h"
 #include "main/usage.h"
 #if defined(NEXUS_HAS_WORKER)
@@ -28,6 +33,7 @@
 #endif
 #if defined(NEXUS_HAS_SIMULATE)
 #include "simulate/command.h"
+#include "simulate/eta.h"
 #endif
 #if defined(NEXUS_HAS_BENCH)
 #include "bench/command.h"
@@ -51,9 +57,14 @@ int run(int argc, char** argv) {
     nexus::dev::add_command(root, exit_code);
     nexus::serve::add_command(root, exit_code);
     nexus::serve::add_config_verbs(root, exit_code);
+    nexus::serve::add_audit_verify(root, exit_code);
     nexus::journal_verbs::add_command(root, exit_code);
 #if defined(NEXUS_HAS_EVALUATE)
+#if defined(NEXUS_HAS_SIMULATE)
+    nexus::evaluate::add_command(root, exit_code, nexus::simulate::measure_etas);
+#else
     nexus::evaluate::add_command(root, exit_code);
+#endif
 #endif
 #if defined(NEXUS_HAS_SIMULATE)
     nexus::simulate::add_command(root, exit_code);
@@ -61,7 +72,11 @@ int run(int argc, char** argv) {
 #if defined(NEXUS_HAS_BENCH)
     nexus::bench::add_command(root, exit_code);
 #endif
+    nexus::add_manual(root, exit_code);
+    if (argc > 1 && std::string_view(argv[1]) == nexus::cli::kCompleteVerb)
+        return nexus::cli::complete(root, {argv + 2, argv + argc});
     arguments = nexus::arrange(root, {argv + std::min(argc, 1), argv + argc});
+    nexus::serve::hide_keys(argc, argv);
     std::ranges::reverse(arguments.words);  // as CLI11 takes them
     try {
         root.parse(arguments.words);

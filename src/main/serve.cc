@@ -1,12 +1,14 @@
 #include "main/serve.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +17,7 @@
 #include <memory>
 #include <sstream>
 
+#include "api/configuration.h"
 #include "api/methods.h"
 #include "cli/failure.h"
 #include "cli/interrupt.h"
@@ -24,9 +27,11 @@
 #include "engine/runner.h"
 #include "history/sqlite/sqlite_history.h"
 #include "http/server.h"
+#include "main/audit_head.h"
 #include "main/configuration.h"
 #include "main/log.h"
 #include "main/protect.h"
+#include "main/scheduler_keys.h"
 #include "process/notify.h"
 #include "process/proc.h"
 #include "store/sqlite/sqlite_journal.h"
@@ -44,6 +49,7 @@ struct Flags {
     std::string nexus_snapshot;
     bool config_wins = false;
     bool no_reflection = false;
+    std::string scheduler_keys;
 };
 
 bool names_scheduler(const config::Start& start) {
@@ -136,8 +142,23 @@ std::string with_port(const std::string& address, std::uint16_t port) {
     return address.substr(0, address.rfind(':') + 1) + std::to_string(port);
 }
 
-Answer<void> open_ports(const config::Server& settings, const Flags& flags, Running& running) {
+Answer<std::vector<std::string>> scheduler_keys(const config::Server& settings, const Flags& flags, Log& log) {
+    std::vector<std::string> keys = keys_of_text(flags.scheduler_keys);
+    if (!keys.empty())
+        log.write(LogLevel::warning, "keys_on_command_line",
+                  "the keys of --scheduler-keys were visible to others while this started, and stand in the shell's "
+                  "history; use --scheduler-keys-file");
+    if (settings.scheduler_keys_file.empty()) return keys;
+    auto more = keys_of_file(settings.scheduler_keys_file);
+    if (!more) return more;
+    keys.insert(keys.end(), more->begin(), more->end());
+    return keys;
+}
+
+Answer<void> open_ports(const config::Start& start, const Flags& flags, Log& log, Running& running) {
+    const config::Server& settings = start.values.server;
     running.door = std::make_unique<api::Door>(*running.runner, settings.durability, running.guard);
+    running.door->start_files = start_files(flags.start, start);
     // gRPC's own reflection asks nobody who they are.
     const bool reflection = !flags.no_reflection && !running.guard->asks();
     auto wire =
@@ -147,8 +168,11 @@ Answer<void> open_ports(const config::Server& settings, const Flags& flags, Runn
                       "is another server running there? choose another with --listen, or :0 for any free port");
     running.wire = std::move(*wire);
     if (settings.http == "off") return {};
+    auto keys = scheduler_keys(settings, flags, log);
+    if (!keys) return std::unexpected(std::move(keys).error());
     http::Options options{.address = settings.http};
     options.tls = running.tls;
+    options.scheduler_keys = *std::move(keys);
     std::istringstream names(settings.http_hosts);
     for (std::string name; std::getline(names, name, ',');) options.hosts.push_back(name);
     auto http = http::Server::start(std::move(options), *running.door);
@@ -209,7 +233,37 @@ int stop(Running& running, int signal, Log& log) {
     return cli::kExitOk;
 }
 
+// SIGHUP waits in the kernel until somebody looks.
+void keep_hangups() {
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &hangup, nullptr);  // before the first thread, so that all have it blocked
+}
+
+bool take_hangup() {
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    const timespec at_once{};
+    return sigtimedwait(&hangup, nullptr, &at_once) == SIGHUP;
+}
+
+void reload_on_hangup(api::Door& door, Log& log) {
+    api::reload(door, server_itself(), "SIGHUP", "the files were read again", [&log](Result<api::Reloaded> done) {
+        if (!done) return log.write(LogLevel::error, "reload_failed", "nothing was changed: " + done.error().what);
+        std::string text = fmt::format("files read again, version {} is in force", done->now.config.version);
+        for (const config::Change& change : done->now.changes)
+            text += fmt::format("; {}: {} -> {}", change.key, change.before.empty() ? "-" : change.before,
+                                change.after.empty() ? "-" : change.after);
+        if (!done->restart_keys.empty())
+            text += fmt::format("; needs a restart: {}", fmt::join(done->restart_keys, ", "));
+        log.write(LogLevel::info, "reloaded", std::move(text));
+    });
+}
+
 Answer<int> serve(const Flags& flags) {
+    keep_hangups();
     const auto start = read_start(flags.start);
     if (!start) return std::unexpected(start.error());
     const config::Server& settings = start->values.server;
@@ -222,7 +276,7 @@ Answer<int> serve(const Flags& flags) {
     if (!done) return std::unexpected(std::move(done).error());
     const Answer<std::string> first = first_admin(settings, *running.runner, *running.guard);
     if (!first) return std::unexpected(first.error());
-    done = open_ports(settings, flags, running);
+    done = open_ports(*start, flags, log, running);
     if (!done) return std::unexpected(std::move(done).error());
     say_ready(settings, running, log);
     if (!first->empty()) cli::put("nexus: " + *first + "\n");
@@ -234,6 +288,7 @@ Answer<int> serve(const Flags& flags) {
     using Clock = std::chrono::steady_clock;
     Clock::time_point ping_at = Clock::now();
     Memory memory;
+    AuditHead head(settings.data, log);
     while (
         !interrupt.wait(watchdog.us > 0 ? std::min(milliseconds(500), Duration{watchdog.us / 8}) : milliseconds(500))) {
         if (watchdog.us > 0 && Clock::now() >= ping_at && alive->exchange(false)) {
@@ -242,6 +297,8 @@ Answer<int> serve(const Flags& flags) {
             running.runner->ask(server_itself(), engine::GetConfig{}, [alive](auto) { *alive = true; });
         }
         memory.look();
+        head.look(*running.runner);
+        if (take_hangup()) reload_on_hangup(*running.door, log);
         const bool ready = running.runner->ready(&why);
         if (ready == was_ready) continue;
         was_ready = ready;
@@ -280,6 +337,8 @@ void add_command(CLI::App& root, int& exit_code) {
                    "Replace the scheduler's configuration in the journal by the one given here");
     verb->add_option("--nexus-snapshot", flags->nexus_snapshot,
                      "File with what the old Nexus learned (JSON of its key scheduler:predictions), for a new store");
+    verb->add_option("--scheduler-keys", flags->scheduler_keys,
+                     "Keys of /scheduler/* with commas between them; better: --scheduler-keys-file");
     verb->add_flag("--no-reflection", flags->no_reflection, "Switch gRPC reflection off");
     verb->callback([flags, &exit_code] {
         const auto done = serve(*flags);

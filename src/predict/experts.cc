@@ -17,7 +17,7 @@ void ExpertScore::add(const ExpertValues& made, float actual, float decay) {
         const Words spoke = said == said;  // not NaN
         const Floats off = said - actual;
         const Words hit = (off >= kHitLow) & (off <= kHitHigh);
-        const auto add_to = [&](std::array<float, expert_count>& record, Floats more) {
+        const auto add_to = [&](ExpertNumbers& record, Floats more) {
             const Floats old = load_lanes<Floats>(&record[e]);
             store_lanes(spoke ? old * decay + more : old, &record[e]);
         };
@@ -29,25 +29,44 @@ void ExpertScore::add(const ExpertValues& made, float actual, float decay) {
 
 void ExpertScore::save(Writer& out) const {
     for (const auto* part : {&hits, &errors, &count})
-        for (const float v : *part) put_float(out, v);
+        for (std::size_t e = 0; e < kExpertsBefore; ++e) put_float(out, (*part)[e]);
 }
 
 void ExpertScore::load(Reader& in) {
     for (auto* part : {&hits, &errors, &count})
-        for (float& v : *part) {
-            v = get_float(in);
-            if (v < 0) in.set_failed();
+        for (std::size_t e = 0; e < kExpertsBefore; ++e) {
+            (*part)[e] = get_float(in);
+            if ((*part)[e] < 0) in.set_failed();
         }
 }
 
+void ExpertScore::save_more(Writer& out) const {
+    for (const auto* part : {&hits, &errors, &count}) put_float(out, (*part)[sibling_mode]);
+}
+
+void ExpertScore::load_more(Reader& in) {
+    for (auto* part : {&hits, &errors, &count}) {
+        (*part)[sibling_mode] = get_float(in);
+        if ((*part)[sibling_mode] < 0) in.set_failed();
+    }
+}
+
 void put_values(Writer& out, const ExpertValues& values) {
-    for (const float v : values) put_float(out, v);
+    for (std::size_t e = 0; e < kExpertsBefore; ++e) put_float(out, values[e]);
 }
 
 ExpertValues get_values(Reader& in) {
-    ExpertValues values;
-    for (float& v : values) v = get_float_or_nan(in);
+    ExpertValues values = kNobody;
+    for (std::size_t e = 0; e < kExpertsBefore; ++e) values[e] = get_float_or_nan(in);
     return values;
+}
+
+void put_more(Writer& out, const ExpertValues& values) {
+    put_float(out, values[sibling_mode]);
+}
+
+void get_more(Reader& in, ExpertValues& values) {
+    values[sibling_mode] = get_float_or_nan(in);
 }
 
 }  // namespace nexus::predict

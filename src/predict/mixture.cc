@@ -1,6 +1,7 @@
 #include "predict/mixture.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/hash.h"
@@ -47,6 +48,7 @@ Mixture::Mixture(const MixtureLimits& limits)
       cells_(limits.cells_max),
       places_(limits.places_max),
       families_(limits.families_max),
+      arrays_(limits.arrays_max),
       said_(limits.said_max) {}
 
 Mixture::Query Mixture::query_of(const Features& features) {
@@ -63,6 +65,11 @@ Mixture::Query Mixture::query_of(const Features& features) {
     query.sample.demand = static_cast<std::uint32_t>(demand >> 16);
     query.cell = mix(hash_bytes(features.tenant, query.type), demand);
     query.sample.worker = short_hash(features.worker);
+    query.at = features.at;
+    query.array = mix(mix(query.cell, features.payload_bytes), static_cast<std::uint64_t>(features.hint.us));
+    if (features.numbers != nullptr)
+        for (const auto& [name, value] : *features.numbers)
+            query.array = mix(hash_bytes(name, query.array), std::bit_cast<std::uint64_t>(value));
     return query;
 }
 
@@ -86,7 +93,8 @@ Result<Estimate> Mixture::estimate(const Features& features) {
     double us = kUnknownUs;
     if (best != expert_count) {
         us = std::exp(static_cast<double>(asking.value(best)));
-        estimate.source = kExpertSources[best];
+        estimate.source =
+            asking.awaited() && alike(type, standings) ? EstimateSource::sibling_wait : kExpertSources[best];
         const Band band = asking.band(best);
         const float expected = standings[best];
         // Before there is a record the share of weight inside the band is the better guess of being right.
@@ -139,17 +147,41 @@ void Mixture::learn(const Observation& observation) {
             score_.add(said, query.sample.value, kFleetDecay);
             if (type.seen < kNewRuns) new_score_.add(said, query.sample.value, kScoreDecay);
         }
+        if (Siblings* array = arrays_.find_or_admit(query.array)) {
+            array->type = query.type;
+            array->end(query.sample.value, observation.at - observation.run, observation.at);
+        }
         learn_run(query, type, cell, observation.features);
         return;
     }
     // A run that was cut off says only that its like take longer. One proves little; when nothing but such runs come,
     // their length is the best lower bound there is.
+    if (Siblings* array = arrays_.find(query.array)) array->cut();
     const bool longer = observation.predicted.source == EstimateSource::none
                             ? type.seen == 0
                             : observation.run > observation.predicted.p50;
     if (observation.end != RunEnd::censored || !longer) return;
     if (++type.beyond < kBeyondMax && type.seen > 0) return;
     learn_run(query, type, cells_.find_or_admit(query.cell), observation.features);
+}
+
+bool Mixture::believes_siblings(const Query& query) {
+    const TypeState* type = types_.find(query.type);
+    return type != nullptr && alike(type, standings(type, cells_.find(query.cell)));
+}
+
+bool Mixture::began(const Features& features) {
+    const Query query = query_of(features);
+    Siblings* array = arrays_.find_or_admit(query.array);
+    if (array == nullptr) return false;
+    array->type = query.type;
+    return array->start(features.at) && believes_siblings(query);
+}
+
+bool Mixture::passed(const Features& features, Duration ran, Instant began) {
+    const Query query = query_of(features);
+    Siblings* array = arrays_.find(query.array);
+    return array != nullptr && array->pass(log_of(ran), began) && believes_siblings(query);
 }
 
 void Mixture::learn_run(Query& query, TypeState& type, Cell* cell, const Features& features) {
@@ -193,6 +225,8 @@ void Mixture::forget(std::string_view name) {
         if (entry.value.type == key) entry.value = Cell{.type = key};
     for (auto& entry : places_.entries())
         if (entry.value.type == key) entry.value = Recent{.type = key};
+    for (auto& entry : arrays_.entries())
+        if (entry.value.type == key) entry.value = Siblings();
 }
 
 void Mixture::shorten(std::string_view name) {

@@ -9,6 +9,7 @@
 //   joined_mode   mode of the tenant's last 128 runs of whatever type, weighted by likeness; serves types just met. Of
 //                 a type that grows with its payload, joined with all of the type's runs
 //   worker_mode   mode of the last 50 runs of (type, worker)
+//   sibling_mode  mode of the last runs of the same array: equal tasks that are under way together (siblings.h)
 //   hint          what the submitter says
 //   prefix        mode of types with a similar name; asked only while the type is new
 //
@@ -24,6 +25,7 @@
 #include "predict/experts.h"
 #include "predict/key_table.h"
 #include "predict/predictor.h"
+#include "predict/siblings.h"
 #include "predict/size_driver.h"
 #include "predict/window.h"
 
@@ -35,6 +37,7 @@ struct MixtureLimits {
     std::size_t cells_max = 16'384;   // (type, tenant); further ones are judged by their type's scores
     std::size_t places_max = 16'384;  // (type, worker); further ones go without worker_mode
     std::size_t families_max = 4096;  // further families of names do not help new types
+    std::size_t arrays_max = 8192;    // further arrays go without sibling_mode
     std::size_t said_max = 32'768;    // answers kept until their runs end; one that is lost counts as the newest one
 };
 
@@ -45,6 +48,8 @@ public:
     std::string_view name() const override { return "mixture"; }
     Result<Estimate> estimate(const Features& features) override;
     void learn(const Observation& observation) override;
+    bool began(const Features& features) override;
+    bool passed(const Features& features, Duration ran, Instant began) override;
     void forget(std::string_view type) override;
     void shorten(std::string_view type) override;
     void describe(std::string_view type, TypeStat& stat) const override;
@@ -58,10 +63,12 @@ private:
         std::uint64_t type = 0;
         std::uint64_t cell = 0;   // type and tenant
         std::uint64_t place = 0;  // type and worker; 0 = worker unknown
+        std::uint64_t array = 0;  // type, tenant, demands and all that is known of its size
         Sample sample;            // all but the value; the payload is the type's size
         float user_size = 0;      // by what the tenant's runs of all types grow with
         float hint = std::numeric_limits<float>::quiet_NaN();
         std::string_view family;
+        Instant at;
     };
     struct Answer {
         ExpertValues values = kNobody;
@@ -125,12 +132,15 @@ private:
 
     static Query query_of(const Features& features);
     static void set_sizes(Query& query, const TypeState* type, const UserState* user, const Features& features);
-    using Standings = std::array<float, expert_count>;
+    using Standings = ExpertNumbers;
     Standings standings(const TypeState* type, const Cell* cell) const;
     static Expert choose(const ExpertValues& values, const Standings& standings);
     static Expert choose_first(Asking& asking, Standings standings);
     Said& said_slot(std::uint64_t key) { return said_[key % said_.size()]; }
     const ExpertValues& said_at(std::uint64_t cell_key, const Cell& cell, const Estimate& predicted);
+    void load_more(Reader& in);
+    static bool alike(const TypeState* type, const Standings& standings);
+    bool believes_siblings(const Query& query);
     void learn_run(Query& query, TypeState& type, Cell* cell, const Features& features);
 
     MixtureLimits limits_;
@@ -140,6 +150,7 @@ private:
     KeyTable<Cell> cells_;
     KeyTable<Recent> places_;
     KeyTable<Recent> families_;
+    KeyTable<Siblings> arrays_;
     std::vector<Said> said_;
     TypeState rest_;  // runs of the types the table has no room for
     ModeWindow all_;

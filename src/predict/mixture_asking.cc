@@ -36,6 +36,8 @@ Mixture::Asking::Asking(Mixture& mixture, const Query& query, TypeState* type, U
       user_(user),
       cell_(cell),
       place_(query.place == 0 ? nullptr : mixture.places_.find(query.place)),
+      array_(mixture.arrays_.find(query.array)),
+      awaited_(array_ != nullptr && array_->awaited(query.at)),
       is_new_(type == nullptr || type->seen < kNewRuns),
       kept_(cell != nullptr && type != nullptr ? &cell->answered : &own_) {
     if (is_new_ && !query.family.empty()) family_ = mixture.families_.find(hash_bytes(query.family));
@@ -56,6 +58,7 @@ float Mixture::Asking::value(Expert expert) {
         case by_hint: return query_.hint;
         case by_prefix: return is_new_ && family_ != nullptr ? prefix().centre : kNothing;
         case worker_mode: return place_ != nullptr && !place_->recent.empty() ? place().centre : kNothing;
+        case sibling_mode: return array_ != nullptr && !array_->silent() ? array_->band().centre : kNothing;
         default: break;
     }
     const auto bit = static_cast<std::uint8_t>(1U << expert);
@@ -71,12 +74,13 @@ Band Mixture::Asking::band(Expert expert) const {
         case by_hint: return {};
         case by_prefix: return prefix();
         case worker_mode: return place();
+        case sibling_mode: return array_->band();
         default: return kept_->bands[expert];
     }
 }
 
 ExpertValues Mixture::Asking::all() {
-    ExpertValues values;
+    ExpertValues values = kNobody;
     for (std::size_t e = 0; e < expert_count; ++e) values[e] = value(static_cast<Expert>(e));
     return values;
 }

@@ -17,6 +17,8 @@ public:
     // Of an expert that had something to say.
     Band band(Expert expert) const;
     ExpertValues all();
+    // Some of its array run, and none has ended.
+    bool awaited() const { return awaited_; }
 
 private:
     Band prefix() const;
@@ -32,7 +34,9 @@ private:
     UserState* user_;
     Cell* cell_;
     const Recent* place_;
+    const Siblings* array_;
     const Recent* family_ = nullptr;
+    bool awaited_;
     bool is_new_;
     Answer own_;
     Answer* kept_;

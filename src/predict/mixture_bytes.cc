@@ -8,7 +8,8 @@
 namespace nexus::predict {
 namespace {
 
-constexpr std::uint64_t kVersion = 2;
+constexpr std::uint64_t kVersion = 3;
+constexpr std::uint64_t kVersionBefore = 2;  // without the last part: arrays, and their expert
 
 }  // namespace
 
@@ -78,18 +79,47 @@ void Mixture::save(std::string& out) const {
     all_.save(writer);
     score_.save(writer);
     new_score_.save(writer);
+    arrays_.save(writer);
+    const auto more = [&](const auto& one) {
+        one.score.save_more(writer);
+        put_more(writer, one.said);
+    };
+    for (const auto& entry : types_.entries()) more(entry.value);
+    for (const auto& entry : cells_.entries()) more(entry.value);
+    more(rest_);
+    for (const Said& said : said_)
+        if (said.key != 0) put_more(writer, said.values);
+    score_.save_more(writer);
+    new_score_.save_more(writer);
+}
+
+void Mixture::load_more(Reader& in) {
+    arrays_.load(in);
+    const auto more = [&](auto& one) {
+        one.score.load_more(in);
+        get_more(in, one.said);
+    };
+    for (auto& entry : types_.entries()) more(entry.value);
+    for (auto& entry : cells_.entries()) more(entry.value);
+    more(rest_);
+    for (Said& said : said_)
+        if (said.key != 0) get_more(in, said.values);
+    score_.load_more(in);
+    new_score_.load_more(in);
 }
 
 Result<void> Mixture::load(std::string_view bytes) {
     Reader in(bytes);
-    if (in.varint() != kVersion || in.failed()) return fail(Fault::corrupt, "mixture: not of this version");
+    const std::uint64_t version = in.varint();
+    if ((version != kVersion && version != kVersionBefore) || in.failed())
+        return fail(Fault::corrupt, "mixture: not of this version");
     Mixture fresh(limits_);
     fresh.types_.load(in);
     fresh.users_.load(in);
     fresh.cells_.load(in);
     fresh.places_.load(in);
     fresh.families_.load(in);
-    for (std::uint64_t left = in.count(8 + expert_count * 4); left > 0 && !in.failed(); --left) {
+    for (std::uint64_t left = in.count(8 + kExpertsBefore * 4); left > 0 && !in.failed(); --left) {
         const std::uint64_t key = in.u64();
         fresh.said_slot(key) = {.key = key, .values = get_values(in)};
     }
@@ -97,6 +127,7 @@ Result<void> Mixture::load(std::string_view bytes) {
     fresh.all_.load(in);
     fresh.score_.load(in);
     fresh.new_score_.load(in);
+    if (version == kVersion) fresh.load_more(in);
     if (in.failed() || !in.at_end()) return fail(Fault::corrupt, "mixture: bytes do not parse");
     *this = std::move(fresh);
     return {};

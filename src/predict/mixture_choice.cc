@@ -12,9 +12,10 @@ namespace {
 constexpr float kErrorWeight = 0.01F;
 constexpr float kPriorCount = 20;
 constexpr float kNewPriorCount = 4;
+constexpr float kSiblingDoubt = 0.03F;  // few runs speak: it must be better by so much
 
 // What experts are worth before any record: a hint is meant, a family is a guess.
-constexpr std::array<float, expert_count> kPriorRate = {0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.6F, 0.35F};
+constexpr ExpertNumbers kPriorRate = {0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.6F, 0.35F, 0.5F};
 
 }  // namespace
 
@@ -41,7 +42,16 @@ Mixture::Standings Mixture::standings(const TypeState* type, const Cell* cell) c
             0.5F * rate(type->score) + 0.5F * (cell == nullptr ? base : rate(cell->score)) - kErrorWeight * error,
             &made[e]);
     }
+    made[sibling_mode] -= kSiblingDoubt;
     return made;
+}
+
+// Whether members of an array are as good a guess of each other as anything that ever spoke of the type.
+bool Mixture::alike(const TypeState* type, const Standings& standings) {
+    if (type == nullptr) return false;
+    for (std::size_t e = 0; e < expert_count; ++e)
+        if (type->score.count[e] > 0 && standings[e] > standings[sibling_mode] + kSiblingDoubt) return false;
+    return true;
 }
 
 Expert Mixture::choose(const ExpertValues& values, const Standings& standings) {
@@ -58,7 +68,7 @@ Expert Mixture::choose(const ExpertValues& values, const Standings& standings) {
 // The same without asking whom nobody would believe: in order of standing until one has something to say.
 Expert Mixture::choose_first(Asking& asking, Standings standings) {
     for (std::size_t asked = 0; asked < expert_count; ++asked) {
-        const auto best = std::max_element(standings.begin(), standings.end());
+        const auto best = std::max_element(standings.begin(), standings.begin() + expert_count);
         const auto expert = static_cast<Expert>(best - standings.begin());
         if (!std::isnan(asking.value(expert))) return expert;
         *best = -2;

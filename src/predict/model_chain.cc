@@ -71,6 +71,24 @@ void ModelChain::learn(const Observation& observation) {
     stand_in_->learn(observation);
 }
 
+bool ModelChain::began(const Features& features) {
+    try {
+        return champion_->began(features);
+    } catch (...) {
+        ++failures_.exceptions;
+        return false;
+    }
+}
+
+bool ModelChain::passed(const Features& features, Duration ran, Instant began) {
+    try {
+        return champion_->passed(features, ran, began);
+    } catch (...) {
+        ++failures_.exceptions;
+        return false;
+    }
+}
+
 void ModelChain::forget(std::string_view type) {
     try {
         champion_->forget(type);

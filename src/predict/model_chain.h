@@ -23,6 +23,8 @@ public:
     // Source none when nothing answered. p50 >= 1 us.
     Estimate estimate(const Features& features);
     void learn(const Observation& observation);
+    bool began(const Features& features);
+    bool passed(const Features& features, Duration ran, Instant began);
     void forget(std::string_view type);
     void shorten(std::string_view type);
     void drifted() { ++failures_.drifts; }  // a detector of drift gave an alarm

@@ -66,7 +66,9 @@ Estimate Predictor::estimate(const Features& features, Instant now) {
         }
         if (forced != s.forced.end()) s.forced.erase(forced);
     }
-    Estimate made = s.models.estimate(features);
+    Features asked = features;
+    asked.at = now;
+    Estimate made = s.models.estimate(asked);
     if (made.source == EstimateSource::none) return made;
     made.p90 = scaled(made.p50, tail);
     const float ratio = known == nullptr || known->ratio.count < 3 ? 1.0F : known->ratio.mean;
@@ -146,6 +148,16 @@ void Predictor::overdue(const Features& features, Instant began, Instant now) {
     ++type.overdue;
     type.see(scaled(now - began, -state_->speeds.factor(features)));
     state_->count_tail(type, type.burst.add(true, began, now), type.samples == 0);
+}
+
+bool Predictor::began(const Features& features, Instant now) {
+    Features asked = features;
+    asked.at = now;
+    return state_->models.began(asked);
+}
+
+bool Predictor::passed(const Features& features, Instant began, Instant now) {
+    return state_->models.passed(features, scaled(now - began, -state_->speeds.factor(features)), began);
 }
 
 // One number by type, and one for all of them that makes up for what each type loses while it is new.

@@ -35,6 +35,7 @@ struct Features {
     // Asked to plan with: the run will be judged by another estimate, made when it starts. The answer is the same, but
     // a model need not note what it might have said otherwise.
     bool provisional = false;
+    Instant at;  // of the question; filled in by the Predictor
 };
 
 enum class RunEnd : std::uint8_t { succeeded, failed, censored };  // censored: cancelled, timed out, lost
@@ -49,6 +50,12 @@ struct Observation {
     bool out_of_memory = false;  // it was killed for its memory: the type's memory prediction grows
 };
 
+// After how long a run is to be told to Predictor::passed() next: at its p50, and each time that it has run a quarter
+// longer since.
+constexpr Duration next_mark(Duration p50, Duration ran) {
+    return ran < p50 ? p50 : Duration{ran.us + ran.us / 4 + 1};
+}
+
 struct TypeStat;
 
 class Model {
@@ -58,6 +65,11 @@ public:
     // An error, a non-positive or a non-finite answer makes the Predictor ask the next simpler model.
     virtual Result<Estimate> estimate(const Features& features) = 0;
     virtual void learn(const Observation& observation) = 0;
+    // A run that began then and goes on took so long already, on a worker of average speed. True when that may move
+    // what is said of others.
+    virtual bool passed(const Features& /*features*/, Duration /*ran*/, Instant /*began*/) { return false; }
+    // It was given to a worker. True when that may move what is said of others.
+    virtual bool began(const Features& /*features*/) { return false; }
     virtual void forget(std::string_view type) = 0;
     // The type's run times changed abruptly: what came before its last few runs misleads.
     virtual void shorten(std::string_view /*type*/) {}
@@ -147,6 +159,10 @@ public:
     // A running attempt passed its P90: counted at once for the quantile tracker; later learn() does not count it
     // again.
     void overdue(const Features& features, Instant began, Instant now);
+    // A task was given to a worker. True when the estimates of tasks of its type may have moved.
+    bool began(const Features& features, Instant now);
+    // A running attempt passed a mark (next_mark). True when the estimates of tasks of its type may have moved.
+    bool passed(const Features& features, Instant began, Instant now);
     void note_eta(bool finish_within_p90);
     // Of a monotonic clock, so that a slow model is noticed. Without one (simulation, replay) slowness is not judged,
     // and nothing here depends on time but what the caller passes.

@@ -174,7 +174,7 @@ void TypeRecord::load(Reader& in) {
     const std::uint64_t confidence = in.varint();
     const std::uint8_t source = in.u8();
     if (beyond > UINT32_MAX || left > kDriftShown || confidence > 1000 ||
-        source > static_cast<std::uint8_t>(EstimateSource::forced))
+        source > static_cast<std::uint8_t>(EstimateSource::sibling_wait))
         return in.set_failed();
     overdue = static_cast<std::uint32_t>(beyond);
     drifting = static_cast<std::uint32_t>(left);

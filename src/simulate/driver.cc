@@ -61,6 +61,8 @@ private:
     void on(const core::TaskEnded& ended);
     void report(std::uint32_t index, core::AttemptOutcome outcome);
     void told_eta(std::uint32_t task);
+    void plan_questions();
+    void ask_again(std::uint32_t task);
     void see_breaker(std::uint32_t worker) { breakers_.see(worker, core_.worker(WorkerNo{worker}).breaker, now_); }
     void describe(core::TaskSpec& spec, const SimTask& task) const;
 
@@ -222,6 +224,23 @@ void Driver::told_eta(std::uint32_t task) {
     record_.tasks[task].told_as = eta->as;
 }
 
+void Driver::plan_questions() {
+    if (options_.ask_again == nullptr) return;
+    const auto& tasks = options_.ask_again->tasks;
+    for (std::uint32_t task = 0; task < tasks.size() && task <= EventQueue::kIndexMax; ++task) {
+        const Instant arrival = world_.workload.tasks[task].arrival, start = tasks[task].first_start;
+        if (start != kNever && start > arrival)
+            queue_.plan(arrival + Duration{(start - arrival).us / 2}, Happening::asked_again, task);
+    }
+}
+
+void Driver::ask_again(std::uint32_t task) {
+    const std::optional<core::EtaView> eta = core_.eta(id_of(task), now_);
+    if (!eta) return;
+    record_.tasks[task].asked_again = now_;
+    record_.tasks[task].told_again = eta->finish_p50;
+}
+
 void Driver::submit_next() {
     const std::uint32_t task = arrived_++;
     const SimTask& what = world_.workload.tasks[task];
@@ -311,6 +330,7 @@ void Driver::start() {
         queue_.plan(troubles[n].from, Happening::trouble_starts, n);
         queue_.plan(troubles[n].to, Happening::trouble_ends, n);
     }
+    plan_questions();
 }
 
 void Driver::happen(const Planned& planned) {
@@ -320,6 +340,7 @@ void Driver::happen(const Planned& planned) {
             return;
         case Happening::trouble_starts: return begin_trouble(world_.cluster.troubles[planned.index]);
         case Happening::trouble_ends: return finish_trouble(world_.cluster.troubles[planned.index]);
+        case Happening::asked_again: return ask_again(planned.index);
     }
 }
 

@@ -15,7 +15,9 @@ struct DriverOptions {
     double warm_up = 0.2;    // share of the tasks that is not measured
     bool idempotent = true;  // tasks may be run twice at once
     bool eta = true;         // ask for the ETA at submission
-    bool check = false;      // check the core's invariants after every event: slow
+    // Of the same world and contender: each task that waited there is asked for its ETA again after half of its wait.
+    const RunRecord* ask_again = nullptr;
+    bool check = false;  // check the core's invariants after every event: slow
 };
 
 Result<RunRecord> run(const World& world, const Contender& contender, const DriverOptions& options = {});

@@ -10,13 +10,13 @@
 
 namespace nexus::simulate {
 
-enum class Happening : std::uint8_t { run_ends, trouble_starts, trouble_ends };
+enum class Happening : std::uint8_t { run_ends, trouble_starts, trouble_ends, asked_again };
 
 struct Planned {
     Instant at;
     std::uint64_t number;  // of the plan, from 1: unique, and how a cancelled plan is known
     Happening what;
-    std::uint32_t index;  // of the running attempt, or of the trouble
+    std::uint32_t index;  // of the running attempt, of the trouble, or of the task
 };
 
 class EventQueue {

@@ -83,6 +83,7 @@ void measure_responses(const World& world, const RunRecord& record, double warm_
         double count = 0, hits = 0, by_p90 = 0, from_p10 = 0, ln_width = 0;
     };
     std::array<Told, core::kToldAs> told_as{};
+    Told again;
     for (std::size_t n = first; n < tasks; ++n) {
         const SimTask& task = world.workload.tasks[n];
         const TaskRecord& told = record.tasks[n];
@@ -100,6 +101,11 @@ void measure_responses(const World& world, const RunRecord& record, double warm_
         by_type[task.type].add(response);
         slow_by_type[task.type].add(slowdown);
         if (told.run.us >= 0 && within_25(seconds_of(told.predicted), seconds_of(told.run))) ++run_hits;
+        if (told.told_again != kNever) {
+            ++again.count;
+            const double left = seconds_of(told.finish - told.asked_again);
+            if (within_25(seconds_of(told.told_again - told.asked_again), left)) ++again.hits;
+        }
         if (told.eta_p50 == kNever) continue;
         Told& of = told_as[static_cast<std::size_t>(told.told_as)];
         ++of.count;
@@ -147,6 +153,8 @@ void measure_responses(const World& world, const RunRecord& record, double warm_
     out.eta_p90_coverage = share(all_told.by_p90, all_told.count);
     out.eta_p10_coverage = share(all_told.from_p10, all_told.count);
     out.eta_of_run = share(out.eta_within_25, out.run_within_25);
+    out.eta_again_share = share(again.count, all.count);
+    out.eta_again_within_25 = share(again.hits, again.count);
     out.other_tenants_p99_response_s = quantile(others, 0.99);
     double sum = 0;
     for (const double response : others) sum += response;
@@ -322,6 +330,8 @@ const std::vector<MetricName>& metric_names() {
         {"eta_placed_width", &Metrics::eta_placed_width, 2},
         {"eta_queued_width", &Metrics::eta_queued_width, 2},
         {"eta_backlog_width", &Metrics::eta_backlog_width, 2},
+        {"eta_again_share", &Metrics::eta_again_share, 3},
+        {"eta_again_within_25", &Metrics::eta_again_within_25, 3},
         {"decisions", &Metrics::decisions, 0},
         {"decision_ns_p50", &Metrics::decision_ns_p50, 0},
         {"decision_ns_p99", &Metrics::decision_ns_p99, 0},

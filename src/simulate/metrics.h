@@ -35,6 +35,9 @@ struct Metrics {
     double eta_placed_within_25 = 0, eta_queued_within_25 = 0, eta_backlog_within_25 = 0;
     double eta_placed_p90_coverage = 0, eta_queued_p90_coverage = 0, eta_backlog_p90_coverage = 0;
     double eta_placed_width = 0, eta_queued_width = 0, eta_backlog_width = 0;  // told p90 / actual, geometric mean
+    // Asked again after half of the wait (DriverOptions::ask_again): share of all tasks, and of those within 25 % of what
+    // was left then.
+    double eta_again_share = 0, eta_again_within_25 = 0;
     double decisions = 0;
     double decision_ns_p50 = 0, decision_ns_p99 = 0;
     double makespan_s = 0;

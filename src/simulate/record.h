@@ -18,6 +18,7 @@ struct TaskRecord {
     // Finish as told at submission; kNever: not told.
     Instant eta_p50 = kNever, eta_p90 = kNever, eta_p10 = kNever;
     core::ToldAs told_as = core::ToldAs::placed;
+    Instant asked_again = kNever, told_again = kNever;  // when, and the finish told then
 };
 
 struct WorkerRecord {

@@ -98,6 +98,37 @@ std::string to_json(const std::string& command, const Arguments& args, const std
     return root.dump() + "\n";
 }
 
+std::string eta_table(const std::string& heading, const std::vector<Metrics>& results) {
+    Rows rows{{heading, "eta25", "run25", "of_run", "p10", "p90", "placed", "within", "p90", "width", "queued",
+               "within", "p90", "width", "backlog", "within", "p90", "width"}};
+    const bool again =
+        std::any_of(results.begin(), results.end(), [](const Metrics& one) { return one.eta_again_share > 0; });
+    if (again) rows.front().insert(rows.front().end(), {"again", "within"});
+    for (const Metrics& one : results) {
+        std::vector<std::string> row{one.name,
+                                     fmt::format("{:.3f}", one.eta_within_25),
+                                     fmt::format("{:.3f}", one.run_within_25),
+                                     fmt::format("{:.2f}", one.eta_of_run),
+                                     fmt::format("{:.3f}", one.eta_p10_coverage),
+                                     fmt::format("{:.3f}", one.eta_p90_coverage)};
+        const auto regime = [&](double part, double within, double by_p90, double width) {
+            row.push_back(fmt::format("{:.2f}", part));
+            for (const double value : {within, by_p90})
+                row.push_back(part > 0 ? fmt::format("{:.3f}", value) : std::string("-"));
+            row.push_back(part > 0 ? fmt::format("{:.2f}x", width) : std::string("-"));
+        };
+        regime(one.eta_placed_share, one.eta_placed_within_25, one.eta_placed_p90_coverage, one.eta_placed_width);
+        regime(one.eta_queued_share, one.eta_queued_within_25, one.eta_queued_p90_coverage, one.eta_queued_width);
+        regime(one.eta_backlog_share, one.eta_backlog_within_25, one.eta_backlog_p90_coverage, one.eta_backlog_width);
+        if (again) {
+            row.push_back(fmt::format("{:.2f}", one.eta_again_share));
+            row.push_back(fmt::format("{:.3f}", one.eta_again_within_25));
+        }
+        rows.push_back(std::move(row));
+    }
+    return aligned(rows);
+}
+
 std::string to_table(const std::vector<Metrics>& results) {
     Rows rows{{"policy", "mean_s", "p50_s", "p99_s", "p999_s", "p99_slow", "cv", "spread", "idle_s", "max_wait",
                "run25", "eta25", "eta90"}};
@@ -121,24 +152,7 @@ std::string to_table(const std::vector<Metrics>& results) {
              fmt::format("{:.0f}", one.decisions), fmt::format("{:.0f}", one.decision_ns_p50),
              fmt::format("{:.0f}", one.decision_ns_p99), fmt::format("{:.0f}", one.simulated_tasks_per_s), one.digest});
     out += aligned(rows) + "\n";
-    rows = {{"policy", "eta25", "of_run", "p10", "p90", "placed", "within", "p90", "width", "queued", "within", "p90",
-             "width", "backlog", "within", "p90", "width"}};
-    for (const Metrics& one : results) {
-        std::vector<std::string> row{one.name, fmt::format("{:.3f}", one.eta_within_25),
-                                     fmt::format("{:.2f}", one.eta_of_run), fmt::format("{:.3f}", one.eta_p10_coverage),
-                                     fmt::format("{:.3f}", one.eta_p90_coverage)};
-        const auto regime = [&](double part, double within, double by_p90, double width) {
-            row.push_back(fmt::format("{:.2f}", part));
-            for (const double value : {within, by_p90})
-                row.push_back(part > 0 ? fmt::format("{:.3f}", value) : std::string("-"));
-            row.push_back(part > 0 ? fmt::format("{:.2f}x", width) : std::string("-"));
-        };
-        regime(one.eta_placed_share, one.eta_placed_within_25, one.eta_placed_p90_coverage, one.eta_placed_width);
-        regime(one.eta_queued_share, one.eta_queued_within_25, one.eta_queued_p90_coverage, one.eta_queued_width);
-        regime(one.eta_backlog_share, one.eta_backlog_within_25, one.eta_backlog_p90_coverage, one.eta_backlog_width);
-        rows.push_back(std::move(row));
-    }
-    out += aligned(rows);
+    out += eta_table("policy", results);
     for (const Metrics& one : results)
         if (one.bad_trade > 0)
             out +=

@@ -17,6 +17,10 @@ std::string to_json(const std::string& command, const Arguments& args, const std
 // One line per result with the metrics that decide, then the comparisons.
 std::string to_table(const std::vector<Metrics>& results);
 
+// How what was told at submission held: its share within 25 %, as a share of what was possible, the coverage of its
+// bounds, and the same by regime. `heading`: of the first column.
+std::string eta_table(const std::string& heading, const std::vector<Metrics>& results);
+
 struct Series {
     std::string name;
     std::vector<double> y;  // one per label

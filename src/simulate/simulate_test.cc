@@ -1,14 +1,20 @@
 // The proving ground itself: worlds have the moments they claim, metrics are what a hand computes, runs repeat.
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "simulate/command.h"
 #include "simulate/draw.h"
+#include "simulate/eta.h"
 #include "simulate/event_queue.h"
 #include "simulate/grid.h"
 #include "simulate/metrics.h"
@@ -350,6 +356,40 @@ TEST_CASE("the verb answers 2 to a bad argument") {
     add_command(app, exit_code);
     app.parse("simulate --policy clever --tasks 10");
     CHECK_EQ(exit_code, 2);
+}
+
+TEST_CASE("nexus evaluate --eta: a recorded workload on a fleet, with its arrivals or others; what cannot be is said") {
+    std::string csv = "submit_time_s,duration_s,type\n";
+    for (int n = 0; n < 4000; ++n) csv += fmt::format("{},{},type{}\n", n / 10 * 10, 1 + n % 3, n % 3);
+    const std::string path =
+        fmt::format("{}/nexus-eta-{}.csv", std::filesystem::temp_directory_path().string(), ::getpid());
+    std::ofstream(path) << csv;
+    evaluate::EtaQuestion question{
+        .traces = {path}, .models = {"mixture"}, .workers = 4, .slots = 1, .load = 0.6, .json = true};
+    const auto told = [&] {
+        const auto text = measure_etas(question);
+        REQUIRE(text.has_value());
+        return nlohmann::json::parse(*text)["results"][0];
+    };
+    const auto recorded = told();
+    CHECK_GT(recorded["eta_within_25"].get<double>(), 0.6);  // ten come at once: what waits is known
+    CHECK_GT(recorded["run_within_25"].get<double>(), 0.95);
+    CHECK_GT(recorded["eta_backlog_share"].get<double>() + recorded["eta_queued_share"].get<double>(), 0.4);
+    CHECK_GT(recorded["eta_again_share"].get<double>(), 0.4);
+    CHECK_GT(recorded["eta_again_within_25"].get<double>(), 0.7);
+    question.recorded_arrivals = false;
+    CHECK_LT(told()["eta_queued_share"].get<double>(), recorded["eta_queued_share"].get<double>());
+    question.models = {"mixture", "ema"};
+    question.json = false;
+    const auto table = measure_etas(question);
+    REQUIRE(table.has_value());
+    CHECK(table->find(".csv ema ") != std::string::npos);
+    question.models = {"clever"};
+    CHECK_EQ(measure_etas(question).error().fault, Fault::not_found);
+    CHECK(measure_etas(question).error().what.find("clever") != std::string::npos);
+    question.traces = {"/nowhere/at/all.csv"};
+    CHECK_EQ(measure_etas(question).error().fault, Fault::not_found);
+    std::filesystem::remove(path);
 }
 
 TEST_CASE("a grid does not depend on its threads") {

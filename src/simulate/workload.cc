@@ -176,8 +176,8 @@ Result<Workload> draw_workload(const std::string& name, std::uint32_t tasks, std
     return made;
 }
 
-Result<Workload> read_workload(const std::string& path, std::uint32_t limit) {
-    Result<std::vector<evaluate::TraceRow>> rows = evaluate::read_trace(path, limit);
+Result<Workload> read_workload(const std::string& path, std::uint32_t limit, evaluate::TraceFormat format) {
+    Result<std::vector<evaluate::TraceRow>> rows = evaluate::read_trace(path, limit, format);
     if (!rows) return std::unexpected(std::move(rows).error());
     if (rows->empty()) return fail(Fault::invalid, path + ": no rows");
     Workload made{.name = path.substr(path.find_last_of('/') + 1)};

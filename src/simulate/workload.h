@@ -23,6 +23,6 @@ namespace nexus::simulate {
 Result<Workload> draw_workload(const std::string& name, std::uint32_t tasks, std::uint64_t seed);
 
 // Durations, types, users, payloads and user estimates in trace order. Arrivals are those of the trace.
-Result<Workload> read_workload(const std::string& path, std::uint32_t limit);
+Result<Workload> read_workload(const std::string& path, std::uint32_t limit, evaluate::TraceFormat format);
 
 }  // namespace nexus::simulate

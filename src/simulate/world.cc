@@ -285,7 +285,7 @@ Duration World::run_time(std::uint32_t task, std::uint32_t worker, std::uint32_t
 Result<World> make_world(const WorldSpec& spec) {
     if (Result<void> ok = check(spec); !ok) return std::unexpected(std::move(ok).error());
     Result<Workload> workload = spec.trace.empty() ? draw_workload(spec.workload, spec.tasks, spec.seed)
-                                                   : read_workload(spec.trace, spec.tasks);
+                                                   : read_workload(spec.trace, spec.tasks, spec.format);
     if (!workload) return std::unexpected(std::move(workload).error());
     World world{.workload = std::move(*workload), .seed = spec.seed, .load = spec.load};
     world.cluster = make_cluster(spec, world.workload.types.size());

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "core/task.h"
+#include "evaluate/trace.h"
 
 namespace nexus::simulate {
 
@@ -101,6 +102,7 @@ enum class Arrivals : std::uint8_t { poisson, bursts, trace };
 struct WorldSpec {
     std::string workload = "mix";  // mix, ln, ppar, par, bim, arrays, drift; ignored when trace is set
     std::string trace;             // path
+    evaluate::TraceFormat format = evaluate::TraceFormat::csv;
     std::uint32_t tasks = 20'000;  // of a trace: its first so many; 0 = all
     std::uint32_t workers = 20;
     std::uint32_t slots = 1;

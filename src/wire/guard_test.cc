@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <future>
+#include <map>
+#include <set>
 #include <string>
 
 #include "identity/roles.h"
@@ -113,6 +115,29 @@ TEST_CASE("A1: no method and no stream without a credential, whatever it is sent
     CHECK_EQ(asked.live.server->counts().requests_malformed, 0);
 }
 
+TEST_CASE("A2: no row lacks a role but what is open to everyone on purpose") {
+    const std::set<std::string_view> open{"http/openapi",
+                                          "http/scheduler_health",
+                                          "http/sign_in",
+                                          "http/livez",
+                                          "http/readyz",
+                                          "http/healthz",
+                                          "http/page",
+                                          "http/index.html",
+                                          "http/asset",
+                                          "http/icon",
+                                          "http/favicon",
+                                          "/grpc.health.v1.Health/Check",
+                                          "/grpc.health.v1.Health/Watch"};
+    std::size_t found = 0;
+    for (const api::Method& row : api::methods()) {
+        CAPTURE(row.name);
+        CHECK_EQ(row.role.has_value(), !open.contains(row.name));
+        found += open.contains(row.name) ? 1 : 0;
+    }
+    CHECK_EQ(found, open.size());
+}
+
 TEST_CASE("A2: each role against each method, as the table says") {
     Asked asked;
     for (const Role role : kRoles) {
@@ -212,6 +237,60 @@ TEST_CASE("B1, B2, B3: another tenant's tasks are answered as what never was") {
     v1::TaskEvent event;
     CHECK_FALSE(stream->Read(&event));
     CHECK_EQ(stream->Finish().error_code(), StatusCode::NOT_FOUND);
+}
+
+TEST_CASE("B2: acts on many tasks reach those of the own tenant alone") {
+    Asked asked;
+    const std::string ours = asked.token("ours", bits(Role::submitter), "acme").secret;
+    const std::string theirs = asked.token("theirs", bits(Role::submitter), "zeta").secret;
+    auto& tasks = *asked.live.tasks;
+    using Tasks = v1::TaskService::Stub;
+    const std::string mine = asked.submit(ours), foreign = asked.submit(theirs);
+    const auto state_of = [&](const std::string& token, const std::string& id) {
+        v1::GetTaskRequest request;
+        request.set_id(id);
+        v1::Task task;
+        REQUIRE(asked.call(token, tasks, &Tasks::Get, request, task).ok());
+        return task.state();
+    };
+    // Each task named, live or ended, has its own answer: theirs that of one that never was.
+    const auto by_ids = [&](auto method) {
+        v1::ChangeTasksRequest request;
+        for (const std::string& id : {mine, foreign, std::string(kNoTask)}) request.add_ids(id);
+        v1::ChangeTasksResponse response;
+        const grpc::Status status = asked.call(ours, tasks, method, request, response);
+        REQUIRE_MESSAGE(status.ok(), status.error_message());
+        std::map<std::string, std::string> why;
+        for (const v1::ChangedTask& one : response.tasks()) why[one.id()] = one.code() + " " + one.error();
+        REQUIRE_EQ(why.size(), 3);
+        std::string told = why[foreign];
+        REQUIRE_NE(told.find(foreign), std::string::npos);
+        told.replace(told.find(foreign), foreign.size(), kNoTask);
+        CHECK_EQ(told, why[kNoTask]);
+        CHECK_NE(why[mine], why[kNoTask]);
+    };
+    by_ids(&Tasks::RetryMany);  // both live
+    by_ids(&Tasks::CancelMany);
+    CHECK_EQ(state_of(ours, mine), v1::TASK_STATE_CANCELLED);
+    CHECK_EQ(state_of(theirs, foreign), v1::TASK_STATE_WAITING);
+
+    // By a filter: without a tenant it is for the own one, with another it is denied.
+    const std::string second = asked.submit(ours);
+    v1::ChangeTasksRequest all;
+    all.mutable_filter()->set_type("t");
+    v1::ChangeTasksResponse changed;
+    REQUIRE(asked.call(ours, tasks, &Tasks::CancelMany, all, changed).ok());
+    REQUIRE_EQ(changed.tasks_size(), 1);
+    CHECK_EQ(changed.tasks(0).id(), second);
+    CHECK_EQ(state_of(theirs, foreign), v1::TASK_STATE_WAITING);
+    all.mutable_filter()->set_tenant("zeta");
+    CHECK_EQ(asked.call(ours, tasks, &Tasks::CancelMany, all, changed).error_code(), StatusCode::PERMISSION_DENIED);
+    CHECK_EQ(asked.call(ours, tasks, &Tasks::RetryMany, all, changed).error_code(), StatusCode::PERMISSION_DENIED);
+    v1::ChangeTasksRequest one;
+    one.add_ids(foreign);
+    REQUIRE(asked.call(theirs, tasks, &Tasks::CancelMany, one, changed).ok());
+    by_ids(&Tasks::RetryMany);  // both ended
+    CHECK_EQ(state_of(theirs, foreign), v1::TASK_STATE_CANCELLED);
 }
 
 TEST_CASE("A7: streams end within seconds of the revocation of the token that opened them") {

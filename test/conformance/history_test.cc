@@ -473,7 +473,11 @@ TEST_CASE("a decision is read as it was noted") {
 TEST_CASE("lists are newest first, filtered, and pages meet without gap or overlap, in either order") {
     each_rig([](HistoryRig& rig) {
         HistoryBatch batch = tasks_batch(0, 200);
-        for (TaskRow& row : batch.tasks) row.finished = at_second(row.submitted.us / 1'000'000 % 10);  // many ties
+        for (TaskRow& row : batch.tasks) {
+            const std::int64_t n = row.submitted.us / 1'000'000;
+            row.finished = at_second(n % 10);  // many ties
+            row.eta_finish_p90 = n % 7 == 0 ? WallTime{} : at_second(n * 3 % 10);
+        }
         REQUIRE(rig.store().write(batch));
         const auto query_of = [](std::vector<std::uint8_t> states, std::string type, std::string tenant,
                                  std::string worker) {
@@ -489,7 +493,33 @@ TEST_CASE("lists are newest first, filtered, and pages meet without gap or overl
             query_of({}, "odd", "", ""),        query_of({}, "", "tenant-1", ""), query_of({4}, "even", "", "worker-2"),
             query_of({}, "unheard of", "", ""),
         };
-        for (const TaskQuery& filter : queries)
+        std::vector<TaskQuery> all(std::begin(queries), std::end(queries));
+        const std::string id = to_text(batch.tasks[77].task);
+        for (const std::string& text : {std::string("odd"), std::string("ant-1"), std::string("worker-3"), id,
+                                        id.substr(0, 13), std::string("%"), std::string("nowhere")})
+            all.emplace_back().search = text;
+        for (const auto& [from, to] : {std::pair{30, 60}, std::pair{190, 0}, std::pair{0, 5}, std::pair{70, 70}}) {
+            TaskQuery& between = all.emplace_back();
+            if (from != 0) between.submitted_from = at_second(from);
+            if (to != 0) between.submitted_to = at_second(to);
+            between.search = from == 30 ? "even" : "";
+        }
+        for (const PromiseKept promise : {PromiseKept::kept, PromiseKept::missed}) {
+            all.emplace_back().promise = promise;
+            TaskQuery& even = all.emplace_back();
+            even.states = {4, 5};
+            even.promise = promise;
+            even.type = "even";
+            std::size_t found = 0;
+            for (const TaskRow& row : batch.tasks)
+                if (even.wants(row)) {
+                    ++found;
+                    CHECK_EQ(row.state, 4);
+                    CHECK_EQ(row.finished <= row.eta_finish_p90, promise == PromiseKept::kept);
+                }
+            CHECK_GT(found, 5);
+        }
+        for (const TaskQuery& filter : all)
             for (const TaskOrder order : {TaskOrder::finished, TaskOrder::submitted}) {
                 TaskQuery query = filter;
                 query.order = order;

@@ -160,7 +160,7 @@ void House::leave(SessionId session) {
 void House::configure(const std::function<void(core::Config&)>& change) {
     core::Config config = engine->core().config();
     change(config);
-    const auto done = ask<core::Config>(
+    const auto done = ask<Reconfigured>(
         [&](Engine& e, auto answer) { e.answer({}, Configure{.toml = config::to_toml(config)}, std::move(answer)); });
     REQUIRE(done.has_value());
 }

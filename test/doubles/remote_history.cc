@@ -46,7 +46,8 @@ void fields(Io& io, T& b) {
 template <class Io, class T>
     requires std::same_as<T, TaskQuery>
 void fields(Io& io, T& q) {
-    io(q.states, q.type, q.tenant, q.queue, q.worker, q.order, q.before, q.before_finished, q.limit);
+    io(q.states, q.promise, q.type, q.tenant, q.queue, q.worker, q.search, q.submitted_from, q.submitted_to, q.order,
+       q.before, q.before_finished, q.limit);
 }
 template <class Io, class T>
     requires std::same_as<T, DecisionQuery>

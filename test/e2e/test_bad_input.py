@@ -72,7 +72,8 @@ class Configuration(Case):
 
     def test_C1_files_that_are_none(self):
         self.assert_refused(nexus("config", "validate", str(self.folder / "missing.toml")), (USAGE, NOT_FOUND), "missing.toml")
-        self.assert_refused(nexus("config", "validate", str(self.folder)), (USAGE, NOT_FOUND), "regular file")
+        self.assert_refused(nexus("config", "validate", str(self.folder)), NOT_FOUND, "no file in this folder")
+        self.assert_refused(nexus("config", "show", "--config", str(self.folder)), (USAGE, NOT_FOUND), "regular file")
         os.mkfifo(self.folder / "pipe")
         self.assert_refused(nexus("config", "validate", str(self.folder / "pipe")), USAGE, "regular file")
         with open(self.folder / "large.toml", "wb") as large:
@@ -208,6 +209,9 @@ class Configuration(Case):
         self.refuse_file("[" * 100_000, USAGE)
         self.refuse_file('x = "\x00"', USAGE)
 
+    def test_C17_a_model_that_is_not_there(self):
+        self.refuse_file('[server]\nmodel = "mixtrue"\n', NOT_FOUND, "server.model", "mixture")
+
     def test_shown_configuration_is_valid_again(self):
         shown = nexus("config", "show")
         self.assertEqual(shown.returncode, 0)
@@ -219,7 +223,7 @@ class CommandLine(Case):
     def test_K1_words_and_flags(self):
         for args in ([], ["tsak"], ["task"], ["task", "sbumit"], ["status", "--unknown"], ["task", "get"], ["task", "list", "--limit", "0"],
                      ["task", "submit"], ["task", "submit", "--priority", "10", "--type", "a"], ["queue", "pause"], ["override", "set", "pin"],
-                     ["override", "set", "jump"], ["completion", "fish"], ["worker", "drain"], ["type", "force", "a"]):
+                     ["override", "set", "jump"], ["completion", "tcsh"], ["worker", "drain"], ["type", "force", "a"]):
             with self.subTest(args=args):
                 self.assert_refused(nexus(*args), USAGE)
         self.assert_refused(nexus("status", "--server", "127.0.0.1:1", "--server", "127.0.0.1:2"), (USAGE, UNAVAILABLE))
@@ -323,6 +327,24 @@ class CommandLine(Case):
             self.assertIn(b"unknown", said)
             self.assertIn(b"my-key", said)
 
+    def test_K9_recordings_of_another_version_or_cut_off(self):
+        with House() as house:
+            house.start_server()
+            house.run("task", "submit", "--type", "a", "--payload", "x")
+            house.kill_server()
+            data = house.folder / "data"
+            whole = (data / "journal.db").read_bytes()
+            for name, content in (("cut", whole[:len(whole) // 2]), ("noise", b"SQLite format 3\x00" + os.urandom(5000)), ("empty", b"")):
+                with self.subTest(journal=name):
+                    (data / "journal.db").write_bytes(content)
+                    for suffix in ("-wal", "-shm"):
+                        (data / f"journal.db{suffix}").unlink(missing_ok=True)
+                    done = nexus("journal", "verify", "--data", str(data))
+                    self.assertGreater(done.returncode, 0)
+                    self.assertTrue(done.stdout + done.stderr)
+        for content in ("{", '{"version": 99}\n', "\x00\x01"):
+            self.assert_refused(nexus("evaluate", "--trace", self.file("trace", content)), USAGE, "line 1")
+
     def test_K10_surroundings(self):
         bare = {"PATH": os.environ["PATH"]}
         self.assert_refused(nexus("status", "--server", f"127.0.0.1:{free_port()}", env=bare, cwd="/proc"), UNAVAILABLE)
@@ -352,7 +374,7 @@ class CommandLine(Case):
 
     def test_K12_help_everywhere_with_an_example(self):
         seen = 0
-        manual = (pathlib.Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+        manual = (pathlib.Path(__file__).parents[2] / "docs" / "commands.md").read_text()
         paths = [(verb,) for verb in self.verbs()]
         self.assertGreater(len(paths), 10)
         while paths:
@@ -364,15 +386,14 @@ class CommandLine(Case):
                 self.assertEqual(done.returncode, 0)
                 self.assertEqual(done.stderr, b"")
                 if not below:
-                    self.assertIn("nexus " + " ".join(path), manual, "missing in docs/cli.md")
+                    self.assertIn("nexus " + " ".join(path), manual, "missing in docs/commands.md")
                     self.assertIn(b"nexus " + " ".join(path).encode(), done.stdout.split(b"Examples:")[-1], "no example")
             seen += 1
         self.assertGreater(seen, 35)
         self.assertEqual(nexus("--help").returncode, 0)
         self.assertRegex(nexus("version").stdout.decode(), r"^nexus \d+\.\d+\.\d+\n$")
-        for shell in ("bash", "zsh"):
-            script = nexus("completion", shell).stdout.decode()
-            self.assertIn("task submit|", script)
+        for shell in ("bash", "zsh", "fish"):
+            self.assertIn("__complete", nexus("completion", shell).stdout.decode())
         checked = subprocess.run(["bash", "-n"], input=nexus("completion", "bash").stdout, capture_output=True, timeout=20)
         self.assertEqual(checked.returncode, 0, checked.stderr)
 

@@ -14,6 +14,10 @@ import time
 from harness import NEXUS, House, wait_until
 
 UNSAFE = {"POST", "PUT", "DELETE"}
+# What is open to everyone, on purpose; whatever else is served has a role.
+OPEN = {"http/" + name for name in ("openapi", "scheduler_health", "sign_in", "livez", "readyz", "healthz", "page", "index.html", "asset",
+                                    "icon", "favicon")}
+KEY = "a-key-of-the-old-nexus"
 
 
 def ask(house, method, path, token=None, body=None, headers=None, tls=None):
@@ -28,7 +32,8 @@ def ask(house, method, path, token=None, body=None, headers=None, tls=None):
         sent.setdefault("Content-Type", "application/json")
     link.request(method, path, body=json.dumps(body) if body is not None else None, headers=sent)
     reply = link.getresponse()
-    text = reply.read().decode()
+    endless = reply.getheader("Content-Type") == "text/event-stream"
+    text = "" if endless else reply.read().decode()
     link.close()
     return reply.status, reply, text
 
@@ -108,22 +113,27 @@ def routes():
     return found
 
 
-def every_route(house, tokens):
-    """A1 and A2 over HTTP: each route without a credential, and with each role; a body that nobody reads."""
+def every_route(house, tokens, bound):
+    """A1, A2 and B over HTTP: each route without a credential, with each role, and bound to a tenant; a body that nobody reads."""
     implied = {"submitter": {"submitter", "viewer", "payload"}, "operator_role": {"operator_role", "viewer"}, "admin": {"admin", "viewer"}}
     count = 0
+    assert {name for name, _, _, role, _ in routes() if role is None} == OPEN
     for name, verb, path, role, fleet in routes():
         path = path.replace("{id}", "0199f8c0-7d2e-7000-8000-00000000002a").replace("{", "").replace("}", "")
         body = {"nonsense": 1} if verb in UNSAFE else None
         if role is None:
             if verb == "GET":
-                assert ask(house, verb, path)[0] in (200, 503), path
+                assert ask(house, verb, path)[0] in (200, 404, 503), path  # 404: no asset of this name
             continue
         status, reply, text = ask(house, verb, path, body=body)
+        if name.startswith("http/scheduler_"):  # a key, and nothing else
+            assert status == 401, (verb, path, status)
+            assert ask(house, verb, path, token=tokens["admin"], body=body)[0] == 401, path
+            assert ask(house, verb, path, body=body, headers={"X-Scheduler-Key": "wrong"})[0] == 403, path
+            assert ask(house, verb, path, body=body, headers={"X-Scheduler-Key": KEY})[0] not in (401, 403), path
+            continue
         assert status == 401 and reply.getheader("WWW-Authenticate"), (verb, path, status, text)
         for had, token in tokens.items():
-            if name == "http/live":
-                continue  # never ends; see streams_end()
             may = role == "any" or role in implied.get(had, {had})
             if name.endswith("/ReadOutput"):
                 may = had == "submitter"  # B7: who sees the task does not read what its program wrote
@@ -131,6 +141,9 @@ def every_route(house, tokens):
             assert (status == 403) == (not may), (verb, path, had, status)
             assert status != 401, (verb, path, had)
             count += 1
+        status = ask(house, verb, path, token=bound, body=body)[0]  # a submitter of one tenant
+        may = role == "any" or role in implied["submitter"]
+        assert (status == 403) == (fleet or not may), (verb, path, status)
     assert count > 100
     # A8: a token in a URL, and one that is no token.
     assert ask(house, "GET", "/v1/status?access_token=" + tokens["viewer"])[0] == 400
@@ -168,18 +181,21 @@ def page_sign_in(house, token):
 
 
 def streams_end(house, admin, token, token_id):
-    """A7: the live stream ends with its token."""
+    """A7: event streams end with their token, whether they have something to say or not."""
     host, port = house.http.split(":")
-    link = http.client.HTTPConnection(host, int(port), timeout=20)
-    link.request("GET", "/v1/live", headers={"Authorization": "Bearer " + token})
-    reply = link.getresponse()
-    assert reply.status == 200
-    assert reply.readline()
+    replies = []
+    for path in ("/v1/live", "/v1/tasks/watch?type=never"):
+        link = http.client.HTTPConnection(host, int(port), timeout=20)
+        link.request("GET", path, headers={"Authorization": "Bearer " + token})
+        replies.append(link.getresponse())
+        assert replies[-1].status == 200
+        assert replies[-1].readline()
     began = time.monotonic()
     run("token", "revoke", token_id, "--server", house.grpc, "--token-file", admin)
-    rest = reply.read().decode()
-    assert "UNAUTHENTICATED" in rest, rest[-500:]
-    assert time.monotonic() - began < 5 + 1
+    for reply in replies:
+        rest = reply.read().decode()
+        assert "event: error" in rest and "UNAUTHENTICATED" in rest, rest[-500:]
+        assert time.monotonic() - began < 5 + 1
     assert ask(house, "GET", "/v1/status", token=token)[0] == 401
 
 
@@ -188,7 +204,9 @@ def with_tokens():
         make_certificates(house.folder)
         refused_starts(house)
         (house.folder / "data").mkdir(mode=0o755)
-        house.start_server("--auth", "tokens")
+        (house.folder / "keys").write_text(KEY + "\n")
+        os.chmod(house.folder / "keys", 0o600)
+        house.start_server("--auth", "tokens", "--scheduler-keys-file", house.folder / "keys")
         files_are_private(house)
         admin = house.folder / "data/admin.token"
         assert run("status", "--server", house.grpc, check=False).returncode == 4
@@ -197,10 +215,12 @@ def with_tokens():
                  "admin": "admin"}
         tokens = {role: run("token", "create", "t-" + role, "--role", word, "--server", house.grpc, "--token-file", admin).stdout.strip()
                   for role, word in names.items()}
-        every_route(house, tokens)
+        bound = run("token", "create", "t-bound", "--role", "submitter", "--tenant", "acme", "--server", house.grpc, "--token-file",
+                    admin).stdout.strip()
+        every_route(house, tokens, bound)
         page_sign_in(house, tokens["operator_role"])
         listed = json.loads(run("token", "list", "--server", house.grpc, "--token-file", admin, "-o", "json").stdout)["tokens"]
-        assert len(listed) == 7
+        assert len(listed) == 8
         viewer = next(t for t in listed if t["name"] == "t-viewer")
         streams_end(house, admin, tokens["viewer"], viewer["id"])
         profiles(house, admin)

@@ -1,70 +1,216 @@
-"""The page in a real browser: it connects, and shows the worker, a running task and one that nobody can run."""
+"""The page in a real browser: it shows what goes on, every part of it is reached by its URL, a newcomer finds and changes
+things, what others wrote stays text, and it says so when the server is gone."""
 import contextlib
+import gzip
 import json
+import pathlib
 import re
 import shutil
 import subprocess
 import unittest
+import urllib.error
 import urllib.request
 
-from harness import House, wait_until
+from browser import Browser
+from harness import House, TimedOut, wait_until
 
-
-class Browser:
-    """Chromium without a window, driven over WebDriver (W3C)."""
-
-    def __init__(self, house):
-        with open(house.folder / "browser.log", "w") as log:
-            self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=log, text=True)
-        house.processes.append(self.driver)
-        self.base, self.session = None, None
-        for line in self.driver.stdout:
-            found = re.search(r"started successfully on port (\d+)", line)
-            if found:
-                self.base = f"http://127.0.0.1:{found[1]}"
-                break
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={house.folder}/browser"]
-        made = self.call("POST", "/session", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": flags},
-                                                                               "goog:loggingPrefs": {"browser": "ALL"}}}})
-        self.session = f"/session/{made['sessionId']}"
-
-    def call(self, method, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data=data, method=method, headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["value"]
-
-    def open(self, url):
-        self.call("POST", self.session + "/url", {"url": url})
-
-    def text(self):
-        return self.call("POST", self.session + "/execute/sync", {"script": "return document.body.innerText", "args": []})
-
-    def complaints(self):
-        return [entry["message"] for entry in self.call("POST", self.session + "/se/log", {"type": "browser"}) if entry["level"] == "SEVERE"]
-
-    def close(self):
-        self.call("DELETE", self.session)
+WEB = pathlib.Path(__file__).resolve().parents[2] / "web"
+HOSTILE = "<img src=x onerror=document.title='taken'>\u202egnp.exe\u0007 </script><script>1</script>"
+STUCK = "zone=nowhere: none of 1 worker has it"
 
 
 class Page(unittest.TestCase):
-    def test_the_page_shows_what_goes_on(self):
-        self.assertTrue(shutil.which("chromedriver"), "chromedriver is missing: TOOLS=test tools/setup.sh installs it")
-        with House() as house:
-            house.start_server()
-            house.start_worker("page-worker", slots=2)
-            wait_until("the worker is there", lambda: int(house.status().get("workers_ready", 0)) == 1)
-            running = house.submit_exec("sleep", "60", flags=("--type", "page-running"))
-            house.submit_exec("true", flags=("--type", "page-stuck", "--require", "zone=nowhere"))
-            wait_until("it runs", lambda: house.json("task", "get", running)["state"] == "TASK_STATE_RUNNING")
-            with contextlib.closing(Browser(house)) as browser:
-                browser.open(f"http://{house.http}/")
-                for expected in ("live", "page-worker", "page-running", "page-stuck", "zone=nowhere: none of 1 worker has it"):
-                    wait_until(f"the page shows {expected}", lambda: expected in browser.text(), 20)
-                self.assertNotIn("No worker has connected yet", browser.text())
-                house.run("task", "cancel", running)
-                wait_until("the cancelled task leaves the page", lambda: "page-running" not in browser.text(), 20)
-                self.assertEqual([c for c in browser.complaints() if "favicon" not in c], [], "the page's scripts complain")
+    @classmethod
+    def setUpClass(cls):
+        assert shutil.which("chromedriver"), "chromedriver is missing: TOOLS=test tools/setup.sh installs it"
+        cls.stack = contextlib.ExitStack()
+        cls.house = cls.stack.enter_context(House())
+        cls.house.start_server()
+        cls.house.start_worker("page-worker", "--label", "zone=here", slots=2)
+        cls.house.worker_ready(1)
+        cls.running = cls.house.submit_exec("sleep", "300", flags=("--type", "page-running"))
+        cls.stuck = cls.house.submit_exec("true", flags=("--type", "page-stuck", "--require", "zone=nowhere"))
+        cls.house.submit_exec("true", flags=("--type", "page-quick", "--wait"))
+        wait_until("it runs", lambda: cls.house.json("task", "get", cls.running)["state"] == "TASK_STATE_RUNNING")
+        cls.browser = cls.stack.enter_context(contextlib.closing(Browser(cls.house)))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.stack.close()
+
+    def url(self, path):
+        return f"http://{self.house.http}/{path}"
+
+    def open(self, path, *expected):
+        self.browser.open(self.url(path))
+        self.shows(*expected)
+
+    def shows(self, *expected):
+        for each in expected:
+            try:
+                wait_until(f"the page shows {each}", lambda: each in self.browser.text(), 30)
+            except TimedOut as missing:
+                raise AssertionError(f"{missing}; it shows:\n{self.browser.text()[-1500:]}") from None
+
+    def click(self, text, within="main"):
+        wait_until(f"there is {text} to press", lambda: self.browser.click(text, within), 20)
+
+    def no_complaints(self):
+        self.assertEqual(self.browser.complaints(), [], "the page's scripts complain")
+
+    def test_1_it_shows_what_goes_on(self):
+        self.open("", "Live", "Running", "1 task can never run", "of 2 slots")
+        self.open("fleet", "Live", "page-worker", "page-running")
+        self.open("tasks", "page-running", "page-stuck", "page-quick", STUCK)
+        self.assertNotIn("No worker has connected yet", self.browser.text())
+        other = self.house.submit_exec("sleep", "60", flags=("--type", "page-goes"))
+        self.open("tasks?state=running", "page-goes")
+        self.house.run("task", "cancel", other)
+        wait_until("the cancelled task leaves the list", lambda: "page-goes" not in self.browser.script("return document.querySelector('.virtual')?.innerText ?? ''"), 20)
+        self.no_complaints()
+
+    def test_2_every_part_is_reached_by_its_address(self):
+        for path, expected in (("workers/page-worker", "What it is"), ("workers/nobody", "No worker of that name"), (f"tasks/{self.running}", "Runs on page-worker"),
+                               (f"tasks/{self.stuck}", STUCK), ("tasks/00000000-0000-7000-8000-00000000000a", "No task has this id"), ("types", "How long runs take"),
+                               ("types/page-quick", "page-quick"), ("queues", "Queues"), ("queues/default", "Queue default"), ("tenants/default", "What waits and runs"),
+                               ("decisions", "page-worker"), ("config", "scheduler.lease"), ("config?show=overrides", "Overrides"), ("config?show=versions", "ersions"),
+                               ("audit", "Audit"), ("status", "Journal position"), (f"tasks?task={self.running}", "Close"), ("fleet?view=table&q=zone%3Dhere", "page-worker"),
+                               ("fleet?q=zone%3Dnone", "Nothing matches"), ("?colour=red", "does not know “colour”"), ("nothing", "")):
+            with self.subTest(path):
+                if path == "nothing":
+                    self.assertEqual(self.status_of("nothing"), 404)
+                    continue
+                self.open(path, expected)
+                wait_until("it has its one h1", lambda: self.browser.script("return document.querySelectorAll('h1').length") == 1, 20)
+        # Back and forward walk the states.
+        self.open("", "Running")
+        self.click("Types", ".side")
+        self.shows("How long runs take")
+        self.browser.script("history.back()")
+        self.shows("Tasks waiting")
+        self.no_complaints()
+
+    def status_of(self, path, **headers):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.url(path), headers=headers)) as answer:
+                return answer.status
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    def test_3_its_files_are_packed_and_kept(self):
+        with urllib.request.urlopen(self.url("tasks/some")) as answer:
+            html = answer.read().decode()
+            policy = answer.headers["Content-Security-Policy"]
+        self.assertIn('<base href="../">', html)
+        self.assertNotIn("unsafe", policy)
+        name = re.search(r"assets/index-[\w-]+\.js", html)[0]
+        with urllib.request.urlopen(urllib.request.Request(self.url(name), headers={"Accept-Encoding": "br, gzip"})) as answer:
+            packed = answer.read()
+            self.assertEqual(answer.headers["Content-Encoding"], "gzip")
+            self.assertIn("immutable", answer.headers["Cache-Control"])
+            etag = answer.headers["ETag"]
+        with urllib.request.urlopen(self.url(name)) as answer:
+            self.assertEqual(answer.read(), gzip.decompress(packed))
+        self.assertEqual(self.status_of(name, **{"If-None-Match": etag}), 304)
+        self.assertEqual(self.status_of("assets/none.js"), 404)
+        # Nothing else is asked for than the server's own.
+        self.open("", "Running")
+        foreign = self.browser.script("return performance.getEntriesByType('resource').map((e) => e.name).filter((e) => !e.startsWith(location.origin))")
+        self.assertEqual(foreign, [])
+
+    def test_4_a_newcomer_finds_and_changes_things(self):
+        self.open("", "Running")
+        self.click("Types", ".side")  # the slowest type
+        self.click("p50")
+        wait_until("it is sorted", lambda: self.browser.script("return document.querySelector('.typelist tbody a').innerText") == "page-quick", 20)
+        self.open("", "1 task can never run")  # why a task waits
+        self.click("Show it")
+        self.click(self.stuck[:13], ".rows")
+        self.shows("Why it waits", STUCK)
+        self.open("", "Running")  # the worker, what decided
+        self.click("Decisions", ".side")
+        self.shows("Round-robin", "page-worker")
+        # Change a setting with a reason, and find it in the audit.
+        self.click("Config & audit", ".side")
+        self.shows("scheduler.lease")
+        self.browser.script("document.querySelector('[aria-label=\"Edit attempts_max\"]').click()")
+        wait_until("the field is there", lambda: self.browser.fill("[aria-label='Value of attempts_max']", "4"), 20)
+        self.click("Change…")
+        self.shows("scheduler.attempts_max = 4")
+        self.assertTrue(self.browser.script("return document.querySelector('dialog button[type=submit]').disabled"), "a reason is needed")
+        self.browser.fill("[name=reason]", "more tries at night")
+        self.browser.fill("[name=author]", "mira")
+        self.click("Change it")
+        self.shows("See it in the audit")
+        self.click("See it in the audit")
+        self.browser.script("document.querySelector('dialog')?.close()")
+        self.open("audit", "more tries at night", "mira", "attempts_max")
+        # Hold a task, cordon the worker and take it back.
+        self.open(f"tasks/{self.stuck}", "Hold…")
+        self.act("Hold…", "Hold", "database is moving")
+        wait_until("it is held", lambda: self.house.json("override", "list")["overrides"], 20)
+        self.open("fleet", "Cordon…")
+        self.act("Cordon…", "Cordon", "new disk")
+        wait_until("it is cordoned", lambda: self.house.json("worker", "get", "page-worker")["state"] == "WORKER_STATE_CORDONED", 20)
+        self.open("workers/page-worker", "Uncordon…")
+        self.act("Uncordon…", "Uncordon", "disk is in")
+        self.house.worker_ready(1)
+        self.no_complaints()
+
+    def act(self, button, verb, reason):
+        self.click(button)
+        wait_until("the dialog asks for a reason", lambda: self.browser.fill("[name=reason]", reason), 20)
+        self.click(verb)
+
+    def test_5_what_others_wrote_is_text(self):
+        hostile = self.house.submit_exec("true", flags=("--type", "page-hostile", "--metadata", f"note={HOSTILE}", "--require", "zone=nowhere"))
+        self.post("v1/overrides", {"kind": "hold", "type": "page-later", "author": HOSTILE[:100], "reason": HOSTILE})
+        self.post(f"v1/tasks/{hostile}/cancel", {"reason": HOSTILE})
+        for path in (f"tasks/{hostile}", "tasks?type=page-hostile", "config?show=overrides", "audit"):
+            with self.subTest(path):
+                self.open(path, "<img src=x onerror=")
+                self.assertEqual(self.browser.script("return document.querySelectorAll('img, main script').length"), 0)
+                self.assertNotIn("\u202e", self.browser.text(), "what turns its neighbours is shown")
+                self.assertNotIn("taken", self.browser.script("return document.title"))
+        self.no_complaints()
+
+    def post(self, path, body):
+        request = urllib.request.Request(self.url(path), json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def test_6_it_is_accessible(self):
+        subprocess.run([WEB.parent / "tools" / "page.sh", "deps"], check=True)
+        axe = (WEB / "node_modules/axe-core/axe.min.js").read_text()
+        for path in ("", "fleet", "fleet?view=table", "workers/page-worker", "tasks", f"tasks/{self.running}", f"tasks/{self.stuck}", "types", "queues", "decisions",
+                     "config", "audit", "status", "signin"):
+            self.open(path, "Live")
+            wait_until("its part has come", lambda: self.browser.script("return document.querySelector('main h1') !== null && !document.querySelector('main .skel')"), 20)
+            self.browser.evaluate(axe + ";0")
+            for theme in ("light", "dark"):
+                with self.subTest(path=path, theme=theme):
+                    self.browser.script("document.documentElement.dataset.theme = arguments[0]", theme)
+                    found = self.browser.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+                                                  ".then((r) => r.violations.map((v) => v.id + ': ' + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')))")
+                    self.assertEqual(found, [])
+
+    def test_7_a_phone_shows_it_without_scrolling_sideways(self):
+        self.browser.size(360, 800)
+        for path in ("", "fleet", "tasks", f"tasks/{self.running}", "types", "config", "status"):
+            with self.subTest(path):
+                self.open(path, "Live")
+                wait_until("its part has come", lambda: self.browser.script("return document.querySelector('main h1') !== null"), 20)
+                self.assertLessEqual(self.browser.script("return document.documentElement.scrollWidth"), 360)
+        self.browser.size(1440, 1000)
+
+    def test_8_it_says_when_the_server_is_gone(self):
+        self.open("", "Running")
+        self.house.kill_server()
+        self.shows("No connection", "No connection to the server since", "the scheduler goes on without this page")
+        self.assertIn("Waiting", self.browser.text(), "it keeps what it has")
+        self.house.start_server()
+        wait_until("it is live again", lambda: self.browser.click("Try now") or "Live" in self.browser.text(), 30)
+        self.shows("Live")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ Eta to_eta(const v1::Eta& eta) {
     return {.start_p50 = calendar(eta.start_p50_unix_us()),
             .start_p90 = calendar(eta.start_p90_unix_us()),
             .finish_p50 = calendar(eta.finish_p50_unix_us()),
-            .finish_p90 = calendar(eta.finish_p90_unix_us())};
+            .finish_p90 = calendar(eta.finish_p90_unix_us()),
+            .finish_p10 = calendar(eta.finish_p10_unix_us())};
 }
 
 AttemptView to_view(const v1::Attempt& attempt) {
@@ -161,6 +162,7 @@ void fill(v1::ListTasksRequest& to, const TaskQuery& query) {
     to.set_tenant(query.tenant);
     to.set_queue(query.queue);
     to.set_worker(query.worker);
+    to.set_promise(query.promise);
     to.set_page_size(query.page_size);
     to.set_page_token(query.page_token);
 }
@@ -186,6 +188,7 @@ TaskView to_view(v1::Task&& task) {
         .payload_bytes = task.payload_bytes(),
         .estimate = to_prediction(task.estimate()),
         .eta = to_eta(task.eta()),
+        .promise = to_eta(task.promise()),
         .waiting = to_waiting(task.waiting()),
         .failures = task.failures(),
         .crashes = task.crashes(),

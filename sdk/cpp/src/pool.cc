@@ -47,13 +47,10 @@ void run_many(std::span<const Pool::Job> batch, std::vector<Outcome>& outcomes) 
 }  // namespace
 
 void Pool::run(std::vector<Job>& jobs) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (!stopping_) {
-            for (Job& job : jobs) {
-                jobs_.push_back(std::move(job));
-                call_thread();
-            }
+    if (!stopping_) {
+        for (Job& job : jobs) {
+            jobs_.push_back(std::move(job));
+            call_thread();
         }
     }
     jobs.clear();

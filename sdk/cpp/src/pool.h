@@ -50,16 +50,16 @@ public:
     Pool(std::size_t threads_max, std::shared_ptr<Clock> clock, std::function<void()> call_loop)
         : threads_max_(threads_max), clock_(std::move(clock)), call_loop_(std::move(call_loop)) {}
 
-    void run(std::vector<Job>& jobs);  // leaves it empty
-
-    // Unless there are notes (then false): asks `top_up(offers)` to add to the end of the offers. They may begin before
-    // `until`, and each before its own Attempt::start_by().
+    // Unless there are notes (then false): runs `jobs`, which it leaves empty, and asks `top_up(offers)` to add to the end
+    // of the offers. They may begin before `until`, and each before its own Attempt::start_by(). One step, so that a
+    // batch finds all that can go with its first.
     template <class TopUp>
-    bool offer(Micros until, TopUp top_up) {
+    bool run_and_offer(std::vector<Job>& jobs, Micros until, TopUp top_up) {
         const std::lock_guard lock(mutex_);
         if (!notes_.empty()) return false;
         until_ = until;
         top_up(offers_);
+        run(jobs);
         return true;
     }
     // Replaces `notes` by those not yet taken. Returns whether the offers were dropped because their time had passed.
@@ -78,7 +78,8 @@ private:
     static constexpr std::int64_t kMomentNs = 100'000;  // waking a thread takes a good part of it
 
     void work();
-    void call_thread();                    // Requires: the lock
+    void run(std::vector<Job>& jobs);      // Requires: the lock
+    void call_thread();                    // the same
     bool wants_call();                     // the same
     Job begin_next(Micros now);            // the same
     void gather(std::vector<Job>& batch);  // the same

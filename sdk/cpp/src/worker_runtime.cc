@@ -189,11 +189,10 @@ void WorkerRuntime::take_notes(bool withdraw) {
 // To the pool: what has begun, and what may.
 void WorkerRuntime::hand_over() {
     for (;;) {
-        if (!to_start_.empty()) pool_->run(to_start_);
-        const bool offered = pool_->offer(state_.start_until(), [this](std::deque<Pool::Job>& offers) {
+        const auto top_up = [this](std::deque<Pool::Job>& offers) {
             for (const std::string_view id : state_.take_offers()) offers.push_back(attempts_.at(id));
-        });
-        if (offered) return;
+        };
+        if (pool_->run_and_offer(to_start_, state_.start_until(), top_up)) return;
         take_notes(false);
         carry_out();
     }

@@ -1000,14 +1000,14 @@ struct Crew {
     Pool::Job attempt(const std::string& id, const std::shared_ptr<const Work>& work, Micros start_by = Micros::max()) {
         return std::make_shared<Attempt>(Assignment{.task_id = id, .attempt_id = id}, work, start_by, progress);
     }
-    void run(const Pool::Job& job) {
-        std::vector<Pool::Job> jobs{job};
-        pool->run(jobs);
-    }
-    bool offer(std::vector<Pool::Job> jobs, Micros until = Micros::max()) {
-        return pool->offer(until, [&](std::deque<Pool::Job>& offers) {
+    bool run_and_offer(std::vector<Pool::Job> starts, std::vector<Pool::Job> jobs, Micros until = Micros::max()) {
+        return pool->run_and_offer(starts, until, [&](std::deque<Pool::Job>& offers) {
             for (Pool::Job& job : jobs) offers.push_back(std::move(job));
         });
+    }
+    void run(const Pool::Job& job) { CHECK(run_and_offer({job}, {})); }
+    bool offer(std::vector<Pool::Job> jobs, Micros until = Micros::max()) {
+        return run_and_offer({}, std::move(jobs), until);
     }
     // "a, b>c, d+": a ended; b ended and c began in its slot; d joined a batch.
     std::string notes(bool withdraw = false) {
@@ -1091,6 +1091,20 @@ TEST_CASE("pool: a batch takes jobs, whose slots go to other offers, and offers 
     CHECK_EQ(*std::max_element(sizes.begin(), sizes.end()), 3);
 }
 
+TEST_CASE("pool: a batch that begins at once finds what is offered with its first") {
+    Crew crew(1);
+    const auto many = std::make_shared<const Work>(
+        Work{.one = {},
+             .many = [](std::span<Context> tasks) { return std::vector<Outcome>(tasks.size(), Outcome::success()); },
+             .batch_max = 3});
+    for (int round = 0; round < 200; ++round) {
+        CHECK(crew.run_and_offer({crew.attempt("a", many)}, {crew.attempt("b", many), crew.attempt("c", many)}));
+        std::string all;
+        while (std::count(all.begin(), all.end(), ',') < 5) all += crew.notes() + ", ";
+        CHECK_EQ(all, "b+, c+, a, b, c, ");
+    }
+}
+
 TEST_CASE("pool: under many threads each offer begins once or is withdrawn") {
     Crew crew(8);
     std::atomic<int> begun{0}, at_once{0}, most{0};
@@ -1128,15 +1142,14 @@ TEST_CASE("pool: under many threads each offer begins once or is withdrawn") {
         }
         if (withdraw) withdrawn += std::exchange(offered, 0);
     };
+    std::vector<Pool::Job> starts;
     for (int round = 0; ended < 20'000; ++round) {
-        std::vector<Pool::Job> starts;
         for (; free_slots > 0 && !queue.empty(); --free_slots) {
             REQUIRE_EQ(offered, 0);
             starts.push_back(queue.front());
             queue.pop_front();
         }
-        crew.pool->run(starts);
-        crew.pool->offer(Micros::max(), [&](std::deque<Pool::Job>& offers) {
+        crew.pool->run_and_offer(starts, Micros::max(), [&](std::deque<Pool::Job>& offers) {
             for (; offered < std::min<std::size_t>(queue.size(), 20); ++offered) offers.push_back(queue[offered]);
         });
         if (!crew.pool->call_for_notes()) crew.calls.acquire();

@@ -45,9 +45,10 @@ public:
 
     const v1::Hello& hello() const { return hello_; }
 
+    // Nothing once the stream has ended.
     void send(const v1::ServerMessage& message) {
         const std::lock_guard lock(write_);
-        stream_.Write(message);
+        if (!over_) stream_.Write(message);
     }
     void welcome(std::vector<std::string> abandon = {}) {
         v1::ServerMessage message;
@@ -81,7 +82,10 @@ public:
         send(message);
     }
     // The connection breaks.
-    void drop() { context_.TryCancel(); }
+    void drop() {
+        const std::lock_guard lock(write_);
+        if (!over_) context_.TryCancel();
+    }
 
     // True once what was heard so far satisfies `enough`.
     bool heard(const std::function<bool(const v1::WorkerMessage&)>& enough) {
@@ -132,6 +136,10 @@ public:
             heard_.MergeFrom(message);
             changed_.notify_all();
         }
+        {
+            const std::lock_guard lock(write_);  // gRPC takes the stream away next, also from beneath a write
+            over_ = true;
+        }
         const std::lock_guard lock(mutex_);
         ended_ = true;
         changed_.notify_all();
@@ -141,7 +149,8 @@ private:
     grpc::ServerContext& context_;
     Stream& stream_;
     v1::Hello hello_;
-    std::mutex write_;  // one write at a time
+    std::mutex write_;  // one write at a time, none when over
+    bool over_ = false;
     std::mutex mutex_;  // guards what follows
     std::condition_variable changed_;
     v1::WorkerMessage heard_;

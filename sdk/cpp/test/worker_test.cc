@@ -430,9 +430,15 @@ TEST_CASE("ready work is not begun after its deadline, nor while the connection 
     const auto first = rig.side.accept();
     REQUIRE(first);
     first->welcome();
-    first->assign("a");
-    first->assign("late", "t", [](v1::Assign& assign) { assign.set_deadline_in_us(50'000); });
-    first->assign("b");
+    v1::ServerMessage message;  // one: when a has begun, all have come
+    for (const char* id : {"a", "late", "b"}) {
+        v1::Assign& assign = *message.add_assign();
+        assign.set_task_id(std::string("task-") + id);
+        assign.set_attempt_id(id);
+        assign.set_type("t");
+        if (assign.attempt_id() == "late") assign.set_deadline_in_us(50'000);
+    }
+    first->send(message);
     CHECK(doors["a"].came(1));
     rig.clock->advance(std::chrono::milliseconds(50));
     CHECK_EQ(first->finished("late").outcome(), v1::OUTCOME_REJECTED);

@@ -88,8 +88,10 @@ Result<std::vector<DecisionRow>> MemoryHistory::decisions(const DecisionQuery& q
 Result<std::vector<AuditRow>> MemoryHistory::audit(const AuditQuery& query) {
     const std::lock_guard lock(mutex_);
     std::vector<AuditRow> rows;
-    auto at = query.before.at.us == 0 ? audit_.end() : audit_.lower_bound(query.before);
-    while (at != audit_.begin() && rows.size() < query.limit) rows.push_back((--at)->second);
+    for (const auto& [place, row] : audit_)
+        if (query.wants(row) && query.continues_with(row)) rows.push_back(row);
+    std::ranges::sort(rows, [&](const AuditRow& a, const AuditRow& b) { return query.in_order(a, b); });
+    if (rows.size() > query.limit) rows.resize(query.limit);
     return rows;
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/task.h"
 #include "history/sqlite/decision_block.h"
 #include "history/sqlite/history_schema.h"
 #include "history/sqlite/sqlite_history.h"
@@ -155,18 +156,42 @@ Result<std::vector<TaskRow>> SqliteHistory::tasks(const TaskQuery& query) {
             sql += (i == 0 ? "" : ",") + std::to_string(query.states[i]);
         sql += ")";
     }
+    if (query.promise != PromiseKept::any)
+        sql += " AND +t.state = " + std::to_string(static_cast<int>(core::TaskState::succeeded)) +
+               " AND t.eta_finish_p90_us > 0 AND +t.finished_us " + (query.promise == PromiseKept::kept ? "<=" : ">") +
+               " t.eta_finish_p90_us";
     const std::pair<const char*, const std::string*> names[] = {
         {"type", &query.type}, {"tenant", &query.tenant}, {"queue", &query.queue}, {"worker", &query.worker}};
     for (int i = 0; i < 4; ++i)
         if (!names[i].second->empty())
             sql += std::string(" AND +t.") + names[i].first + " = (SELECT id FROM name WHERE text = ?" +
                    std::to_string(3 + i) + ")";
+    const IdRange times = ids_submitted(query.submitted_from, query.submitted_to);
+    const auto begins = ids_beginning_with(query.search);
+    if (query.submitted_from.us != 0)
+        sql += std::string(" AND t.submitted_us >= ?7") + (by_id ? " AND t.task >= ?9" : "");
+    if (query.submitted_to.us != 0)
+        sql += std::string(" AND t.submitted_us < ?8") + (by_id ? " AND t.task <= ?10" : "");
+    if (!query.search.empty())
+        sql += std::string(" AND (") + (begins ? "+t.task BETWEEN ?12 AND ?13" : "0") +
+               " OR instr(lower(ty.text), ?11) OR instr(lower(te.text), ?11) OR instr(lower(q.text), ?11)"
+               " OR instr(lower(w.text), ?11))";
+    // They must live until the rows are read: what is bound is not copied.
+    const IdBytes ids[] = {id_bytes(times.first), id_bytes(times.last), id_bytes(begins ? begins->first : TaskId{}),
+                           id_bytes(begins ? begins->last : TaskId{})};
     sql += by_id ? " ORDER BY t.task DESC" : " ORDER BY t.finished_us DESC, t.task DESC";
     sql += " LIMIT " + std::to_string(query.limit);
     return task_rows(sql, [&](Statement& s) {
         s.bind_one(1, query.before_finished);
         s.bind_one(2, std::string_view(before));
         for (int i = 0; i < 4; ++i) s.bind_one(3 + i, Text{*names[i].second});
+        s.bind_one(7, query.submitted_from);
+        s.bind_one(8, query.submitted_to);
+        s.bind_one(9, std::string_view(ids[0]));
+        s.bind_one(10, std::string_view(ids[1]));
+        s.bind_one(11, Text{query.search});
+        s.bind_one(12, std::string_view(ids[2]));
+        s.bind_one(13, std::string_view(ids[3]));
     });
 }
 
@@ -225,14 +250,16 @@ Result<std::vector<DecisionRow>> SqliteHistory::decisions(const DecisionQuery& q
 
 Result<std::vector<AuditRow>> SqliteHistory::audit(const AuditQuery& query) {
     std::vector<AuditRow> rows;
+    if (query.limit == 0) return rows;
+    const std::string sql =
+        std::string(
+            "SELECT at_us, shard, number, part, caller, author, action, reason, before, after, hash FROM audit"
+            " WHERE ?1 = 0 OR ") +
+        (query.chain ? "(number, part, shard, at_us) > (?3, ?4, ?2, ?1) ORDER BY number, part, shard, at_us"
+                     : "(at_us, shard, number, part) < (?1, ?2, ?3, ?4)"
+                       " ORDER BY at_us DESC, shard DESC, number DESC, part DESC");
     auto ok = each(
-        "SELECT at_us, shard, number, part, caller, author, action, reason, before, after, hash FROM audit"
-        " WHERE ?1 = 0 OR (at_us, shard, number, part) < (?1, ?2, ?3, ?4)"
-        " ORDER BY at_us DESC, shard DESC, number DESC, part DESC LIMIT ?5",
-        [&](Statement& s) {
-            s.bind(query.before.at, query.before.shard, query.before.number, query.before.part,
-                   static_cast<std::uint64_t>(query.limit));
-        },
+        sql, [&](Statement& s) { s.bind(query.before.at, query.before.shard, query.before.number, query.before.part); },
         [&](const Statement& row) {
             rows.push_back({.place = place(row),
                             .caller = text(row, 4),
@@ -242,7 +269,8 @@ Result<std::vector<AuditRow>> SqliteHistory::audit(const AuditQuery& query) {
                             .before = text(row, 8),
                             .after = text(row, 9),
                             .hash = text(row, 10)});
-            return true;
+            if (!query.wants(rows.back())) rows.pop_back();
+            return rows.size() < query.limit;
         });
     if (!ok) return std::unexpected(std::move(ok).error().during("reading the audit"));
     return rows;

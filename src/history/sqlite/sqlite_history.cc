@@ -82,6 +82,18 @@ Result<void> SqliteHistory::open_writer() {
     return prepare_statements();
 }
 
+Result<std::unique_ptr<SqliteHistory>> SqliteHistory::open_to_read(SqliteHistoryOptions options) {
+    auto db = Database::open(options.path, Access::read);
+    if (!db) return std::unexpected(std::move(db).error().during("history"));
+    const auto application = db->integer("PRAGMA application_id");
+    if (!application) return std::unexpected(application.error());
+    const auto version = db->integer("PRAGMA user_version");
+    if (!version) return std::unexpected(version.error());
+    if (*application != kHistoryApplicationId || *version != kHistorySchemaVersion)
+        return fail(Fault::unsupported, options.path + ": not a history of this release");
+    return std::unique_ptr<SqliteHistory>(new SqliteHistory(std::move(options)));
+}
+
 Result<void> SqliteHistory::prepare_statements() {
     const std::pair<Statement*, std::string> statements[] = {
         {&insert_task_,

@@ -31,6 +31,9 @@ class SqliteHistory final : public HistoryStore {
 public:
     // Faults: unsupported (newer schema), denied, no_space, failed.
     static Result<std::unique_ptr<SqliteHistory>> open(SqliteHistoryOptions options);
+    // To ask only, also beside the server that writes it: nothing is made, mended or upgraded. Faults: not_found,
+    // unsupported (another schema), corrupt, failed.
+    static Result<std::unique_ptr<SqliteHistory>> open_to_read(SqliteHistoryOptions options);
     ~SqliteHistory() override;
 
     using HistoryStore::write;

@@ -17,6 +17,7 @@ constexpr std::size_t kCrcBytes = 4;
 constexpr std::uint64_t kDeadBytesMin = 4 << 20;
 constexpr std::uint64_t kCompactSliceBytes = 256 << 10;
 constexpr std::size_t kSegmentsPerSlice = 64;
+constexpr std::size_t kAhead = 8;  // bodies, of which the places are fetched into the cache before they are looked for
 
 std::uint32_t checksum(std::string_view entries, std::string_view bytes) {
     return crc32c(bytes, crc32c(entries));
@@ -73,12 +74,17 @@ Result<void> Segments::open(Database& db) {
     for (const auto& [statement, sql] : statements)
         if (auto ok = prepare(*statement, sql); !ok) return ok;
 
-    // At least half of the bodies live, or most segments would have been rewritten: so the index grows little from here.
+    // So many live at least: all in segments of which none is dead, and half of the others, or most of these would have
+    // been rewritten. The index grows little from here.
     const auto directories = db.integer(("SELECT sum(length(directory)) FROM " + segment).c_str());
     if (!directories) return std::unexpected(directories.error());
+    const auto bitmaps = db.integer(("SELECT sum(length(bitmap)) FROM " + dead).c_str());
+    if (!bitmaps) return std::unexpected(bitmaps.error());
     {
         const std::lock_guard lock(mutex_);
-        index_.reserve(static_cast<std::size_t>(*directories) / kEntryBytes / 2);
+        const auto bodies = static_cast<std::size_t>(*directories) / kEntryBytes;
+        const auto dead_most = static_cast<std::size_t>(*bitmaps) * 8;
+        index_.reserve(std::max(bodies / 2, bodies - std::min(bodies, dead_most)));
     }
     auto rows = db.prepare(("SELECT s.id, s.at_us, s.directory, d.bitmap FROM " + segment + " s LEFT JOIN " + dead +
                             " d ON d.id = s.id ORDER BY s.id")
@@ -326,7 +332,10 @@ void Segments::commit() {
         live_bytes_ += staged.segment.live_bytes;
         segments_[staged.id] = staged.segment;
         if (options_.expires) by_arrival_.push_back(staged.id);
-        for (const auto& [task, place] : staged.places) {
+        index_.reserve(index_.size() + staged.places.size());
+        for (std::size_t i = 0; i < staged.places.size(); ++i) {
+            if (i + kAhead < staged.places.size()) index_.prefetch(staged.places[i + kAhead].first);
+            const auto& [task, place] = staged.places[i];
             const auto old = index_.put(task, place);
             // A body put again kills the older one, unless that one's segment was just rewritten away.
             if (old && segments_.contains(old->segment)) count_death(old->segment, old->length);
@@ -355,6 +364,11 @@ void Segments::roll_back() {
     dropped_.clear();
     deleted_.clear();
     folded_.clear();
+}
+
+void Segments::prefetch(std::span<const TaskId> tasks) {
+    const std::lock_guard lock(mutex_);
+    for (const TaskId task : tasks) index_.prefetch(task);
 }
 
 std::optional<Segments::Found> Segments::find(TaskId task) {

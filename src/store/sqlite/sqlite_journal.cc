@@ -16,6 +16,7 @@ namespace {
 
 // Trimmed batches are deleted a slice per append: the pages of a long journal take too long to free at once.
 constexpr std::int64_t kBatchesPerSlice = 32;
+constexpr std::size_t kPrefetched = 16;  // bodies, of which the places are fetched into the cache at once
 constexpr const char* kFailed = "the journal failed before; the process must end";
 
 }  // namespace
@@ -209,7 +210,10 @@ Result<void> SqliteJournal::write_bodies(std::span<const JournalBatch> batches) 
     for (std::size_t i = 0; i < batches.size(); ++i) {
         drops_[i].clear();
         Writer w(drops_[i]);
-        for (const TaskId task : batches[i].drops) {
+        const std::span<const TaskId> drops = batches[i].drops;
+        for (std::size_t n = 0; n < drops.size(); ++n) {
+            if (n % kPrefetched == 0) bodies_.prefetch(drops.subspan(n, std::min(kPrefetched, drops.size() - n)));
+            const TaskId task = drops[n];
             if (!bodies_.drop(task)) {
                 not_stored_yet.push_back(task);
                 continue;
@@ -376,6 +380,9 @@ std::vector<Body> SqliteJournal::bodies(BodyKind kind, std::span<const TaskId> t
     std::vector<Body> answers(tasks.size());
     for (std::size_t i = 0; i < tasks.size(); ++i) {
         if (kind != BodyKind::taken) {
+            if (i % kPrefetched == 0)
+                (kind == BodyKind::body ? bodies_ : results_)
+                    .prefetch(tasks.subspan(i, std::min(kPrefetched, tasks.size() - i)));
             answers[i] = kind == BodyKind::body ? stored(bodies_, select_body_, tasks[i])
                                                 : stored(results_, select_result_, tasks[i]);
             continue;

@@ -116,9 +116,10 @@ struct Prediction {
     std::string source{};   // what made it
 };
 
-// The predicted start and end. Zero values mean unknown.
+// The predicted start and end: of ten tasks nine end by finish_p90, and nine no earlier than finish_p10. Zero values mean
+// unknown.
 struct Eta {
-    Calendar start_p50{}, start_p90{}, finish_p50{}, finish_p90{};
+    Calendar start_p50{}, start_p90{}, finish_p50{}, finish_p90{}, finish_p10{};
 };
 
 struct Submitted {
@@ -175,7 +176,8 @@ struct TaskView {
     Calendar submitted{}, finished{};
     std::int64_t payload_bytes = 0;
     Prediction estimate{};
-    Eta eta{};
+    Eta eta{};      // of a task that is not finished
+    Eta promise{};  // its end as told at submission; of a finished task without finish_p10
     WaitingView waiting{};
     std::vector<AttemptView> attempts{};
     std::uint32_t failures = 0, crashes = 0;
@@ -191,6 +193,7 @@ struct TaskView {
 struct TaskQuery {
     std::vector<TaskState> states{};  // empty = all
     std::string type{}, tenant{}, queue{}, worker{};
+    std::string promise{};        // kept or missed: succeeded by the finish_p90 promised, or after it; empty = any
     std::uint32_t page_size = 0;  // 1..1000; 0 = 100
     std::string page_token{};     // empty = first page
 };

@@ -1,0 +1,111 @@
+// What was decided?
+
+import { useEffect, useState } from "preact/hooks";
+import type { PageProps } from "../app.tsx";
+import { get, pathOf } from "../lib/api.ts";
+import { useAnswer } from "../lib/ask.ts";
+import { sentence } from "../lib/attention.ts";
+import { download } from "../lib/download.ts";
+import { count, duration, num, plural, predicted } from "../lib/format.ts";
+import { go, link, set } from "../lib/router.ts";
+import { at } from "../lib/url.ts";
+import type { Decision, DecisionPage } from "../lib/wire.ts";
+import { FactorBars } from "../ui/factors.tsx";
+import { Kv, Name, Panel, TaskLink, Terminal, Time, Verdict, WorkerLink, visible } from "../ui/parts.tsx";
+import { Answered, Empty, NoMatch } from "../ui/states.tsx";
+import { type Column, VirtualTable } from "../ui/virtual.tsx";
+
+const PAGE = 100;
+const KEEP = 1000;
+
+export default function Decisions({ place }: PageProps) {
+  if (place.name !== "") return <One number={place.name} />;
+  return <List query={place.query} />;
+}
+
+const COLUMNS: Column<Decision>[] = [
+  { name: "Number", cell: (d) => <a class="mono" href={link("decisions", d.number)}>{count(num(d.number))}</a> },
+  { name: "Time", cell: (d) => <Time us={num(d.at_unix_us)} /> },
+  { name: "Why then", cell: (d) => <Name>{d.reason}</Name> },
+  { name: "Task", cell: (d) => <TaskLink id={d.task_id} /> },
+  { name: "Worker", cell: (d) => <WorkerLink name={d.worker} /> },
+  { name: "Round-robin", class: "opt", cell: (d) => (d.baseline_worker === d.worker ? <span class="faint">the same</span> : <Name>{d.baseline_worker || "–"}</Name>) },
+  { name: "Predicted", class: "num", cell: (d) => <span class="pred">{num(d.estimate?.p50_us) > 0 ? predicted(num(d.estimate?.p50_us)) : "–"}</span> },
+  { name: "Free then", class: "num opt", cell: (d) => count(d.eligible_free) },
+  { name: "Waiting then", class: "num opt", cell: (d) => count(num(d.waiting)) },
+  { name: "Policy", class: "opt", cell: (d) => <>{d.policy}{d.fallback && <span class="warn"> · fallback</span>}</> },
+];
+
+function List({ query }: { query: Record<string, string> }) {
+  const path = pathOf("v1/decisions", { task: query.task, worker: query.worker, limit: PAGE });
+  const [follow, setFollow] = useState(false);
+  const answer = useAnswer<DecisionPage>(path, follow ? 2000 : 0);
+  const [more, setMore] = useState<{ path: string; rows: Decision[]; cursor?: string }>({ path: "", rows: [] });
+  useEffect(() => setMore({ path, rows: [], cursor: answer.data?.next_page_token }), [path, answer.data]);
+  const rows = [...(answer.data?.decisions ?? []), ...(more.path === path ? more.rows : [])];
+  const next = async () => {
+    if (!more.cursor) return;
+    const page = await get<DecisionPage>(pathOf(path, {}) + `&cursor=${encodeURIComponent(more.cursor)}`);
+    setMore({ path, rows: [...more.rows, ...(page.decisions ?? [])], cursor: page.next_page_token });
+  };
+  const filtered = Boolean(query.task || query.worker);
+  return (
+    <>
+      <Verdict title={filtered ? "Decisions that match" : "What was decided lately"}><p>Each says which task went to which worker, why then, and what round-robin would have done.</p></Verdict>
+      <form class="filterline" onSubmit={(e) => e.preventDefault()}>
+        <label class="field">Task<input class="text" data-filter style={{ width: "22rem" }} value={query.task ?? ""} placeholder="whole id" onChange={(e) => set({ task: e.currentTarget.value.trim() })} /></label>
+        <label class="field">Worker<input class="text" value={query.worker ?? ""} placeholder="name" onChange={(e) => set({ worker: e.currentTarget.value.trim() })} /></label>
+      </form>
+      <section class="panel" aria-label="Decisions">
+        <header><small>{plural(rows.length, "decision")}, newest first{more.cursor ? "; more below" : ""}</small><span class="grow" />
+          <label class="row small"><input type="checkbox" checked={follow} onChange={(e) => setFollow(e.currentTarget.checked)} />follow</label>
+          <button type="button" class="btn tiny quiet" disabled={rows.length === 0} onClick={() => download("decisions.jsonl", rows.map((each) => JSON.stringify(each)).join("\n"))}>Export as JSON lines</button>
+        </header>
+        <div class="body">
+          <Answered answer={answer} height="16rem">
+            {() => rows.length === 0 ? (filtered ? <NoMatch filter={[query.task, query.worker].filter(Boolean).join(" ")} onDrop={() => set({ task: undefined, worker: undefined })} /> : <Empty text="Nothing has been decided yet. A task makes a decision appear:" command="nexus task submit --type hello --wait -- echo hello" />)
+              : <VirtualTable label="Decisions; Enter opens" rows={rows} columns={COLUMNS} keyOf={(each) => each.id} total={-1} onOpen={(each) => go(at("decisions", each.number))} onEnd={more.cursor && rows.length < KEEP ? () => void next() : undefined} />}
+          </Answered>
+        </div>
+      </section>
+      <Terminal lines={[`nexus decision list${query.task ? ` --task ${query.task}` : ""}${query.worker ? ` --worker ${query.worker}` : ""}`]} />
+    </>
+  );
+}
+
+function One({ number }: { number: string }) {
+  const answer = useAnswer<DecisionPage>(/^\d+$/.test(number) ? pathOf("v1/decisions", { number }) : null);
+  const list = answer.data?.decisions ?? [];
+  if (answer.data && list.length === 0)
+    return <><Verdict title="No decision has this number." /><section class="panel"><Empty text="History is kept for a limited time, and not every event is a decision." /></section></>;
+  return (
+    <>
+      <Verdict title={<>Decision {visible(number)}{list[0] && <>: <TaskLink id={list[0].task_id} /> goes to <Name>{list[0].worker || "nobody"}</Name></>}</>} />
+      <Answered answer={answer} height="16rem">{() => <div class="grid">{list.map((each) => <Detail decision={each} key={each.id} />)}</div>}</Answered>
+    </>
+  );
+}
+
+function Detail({ decision }: { decision: Decision }) {
+  return (
+    <>
+      <Panel title="Candidates" sub="the chosen one first" class="c7 keep"><div class="stack"><p><Name>{sentence(decision.reason)}</Name></p><FactorBars decision={decision} /></div></Panel>
+      <Panel title="What was known" class="c5 keep">
+        <Kv rows={[
+          ["Task", <TaskLink id={decision.task_id} text={decision.task_id} />],
+          ["Time", <Time us={num(decision.at_unix_us)} />],
+          ["Worker", <WorkerLink name={decision.worker} />],
+          ["Round-robin", decision.baseline_worker === decision.worker ? "would have taken the same" : <WorkerLink name={decision.baseline_worker} />],
+          ["Estimate", <><span class="pred">{predicted(num(decision.estimate?.p50_us))}</span>, P90 <span class="pred">{predicted(num(decision.estimate?.p90_us))}</span>, by <Name>{decision.estimate?.source ?? "nobody"}</Name></>],
+          ["Free workers", `${count(decision.eligible_free)} that may run it`],
+          ["Waiting tasks", count(num(decision.waiting))],
+          ["Policy", `${decision.policy}, model ${decision.model}${decision.fallback ? ", fallback to round-robin" : ""}`],
+          decision.rival_task_id !== "" && ["Other task", <TaskLink id={decision.rival_task_id} />],
+          num(decision.remaining_us) > 0 && ["Was to go on for", predicted(num(decision.remaining_us))],
+          num(decision.lost_us) > 0 && ["Lost, saved", `${duration(num(decision.lost_us))} of work, ${duration(num(decision.saved_us))} of waiting`],
+          ["Compared with", (decision.runner_ups ?? []).length === 0 ? "no other task" : <>{(decision.runner_ups ?? []).slice(0, 5).map((each, i) => <>{i > 0 && ", "}{each.task_id ? <TaskLink id={each.task_id} /> : "another tenant's"} ({duration(num(each.behind_us))} behind)</>)}</>],
+        ]} />
+      </Panel>
+    </>
+  );
+}
