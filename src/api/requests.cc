@@ -353,6 +353,29 @@ Result<engine::ListDecisions> to_request(v1::ListDecisionsRequest& from, const D
     return request;
 }
 
+// ---- credentials
+
+Result<engine::IssueToken> to_request(v1::CreateTokenRequest& from, const Door&) {
+    engine::IssueToken request{.token = {}, .author = from.author(), .reason = from.reason()};
+    for (const int number : from.roles()) {
+        // The numbers count from 1 what the bits of Role count from 0.
+        if (number <= v1::ROLE_NAME_UNSPECIFIED || number > v1::ROLE_NAME_ADMIN) return invalid("roles: no such role");
+        request.token.roles = static_cast<Roles>(request.token.roles | 1U << static_cast<unsigned>(number - 1));
+    }
+    request.token.name = from.name();
+    request.token.tenant = from.tenant();
+    request.token.expires = {from.expires_unix_us()};
+    return request;
+}
+
+Result<engine::ListTokens> to_request(v1::ListTokensRequest&, const Door&) {
+    return engine::ListTokens{};
+}
+
+Result<engine::RevokeToken> to_request(v1::RevokeTokenRequest& from, const Door&) {
+    return engine::RevokeToken{.id = from.id(), .author = from.author(), .reason = from.reason()};
+}
+
 Result<engine::ListAudit> to_request(v1::ListAuditRequest& from, const Door&) {
     const Result<std::size_t> size = to_page_size(from.page_size());
     if (!size) return std::unexpected(size.error());

@@ -52,4 +52,8 @@ Result<engine::ListDecisions> to_request(v1::ListDecisionsRequest& from, const D
 Result<engine::ListAudit> to_request(v1::ListAuditRequest& from, const Door& door);
 Result<engine::VerifyAudit> to_request(v1::VerifyAuditRequest& from, const Door& door);
 
+Result<engine::IssueToken> to_request(v1::CreateTokenRequest& from, const Door& door);  // without id and hash
+Result<engine::ListTokens> to_request(v1::ListTokensRequest& from, const Door& door);
+Result<engine::RevokeToken> to_request(v1::RevokeTokenRequest& from, const Door& door);
+
 }  // namespace nexus::api

@@ -481,6 +481,37 @@ void to_message(const engine::OverrideInfo& info, v1::Override& out) {
     out.set_expires_unix_us(info.expires.us);
 }
 
+namespace {
+
+template <class Message>
+void add_roles(Roles roles, Message& out) {
+    for (int number = v1::ROLE_NAME_VIEWER; number <= v1::ROLE_NAME_ADMIN; ++number)
+        if ((roles >> (number - 1) & 1) != 0) out.add_roles(static_cast<v1::RoleName>(number));
+}
+
+}  // namespace
+
+void to_message(const identity::Token& token, v1::Token& out) {
+    out.set_id(token.id);
+    out.set_name(token.name);
+    add_roles(token.roles, out);
+    out.set_tenant(token.tenant);
+    out.set_created_unix_us(token.created.us);
+    out.set_expires_unix_us(token.expires.us);
+    out.set_created_by(token.created_by);
+}
+
+void to_message(const Caller& caller, const identity::Guard& guard, v1::Identity& out) {
+    const std::size_t colon = std::min(caller.credential.find(':'), caller.credential.size());
+    out.set_name(caller.name);
+    add_roles(caller.roles, out);
+    out.set_tenant(caller.tenant);
+    out.set_how(colon == 0 ? "nothing" : caller.credential.substr(0, colon));
+    if (caller.credential.starts_with("token:")) out.set_token_id(caller.credential.substr(colon + 1));
+    out.set_expires_unix_us(guard.expires(caller).us);
+    out.set_open(!guard.asks());
+}
+
 void to_message(const history::AuditRow& row, v1::AuditEntry& out) {
     out.set_at_unix_us(row.place.at.us);
     out.set_caller(row.caller);

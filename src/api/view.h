@@ -12,6 +12,7 @@
 #include "core/config.h"
 #include "engine/messages.h"
 #include "engine/requests.h"
+#include "identity/guard.h"
 
 namespace nexus::api {
 
@@ -54,6 +55,8 @@ void to_message(const std::vector<engine::QueueInfo>& queues, v1::ListQueuesResp
 void to_message(const engine::ChangedMany& changed, v1::ChangeTasksResponse& out);
 void to_message(const engine::OverrideInfo& info, v1::Override& out);
 void to_message(const std::vector<engine::OverrideInfo>& all, v1::ListOverridesResponse& out);
+void to_message(const identity::Token& token, v1::Token& out);
+void to_message(const Caller& caller, const identity::Guard& guard, v1::Identity& out);
 void to_message(const history::AuditRow& row, v1::AuditEntry& out);
 void to_message(const engine::Reconfigured& done, v1::SchedulerConfig& out);
 void to_message(const engine::ConfigVersionsPage& page, v1::ListConfigVersionsResponse& out);

@@ -68,6 +68,18 @@ std::string without_stop(const std::string& text) {
     return safe.ends_with('.') ? safe.substr(0, safe.size() - 1) : safe;
 }
 
+// Beyond this machine a server that asks nobody lets everybody run programs on its workers.
+void check_identity(Session& session, Findings& findings) {
+    findings.looked();
+    const std::string& server = session.server();
+    const bool here = server.starts_with("127.") || server.starts_with("localhost:") || server.starts_with("[::1]") ||
+                      server.starts_with("unix:");
+    const auto me = session.who_am_i();
+    if (!here && me && me->open())
+        findings.add("security", "the server asks nobody who they are, and can be reached from other machines",
+                     "set server.auth = \"tokens\" and TLS; see docs/security.md");
+}
+
 // What the server itself says that needs somebody: the same that its page shows. Whether it takes tasks has been asked,
 // and that a type is learned anew is no problem.
 void check_needs(const pb::Attention& attention, Findings& findings) {
@@ -131,6 +143,7 @@ Answer<int> examine(Shell& shell, const std::string& folder) {
     }
     check_server(*status, before + (now_unix_us() - before) / 2, findings);
     check_ready(shell.session, findings);
+    check_identity(shell.session, findings);
     const auto attention = shell.session.attention();
     if (!attention) return std::unexpected(attention.error());
     check_needs(*attention, findings);

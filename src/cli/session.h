@@ -70,6 +70,10 @@ public:
     Answer<pb::Override> clear_override(const pb::ClearOverrideRequest& request);
     Answer<pb::ListOverridesResponse> list_overrides();
     Answer<pb::ListDecisionsResponse> list_decisions(const pb::ListDecisionsRequest& request);
+    Answer<pb::CreateTokenResponse> create_token(const pb::CreateTokenRequest& request);
+    Answer<pb::ListTokensResponse> list_tokens();
+    Answer<pb::Token> revoke_token(const pb::RevokeTokenRequest& request);
+    Answer<pb::Identity> who_am_i();
     Answer<pb::ListAuditResponse> list_audit(const pb::ListAuditRequest& request);
     Answer<pb::VerifyAuditResponse> verify_audit();
 

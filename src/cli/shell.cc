@@ -19,7 +19,7 @@ namespace nexus::cli {
 namespace {
 
 struct Flags {
-    std::string server;
+    reach::Flags access;
     std::int64_t timeout_us = 0;  // 0 = not given
     std::string format = "table";
     bool quiet = false;
@@ -60,10 +60,7 @@ Format format_from(const std::string& name) {
 }
 
 void add_shared_flags(CLI::App& verb, Flags& flags) {
-    verb.add_option("--server", flags.server, "Address of the server, host:port")
-        ->envname("NEXUS_SERVER")
-        ->default_str(std::string(kServerDefault))
-        ->group("Shared");
+    reach::add_flags(verb, flags.access, "Shared");
     add_duration(verb, "--timeout", flags.timeout_us,
                  "Longest wait for an answer, e.g. 500ms (default 10s; no limit with --wait)")
         ->group("Shared");
@@ -86,12 +83,17 @@ Answer<int> repeat(Shell& shell, const std::function<Answer<int>(Shell&)>& show)
 }
 
 int run_verb(const Flags& flags, const std::function<Answer<int>(Shell&)>& run) {
-    const std::string server = flags.server.empty() ? std::string(kServerDefault) : flags.server;
-    if (const auto fine = check_address(server); !fine) return report(fine.error());
+    auto access = reach::resolve(flags.access);
+    if (!access)
+        return report({.exit_code = access.error().fault == Fault::not_found ? kExitNotFound : kExitUsage,
+                       .what = access.error().what});
+    if (const auto fine = check_address(access->server); !fine) return report(fine.error());
     if (const auto fine = check_columns(flags); !fine) return report(fine.error());
     Interrupt interrupt;
     const Format format = format_from(flags.format);
-    Session session({.server = server,
+    Session session({.server = std::move(access->server),
+                     .token = std::move(access->token),
+                     .tls = std::move(access->tls),
                      .timeout = flags.timeout_us > 0 ? microseconds(flags.timeout_us) : seconds(10),
                      .for_people = format != Format::json && format != Format::jsonl && format != Format::yaml},
                     interrupt);

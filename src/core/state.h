@@ -513,7 +513,10 @@ struct Scheduler::State {
     void on(const OverrideSet&);
     void on(const OverrideCleared&);
     void on(const EstimateForced&);
-    void on(const TypeReset&) {}                // the predictor's
+    void on(const TypeReset&) {}    // the predictor's
+    void on(const TokenIssued&) {}  // the engine's, like the two below
+    void on(const TokenRevoked&) {}
+    void on(const SignedIn&) {}
     void clear_override(std::uint64_t number);  // as apply_override()
     void drop_overrides_of(Index task);         // frees classes. Requires: it ends, and has a side
     void drop_forced(const std::string& type);

@@ -6,6 +6,7 @@
 #include "base/shape_bytes.h"
 #include "config/versions.h"
 #include "engine/body.h"
+#include "identity/roles.h"
 
 namespace nexus {
 
@@ -103,6 +104,15 @@ struct Teller {
         if (e.estimate.us > 0) row.after = std::to_string(e.estimate.us) + " us";
     }
     void operator()(const core::TypeReset& e) { row.action = "reset type " + e.type; }
+    // The hash of a token's secret is nobody's business.
+    void operator()(const core::TokenIssued& e) {
+        row.action = "issue token " + e.id + " to " + e.name;
+        row.after = "roles = " + identity::text_of(e.roles) + "\n";
+        if (!e.tenant.empty()) row.after += "tenant = " + e.tenant + "\n";
+        if (e.expires.us != 0) row.after += "expires_unix_us = " + std::to_string(e.expires.us) + "\n";
+    }
+    void operator()(const core::TokenRevoked& e) { row.action = "revoke token " + e.id + " of " + e.name; }
+    void operator()(const core::SignedIn& e) { row.action = "sign in with token " + e.id; }
 };
 
 }  // namespace

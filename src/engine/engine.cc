@@ -121,6 +121,7 @@ Result<void> Engine::loaded(const journal::Snapshot& snapshot) {
         if (Live* live = live_.find(id)) live->payload_bytes = static_cast<std::uint32_t>(bytes);
     });
     audit_ = std::move(section->audit);
+    tokens_ = std::move(section->tokens);
     for (const history::AuditRow& row : audit_.unconfirmed()) batch_.history.audit.push_back(row);
     return {};
 }
@@ -145,6 +146,7 @@ void Engine::start(Now now, std::uint32_t epoch) {
                                    .estimate = forced.estimate,
                                    .expires = forced.expires,
                                    .act = {.caller = "server", .author = forced.author, .reason = forced.reason}});
+    if (options_.publish) options_.publish(tokens_);
     if (!audit_.unconfirmed().empty()) confirm_audit();
     step_ = now.wall.us / Series::kFine.us;
     submitted_told_ = core_.counters().submitted;
@@ -305,6 +307,10 @@ void Engine::heed(const core::Event& event) {
         // New to the core: it was forgotten, or never seen.
         if (!core_.find_worker(joined->name)) learner_.predictor().forget_worker(joined->name);
     }
+    if (auto table = after(*tokens_, event, core_.wall_offset())) {
+        tokens_ = std::move(table);
+        if (options_.publish && !replaying_) options_.publish(tokens_);
+    }
 }
 
 // Refused is what the core does not keep either: the engine asked before it made the event.
@@ -338,7 +344,7 @@ std::string Engine::save_predictor() const {
 
 journal::Snapshot Engine::save() const {
     MUST(writer_.empty());
-    EngineSection section{.payload_bytes = {}, .audit = audit_};
+    EngineSection section{.payload_bytes = {}, .audit = audit_, .tokens = tokens_};
     live_.each([&](TaskId id, const Live& live) {
         if (live.payload_bytes > 0) section.payload_bytes[id] = live.payload_bytes;
     });

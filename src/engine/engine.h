@@ -82,6 +82,9 @@ struct EngineOptions {
     std::function<void(LogLevel, std::string event, std::string text)> log;  // may be empty
     Instant (*stopwatch)() = nullptr;  // monotonic, so that a slow model is noticed; may be null
     std::function<std::unique_ptr<predict::Model>()> make_champion;  // empty: predict::make_model(model)
+    // Told the table of tokens at the start and whenever it changes; may be empty. Before the change is durable: a token
+    // that is revoked is of no use from then on, and of a new one nobody has the secret yet.
+    std::function<void(std::shared_ptr<const identity::Tokens>)> publish;
 };
 
 class Engine : private learn::Tasks {
@@ -160,10 +163,15 @@ public:
     void answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done);
     void answer(const Caller& caller, SetOverride request, Done<OverrideInfo> done);
     void answer(const Caller& caller, ClearOverride request, Done<std::uint64_t> done);
+    void answer(const Caller& caller, IssueToken request, Done<identity::Token> done);
+    void answer(const Caller& caller, RevokeToken request, Done<identity::Token> done);
+    void answer(const Caller& caller, ListTokens request, Done<std::shared_ptr<const identity::Tokens>> done);
+    void answer(const Caller& caller, SignIn request, Done<std::uint64_t> done);
+    // Of named tasks those of another tenant than the filter's, if it has one, are not known.
     void watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std::shared_ptr<TaskWatcher> watcher);
     void unwatch(WatchId watch);
     // Refused with failed_state, and nothing else is, when a session of this name is alive and the hello comes from
-    // another process.
+    // another process; with denied when it comes from somebody else than that session's worker.
     void connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done);
     void report(SessionId session, WorkerReport report);
     void disconnected(SessionId session);
@@ -260,6 +268,7 @@ private:
     struct Session {
         std::shared_ptr<WorkerLink> link;
         std::string name, version, hostname;
+        std::string owner;  // Caller::name of whoever connected it
         Instant last_contact;
         WallTime connected_at, last_heard;
         bool suspect = false;
@@ -286,6 +295,7 @@ private:
         TaskId task;
         AttemptId attempt;
         std::uint32_t number = 0;
+        std::uint32_t tenant = UINT32_MAX;  // in names_
         SessionId session;
         bool last = false;  // the task ended with it
     };
@@ -361,7 +371,7 @@ private:
     void remember_revoked(const core::RevokeAttempt& order);
     void forget_revoked(AttemptId attempt);
     void keep_late_result(const core::AnswerReport& answer);
-    void explain_ended(TaskId task, Done<Explanation> done);
+    void explain_ended(TaskId task, const std::string& tenant, Done<Explanation> done);
     // The live tasks of a page, newest first: at most `limit`.
     std::vector<TaskInfo> live_page(const TaskFilter& filter, TaskId before, std::size_t limit) const;
     std::vector<TaskId> live_ids(const TaskFilter& filter, TaskId before, std::size_t limit) const;
@@ -379,6 +389,7 @@ private:
     void note_joined(const std::string& name);
     std::uint32_t joins_lately(const std::string& name) const;
     Error refuse_rival(Session& session, WorkerHello hello);
+    Result<void> may_take_name(const WorkerHello& hello, const Session& session) const;
     void notify(TaskId task);
     void submit_one(Submission& item, Submitted& out);
     void resubmit(std::string kept, TaskId old, Done<Submitted> done);
@@ -394,9 +405,12 @@ private:
     Result<void> may_configure(const core::Config& config, const core::Act& act) const;
     Result<core::Config> reconfigure(core::Config config, core::Act act);
     void heed(const core::Event& event);
+    // What a caller who is bound to a tenant does not see, it is told of as of what does not exist.
+    bool sees(const std::string& tenant, TaskId live_task) const;  // of an empty tenant: whether it is live
     void force(const core::EstimateForced& forced);
     void confirm_audit();
     Result<void> may_act(const core::Act& act) const;
+    Result<void> check_reach(const Caller& caller, const core::TaskSpec& spec) const;
     Result<void> may_forget(WorkerNo worker) const;
     void say(LogLevel level, std::string event, std::string text) const;
 
@@ -465,6 +479,7 @@ private:
     Instant next_check_;
     bool snapshot_soon_ = false;
     Audit audit_;
+    std::shared_ptr<const identity::Tokens> tokens_ = std::make_shared<const identity::Tokens>();
     Latency decide_ns_, commit_ns_, wait_ns_, gap_ns_;
     std::uint64_t applied_ = 0;
     std::uint64_t history_dropped_ = 0;

@@ -16,8 +16,12 @@ namespace {
 using history::WholeHistory;
 using store::JournalStore;
 
-Error no_task(TaskId task) {
-    return {Fault::not_found, "no task " + to_text(task)};
+// What becomes of a task that has ended, for those who may see it.
+Result<history::TaskRow> row_of(TaskId task, const std::string& tenant, WholeHistory& history) {
+    auto row = history.task(task);
+    if (!row) return std::unexpected(std::move(row).error());
+    if (!*row || (!tenant.empty() && (*row)->tenant != tenant)) return std::unexpected(no_task(task));
+    return **std::move(row);
 }
 
 Error not_readable(TaskId task, const store::Body& stored) {
@@ -39,12 +43,11 @@ Result<std::string> result_at(TaskId place, TaskId task, JournalStore& journal) 
 }
 
 Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, JournalStore& journal) {
-    auto row = history.task(asked.task);
+    auto row = row_of(asked.task, asked.tenant, history);
     if (!row) return std::unexpected(std::move(row).error());
-    if (!*row) return std::unexpected(no_task(asked.task));
-    auto attempts = history.attempts_of(**row);
+    auto attempts = history.attempts_of(*row);
     if (!attempts) return std::unexpected(std::move(attempts).error());
-    EndedTask ended{.row = **std::move(row), .attempts = *std::move(attempts), .result = {}, .decision = {}};
+    EndedTask ended{.row = *std::move(row), .attempts = *std::move(attempts), .result = {}, .decision = {}};
     if (asked.with_decision) {
         history::DecisionQuery last;
         last.task = asked.task;
@@ -82,10 +85,9 @@ Result<OutputText> answer_to(const AskOutput& asked, WholeHistory& history, Jour
     if (asked.attempt) return kept({.number = asked.number}, place_of_result(asked.attempt));
     std::uint32_t made = asked.made;
     if (made == 0) {
-        auto row = history.task(asked.task);
+        auto row = row_of(asked.task, asked.tenant, history);
         if (!row) return std::unexpected(std::move(row).error());
-        if (!*row) return std::unexpected(no_task(asked.task));
-        made = (*row)->attempts;
+        made = row->attempts;
     }
     if (made == 0) return fail(Fault::failed_state, "task " + to_text(asked.task) + " ended without having started");
     const std::uint32_t number = asked.number == 0 ? made : asked.number;
@@ -160,6 +162,8 @@ Result<ToldByBody> answer_to(const AskMetadata& asked, WholeHistory&, JournalSto
 }
 
 Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, JournalStore& journal) {
+    if (!asked.tenant.empty())  // what is kept does not say whose it is before it is read
+        if (auto row = row_of(asked.task, asked.tenant, history); !row) return std::unexpected(std::move(row).error());
     const Error succeeded{Fault::failed_state, "task " + to_text(asked.task) + " succeeded; submit a new one instead"};
     store::Body stored = store::read_body(journal, store::BodyKind::result, asked.task);
     if (stored.state == store::Body::State::unreachable) return std::unexpected(not_readable(asked.task, stored));
@@ -170,10 +174,9 @@ Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, J
         if (left.what == LeftBehind::What::body) return std::string(left.bytes);
         // Of the release before, which marked nothing: the history tells which it is.
     }
-    auto row = history.task(asked.task);
+    auto row = row_of(asked.task, asked.tenant, history);
     if (!row) return std::unexpected(std::move(row).error());
-    if (!*row) return std::unexpected(no_task(asked.task));
-    if ((*row)->state == static_cast<std::uint8_t>(core::TaskState::succeeded)) return std::unexpected(succeeded);
+    if (row->state == static_cast<std::uint8_t>(core::TaskState::succeeded)) return std::unexpected(succeeded);
     if (found) return std::move(stored.bytes);
     return fail(Fault::not_found, "the payload of task " + to_text(asked.task) + " is not kept any more");
 }
@@ -181,7 +184,8 @@ Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, J
 Result<std::vector<Result<std::string>>> answer_to(const AskKeptBodies& asked, WholeHistory& history,
                                                    JournalStore& journal) {
     std::vector<Result<std::string>> bodies;
-    for (const TaskId task : asked.tasks) bodies.push_back(answer_to(AskKeptBody{task}, history, journal));
+    for (const TaskId task : asked.tasks)
+        bodies.push_back(answer_to(AskKeptBody{task, asked.tenant}, history, journal));
     return bodies;
 }
 
@@ -198,6 +202,10 @@ Result<std::vector<std::optional<std::uint8_t>>> answer_to(const AskStates& aske
 }
 
 }  // namespace
+
+Error no_task(TaskId task) {
+    return {Fault::not_found, "no task " + to_text(task)};
+}
 
 void answer(HistoryQuestion question, history::WholeHistory& history, store::JournalStore& journal) {
     std::visit([&](auto& asked) { asked.done(answer_to(asked.request, history, journal)); }, question);

@@ -35,6 +35,7 @@ struct EndedTask {
 struct AskTask {
     using Answer = EndedTask;
     TaskId task;
+    std::string tenant;  // of another's it is answered as of one that never was; empty = any. So below
     bool with_result = false;
     bool with_decision = false;
 };
@@ -45,6 +46,7 @@ struct AskOutput {
     std::uint32_t number = 0;  // 0 = the last
     AttemptId attempt;         // of a live task: that of the number, where the engine knows it; one without success
     std::uint32_t made = 0;    // of a live task: how many there were; 0 = the task has ended
+    std::string tenant;
 };
 struct AskTasks {
     using Answer = std::vector<EndedTask>;
@@ -82,12 +84,14 @@ struct AskMetadata {
 struct AskKeptBody {
     using Answer = std::string;
     TaskId task;
+    std::string tenant;
 };
 
 // The same of several tasks, each with its own fault.
 struct AskKeptBodies {
     using Answer = std::vector<Result<std::string>>;
     std::vector<TaskId> tasks;
+    std::string tenant;
 };
 // The states in which tasks ended; none: not known. Those of other tenants are not known to who may touch one only.
 struct AskStates {
@@ -95,6 +99,8 @@ struct AskStates {
     std::vector<TaskId> tasks;
     std::string tenant;
 };
+
+Error no_task(TaskId task);
 
 using HistoryQuestion =
     std::variant<Asked<AskTask>, Asked<AskOutput>, Asked<AskTasks>, Asked<AskDecisions>, Asked<AskAudit>,

@@ -179,8 +179,10 @@ std::vector<TaskInfo> Engine::live_page(const TaskFilter& filter, TaskId before,
     return page;
 }
 
-void Engine::answer(const Caller&, ListTasks request, Done<TaskPage> done) {
-    const TaskFilter& filter = request.filter;
+void Engine::answer(const Caller& caller, ListTasks request, Done<TaskPage> done) {
+    TaskFilter& filter = request.filter;
+    if (auto ok = keep_to_tenant(caller, filter); !ok)
+        return reply<TaskPage>(std::move(done), std::unexpected(std::move(ok).error()));
     const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
     const bool wants_live =
         filter.promise == history::PromiseKept::any &&

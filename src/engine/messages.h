@@ -282,6 +282,7 @@ struct WorkerHello {
     std::string version, hostname;
     bool draining = false;       // it wants nothing new
     std::uint64_t instance = 0;  // of the process; 0 = it did not say
+    std::string owner{};         // who connects it: Caller::name
 };
 
 // One order to a worker's stream. The transport merges whatever is queued into one message.

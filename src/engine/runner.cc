@@ -99,10 +99,11 @@ public:
             return refuse(call, {Fault::exhausted, "the store is slower than the submissions; retry later"});
         inbox_.put_call(std::move(caller), std::move(call));
     }
-    WatchId watch(Caller, std::vector<TaskId> tasks, TaskFilter filter, TaskWatcher watcher) override {
+    WatchId watch(Caller caller, std::vector<TaskId> tasks, TaskFilter filter, TaskWatcher watcher) override {
         const WatchId id = ++watches_;
         // Shared by the engine's table and the notices under way; the last notice is the last owner.
         auto shared = std::make_shared<TaskWatcher>(std::move(watcher));
+        if (!caller.tenant.empty() || !tasks.empty()) filter.tenant = std::move(caller.tenant);
         inbox_.put([id, tasks = std::move(tasks), filter = std::move(filter), shared](Engine& e) mutable {
             e.watch(id, std::move(tasks), std::move(filter), std::move(shared));
         });
@@ -111,8 +112,9 @@ public:
     void unwatch(WatchId watch) override {
         inbox_.put([watch](Engine& e) { e.unwatch(watch); });
     }
-    void connect(Caller, WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) override {
+    void connect(Caller caller, WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) override {
         auto shared = std::make_shared<Done<SessionId>>(std::move(done));  // owned by the call, or answered here
+        hello.owner = std::move(caller.name);
         const auto put = inbox_.put([hello = std::move(hello), link = std::move(link), shared](Engine& e) mutable {
             e.connect(std::move(hello), std::move(link), std::move(*shared));
         });
@@ -239,7 +241,9 @@ Result<void> RunnerThreads::recover() {
         .seed = random_seed(),
         .nanoseconds = system_steady_ns,
         .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); },
-        .stopwatch = [] { return Instant{system_steady_ns() / 1000}; }};
+        .stopwatch = [] { return Instant{system_steady_ns() / 1000}; },
+        .make_champion = {},
+        .publish = options_.publish_tokens};
     if (auto model = predict::make_model(engine.model); !model) return std::unexpected(std::move(model).error());
     engine_ = std::make_unique<Engine>(std::move(engine));
     engine_->history_has(head->history);

@@ -205,8 +205,13 @@ void Engine::tell_etas() {
     for (const TaskId task : moved) notify(task);
 }
 
-void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
-    if (live_.contains(request.task)) {
+bool Engine::sees(const std::string& tenant, TaskId task) const {
+    const Live* live = live_.find(task);
+    return live != nullptr && (tenant.empty() || tenant_of(*live) == tenant);
+}
+
+void Engine::answer(const Caller& caller, GetTask request, Done<TaskInfo> done) {
+    if (sees(caller.tenant, request.task)) {
         TaskInfo info = info_of(request.task, true);
         info.whole = true;
         if (!request.with_result) return reply<TaskInfo>(std::move(done), std::move(info));
@@ -219,7 +224,7 @@ void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
                        done(std::move(info));
                    });
     }
-    ask(AskTask{.task = request.task, .with_result = request.with_result},
+    ask(AskTask{.task = request.task, .tenant = caller.tenant, .with_result = request.with_result},
         [done = std::move(done)](Result<EndedTask> ended) mutable {
             if (!ended) return done(std::unexpected(std::move(ended).error()));
             TaskInfo info = info_of_ended(*std::move(ended));
@@ -230,17 +235,19 @@ void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
 
 void Engine::watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std::shared_ptr<TaskWatcher> watcher) {
     for (const TaskId task : tasks) {
-        if (live_.contains(task)) {
+        if (sees(filter.tenant, task)) {
             batch_.notices.push_back({.watcher = watcher, .watch = id, .at = now_.wall, .task = info_of(task, true)});
             continue;
         }
-        ask(AskTask{.task = task}, [watcher, task, wall = now_.wall](Result<EndedTask> ended) mutable {
-            if (ended)
-                watcher->changed(wall, info_of_ended(*std::move(ended)));
-            else if (watcher->failed)
-                watcher->failed(task, ended.error());
-        });
+        ask(AskTask{.task = task, .tenant = filter.tenant},
+            [watcher, task, wall = now_.wall](Result<EndedTask> ended) mutable {
+                if (ended)
+                    watcher->changed(wall, info_of_ended(*std::move(ended)));
+                else if (watcher->failed)
+                    watcher->failed(task, ended.error());
+            });
     }
+    std::erase_if(tasks, [&](TaskId task) { return live_.contains(task) && !sees(filter.tenant, task); });
     watches_[id] = {.tasks = std::move(tasks), .filter = std::move(filter), .watcher = std::move(watcher)};
 }
 
@@ -248,9 +255,9 @@ void Engine::unwatch(WatchId watch) {
     watches_.erase(watch);
 }
 
-void Engine::answer(const Caller&, ExplainTask request, Done<Explanation> done) {
+void Engine::answer(const Caller& caller, ExplainTask request, Done<Explanation> done) {
     const TaskId task = request.task;
-    if (!live_.contains(task)) return explain_ended(task, std::move(done));
+    if (!sees(caller.tenant, task)) return explain_ended(task, caller.tenant, std::move(done));
     Explanation out;
     out.task = info_of(task, true);
     const core::ExplainView view = core_.explain(task);
@@ -268,8 +275,8 @@ void Engine::answer(const Caller&, ExplainTask request, Done<Explanation> done) 
     });
 }
 
-void Engine::explain_ended(TaskId task, Done<Explanation> done) {
-    ask(AskTask{.task = task, .with_result = false, .with_decision = true},
+void Engine::explain_ended(TaskId task, const std::string& tenant, Done<Explanation> done) {
+    ask(AskTask{.task = task, .tenant = tenant, .with_result = false, .with_decision = true},
         [state = state_now(), done = std::move(done)](Result<EndedTask> ended) mutable {
             if (!ended) return done(std::unexpected(std::move(ended).error()));
             Explanation out;

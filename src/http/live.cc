@@ -27,7 +27,7 @@ struct Frame {
 };
 
 Caller the_page() {
-    return {.name = "anonymous", .tenant = {}, .roles = kAllRoles, .from = "http:live"};
+    return {.name = "page", .tenant = {}, .roles = kAllRoles, .credential = {}, .from = "http:live"};
 }
 
 using States = std::vector<core::TaskState>;
@@ -63,9 +63,12 @@ void live_frame(api::Door& door, std::move_only_function<void(std::string)> done
         // What runs first, then what waits.
         using enum core::TaskState;
         add_tasks(door, frame, {running, assigned, paused}, [&door, frame] {
-            add_tasks(door, frame, {waiting}, [frame] {
+            add_tasks(door, frame, {waiting}, [&door, frame] {
                 v1::ListTasksResponse list;
                 api::to_message(engine::TaskPage{.tasks = std::move(frame->tasks)}, list);
+                // One frame serves all, also those who may not read what programs wrote.
+                if (door.guard->asks())
+                    for (v1::Task& task : *list.mutable_tasks()) api::hide_what_programs_wrote(task);
                 frame->add("tasks", list);
                 frame->done(std::move(frame->text));
             });

@@ -79,8 +79,10 @@ Result<std::shared_ptr<LiveTopics::Topic>> LiveTopics::topic_of(const std::strin
             }
         }
     }
-    if (topic->request.path.empty() || find_route(api::Verb::get, topic->request.path).method == nullptr)
-        return invalid("'" + text + "' is none of ours");
+    const api::Method* method =
+        topic->request.path.empty() ? nullptr : find_route(api::Verb::get, topic->request.path).method;
+    if (method == nullptr || method->kind != api::Kind::unary) return invalid("'" + text + "' is none of ours");
+    if (auto may = api::allow(*method, caller); !may) return std::unexpected(std::move(may).error());
     std::erase_if(topics_, [](const auto& one) { return one.second.expired(); });
     if (topics_.size() >= kTopicsInAll) return fail(Fault::exhausted, "too many different topics are watched");
     topics_[key] = topic;

@@ -6,8 +6,11 @@
 #include <cctype>
 #include <utility>
 
+#include "api/error.h"
 #include "base/utf8.h"
 #include "http/finish.h"
+#include "http/old_nexus.h"
+#include "http/session.h"
 #include "http/target.h"
 
 namespace nexus::http {
@@ -69,13 +72,19 @@ Response too_large(std::uint64_t limit) {
 // Two of one of these, and each reader takes the one it likes.
 constexpr field kOnce[] = {field::host,         field::content_length,   field::transfer_encoding,
                            field::content_type, field::content_encoding, field::origin,
-                           field::expect};
+                           field::expect,       field::authorization,    field::cookie};
+
+// Where people are tempted to put a token: a URL is kept in histories, logs and referrers.
+constexpr std::string_view kSecretParameters[] = {"token", "access_token", "auth_token", "api_key", "apikey", "secret"};
 
 }  // namespace
 
 struct RequestReader::Parser : bhttp::request_parser<bhttp::string_body> {};
 
-RequestReader::RequestReader(const ReadRules& rules) : rules_(rules), parser_(std::make_unique<Parser>()) {
+RequestReader::RequestReader(const ReadRules& rules, Peer peer)
+    : rules_(rules), peer_(std::move(peer)), parser_(std::make_unique<Parser>()) {
+    request_.from = peer_.from;
+    request_.secure = peer_.secure;
     parser_->header_limit(rules.header_bytes_max);
     parser_->body_limit(UINT64_MAX);  // judged here, once it is known what is asked
 }
@@ -145,6 +154,7 @@ RequestReader::Step RequestReader::judge_header() {
     request_.scheduler_key = view(message["X-Scheduler-Key"]);
     request_.correlation_id = view(message["X-Correlation-ID"]);
     route_ = find_route(request_.verb, request_.path);
+    if (refuse_caller()) return Step::refused;
     // Where nothing is served the body is of no interest.
     body_max_ = route_.method == nullptr ? 0 : route_.method->body_bytes_max;
     const auto announced = parser_->content_length();
@@ -200,6 +210,60 @@ bool RequestReader::refuse_foreign() {
     if (!site.empty() && site != "same-origin" && site != "none" && !navigation)
         return no(problem(403, "CROSS_SITE", "Forbidden", "cross-site requests are refused"));
     return false;
+}
+
+bool RequestReader::refuse_caller() {
+    for (const auto& [name, value] : request_.query) {
+        const bool secret = value.starts_with("nxt_") ||
+                            std::ranges::find(kSecretParameters, lower(name)) != std::end(kSecretParameters);
+        if (!secret) continue;
+        refuse(problem(400, "TOKEN_IN_URL", "Bad request",
+                       "a token does not belong into a URL: send it as Authorization: Bearer; this one is known to "
+                       "whoever reads logs and histories, so revoke it"));
+        return true;
+    }
+    if (rules_.old_nexus != nullptr && OldNexus::serves(request_.path)) {
+        auto refusal = rules_.old_nexus->find_caller(request_, route_.method);
+        if (refusal) refuse(*std::move(refusal));
+        return refused_;
+    }
+    if (route_.method == nullptr || rules_.door == nullptr) return false;
+    auto caller = find_caller();
+    if (caller && route_.method->role) {
+        auto place = rules_.door->guard->limits.enter(*caller);
+        if (place)
+            request_.place = std::move(*place);
+        else
+            caller = std::unexpected(std::move(place).error());
+    }
+    if (caller) {
+        request_.caller = *std::move(caller);
+        return false;
+    }
+    rules_.door->counts->add(*route_.method, api::row_of(caller.error().fault).grpc);
+    refuse(problem_of(caller.error()));
+    return true;
+}
+
+Result<Caller> RequestReader::find_caller() {
+    const auto& message = parser_->get();
+    identity::Guard& guard = *rules_.door->guard;
+    identity::Proof proof{.token = {}, .session = {}, .names = peer_.names, .from = peer_.from};
+    if (const std::string_view header = view(message[field::authorization]); guard.asks() && !header.empty()) {
+        const auto token = identity::bearer_of(header);
+        if (!token) return std::unexpected(token.error());
+        proof.token = *token;
+    } else {
+        proof.session = cookie_of(view(message[field::cookie]), kSessionCookie);
+        request_.session = proof.session;
+    }
+    auto caller = api::enter(*rules_.door, *route_.method, proof);
+    const bool by_cookie = caller && guard.asks() && route_.method->role && !proof.session.empty();
+    if (by_cookie && request_.verb != api::Verb::get &&
+        !guard.csrf_fits(proof.session,
+                         view(message[boost::beast::string_view(kCsrfHeader.data(), kCsrfHeader.size())])))
+        return fail(Fault::denied, "a change by the page's cookie needs the header X-Nexus-CSRF that its sign-in told");
+    return caller;
 }
 
 // "/path?query", or the same behind "http://name" as clients send it to a proxy. False: refused.

@@ -32,14 +32,14 @@ WallTime calendar_now() {
 }  // namespace
 
 WorkerStream* WorkerStream::begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call) {
-    const auto stream = std::make_shared<WorkerStream>(context, method, call);
+    auto caller = enter(context, method, *call);
+    const auto stream = std::make_shared<WorkerStream>(context, method, call, caller ? *caller : Caller{});
     stream->self_ = stream;
     context.counters.worker_streams_open.fetch_add(1);
     const bool open = context.streams.add(stream);
-    const auto fits = check_metadata(*call, context.options.limits.metadata_bytes_max);
     const std::lock_guard lock(stream->mutex_);
-    if (!fits)
-        stream->close(to_grpc(fits.error()));
+    if (!caller)
+        stream->close(to_grpc(caller.error()));
     else if (open)
         stream->read_on();
     else
@@ -74,7 +74,7 @@ void WorkerStream::greet() {
         greeted_ = true;
         if (closing_) return;
     }
-    context_.door.engine.connect(caller_of(*call_), std::move(*hello), shared_from_this(),
+    context_.door.engine.connect(caller_, std::move(*hello), shared_from_this(),
                                  [self = shared_from_this()](auto session) { self->connected(std::move(session)); });
 }
 
@@ -88,7 +88,7 @@ void WorkerStream::connected(Result<SessionId> session) {
         over = left_;
     }
     if (over) return context_.door.engine.disconnected(*session);  // the stream died while it was being welcomed
-    context_.workers.set(name_, *session);
+    context_.workers.set(name_, *session, caller_.name);
     const std::lock_guard lock(mutex_);
     read_on();
 }
@@ -218,6 +218,14 @@ void WorkerStream::look_after(Clock::time_point now) {
     const auto stall_max = std::chrono::microseconds(context_.options.limits.worker_stall_max.us);
     const bool full = queued_bytes_ > context_.options.limits.worker_buffer_bytes_max;
     if (took > stall_max || (full && took > kSlowWrite)) cut();
+}
+
+void WorkerStream::turn_out(const Error& error) {
+    leave();
+    const std::lock_guard lock(mutex_);
+    if (closing_ || ended_) return;
+    queue_.clear();  // it is told nothing more, and no orders least of all
+    close(to_grpc(error));
 }
 
 void WorkerStream::wind_up() {
