@@ -97,8 +97,11 @@ Result<SeriesInfo> Series::read(const SeriesQuery& query, WallTime now) const {
     const WallTime to = query.to.us == 0 || query.to > now ? now : query.to;
     const WallTime from = query.from.us == 0 ? WallTime{to.us - kUsual.us} : query.from;
     if (from > to) return fail(Fault::invalid, "from_unix_us: later than to_unix_us, or than now");
-    const bool fine = !fine_.empty() && from.us / kFine.us >= fine_.first() - 1 && query.step < kCoarse &&
-                      (to - from).us / kFine.us < static_cast<std::int64_t>(kPointsMax);
+    // Where the minutes reach no further back than the finer steps, as after a start, those tell all there is.
+    const bool reaches = !fine_.empty() && (from.us / kFine.us >= fine_.first() - 1 || coarse_.empty() ||
+                                            coarse_.first() * kCoarse.us > (fine_.first() - 1) * kFine.us - kCoarse.us);
+    const bool fine =
+        reaches && query.step < kCoarse && (to - from).us / kFine.us < static_cast<std::int64_t>(kPointsMax);
     // What is older than all that is kept is not told as unknown: it would be most of the answer.
     const Ring& ring = fine || coarse_.empty() ? fine_ : coarse_;
     const std::int64_t one = ring.step().us;

@@ -45,6 +45,16 @@ TEST_CASE("a series gives the finest steps that fit, and says what it does not k
     CHECK_EQ(minutes_of->values[0], std::vector<float>{12, 51});
 }
 
+TEST_CASE("soon after a start the half hour that one asks for usually has the finest steps, as far as they are there") {
+    Series series;
+    for (int step = 0; step < 12; ++step) series.add({kStart + step * 10'000'000}, with(Gauge::finished, 1));
+    const auto told = series.read({.names = {"finished"}, .from = {}, .to = {}, .step = {}}, {kStart + 120'000'000});
+    REQUIRE(told.has_value());
+    CHECK_EQ(told->step, seconds(10));
+    CHECK_EQ(told->from.us, kStart);
+    CHECK_EQ(told->values[0].size(), 12);
+}
+
 TEST_CASE("a series refuses names it does not have, and times the wrong way round") {
     const Series series;
     const WallTime now{kStart};

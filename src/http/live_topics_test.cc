@@ -28,7 +28,7 @@ engine::WorkerInfo a_worker(std::string name, std::uint32_t running = 0, double 
 }
 
 // What a reader makes of the frames: the columns of those that are there.
-struct Reader {
+struct Viewer {
     json columns;
     std::set<std::size_t> gone;
     void take(const json& frame) {
@@ -91,7 +91,7 @@ std::size_t count(const std::string& text, const std::string& part) {
 
 TEST_CASE("whoever follows the changes of the columns sees what a full frame shows") {
     FleetColumns columns(100);
-    Reader reader;
+    Viewer reader;
     std::vector<engine::WorkerInfo> fleet{a_worker("w1"), a_worker("w2")};
     REQUIRE(columns.update(fleet));
     CHECK_EQ(columns.version(), 101);
@@ -115,7 +115,7 @@ TEST_CASE("whoever follows the changes of the columns sees what a full frame sho
     follow();
     CHECK_EQ(reader.of("w2", "labels")["zone"], "b");
     CHECK_EQ(reader.of("w3", "state"), 3);
-    Reader anew;
+    Viewer anew;
     anew.take(json::parse(columns.full()));
     for (const char* name : {"w2", "w3"})
         for (const char* column : {"running", "state", "labels", "slots"})
