@@ -293,6 +293,36 @@ class Page(unittest.TestCase):
                 self.assertNotIn("taken", self.browser.script("return document.title"))
         self.no_complaints()
 
+    def test_5b_names_and_keys_are_text(self):
+        """Names have an alphabet and 128 characters at most. What keys may hold is theirs: it is shown, and never obeyed."""
+        for field in ("type", "tenant", "queue"):
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                self.post("v1/tasks", {"type": "page-long", field: HOSTILE})
+            self.assertEqual(refused.exception.code, 400, field)
+            refused.exception.close()
+        long = {kind: f"{kind}-".ljust(128, "W") for kind in ("worker", "type", "tenant", "queue")}
+        worker = self.house.start_worker(long["worker"], slots=1)
+        self.house.worker_ready(2)
+        for key in ("concurrency", "rate"):
+            self.post("v1/tasks", {"type": long["type"], "tenant": long["tenant"], "queue": long["queue"], "labels_required": {"zone": "nowhere"},
+                                   f"{key}_key": HOSTILE, **({"rate_per_s": 1} if key == "rate" else {"concurrency_max": 1})})
+        try:
+            for width in (320, 1440):
+                self.browser.size(width, 900)
+                for path, expected in (("", "tasks"), ("fleet?view=table", long["worker"]), (f"workers/{long['worker']}", long["worker"]),
+                                       (f"tasks?type={long['type']}", "nowhere"), ("queues", "<img src=x onerror="), (f"queues/{long['queue']}", "What waits and runs"),
+                                       (f"tenants/{long['tenant']}", "<img src=x onerror=")):
+                    with self.subTest(path=path[:24], width=width):
+                        self.open(path, "Live", expected)
+                        self.assertEqual(self.browser.script("return document.querySelectorAll('img, main script').length"), 0)
+                        self.assertNotIn("\u202e", self.browser.text(), "what turns its neighbours is shown")
+                        self.assertLessEqual(self.browser.script("return document.documentElement.scrollWidth"), width)
+        finally:
+            self.browser.size(1440, 1000)
+            worker.kill()
+            worker.wait()
+        self.no_complaints()
+
     def post(self, path, body):
         request = urllib.request.Request(self.url(path), json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")
         with urllib.request.urlopen(request) as answer:
