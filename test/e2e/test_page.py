@@ -15,7 +15,7 @@ import threading
 
 from browser import Browser
 from demo import Demo
-from harness import NEXUS, House, TimedOut, wait_until
+from harness import House, TimedOut, wait_until
 
 WEB = pathlib.Path(__file__).resolve().parents[2] / "web"
 # Behind a proxy that strips a path.
@@ -107,7 +107,7 @@ class Page(unittest.TestCase):
         self.assertEqual(self.browser.complaints(), [], "the page's scripts complain")
 
     def test_1_it_shows_what_goes_on(self):
-        self.open("", "Live", "Running", "1 task can never run", "of 2 slots")
+        self.open("", "Live", "Running", "1 task cannot run on any connected worker", "of 2 slots")
         self.open("fleet", "Live", "page-worker", "page-running")
         self.open("tasks", "page-running", "page-stuck", "page-quick", STUCK)
         self.assertNotIn("No worker has connected yet", self.browser.text())
@@ -187,7 +187,7 @@ class Page(unittest.TestCase):
             self.clicks((("Types", ".side"), "How long runs take"), (("p50", "main"), "p50 ↓"))
             self.assertEqual(self.browser.script("return document.querySelector('.typelist tbody a').innerText"), "page-quick")
         with self.subTest("why a task waits"):
-            self.clicks((("Show it", "main"), STUCK), ((self.stuck[:13], ".rows"), "Why it waits"))
+            self.clicks((("Show them", "main"), STUCK), ((self.stuck[:13], ".rows"), "Why it waits"))
             self.shows(STUCK)
         with self.subTest("what round-robin would have done for a task"):
             self.clicks((("Decisions", ".side"), "Round-robin"), ((self.quick_decision(), ".rows"), "What was known"))
@@ -242,8 +242,8 @@ class Page(unittest.TestCase):
         self.click("Types", ".side")  # the slowest type
         self.click("p50")
         wait_until("it is sorted", lambda: self.browser.script("return document.querySelector('.typelist tbody a').innerText") == "page-quick", 20)
-        self.open("", "1 task can never run")  # why a task waits
-        self.click("Show it")
+        self.open("", "1 task cannot run on any connected worker")  # why a task waits
+        self.click("Show them")
         self.click(self.stuck[:13], ".rows")
         self.shows("Why it waits", STUCK)
         self.open("", "Running")  # the worker, what decided
@@ -291,6 +291,36 @@ class Page(unittest.TestCase):
                 self.assertEqual(self.browser.script("return document.querySelectorAll('img, main script').length"), 0)
                 self.assertNotIn("\u202e", self.browser.text(), "what turns its neighbours is shown")
                 self.assertNotIn("taken", self.browser.script("return document.title"))
+        self.no_complaints()
+
+    def test_5b_names_and_keys_are_text(self):
+        """Names have an alphabet and 128 characters at most. What keys may hold is theirs: it is shown, and never obeyed."""
+        for field in ("type", "tenant", "queue"):
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                self.post("v1/tasks", {"type": "page-long", field: HOSTILE})
+            self.assertEqual(refused.exception.code, 400, field)
+            refused.exception.close()
+        long = {kind: f"{kind}-".ljust(128, "W") for kind in ("worker", "type", "tenant", "queue")}
+        worker = self.house.start_worker(long["worker"], slots=1)
+        self.house.worker_ready(2)
+        for key in ("concurrency", "rate"):
+            self.post("v1/tasks", {"type": long["type"], "tenant": long["tenant"], "queue": long["queue"], "labels_required": {"zone": "nowhere"},
+                                   f"{key}_key": HOSTILE, **({"rate_per_s": 1} if key == "rate" else {"concurrency_max": 1})})
+        try:
+            for width in (320, 1440):
+                self.browser.size(width, 900)
+                for path, expected in (("", "tasks"), ("fleet?view=table", long["worker"]), (f"workers/{long['worker']}", long["worker"]),
+                                       (f"tasks?type={long['type']}", "nowhere"), ("queues", "<img src=x onerror="), (f"queues/{long['queue']}", "What waits and runs"),
+                                       (f"tenants/{long['tenant']}", "<img src=x onerror=")):
+                    with self.subTest(path=path[:24], width=width):
+                        self.open(path, "Live", expected)
+                        self.assertEqual(self.browser.script("return document.querySelectorAll('img, main script').length"), 0)
+                        self.assertNotIn("\u202e", self.browser.text(), "what turns its neighbours is shown")
+                        self.assertLessEqual(self.browser.script("return document.documentElement.scrollWidth"), width)
+        finally:
+            self.browser.size(1440, 1000)
+            worker.kill()
+            worker.wait()
         self.no_complaints()
 
     def post(self, path, body):
@@ -359,11 +389,6 @@ class IllWorker(unittest.TestCase):
                 self.assertEqual(browser.complaints(), [])
 
 
-def asks_who_calls():
-    return "--auth" in subprocess.run([NEXUS, "serve", "--help"], capture_output=True, text=True).stdout
-
-
-@unittest.skipUnless(asks_who_calls(), "this server asks nobody who they are")
 class SignedIn(unittest.TestCase):
     def test_a_token_opens_the_page_and_a_role_bounds_it(self):
         with House() as house:

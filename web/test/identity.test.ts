@@ -6,7 +6,7 @@ import type { Identity } from "../src/lib/wire.ts";
 
 // As GET /v1/whoami answers.
 const told = (roles: string[], more: Partial<Identity> = {}): Identity =>
-  ({ name: "mira", roles: roles.map((each) => `ROLE_NAME_${each}`), tenant: "", how: "token", token_id: "80bae50664", expires_unix_us: "0", open: false, ...more });
+  ({ name: "mira", roles: roles.map((each) => `ROLE_NAME_${each}`) as Identity["roles"], tenant: "", how: "token", token_id: "80bae50664", expires_unix_us: "0", open: false, ...more });
 
 test("who may do what", () => {
   const operator = told(["VIEWER", "OPERATOR"]);

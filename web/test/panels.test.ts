@@ -32,7 +32,7 @@ test("the past: counts of a step become rates, what is not known stays unknown",
 });
 
 test("the past comes before the page's own points, and fills their gaps", () => {
-  const past = momentsOf({ ...series, values: series.values.map(() => [1, 2, 3, 4, 5, 6]) });  // 1010 to 1060
+  const past = momentsOf({ ...series, values: series.names?.map(() => [1, 2, 3, 4, 5, 6]) });  // 1010 to 1060
   const own = (t: number) => ({ t: t * 1e6, waiting: 100 }) as Point;
   const waiting = (points: Point[], from = 0) => joined(past, points, from * 1e6).map((each) => [each.t / 1e6, each.waiting]);
   assert.deepEqual(waiting([own(1035), own(1036)]), [[1010, 1], [1020, 2], [1030, 3], [1035, 100], [1036, 100]]);
@@ -56,14 +56,14 @@ test("the forecast ends where nothing is left to start, and is told as far as th
 });
 
 test("what needs somebody, as the server tells it", () => {
-  const [first, second] = needsTold({ needs: [
+  const [first, second] = needsTold({ now_unix_us: "6", needs: [
     { id: "breaker:gpu <7>", severity: "breaks", kind: "breaker", object: "gpu <7>", since_unix_us: "5", sentence: "Its breaker is open.", meaning: "Others do its work.", act: "See `nexus worker get`.", target: "workers/gpu%20%3C7%3E" },
     { id: "held", severity: "notice", kind: "unheard of", object: "", since_unix_us: "0", sentence: "Operators hold 2 tasks.", meaning: "", act: "", target: "config?show=overrides" },
   ] });
   assert.deepEqual([first.kind, first.glyph, first.to, first.since, first.act], ["bad", "breaker", { page: "workers", name: "gpu <7>", query: {} }, 5, "Open worker"]);
   assert.equal(first.why, "Others do its work. See `nexus worker get`.");
   assert.deepEqual([second.kind, second.glyph, second.to], ["run", "info", { page: "config", name: "", query: { show: "overrides" } }]);
-  assert.deepEqual(needsTold({}), []);
+  assert.deepEqual(needsTold({ now_unix_us: "6" }), []);
 });
 
 const run = (at: number, took: number, p50: number, p90: number) => ({ at_unix_us: String(at), task_id: `t${at}`, worker: "w", run_us: String(took), p50_us: String(p50), p90_us: String(p90), size: "0" });
@@ -95,7 +95,7 @@ test("do the promises hold", () => {
 test("the time of the slots", () => {
   const types = [{ type: "a", samples: "10", mean_us: "5", slot_time_us: "0" }, { type: "b", samples: "1", mean_us: "1", slot_time_us: "7" }] as TypeStat[];
   assert.deepEqual(types.map(slotTimeOf(types).of), [0, 7]);
-  assert.deepEqual(types.map(slotTimeOf(types.map((each) => ({ ...each, slot_time_us: undefined }))).of), [50, 1]);
+  assert.deepEqual(types.map(slotTimeOf(types.map((each) => ({ ...each, slot_time_us: "0" }))).of), [50, 1]);
   assert.deepEqual(types.slice(0, 1).map(slotTimeOf(types.slice(0, 1)).of), [50]);
 });
 
@@ -117,7 +117,7 @@ test("decisions: filters and what came of them", () => {
                    { task: undefined, worker: undefined, type: "thumb", kind: undefined, fallback: true, from_unix_us: "1772366400000000", to_unix_us: undefined });
   assert.equal(filterWords({ worker: "w1", kind: "probe", tz: "utc" }), "worker=w1 kind=probe");
   assert.deepEqual(["10s", "500ms", "2.5", "3 m", "1h", "", "soon", "-1s"].map(spanOf), [10e6, 5e5, 2.5e6, 180e6, 3600e6, 0, 0, 0]);
-  const decision = (run_us: string, regret_us?: string) => ({ estimate: { p50_us: "1000" }, outcome: { run_us, regret_us } }) as Decision;
+  const decision = (run_us: string, regret_us?: string) => ({ estimate: { p50_us: "1000" }, outcome: { run_us, regret_us } }) as unknown as Decision;
   assert.equal(offBy(decision("1500")), 1.5);
   assert.equal(offBy(decision("0")), null);
   assert.equal(offBy({} as Decision), null);
@@ -126,10 +126,10 @@ test("decisions: filters and what came of them", () => {
 });
 
 test("settings: their range, and what cannot be a value", () => {
-  const help = (more: Partial<SettingHelp>) => ({ key: "scheduler.attempts_max", type: "integer", unit: "", min: "1", max: "100", default: "3", origin: "file", live: true, help: "", ...more });
-  assert.deepEqual([help({}), help({ max: "" }), help({ min: null }), help({ min: "", max: "" })].map(rangeWords), ["1 to 100", "at least 1", "at most 100", ""]);
+  const help = (more: Partial<SettingHelp>): SettingHelp => ({ key: "scheduler.attempts_max", type: "number", unit: "", min: "1", max: "100", default: "3", origin: "file", live: true, help: "", value: "4", ...more });
+  assert.deepEqual([help({}), help({ max: "" }), help({ min: "" }), help({ min: "", max: "" })].map(rangeWords), ["1 to 100", "at least 1", "at most 100", ""]);
   assert.deepEqual(["3", "0", "101", "many", " "].map((text) => judge(help({}), text)), ["", "It is at least 1.", "It is at most 100.", "It is a number.", "It is a number."]);
-  assert.deepEqual(["true", "yes"].map((text) => judge(help({ type: "boolean" }), text)), ["", "It is true or false."]);
+  assert.deepEqual(["true", "yes"].map((text) => judge(help({ type: "true or false" }), text)), ["", "It is true or false."]);
   assert.equal(judge(help({ type: "duration" }), "10s"), "");
   assert.equal(judge(undefined, "anything"), "");
 });

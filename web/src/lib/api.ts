@@ -46,7 +46,7 @@ export function pathOf<P extends Served<"get">>(route: P, names: Names<P>, query
 export function explainPath(id: string): Path<Explanation> {
   return pathOf("/v1/tasks/{id}/explain", { id }) as string as Path<Explanation>;
 }
-// Of a route that not every server offers.
+// Of a route that is not described yet.
 export function laterPath<P extends keyof LaterRoutes>(route: P, names: Names<P>, query: Query = {}): Path<LaterRoutes[P]> {
   return written(route, names, query);
 }
@@ -71,7 +71,7 @@ export async function send<V extends "post" | "put" | "delete", P extends Served
 
 // A token becomes a session of this browser; without one the session ends.
 export async function session(token?: string): Promise<void> {
-  await ask<unknown>(token === undefined ? "DELETE" : "POST", "v1/session", token === undefined ? undefined : { token });
+  await (token === undefined ? send("delete", "/v1/session", {}, undefined) : send("post", "/v1/session", {}, { token }));
 }
 async function ask<T>(verb: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };

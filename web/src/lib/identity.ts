@@ -1,6 +1,6 @@
 // Who looks, and what they may do. A server without identity asks nobody: then everything is allowed.
 
-import { get, laterPath, session, signedOut } from "./api.ts";
+import { get, pathOf, session, signedOut } from "./api.ts";
 import { Cell } from "./cell.ts";
 import type { Identity } from "./wire.ts";
 
@@ -10,7 +10,7 @@ export const me = new Cell<Identity | null>(null);
 
 export async function learnWho(): Promise<void> {
   try {
-    me.set(await get(laterPath("/v1/whoami", {})));
+    me.set(await get(pathOf("/v1/whoami", {})));
     signedOut.set(false);
   } catch {
     me.set(null);

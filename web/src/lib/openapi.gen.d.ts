@@ -192,6 +192,176 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/attention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Is all well; if not, what, and what does one do? Of what is told here `nexus doctor` tells, too. */
+        get: operations["AdminService_GetAttention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was, since the server started: a point in 10 s for 6 hours, one in a minute for 30 days. */
+        get: operations["AdminService_GetSeries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/workers/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** GetWorker */
+        get: operations["AdminService_GetWorker"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/workers/{name}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ListWorkerEvents */
+        get: operations["AdminService_ListWorkerEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/types/{type}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest runs of a type, newest first, and what was predicted when they began. */
+        get: operations["AdminService_ListTypeRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/types/{type}/reliability": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Do the promises hold? Of the newest 500 runs: the share that took no longer than a quantile promised. p50 and p90 are as they were told; the other quantiles are those of the log-normal law through the two. */
+        get: operations["AdminService_GetTypeReliability"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/types/{type}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ListTypeEvents */
+        get: operations["AdminService_ListTypeEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tenants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ListTenants */
+        get: operations["AdminService_ListTenants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ListLimits */
+        get: operations["AdminService_ListLimits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/config/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All settings, as docs/settings.md tells them. */
+        get: operations["AdminService_GetConfigSchema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/types": {
         parameters: {
             query?: never;
@@ -501,6 +671,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ListTokens */
+        get: operations["AdminService_ListTokens"];
+        put?: never;
+        /** CreateToken */
+        post: operations["AdminService_CreateToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** RevokeToken */
+        delete: operations["AdminService_RevokeToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/whoami": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** WhoAmI */
+        get: operations["AdminService_WhoAmI"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tasks/watch": {
         parameters: {
             query?: never;
@@ -678,7 +900,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Status, workers and tasks once a second, as the page shows them. */
+        /** Status, workers and tasks once a second, or the topics that are asked for. */
         get: operations["http_live"];
         put?: never;
         post?: never;
@@ -700,6 +922,24 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Exchanges a token for the cookie of the page. */
+        post: operations["http_sign_in"];
+        /** Ends the session of the page. */
+        delete: operations["http_sign_out"];
         options?: never;
         head?: never;
         patch?: never;
@@ -876,6 +1116,20 @@ export interface components {
             /** @description 0..1, of a running attempt */
             progress?: number;
             progress_note?: string;
+            /**
+             * Format: int64
+             * @description at dispatch, as predicted_us
+             */
+            predicted_p90_us?: string | number;
+            /** @description what made that prediction */
+            source?: string;
+        };
+        Attention: {
+            verdict?: components["schemas"]["Verdict"];
+            /** @description the worst first, at most 100 */
+            needs?: components["schemas"]["Need"][];
+            /** Format: int64 */
+            now_unix_us?: string | number;
         };
         AuditEntry: {
             /** Format: int64 */
@@ -941,6 +1195,9 @@ export interface components {
             before?: string;
             after?: string;
         };
+        ConfigSchema: {
+            settings?: components["schemas"]["SettingInfo"][];
+        };
         /** @description Versions of the live configuration, newest first, each as what it changed. */
         ConfigVersion: {
             version?: number;
@@ -952,6 +1209,19 @@ export interface components {
             changes?: components["schemas"]["ConfigChange"][];
             /** @description whole; only when one version is asked for */
             toml?: string;
+        };
+        CreateTokenRequest: {
+            name?: string;
+            roles?: ("ROLE_NAME_UNSPECIFIED" | "ROLE_NAME_VIEWER" | "ROLE_NAME_PAYLOAD_READ" | "ROLE_NAME_SUBMITTER" | "ROLE_NAME_WORKER" | "ROLE_NAME_OPERATOR" | "ROLE_NAME_ADMIN")[];
+            tenant?: string;
+            /** Format: int64 */
+            expires_unix_us?: string | number;
+            author?: string;
+            reason?: string;
+        };
+        CreateTokenResponse: {
+            token?: components["schemas"]["Token"];
+            secret?: string;
         };
         Decision: {
             /**
@@ -998,6 +1268,16 @@ export interface components {
             saved_us?: string | number;
             /** @description its own: the number, and ".1", ".2", ... for the second, third, ... that the event caused */
             id?: string;
+            /** @description of the attempt that it led to, when that has ended; in lists only */
+            outcome?: components["schemas"]["DecisionOutcome"];
+        };
+        DecisionOutcome: {
+            /** Format: int64 */
+            run_us?: string | number;
+            /** @description succeeded, failed, ... */
+            result?: string;
+            /** Format: int64 */
+            ended_unix_us?: string | number;
         };
         Estimate: {
             /** Format: int64 */
@@ -1010,6 +1290,19 @@ export interface components {
             confidence?: number;
             /** @description which expert or fallback made it */
             source?: string;
+        };
+        /** @description What was predicted of a task's run time, and when. */
+        EstimateMade: {
+            /** Format: int64 */
+            at_unix_us?: string | number;
+            /** Format: int64 */
+            p50_us?: string | number;
+            /** Format: int64 */
+            p90_us?: string | number;
+            /** @description empty: not kept */
+            source?: string;
+            /** @description submission | dispatch (an attempt got its worker) | now */
+            when?: string;
         };
         Eta: {
             /** Format: int64 */
@@ -1054,6 +1347,57 @@ export interface components {
                 [key: string]: number;
             };
             summary?: string;
+            /**
+             * Format: int64
+             * @description The latest decision's other workers: when the run was to end by the estimate of then and the speeds of now. 0 = not known: there was none, it has gone, or it had no free slot then. round-robin's choice
+             */
+            baseline_finish_unix_us?: string | number;
+            /**
+             * Format: int64
+             * @description the best runner-up
+             */
+            second_finish_unix_us?: string | number;
+        };
+        /** @description What happened to a worker, or to a task type, since the server started: the newest 200, newest first. */
+        HappenedEvent: {
+            /** Format: int64 */
+            at_unix_us?: string | number;
+            kind?: string;
+            sentence?: string;
+            task_id?: string;
+        };
+        Identity: {
+            name?: string;
+            roles?: ("ROLE_NAME_UNSPECIFIED" | "ROLE_NAME_VIEWER" | "ROLE_NAME_PAYLOAD_READ" | "ROLE_NAME_SUBMITTER" | "ROLE_NAME_WORKER" | "ROLE_NAME_OPERATOR" | "ROLE_NAME_ADMIN")[];
+            tenant?: string;
+            /** @description token | certificate | nothing */
+            how?: string;
+            token_id?: string;
+            /** Format: int64 */
+            expires_unix_us?: string | number;
+            /** @description the server asks nobody who they are */
+            open?: boolean;
+        };
+        Limit: {
+            /** @description queue | tenant | type | concurrency | rate | ordering */
+            kind?: string;
+            key?: string;
+            /** @description of the kinds that are per tenant */
+            tenant?: string;
+            /**
+             * Format: int64
+             * @description of a rate: 0
+             */
+            max?: string | number;
+            /** Format: int64 */
+            used?: string | number;
+            /** Format: int64 */
+            waiting?: string | number;
+            /**
+             * Format: int64
+             * @description of a rate: the earliest next start
+             */
+            next_unix_us?: string | number;
         };
         ListAuditResponse: {
             entries?: components["schemas"]["AuditEntry"][];
@@ -1066,6 +1410,13 @@ export interface components {
         ListDecisionsResponse: {
             decisions?: components["schemas"]["Decision"][];
             next_page_token?: string;
+        };
+        ListHappenedResponse: {
+            events?: components["schemas"]["HappenedEvent"][];
+        };
+        /** @description At most 1000 that are in use, those with most waiting first. */
+        ListLimitsResponse: {
+            limits?: components["schemas"]["Limit"][];
         };
         ListOverridesResponse: {
             overrides?: components["schemas"]["Override"][];
@@ -1107,6 +1458,15 @@ export interface components {
             tasks?: components["schemas"]["Task"][];
             next_page_token?: string;
         };
+        ListTenantsResponse: {
+            tenants?: components["schemas"]["Tenant"][];
+        };
+        ListTokensResponse: {
+            tokens?: components["schemas"]["Token"][];
+        };
+        ListTypeRunsResponse: {
+            runs?: components["schemas"]["TypeRun"][];
+        };
         ListTypesResponse: {
             types?: components["schemas"]["TypeStat"][];
             /** @description of all types, about the last 1000 runs */
@@ -1119,6 +1479,26 @@ export interface components {
         };
         ListWorkersResponse: {
             workers?: components["schemas"]["Worker"][];
+        };
+        Need: {
+            /** @description the same as long as it is the same need */
+            id?: string;
+            /** @description stops | breaks | waste | notice: work stops, promises break, time is wasted, worth knowing */
+            severity?: string;
+            kind?: string;
+            /** @description the worker, queue, type, ... it is about */
+            object?: string;
+            /**
+             * Format: int64
+             * @description 0 = not known
+             */
+            since_unix_us?: string | number;
+            sentence?: string;
+            meaning?: string;
+            /** @description what helps */
+            act?: string;
+            /** @description its page: "workers/NAME", "queues/NAME", ... */
+            target?: string;
         };
         Override: {
             /** Format: int64 */
@@ -1200,6 +1580,12 @@ export interface components {
             result_text?: string;
             worker?: string;
         };
+        ReliabilityPoint: {
+            promised?: number;
+            kept?: number;
+            /** Format: int64 */
+            n?: string | number;
+        };
         ReloadConfigRequest: {
             author?: string;
             reason?: string;
@@ -1260,6 +1646,18 @@ export interface components {
             /** @description of a reload: settings that differ in the file and need a restart */
             restart_keys?: string[];
         };
+        Series: {
+            /**
+             * Format: int64
+             * @description where the first step begins
+             */
+            from_unix_us?: string | number;
+            /** Format: int64 */
+            step_us?: string | number;
+            names?: string[];
+            /** @description one list a name, a number or null a step; counts are of a step */
+            values?: (number | null)[][];
+        };
         SetConfigRequest: {
             /** @description refused with FAILED_PRECONDITION when it is no longer the current one; empty = do not care */
             etag?: string;
@@ -1273,6 +1671,21 @@ export interface components {
             policy?: string;
             author?: string;
             reason?: string;
+        };
+        SettingInfo: {
+            key?: string;
+            type?: string;
+            unit?: string;
+            min?: string;
+            max?: string;
+            default?: string;
+            /** @description where the present value comes from: default, file, environment, flag, change; empty = not known */
+            origin?: string;
+            /** @description may be changed while the server runs */
+            live?: boolean;
+            help?: string;
+            /** @description in force now */
+            value?: string;
         };
         Status: {
             version?: string;
@@ -1363,6 +1776,55 @@ export interface components {
             promises_by_tenant?: {
                 [key: string]: components["schemas"]["PromiseStat"];
             };
+            waiting_by?: components["schemas"]["WaitingBy"][];
+            /**
+             * Format: int64
+             * @description when the task that has waited longest was submitted; 0 = none waits
+             */
+            oldest_waiting_unix_us?: string | number;
+            /**
+             * Format: int64
+             * @description submission to first start, of the starts of the last one to two minutes
+             */
+            wait_p50_us?: string | number;
+            /** Format: int64 */
+            wait_p99_us?: string | number;
+            /**
+             * Format: int64
+             * @description as drain_eta_unix_us: one in ten chances of being done before,
+             */
+            drain_eta_p10_unix_us?: string | number;
+            /**
+             * Format: int64
+             * @description nine in ten
+             */
+            drain_eta_p90_unix_us?: string | number;
+            /**
+             * Format: int64
+             * @description slot time of the last hour that was idle while a task waited for it
+             */
+            idle_while_waiting_us?: string | number;
+            /**
+             * Format: int64
+             * @description since when round-robin decides; 0 = it does not
+             */
+            fallback_since_unix_us?: string | number;
+            server_name?: string;
+            /**
+             * Format: int64
+             * @description journal and history
+             */
+            store_bytes?: string | number;
+            /**
+             * Format: int64
+             * @description 0 = not known
+             */
+            disk_free_bytes?: string | number;
+            /**
+             * Format: int64
+             * @description when it is full if it goes on as in the last hour; 0 = not known, or never
+             */
+            disk_full_unix_us?: string | number;
         };
         SubmitBatchRequest: {
             tasks?: components["schemas"]["TaskSpec"][];
@@ -1425,6 +1887,12 @@ export interface components {
             wait_us?: string | number;
             /** @description finish as told at submission; kept with the task and in its history (there p50 and p90) */
             promise?: components["schemas"]["Eta"];
+            /** @description Get only; oldest first */
+            waits?: components["schemas"]["TaskWait"][];
+            /** @description Get only; oldest first */
+            estimates?: components["schemas"]["EstimateMade"][];
+            /** @description what it asked for, without payload; only with include_result, as long as its body is kept */
+            spec?: components["schemas"]["TaskSpec"];
         };
         TaskSpec: {
             /** @description required */
@@ -1511,6 +1979,80 @@ export interface components {
             rate_key?: string;
             rate_per_s?: number;
         };
+        /** @description One stay of a task in the queue. What it waited for is told as far as it is known: of the present stay always. */
+        TaskWait: {
+            /** @enum {string} */
+            reason?: "WAIT_REASON_UNSPECIFIED" | "WAIT_REASON_NOT_BEFORE" | "WAIT_REASON_DEPENDENCY" | "WAIT_REASON_RETRY_BACKOFF" | "WAIT_REASON_HELD" | "WAIT_REASON_QUEUE_PAUSED" | "WAIT_REASON_ORDERING" | "WAIT_REASON_CONCURRENCY" | "WAIT_REASON_RATE" | "WAIT_REASON_NO_ELIGIBLE_WORKER" | "WAIT_REASON_BREAKER" | "WAIT_REASON_CAPACITY" | "WAIT_REASON_LEASE";
+            culprit?: string;
+            /** Format: int64 */
+            from_unix_us?: string | number;
+            /**
+             * Format: int64
+             * @description 0 = it still waits
+             */
+            to_unix_us?: string | number;
+        };
+        Tenant: {
+            name?: string;
+            weight?: number;
+            /** @description its share by weight among the tenants that want something now; 0 = it wants nothing */
+            entitled?: number;
+            /** @description its share of the slot time of attempts that ended in the last 15 minutes */
+            got_15m?: number;
+            /** @description the same of the last 24 hours, as far as the server has run */
+            got_24h?: number;
+            /** Format: int64 */
+            waiting?: string | number;
+            /** Format: int64 */
+            running?: string | number;
+            /**
+             * Format: int64
+             * @description 0 = no limit
+             */
+            running_max?: string | number;
+        };
+        Token: {
+            /** @description short, not secret: it names the token in lists and in the audit */
+            id?: string;
+            /** @description who has it */
+            name?: string;
+            roles?: ("ROLE_NAME_UNSPECIFIED" | "ROLE_NAME_VIEWER" | "ROLE_NAME_PAYLOAD_READ" | "ROLE_NAME_SUBMITTER" | "ROLE_NAME_WORKER" | "ROLE_NAME_OPERATOR" | "ROLE_NAME_ADMIN")[];
+            /** @description the only tenant it may touch; empty = any */
+            tenant?: string;
+            /** Format: int64 */
+            created_unix_us?: string | number;
+            /**
+             * Format: int64
+             * @description 0 = never
+             */
+            expires_unix_us?: string | number;
+            created_by?: string;
+        };
+        TypeReliability: {
+            points?: components["schemas"]["ReliabilityPoint"][];
+            /** @description The share within 25 % that a log-normal law of this spread allows, the part that grows with the payload taken out. */
+            ceiling?: number;
+        };
+        TypeRun: {
+            /**
+             * Format: int64
+             * @description its end
+             */
+            at_unix_us?: string | number;
+            task_id?: string;
+            worker?: string;
+            /** Format: int64 */
+            run_us?: string | number;
+            /** Format: int64 */
+            p50_us?: string | number;
+            /** Format: int64 */
+            p90_us?: string | number;
+            /**
+             * Format: int64
+             * @description bytes of the payload
+             */
+            size?: string | number;
+        };
         TypeStat: {
             type?: string;
             /** Format: int64 */
@@ -1559,6 +2101,22 @@ export interface components {
             override_expires_unix_us?: string | number;
             /** @description of the first 200 types; absent when none was told */
             promises?: components["schemas"]["PromiseStat"];
+            /**
+             * Format: int64
+             * @description run time of its attempts that ended in the last 15 minutes
+             */
+            slot_time_us?: string | number;
+        };
+        Verdict: {
+            /** @description well | busy | piling | stopped | degraded */
+            kind?: string;
+            sentence?: string;
+            cause?: string;
+            /**
+             * Format: int64
+             * @description 0 = not known
+             */
+            since_unix_us?: string | number;
         };
         VerifyAuditResponse: {
             good?: boolean;
@@ -1587,6 +2145,15 @@ export interface components {
             until_unix_us?: string | number;
             /** @description what would free it, in words */
             remedy?: string;
+        };
+        /** @description Waiting tasks by their reason, most first. */
+        WaitingBy: {
+            /** @enum {string} */
+            reason?: "WAIT_REASON_UNSPECIFIED" | "WAIT_REASON_NOT_BEFORE" | "WAIT_REASON_DEPENDENCY" | "WAIT_REASON_RETRY_BACKOFF" | "WAIT_REASON_HELD" | "WAIT_REASON_QUEUE_PAUSED" | "WAIT_REASON_ORDERING" | "WAIT_REASON_CONCURRENCY" | "WAIT_REASON_RATE" | "WAIT_REASON_NO_ELIGIBLE_WORKER" | "WAIT_REASON_BREAKER" | "WAIT_REASON_CAPACITY" | "WAIT_REASON_LEASE";
+            /** Format: int64 */
+            count?: string | number;
+            /** @description the one that most of them wait for, in words */
+            culprit?: string;
         };
         Worker: {
             name?: string;
@@ -1634,6 +2201,47 @@ export interface components {
              * @description lately, from a decision to the start of what it sends there; 0 = unknown
              */
             turnaround_us?: string | number;
+            /**
+             * Format: int64
+             * @description 0 = from before the server started
+             */
+            state_since_unix_us?: string | number;
+            /** @description who cordoned or drained it */
+            state_author?: string;
+            state_reason?: string;
+            /**
+             * Format: int64
+             * @description since when its breaker is as it is; 0 = from before the start
+             */
+            breaker_since_unix_us?: string | number;
+            /**
+             * Format: int64
+             * @description of an open breaker
+             */
+            next_trial_unix_us?: string | number;
+            /** @description of its last 36 attempts: failed, timed out, out of memory or lost */
+            failures_recent?: number;
+            /** @description Get only: its last 36 attempts since the server started, newest first */
+            runs_recent?: components["schemas"]["WorkerRun"][];
+            /**
+             * Format: int64
+             * @description when all that it holds most likely ends; 0 = it holds nothing
+             */
+            empty_at_unix_us?: string | number;
+        };
+        WorkerRun: {
+            /**
+             * Format: int64
+             * @description its end
+             */
+            at_unix_us?: string | number;
+            task_id?: string;
+            type?: string;
+            /** Format: int64 */
+            run_us?: string | number;
+            /** Format: int64 */
+            predicted_us?: string | number;
+            outcome?: string;
         };
         Problem: {
             type: string;
@@ -2010,6 +2618,237 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    AdminService_GetAttention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Attention"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_GetSeries: {
+        parameters: {
+            query?: {
+                /** @description waiting, running, finished, submitted, wait_p50_us, wait_p99_us, within_25, p90_coverage, use_p5, use_p50, use_p95, use_min, use_max; empty = all */
+                names?: string[];
+                /** @description 0 = the last half hour */
+                from_unix_us?: number;
+                /** @description 0 = now */
+                to_unix_us?: number;
+                /** @description at least so much; 0 = the finest that gives at most 2000 points */
+                step_us?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Series"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_GetWorker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Worker"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_ListWorkerEvents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListHappenedResponse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_ListTypeRuns: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListTypeRunsResponse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_GetTypeReliability: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TypeReliability"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_ListTypeEvents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                type: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListHappenedResponse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_ListTenants: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListTenantsResponse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_ListLimits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListLimitsResponse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_GetConfigSchema: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConfigSchema"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     AdminService_ListTypes: {
         parameters: {
             query?: never;
@@ -2282,6 +3121,13 @@ export interface operations {
                 cursor?: string;
                 /** @description only those that this event caused: there may be several */
                 number?: number;
+                type?: string;
+                /** @description only of this kind: arrival, slot_freed, bound, speculation, probe, pinned, fallback, pause, ... */
+                kind?: string;
+                /** @description only those that round-robin made */
+                fallback?: boolean;
+                from_unix_us?: number;
+                to_unix_us?: number;
             };
             header?: never;
             path?: never;
@@ -2356,7 +3202,7 @@ export interface operations {
             header?: never;
             path: {
                 name: string;
-                action: "cordon" | "uncordon" | "drain" | "forget";
+                action: "cordon" | "uncordon" | "drain" | "forget" | "close_breaker";
             };
             cookie?: never;
         };
@@ -2546,6 +3392,99 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Override"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_ListTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListTokensResponse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_CreateToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["CreateTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description It is done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreateTokenResponse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_RevokeToken: {
+        parameters: {
+            query?: {
+                author?: string;
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_WhoAmI: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Identity"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -2785,8 +3724,14 @@ export interface operations {
     };
     http_live: {
         parameters: {
-            query?: never;
-            header?: never;
+            query?: {
+                /** @description Only these, with commas, and when they changed: status, attention, fleet, queues, types, tenants, series, tasks(state=waiting|running,type=T), task:ID, worker:NAME, type:NAME */
+                topics?: string;
+            };
+            header?: {
+                /** @description Goes on behind this event: what changed since is told again. */
+                "Last-Event-ID"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2821,6 +3766,52 @@ export interface operations {
                 content: {
                     "text/plain": string;
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    http_sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    token: string;
+                };
+            };
+        };
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    http_sign_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };

@@ -11,7 +11,7 @@ export function momentsOf(series: Series | undefined): Moment[] {
   const step = num(series?.step_us);
   const from = num(series?.from_unix_us);
   if (!series || step <= 0 || from <= 0) return [];
-  const column = (name: string) => series.values[series.names.indexOf(name)] ?? [];
+  const column = (name: string) => series.values?.[series.names?.indexOf(name) ?? -1] ?? [];
   const [waiting, finished, arrived] = ["waiting", "finished", "submitted"].map(column);
   const [within25, p90Held, waitP50, waitP99] = ["within_25", "p90_coverage", "wait_p50_us", "wait_p99_us"].map(column);
   const use = ["use_min", "use_p5", "use_p50", "use_p95", "use_max"].map(column);

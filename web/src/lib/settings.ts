@@ -43,19 +43,18 @@ export function originWord(origin: string): string {
   return ORIGINS[origin] ?? origin;
 }
 export function rangeWords(help: SettingHelp): string {
-  const [min, max] = [String(help.min ?? ""), String(help.max ?? "")];
+  const { min, max } = help;
   if (min !== "" && max !== "") return `${min} to ${max}`;
   return min !== "" ? `at least ${min}` : max !== "" ? `at most ${max}` : "";
 }
 // "" is good; else what is wrong. Only plain numbers and booleans are judged here, the server judges everything.
 export function judge(help: SettingHelp | undefined, text: string): string {
   if (!help) return "";
-  if (/^bool/.test(help.type) || help.type === "true or false") return text === "true" || text === "false" ? "" : "It is true or false.";
-  if (!/^(int|uint|number|float|double|count|share)/.test(help.type)) return "";
+  if (help.type === "true or false") return text === "true" || text === "false" ? "" : "It is true or false.";
+  if (help.type !== "number") return "";
   const value = Number(text);
   if (text.trim() === "" || Number.isNaN(value)) return "It is a number.";
-  const [min, max] = [Number(help.min ?? NaN), Number(help.max ?? NaN)];
-  if (String(help.min ?? "") !== "" && value < min) return `It is at least ${help.min}.`;
-  if (String(help.max ?? "") !== "" && value > max) return `It is at most ${help.max}.`;
+  if (help.min !== "" && value < Number(help.min)) return `It is at least ${help.min}.`;
+  if (help.max !== "" && value > Number(help.max)) return `It is at most ${help.max}.`;
   return "";
 }

@@ -1,6 +1,6 @@
 // The words of states, reasons and factors: the same as in the protocol and the command line.
 
-import { count, num, plural } from "./format.ts";
+import { num, plural } from "./format.ts";
 import type { Task, Worker } from "./wire.ts";
 
 export function stateOf(task: { state: string }): string {
@@ -133,7 +133,4 @@ export function sentence(text: string): string {
   return /[.!?]$/.test(first) ? first : first + ".";
 }
 
-export function tasksText(n: number): string {
-  return n === 1 ? "1 task" : `${count(n)} tasks`;
-}
 export { plural };

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { laterPath, pathOf, send } from "../lib/api.ts";
+import { pathOf, send } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { num, plural } from "../lib/format.ts";
@@ -39,7 +39,7 @@ export function ConfigTabs({ current }: { current: string }) {
 function Settings() {
   const answer = useAnswer(pathOf("/v1/config", {}), 10_000);
   const [edited, setEdited] = useState<{ setting: Setting; value: string; toml: string } | null>(null);
-  const schema = useAnswer(laterPath("/v1/config/schema", {}), 60_000).data?.settings ?? [];
+  const schema = useAnswer(pathOf("/v1/config/schema", {}), 60_000).data?.settings ?? [];
   const helpOf = new Map(schema.map((each) => [each.key, each]));
   const admin = may(useCell(me), "admin");
   if (!answer.data) return answer.problem ? <ErrorBox problem={answer.problem} again={answer.again} /> : <Skeleton height="24rem" />;
@@ -71,7 +71,7 @@ function Settings() {
               return (
                 <tr key={each.section + each.key}>
                   <td class="mono"><span class="faint">{each.section && `${each.section}.`}</span>{each.key}</td>
-                  <td class="mono">{open ? <input class="text" style={{ height: "1.75rem" }} aria-label={`Value of ${each.key}`} value={edited.value} autofocus onInput={(e) => setEdited({ ...edited, value: e.currentTarget.value })} aria-invalid={wrong !== ""} onKeyDown={(e) => e.key === "Escape" && setEdited(null)} /> : <Name>{each.value}</Name>}{help?.unit && <span class="faint"> {help.unit}</span>}{wrong !== "" && <span class="bad" role="alert"> {wrong}</span>}</td>
+                  <td class="mono">{open ? <input class="text" style={{ height: "1.75rem" }} aria-label={`Value of ${each.key}`} value={edited.value} autofocus onInput={(e) => setEdited({ ...edited, value: e.currentTarget.value })} aria-invalid={wrong !== ""} onKeyDown={(e) => e.key === "Escape" && setEdited(null)} /> : <Name>{each.value}</Name>}{open && help?.unit && <span class="faint"> {help.unit}</span>}{wrong !== "" && <span class="bad" role="alert"> {wrong}</span>}</td>
                   {schema.length > 0 && <><td class={help?.origin === "change" ? "" : "faint"}>{help ? originWord(help.origin) : ""}</td><td class="faint opt"><Name>{help ? rangeWords(help) : ""}</Name></td><td class="mono faint opt"><Name>{help?.default ?? ""}</Name></td><td class="wrap soft opt"><Name>{help?.help ?? ""}</Name></td></>}
                   <td class="num">{open ? <span class="row" style={{ justifyContent: "flex-end" }}><ActButton text="Change…" act={save} may={admin && changes.length > 0 && !moved && wrong === ""} role={admin ? "another value, in its range" : "admin"} /><button type="button" class="btn tiny quiet" onClick={() => setEdited(null)}>Leave it</button></span>
                     : <button type="button" class="btn tiny quiet" disabled={!admin} title={admin ? undefined : "needs role admin"} aria-label={`Edit ${each.key}`} onClick={() => setEdited({ setting: each, value: each.value, toml })}>Edit</button>}</td>
@@ -96,7 +96,7 @@ function Fixed({ settings }: { settings: readonly SettingHelp[] }) {
         <Scroll label="Settings of the start" flush>
           <table>
             <thead><tr><th>Setting</th><th>Value</th><th>Where from</th><th class="opt">Range</th><th class="opt">What it does</th></tr></thead>
-            <tbody>{settings.map((each) => <tr key={each.key}><td class="mono"><Name>{each.key}</Name></td><td class="mono"><Name>{each.value ?? each.default}</Name>{each.unit && <span class="faint"> {each.unit}</span>}</td><td class="faint">{originWord(each.origin)}</td><td class="faint opt"><Name>{rangeWords(each)}</Name></td><td class="wrap soft opt"><Name>{each.help}</Name></td></tr>)}</tbody>
+            <tbody>{settings.map((each) => <tr key={each.key}><td class="mono"><Name>{each.key}</Name></td><td class="mono"><Name>{each.value}</Name></td><td class="faint">{originWord(each.origin)}</td><td class="faint opt"><Name>{rangeWords(each)}</Name></td><td class="wrap soft opt"><Name>{each.help}</Name></td></tr>)}</tbody>
           </table>
         </Scroll>
       </details>

@@ -3,12 +3,12 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { laterPath, pathOf } from "../lib/api.ts";
+import { pathOf } from "../lib/api.ts";
 import { type Need, needs, needsTold, verdict } from "../lib/attention.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { about, count, duration, num, plural, predicted, rate, share, short } from "../lib/format.ts";
-import { type World, finishedOf, recentRate } from "../lib/frames.ts";
+import { type World, recentRate } from "../lib/frames.ts";
 import { world } from "../lib/live.ts";
 import { zone } from "../lib/prefs.ts";
 import { href, link } from "../lib/router.ts";
@@ -34,8 +34,8 @@ export default function Overview({ place }: PageProps) {
   const now = useCell(world);
   const types = useAnswer<TypeList>(pathOf("/v1/types", {}), TYPES_MS).data?.types ?? [];
   const queues = useAnswer(pathOf("/v1/queues", {}), TYPES_MS).data?.queues ?? [];
-  const tenants = useAnswer(laterPath("/v1/tenants", {}), TYPES_MS).data?.tenants ?? [];
-  const attention = useAnswer(laterPath("/v1/attention", {}), ATTENTION_MS).data;
+  const tenants = useAnswer(pathOf("/v1/tenants", {}), TYPES_MS).data?.tenants ?? [];
+  const attention = useAnswer(pathOf("/v1/attention", {}), ATTENTION_MS).data;
   if (!now.status) return <Loading />;
   const told = verdict(now);
   if (told.kind === "none") return <Ready />;
@@ -118,19 +118,16 @@ function Numbers({ world: now }: { world: World }) {
   const busy = drain > num(status.now_unix_us);
   const empty = busy ? clock(drain, where, false) : stuck > 0 ? "never" : "–";
   const emptySub = stuck > 0 && !(late > drain && busy) ? `nothing will start ${count(stuck)}` : busy ? (late > drain ? `by ${clock(late, where, false)} (P90)` : "most likely all is done") : "nothing to do";
-  const failed = num(status.dead) + num(status.cancelled) + num(status.expired);
   const known = (value: number) => (value > 0 ? share(value) : "–");
   return (
     <section class="strip c12" aria-label="Now">
       <Stat label="Waiting" value={count(num(status.waiting))} sub={oldest > 0 ? `oldest ${duration(num(status.now_unix_us) - oldest)}` : <>about <span class="pred">{predicted(num(status.backlog_work_us))}</span> of work</>} to={link("tasks", "", { state: "waiting" })} />
       <Stat label="Running" value={count(running)} sub={`of ${count(status.slots)} slots, ${status.slots ? share(running / status.slots) : "–"}`} to={link("fleet")} />
       <Stat label="Finished" value={finished === null ? "–" : <>{rate(finished).replace("/s", "")}<i>/s</i></>} sub={arrived === null ? "measured in a moment" : `${rate(arrived)} arrive`} to={link("tasks", "", { state: "succeeded" })} />
-      {status.wait_p50_us !== undefined ? <Stat label="Wait before start" value={num(status.wait_p50_us) > 0 ? <Large text={duration(num(status.wait_p50_us))} /> : "–"} sub={num(status.wait_p99_us) > 0 ? `p50; p99 ${duration(num(status.wait_p99_us))}` : "nothing started lately"} to={link("tasks", "", { state: "waiting" })} />
-        : <Stat label="Ended" value={short(finishedOf(status))} sub={failed > 0 ? `${count(failed)} did not succeed` : "all succeeded"} to={link("tasks", "", failed > 0 ? { state: "dead,cancelled,expired" } : { state: "succeeded" })} />}
+      <Stat label="Wait before start" value={num(status.wait_p50_us) > 0 ? <Large text={duration(num(status.wait_p50_us))} /> : "–"} sub={num(status.wait_p99_us) > 0 ? `p50; p99 ${duration(num(status.wait_p99_us))}` : "nothing started lately"} to={link("tasks", "", { state: "waiting" })} />
       <Stat label="Queue empty" value={empty} kind={busy ? "pred" : ""} sub={emptySub} to={link("tasks", "", { state: "waiting" })} />
       <Stat label={"Hit within 25\u202f%"} value={known(status.within_25)} sub={`P90 held ${status.p90_coverage > 0 ? share(status.p90_coverage, 1, 0.9) : "–"}`} to={link("types")} />
-      {status.idle_while_waiting_us !== undefined ? <Stat label="Idle while waiting" value={<Large text={duration(num(status.idle_while_waiting_us))} />} sub="slots, last hour" to={link("fleet")} />
-        : <Stat label="Promises kept" value={known(status.eta_p90_coverage)} sub="done by the P90 told" to={link("types")} />}
+      <Stat label="Idle while waiting" value={<Large text={duration(num(status.idle_while_waiting_us))} />} sub="slots, last hour" to={link("fleet")} />
       <Stat label="Decision" value={<Large text={duration(status.decision_p99_us)} />} sub={`p99; commit ${duration(status.commit_p50_us)}`} to={link("status")} />
     </section>
   );
@@ -142,7 +139,7 @@ const MINUTE_US = 60e6;
 // The past from the server, since a start that stays where it is until another range is wanted.
 function usePast(seconds: number, now: number): Moment[] {
   const from = useMemo(() => Math.floor((now - seconds * 1e6) / MINUTE_US) * MINUTE_US, [seconds]);
-  const told = useAnswer(laterPath("/v1/series", {}, { from_unix_us: from }), PAST_MS).data;
+  const told = useAnswer(pathOf("/v1/series", {}, { from_unix_us: from }), PAST_MS).data;
   useEffect(() => longRange.set(told !== undefined), [told === undefined]);
   return useMemo(() => momentsOf(told), [told]);
 }

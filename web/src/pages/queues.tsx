@@ -1,7 +1,7 @@
 // Who waits, what holds them? Queues of the server; a tenant shows its tasks.
 
 import type { PageProps } from "../app.tsx";
-import { laterPath, pathOf, send } from "../lib/api.ts";
+import { pathOf, send } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { count, duration, num, plural, predicted, share } from "../lib/format.ts";
@@ -24,8 +24,8 @@ const SORTS: Record<string, (queue: Queue) => number | string> = {
 
 export default function Queues({ place }: PageProps) {
   const list = useAnswer(pathOf("/v1/queues", {}), EVERY_MS);
-  const tenants = useAnswer(place.name === "" || place.page === "tenants" ? laterPath("/v1/tenants", {}) : null, EVERY_MS).data?.tenants;
-  const limits = useAnswer(place.name === "" || place.page === "tenants" ? laterPath("/v1/limits", {}) : null, EVERY_MS).data?.limits;
+  const tenants = useAnswer(place.name === "" || place.page === "tenants" ? pathOf("/v1/tenants", {}) : null, EVERY_MS).data?.tenants;
+  const limits = useAnswer(place.name === "" || place.page === "tenants" ? pathOf("/v1/limits", {}) : null, EVERY_MS).data?.limits;
   if (place.page === "tenants" && place.name !== "") return <Tenant name={place.name} tenants={tenants ?? []} limits={limits ?? []} />;
   if (place.name !== "") return <One name={place.name} queues={list.data?.queues} again={list.again} />;
   if (!list.data) return list.problem ? (

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { Problem, laterPath, pathOf, send } from "../lib/api.ts";
+import { Problem, pathOf, send } from "../lib/api.ts";
 import { type Answer, useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { bytes, count, duration, num, plural, predicted, share } from "../lib/format.ts";
@@ -92,9 +92,9 @@ function One({ name, all }: { name: string; all: readonly TypeStat[] }) {
 
 function Detail({ type, again, share: part }: { type: TypeStat; again: Answer<TypeStat>; share: number }) {
   const name = { type: type.type };
-  const runs = useAnswer(laterPath("/v1/types/{type}/runs", name), RUNS_MS).data?.runs ?? [];
-  const reliability = useAnswer(laterPath("/v1/types/{type}/reliability", name), RUNS_MS).data;
-  const events = useAnswer(laterPath("/v1/types/{type}/events", name), RUNS_MS).data?.events ?? [];
+  const runs = useAnswer(pathOf("/v1/types/{type}/runs", name), RUNS_MS).data?.runs ?? [];
+  const reliability = useAnswer(pathOf("/v1/types/{type}/reliability", name), RUNS_MS).data;
+  const events = useAnswer(pathOf("/v1/types/{type}/events", name), RUNS_MS).data?.events ?? [];
   const now = useNow();
   const learning = num(type.samples) < LEARNING;
   const ceiling = reliability?.ceiling ?? 0;

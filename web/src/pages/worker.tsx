@@ -1,7 +1,7 @@
 // Why is this worker as it is?
 
 import type { PageProps } from "../app.tsx";
-import { laterPath, pathOf } from "../lib/api.ts";
+import { pathOf } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { duration, factor, num, plural, share } from "../lib/format.ts";
@@ -50,8 +50,8 @@ function nearest(name: string, names: readonly string[]): string | undefined {
 function Known({ worker }: { worker: Worker }) {
   const ended = useAnswer<TaskPage>(pathOf("/v1/tasks", {}, { worker: worker.name, state: "succeeded,dead,cancelled,expired", limit: RUNS }), ENDED_MS);
   const name = { name: worker.name };
-  const detail = useAnswer(laterPath("/v1/workers/{name}", name), ENDED_MS).data;
-  const events = useAnswer(laterPath("/v1/workers/{name}/events", name), ENDED_MS).data?.events ?? [];
+  const detail = useAnswer(pathOf("/v1/workers/{name}", name), ENDED_MS).data;
+  const events = useAnswer(pathOf("/v1/workers/{name}/events", name), ENDED_MS).data?.events ?? [];
   const runs = detail?.runs_recent ?? [];
   const state = condition(worker);
   const slow = slowness(worker);

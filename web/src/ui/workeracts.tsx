@@ -33,5 +33,5 @@ export function WorkerActs({ worker, onDone }: { worker: Worker; onDone?: () => 
   const button = (text: string, make: () => Act, danger = false) => <ActButton text={text} act={make} may={allowed} role="operator" danger={danger} />;
   if (state === "gone") return <div class="row">{button("Forget…", rows.forget, true)}</div>;
   const stopped = state === "cordoned" || state === "draining";
-  return <div class="row">{breakerOpen(worker) && worker.next_trial_unix_us !== undefined && button("Close its breaker…", rows.close)}{state !== "draining" && button("Drain…", rows.drain)}{stopped ? button("Uncordon…", rows.uncordon) : button("Cordon…", rows.cordon)}</div>;
+  return <div class="row">{breakerOpen(worker) && button("Close its breaker…", rows.close)}{state !== "draining" && button("Drain…", rows.drain)}{stopped ? button("Uncordon…", rows.uncordon) : button("Cordon…", rows.cordon)}</div>;
 }

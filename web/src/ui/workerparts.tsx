@@ -48,7 +48,7 @@ export function WorkerFacts({ worker }: { worker: Worker }) {
       ["Used, 30 s", share(worker.utilization)],
       ["Speed", <>{factor(slowness(worker))}<span class="faint"> · {speedText(worker)}</span></>],
       ["Runs", done === 0 ? "none yet" : `${done.toLocaleString("en")}, ${share(num(worker.failed) / done, 1)} failed`],
-      worker.failures_recent !== undefined && worker.failures_recent > 0 && ["Failed lately", <span class="warn">{worker.failures_recent} of its last 36</span>],
+      worker.failures_recent > 0 && ["Failed lately", <span class="warn">{worker.failures_recent} of its last 36</span>],
       ["Processor, memory", `${share(worker.cpu_usage)}, ${share(worker.memory_usage)}`],
       memory > 0 && ["Offers", `${(num(worker.resources?.cpu_milli) / 1000).toLocaleString("en")} cores, ${bytes(memory)}`],
       ...Object.entries(worker.resources?.custom ?? {}).map(([name, value]): [string, preact.ComponentChildren] => ["Offers", <Name>{`${name} ${value}`}</Name>]),
