@@ -260,7 +260,8 @@ Said verdict_of(const Looked& looked) {
                 status.fallback_since.us};
     const std::uint64_t never = status.waiting_no_worker + status.waiting_paused + status.waiting_held;
     const core::WaitingBy* most = status.waiting_by.empty() ? nullptr : &status.waiting_by.front();
-    const std::string cause = most == nullptr ? std::string() : "Most of them: " + waiting_words(*most).culprit + ".";
+    const std::string cause =
+        most == nullptr ? std::string() : (waiting == 1 ? "" : "Most of them: ") + waiting_words(*most).culprit + ".";
     if (waiting > 0 && waiting <= never)
         return {"degraded",
                 tasks(waiting) +
