@@ -496,7 +496,7 @@ void Scheduler::State::spread_backlog(Instant at, const Run* longest, Backlog& v
             most = &groups[g];
     if (most != nullptr) {
         const Index cls = most->heads[0].cls;
-        if (const auto turn = slot_turn(cls, classes[cls].key_last, 0, at); turn && turn->p50 > at) {
+        if (const auto turn = slot_turn(cls, INT64_MAX, 0, at); turn && turn->p50 > at) {  // behind all that waits
             const std::int64_t mid = (turn->p50 - at).us;
             early = scale(eta_early_queued, (turn->p10 - at).us, mid);
             wide = scale(eta_wide_queued, (turn->p90 - at).us, mid);

@@ -67,7 +67,7 @@ def walk(browser, base, stuck):
     shots = []
     shown(browser, base, "Tasks waiting")
     shots.append(still(browser, width, height))
-    for text, within, seen in (("See it", "main", "What it is"), ("Fleet", ".side", "How fast are they?"), ("Speed", "main", "How fast are they?"), ("Types", ".side", "How long runs take"),
+    for text, within, seen in (("Open worker", "main", "What it is"), ("Fleet", ".side", "How fast are they?"), ("Speed", "main", "How fast are they?"), ("Types", ".side", "How long runs take"),
                                ("Decisions", ".side", "Round-robin")):
         wait_until(f"there is {text}", lambda: browser.click(text, within), 30)
         wait_until(f"it shows {seen}", lambda: seen in browser.text(), 30)
