@@ -8,7 +8,7 @@ import sys
 
 # room: (what lives there, rooms it may include)
 ROOMS = {
-    "base": ("units, ids, Result, MUST, bytes, hashes", []),
+    "base": ("units, ids, Result, MUST, bytes, text, hashes, clocks of the system", []),
     "core": ("the scheduler: events in, commands out; pure", ["base"]),
     "predict": ("estimates of run time; learns; deterministic", ["base"]),
     "learn": ("the learning loop around a core: when to estimate, what to publish; pure", ["base", "core", "predict"]),

@@ -48,13 +48,6 @@ void set_attempt(const engine::AttemptInfo& attempt, v1::Attempt& out) {
     out.set_source(attempt.source);
 }
 
-v1::WorkerState state_of(const engine::WorkerInfo& worker) {
-    if (!worker.connected) return v1::WORKER_STATE_GONE;
-    if (worker.draining) return v1::WORKER_STATE_DRAINING;
-    if (worker.cordoned) return v1::WORKER_STATE_CORDONED;
-    return worker.suspect ? v1::WORKER_STATE_SUSPECT : v1::WORKER_STATE_READY;
-}
-
 const char* name_of(core::OverrideKind kind) {
     switch (kind) {
         case core::OverrideKind::pin: return "pin";
@@ -76,6 +69,13 @@ std::uint64_t resident_bytes() {
 }
 
 }  // namespace
+
+v1::WorkerState worker_state_of(const engine::WorkerInfo& worker) {
+    if (!worker.connected) return v1::WORKER_STATE_GONE;
+    if (worker.draining) return v1::WORKER_STATE_DRAINING;
+    if (worker.cordoned) return v1::WORKER_STATE_CORDONED;
+    return worker.suspect ? v1::WORKER_STATE_SUSPECT : v1::WORKER_STATE_READY;
+}
 
 void to_message(const Estimate& estimate, v1::Estimate& out) {
     out.set_p50_us(estimate.p50.us);
@@ -233,7 +233,7 @@ void to_message(const engine::Explanation& explanation, v1::Explanation& out) {
 
 void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {
     out.set_name(worker.name);
-    out.set_state(state_of(worker));
+    out.set_state(worker_state_of(worker));
     for (const auto& [name, value] : worker.labels) (*out.mutable_labels())[name] = value;
     out.set_slots(worker.slots);
     out.set_running(worker.running);

@@ -34,6 +34,7 @@ void to_message(const core::TaskSpec& spec, v1::TaskSpec& out);
 void tell_alternatives(const engine::Explanation& explanation, v1::Explanation& out);
 void to_message(const history::DecisionInfo& decision, v1::Decision& out);
 void to_message(const engine::Explanation& explanation, v1::Explanation& out);
+v1::WorkerState worker_state_of(const engine::WorkerInfo& worker);
 void to_message(const engine::WorkerInfo& worker, v1::Worker& out);
 void to_message(const engine::TypeInfo& type, v1::TypeStat& out);
 void to_message(const engine::TypesInfo& types, v1::ListTypesResponse& out);

@@ -13,6 +13,7 @@
 
 #include "base/quantity.h"
 #include "base/spelling.h"
+#include "base/system_clock.h"
 #include "cli/text.h"
 
 namespace nexus::cli {
@@ -130,6 +131,10 @@ void Shell::say(std::string_view line) const {
     if (!quiet) std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
 }
 
+void Shell::say_more(const std::string& page_token) const {
+    if (!page_token.empty() && !wants_json()) say("more with --page " + page_token);
+}
+
 bool Shell::put_table(const Table& table) const {
     const bool whole = !terminal.out_is_tty || format == Format::wide;
     return put(table.text(terminal.colour, whole ? 0 : terminal.columns));
@@ -145,6 +150,8 @@ CLI::App* add_watched_verb(CLI::App& parent, const Verb& verb, int& exit_code,
 }
 
 CLI::App* add_noun(CLI::App& root, const char* name, const char* help) {
+    const auto known = root.get_subcommands([&](const CLI::App* app) { return app->get_name() == name; });
+    if (!known.empty()) return known.front();
     CLI::App* noun = root.add_subcommand(name, help);
     noun->require_subcommand(1);
     return noun;
@@ -169,8 +176,7 @@ CLI::Option* add_duration(CLI::App& verb, const std::string& flags, std::int64_t
 }
 
 std::int64_t now_unix_us() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-        .count();
+    return system_wall().us;
 }
 
 }  // namespace nexus::cli

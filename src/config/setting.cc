@@ -6,6 +6,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/quantity.h"
 #include "base/spelling.h"
 
@@ -370,9 +371,8 @@ bool is_host(std::string_view name) {
 
 // Names with commas between them, as they are compared: in lower case.
 Result<std::string> read_hosts(std::string_view text) {
-    std::string hosts(text.substr(0, kTextBytesMax + 1));
+    const std::string hosts = lower_case(text.substr(0, kTextBytesMax + 1));
     if (hosts.size() > kTextBytesMax) return invalid("must be at most " + std::to_string(kTextBytesMax) + " bytes");
-    std::ranges::transform(hosts, hosts.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     for (std::size_t at = 0; at < hosts.size();) {
         const std::size_t end = std::min(hosts.find(',', at), hosts.size());
         const std::string name = hosts.substr(at, end - at);

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/ascii.h"
 #include "config/toml.h"
 
 namespace nexus::config {
@@ -122,8 +123,7 @@ Result<void> take_environment(std::span<const char* const> environment, Start& s
         const bool ours = entry.starts_with("NEXUS_SERVER_") || entry.starts_with("NEXUS_SCHEDULER_");
         if (!ours || equals == std::string_view::npos) continue;
         const std::string variable(entry.substr(0, equals));
-        std::string name = variable.substr(std::string_view("NEXUS_").size());
-        std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        std::string name = lower_case(std::string_view(variable).substr(std::string_view("NEXUS_").size()));
         name[name.find('_')] = '.';
         auto done = take_value(name, entry.substr(equals + 1), "environment " + variable, start);
         if (!done) return std::unexpected(std::move(done).error().during("environment variable " + variable));

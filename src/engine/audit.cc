@@ -7,6 +7,7 @@
 #include "config/versions.h"
 #include "engine/body.h"
 #include "identity/roles.h"
+#include "identity/tokens.h"
 
 namespace nexus {
 
@@ -128,7 +129,7 @@ std::string chain_hash(const std::string& before, const history::AuditRow& row) 
     for (const std::string& part : {std::to_string(row.place.number), std::to_string(row.place.at.us), row.caller,
                                     row.author, row.action, row.reason, row.before, row.after})
         text += '\n' + std::to_string(part.size()) + ' ' + part;
-    return sha256_hex(text);
+    return identity::sha256_hex(text);
 }
 
 const history::AuditRow* Audit::follow(Sequence number, const core::Event& event, const core::Scheduler& before) {

@@ -403,6 +403,7 @@ private:
     // The live configuration: configuring.cc.
     Result<void> is_current(std::uint32_t version) const;
     Result<void> may_configure(const core::Config& config, const core::Act& act) const;
+    core::Config take_configuration(core::Config config, core::Act act);  // Requires: may_configure(). As it is then
     Result<core::Config> reconfigure(core::Config config, core::Act act);
     void heed(const core::Event& event);
     // What a caller who is bound to a tenant does not see, it is told of as of what does not exist.

@@ -194,7 +194,7 @@ void Lately::breaker(const std::string& name, std::uint8_t breaker, const std::s
     happened({.at = now, .what = kWhats[breaker < 3 ? breaker : 0], .about = name, .text = why});
 }
 
-const Lately::OfWorker* Lately::worker(const std::string& name) const {
+const Lately::OfWorker* Lately::worker(std::string_view name) const {
     const auto found = workers_.find(name);
     return found == workers_.end() ? nullptr : &found->second;
 }

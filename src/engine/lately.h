@@ -185,7 +185,7 @@ public:
     void breaker(const std::string& worker, std::uint8_t breaker, const std::string& why, WallTime now);
     void died(std::uint32_t type, WallTime now) { deaths_.add(now, type, Duration{1}); }
 
-    const OfWorker* worker(const std::string& name) const;
+    const OfWorker* worker(std::string_view name) const;
     template <class Known>
     void forget_workers(Known known) {  // those that are not
         std::erase_if(workers_, [&](const auto& one) { return !known(one.first); });

@@ -14,6 +14,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/system_clock.h"
 #include "config/toml.h"
 #include "engine/commit_line.h"
 #include "engine/engine.h"
@@ -41,15 +42,6 @@ constexpr std::chrono::milliseconds kRenewalLook{100};  // where claims are rene
 constexpr Duration kHistoryTold = seconds(1);
 constexpr Duration kLooksPerTurn = milliseconds(1);
 const Error kDiskFull{Fault::exhausted, "the disk of the server is full; retry later"};
-
-std::int64_t system_steady_ns() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-        .count();
-}
-WallTime wall_now() {
-    return {std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-                .count()};
-}
 
 std::uint64_t random_seed() {
     std::uint64_t seed = 0;
@@ -145,7 +137,7 @@ private:
         if (!model_ || model_->made < model->made) model_.swap(model);
     }
 
-    Now now() const { return {{base_.us + (steady_ns_() - steady_base_ns_) / 1000}, wall_now()}; }
+    Now now() const { return {{base_.us + (steady_ns_() - steady_base_ns_) / 1000}, system_wall()}; }
     Instant steady() const { return {steady_ns_() / 1000}; }
     void loop();
     void answer_looks();
@@ -289,7 +281,7 @@ void RunnerThreads::go() {
                 }});
     engine_->post = [this](Work work) { inbox_.put(std::move(work)); };
     // The engine's clock goes on where the journal ended, by calendar time when that moved forward.
-    const WallTime wall = wall_now();
+    const WallTime wall = system_wall();
     const std::int64_t away =
         recovery_.fresh
             ? 0

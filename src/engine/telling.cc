@@ -112,7 +112,7 @@ void Engine::tick() {
     for (std::uint32_t n = 0; n < core_.worker_count(); ++n) {
         const core::WorkerView view = core_.worker(WorkerNo{n}, now_.at);
         if (view.name.empty()) continue;
-        const Lately::OfWorker* const known = lately_.worker(std::string(view.name));
+        const Lately::OfWorker* const known = lately_.worker(view.name);
         if (view.breaker != (known == nullptr ? 0 : known->breaker))
             lately_.breaker(std::string(view.name), view.breaker, view.breaker_reason, now_.wall);
         if (step > step_ && view.connected && view.slots > 0)
@@ -128,7 +128,7 @@ void Engine::tick() {
         idle_told_.emplace_back(now_.at, core_.counters().idle_while_waiting);
         while (idle_told_.size() > kIdleSamples || idle_told_.front().first + hours(1) < now_.at)
             idle_told_.pop_front();
-        lately_.forget_workers([this](const std::string& name) { return core_.find_worker(name).n != WorkerNo{}.n; });
+        lately_.forget_workers([this](const std::string& name) { return static_cast<bool>(core_.find_worker(name)); });
     }
     if (step > step_) add_points(step, std::move(use));
 }

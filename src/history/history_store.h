@@ -100,7 +100,6 @@ struct IdRange {  // both ends belong to it
 IdRange ids_submitted(WallTime from, WallTime to);
 // Those whose text begins so, in lower case; none when no id can.
 std::optional<IdRange> ids_beginning_with(std::string_view text);
-std::string in_lower_case(std::string_view text);  // ASCII letters alone
 
 // Of tasks that succeeded and were told at submission when they would be done: by the p90 told, or after it.
 enum class PromiseKept : std::uint8_t { any = 0, kept, missed };

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "api/view.h"
+
 namespace nexus::http {
 namespace {
 
@@ -24,14 +26,6 @@ std::string dumped(const Json& json) {
 
 constexpr const char* kNames[] = {"state", "breaker", "slots", "running", "used", "speed", "failures"};
 
-// As api tells it: numbers of nexus.v1.WorkerState.
-std::int64_t state_of(const engine::WorkerInfo& worker) {
-    if (!worker.connected) return 3;
-    if (worker.draining) return 5;
-    if (worker.cordoned) return 4;
-    return worker.suspect ? 2 : 1;
-}
-
 bool is_news(std::size_t column, std::size_t used, std::int64_t before, std::int64_t now) {
     if (column != used) return before != now;
     return before != now && (std::llabs(before - now) >= kUsedStep || now == 0 || now == 100);
@@ -41,7 +35,7 @@ bool is_news(std::size_t column, std::size_t used, std::int64_t before, std::int
 
 FleetColumns::Row FleetColumns::row_of(const engine::WorkerInfo& worker) {
     Row row{.name = worker.name, .hostname = worker.hostname, .labels = worker.labels, .values = {}};
-    row.values[state] = state_of(worker);
+    row.values[state] = api::worker_state_of(worker);
     row.values[breaker] = worker.breaker == "open" ? 1 : worker.breaker == "probing" ? 2 : 0;
     row.values[slots] = worker.slots;
     row.values[running] = worker.running;

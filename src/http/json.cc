@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 namespace nexus::http {
@@ -41,9 +42,7 @@ std::string_view prefix_of(const EnumDescriptor& type) {
 }  // namespace
 
 std::string short_name_of(const google::protobuf::EnumValueDescriptor& value) {
-    std::string name = value.name().substr(prefix_of(*value.type()).size());
-    for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    return name;
+    return lower_case(std::string_view(value.name()).substr(prefix_of(*value.type()).size()));
 }
 
 Result<int> enum_of(const EnumDescriptor& type, std::string_view field, std::string_view text) {

@@ -11,6 +11,7 @@
 #include "base/name.h"
 #include "engine/body.h"
 #include "engine/read_model.h"
+#include "identity/tokens.h"
 
 namespace nexus::http {
 namespace {
@@ -141,13 +142,13 @@ struct OldNexus::Call {
 
 OldNexus::OldNexus(api::Door& door, const std::vector<std::string>& keys, std::function<Instant()> now)
     : door_(door), now_(std::move(now)) {
-    for (const std::string& key : keys) key_hashes_.push_back(engine::sha256_hex(key));
+    for (const std::string& key : keys) key_hashes_.push_back(identity::sha256_hex(key));
 }
 
 OldNexus::Window& OldNexus::window_of(const Request& request) {
     const Instant now = now_();
     std::string who =
-        request.scheduler_key.empty() ? "from " + request.from : engine::sha256_hex(request.scheduler_key);
+        request.scheduler_key.empty() ? "from " + request.from : identity::sha256_hex(request.scheduler_key);
     if (windows_.size() >= kWindowsMax && !windows_.contains(who)) {
         std::erase_if(windows_, [&](const auto& each) { return now - each.second.begin >= kWindow; });
         if (windows_.size() >= kWindowsMax) who.clear();
@@ -166,7 +167,7 @@ std::optional<std::pair<unsigned, std::string>> OldNexus::judge_key(Request& req
                   "no key is configured: start the server with --scheduler-keys-file FILE (one key a line), or set "
                   "server.scheduler_keys_file");
     if (key.empty()) return no(401, "the header X-Scheduler-Key is missing");
-    const std::string hash = engine::sha256_hex(key);
+    const std::string hash = identity::sha256_hex(key);
     if (std::ranges::find(key_hashes_, hash) == key_hashes_.end())
         return no(403, "this X-Scheduler-Key is none of those that are configured");
     const auto bit = [](Role role) { return static_cast<Roles>(role); };
@@ -394,7 +395,7 @@ engine::SubmitTasks task_of(const Wish& wish) {
     if (item.spec.type != wish.type) item.body.metadata.emplace_back("nexus.task_type", wish.type);
     if (!wish.reason.empty()) item.body.metadata.emplace_back("nexus.reason", wish.reason);
     item.idempotency_key =
-        "scheduler-override:" + (wish.task.size() <= kKeyMax ? wish.task : engine::sha256_hex(wish.task));
+        "scheduler-override:" + (wish.task.size() <= kKeyMax ? wish.task : identity::sha256_hex(wish.task));
     engine::SubmitTasks submit;
     submit.items.push_back(std::move(item));
     return submit;

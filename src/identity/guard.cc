@@ -6,6 +6,8 @@
 #include <chrono>
 #include <utility>
 
+#include "base/system_clock.h"
+
 namespace nexus::identity {
 namespace {
 
@@ -13,15 +15,6 @@ constexpr std::size_t kTokenBytesMax = 256;
 constexpr std::size_t kAddressesMax = 10'000;
 constexpr std::string_view kByToken = "token:";
 constexpr std::string_view kByCertificate = "certificate:";
-
-WallTime system_wall() {
-    return {std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-                .count()};
-}
-std::int64_t system_steady_us() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
-        .count();
-}
 
 Caller caller_of(const Token& token, std::string from) {
     return {.name = token.name,
@@ -98,14 +91,14 @@ Result<Caller> Guard::who(const Proof& proof) {
 
 Result<Caller> Guard::by_token(const Proof& proof) {
     const std::shared_ptr<const Tokens> table = tokens();
-    const Token* token = proof.token.size() > kTokenBytesMax ? nullptr : table->by_hash(hash_of(proof.token));
+    const Token* token = proof.token.size() > kTokenBytesMax ? nullptr : table->by_hash(sha256_hex(proof.token));
     if (token == nullptr) return std::unexpected(refuse(proof.from, "the token is not known, or was revoked"));
     if (!token->good_at(now())) return std::unexpected(refuse(proof.from, "the token " + token->id + " has expired"));
     return caller_of(*token, proof.from);
 }
 
 Result<Caller> Guard::by_session(const Proof& proof) {
-    const std::string key = hash_of(proof.session);
+    const std::string key = sha256_hex(proof.session);
     const WallTime at = now();
     {
         const std::lock_guard lock(mutex_);
@@ -157,7 +150,7 @@ Result<Caller> Guard::check_sign_in(std::string_view token, const std::string& f
 
 PageSession Guard::open_session(const Caller& caller) {
     PageSession made{.id = random_hex(32), .csrf = random_hex(16), .caller = caller};
-    const std::string key = hash_of(made.id);
+    const std::string key = sha256_hex(made.id);
     const std::lock_guard lock(mutex_);
     if (sessions_.size() >= kSessionsMax)
         sessions_.erase(std::ranges::min_element(sessions_, {}, [](const auto& each) { return each.second.used.us; }));
@@ -166,7 +159,7 @@ PageSession Guard::open_session(const Caller& caller) {
 }
 
 bool Guard::csrf_fits(std::string_view session, std::string_view shown) const {
-    const std::string key = hash_of(session);
+    const std::string key = sha256_hex(session);
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(key);
     return found != sessions_.end() && shown.size() == found->second.csrf.size() &&
@@ -174,7 +167,7 @@ bool Guard::csrf_fits(std::string_view session, std::string_view shown) const {
 }
 
 void Guard::close_session(std::string_view session) {
-    const std::string key = hash_of(session);
+    const std::string key = sha256_hex(session);
     const std::lock_guard lock(mutex_);
     sessions_.erase(key);
 }

@@ -106,7 +106,7 @@ TEST_CASE("A5: nothing of a secret is kept, and one is found by its hash alone")
     const Secret one = make_secret(), two = make_secret();
     CHECK_NE(one.text, two.text);
     CHECK_EQ(one.text.size(), 4 + 64);
-    CHECK_EQ(hash_of(one.text), one.hash);
+    CHECK_EQ(sha256_hex(one.text), one.hash);
     const auto tokens = Tokens().with(token_of(one, kSubmitter));
     std::string bytes;
     Writer writer(bytes);

@@ -3,17 +3,14 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/system_clock.h"
+
 namespace nexus::identity {
 namespace {
 
 constexpr std::size_t kMetersMax = 10'000;
 constexpr std::int64_t kIdle_us = 60'000'000;  // then a bucket is full again, whatever was taken
 constexpr std::int64_t kMicro = 1'000'000;
-
-std::int64_t system_steady_us() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
-        .count();
-}
 
 std::string key_of(const Caller& caller) {
     return caller.credential.empty() ? caller.from : caller.credential;

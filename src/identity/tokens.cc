@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ascii.h"
 #include "base/must.h"
 
 namespace nexus::identity {
@@ -14,17 +15,6 @@ namespace {
 constexpr Duration kKeptExpired = hours(24 * 7);
 constexpr std::size_t kSecretBytes = 32;
 constexpr std::size_t kIdBytes = 5;
-
-std::string hex(const unsigned char* bytes, std::size_t size) {
-    static constexpr char kDigits[] = "0123456789abcdef";
-    std::string text;
-    text.reserve(size * 2);
-    for (std::size_t i = 0; i < size; ++i) {
-        text += kDigits[bytes[i] >> 4];
-        text += kDigits[bytes[i] & 15];
-    }
-    return text;
-}
 
 }  // namespace
 
@@ -90,23 +80,23 @@ void Tokens::load(Reader& reader) {
 }
 
 std::string random_hex(std::size_t size) {
-    std::array<unsigned char, 64> bytes{};
-    MUST(size <= bytes.size());
+    std::string bytes(size, '\0');
     MUST(getrandom(bytes.data(), size, 0) == static_cast<ssize_t>(size));
-    return hex(bytes.data(), size);
+    return hex_of(bytes);
 }
 
-std::string hash_of(std::string_view secret) {
+std::string sha256_hex(std::string_view bytes) {
     static const EVP_MD* const kind = EVP_sha256();
-    std::array<unsigned char, EVP_MAX_MD_SIZE> sum{};
+    std::array<char, EVP_MAX_MD_SIZE> sum{};
     unsigned int size = 0;
-    MUST(EVP_Digest(secret.data(), secret.size(), sum.data(), &size, kind, nullptr) == 1);
-    return hex(sum.data(), size);
+    MUST(EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(sum.data()), &size, kind, nullptr) ==
+         1);
+    return hex_of({sum.data(), size});
 }
 
 Secret make_secret() {
     Secret secret{.text = "nxt_" + random_hex(kSecretBytes), .id = random_hex(kIdBytes), .hash = {}};
-    secret.hash = hash_of(secret.text);
+    secret.hash = sha256_hex(secret.text);
     return secret;
 }
 

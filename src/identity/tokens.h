@@ -60,7 +60,8 @@ struct Secret {
     std::string text, id, hash;
 };
 Secret make_secret();
-std::string hash_of(std::string_view secret);
+// Hex digits.
+std::string sha256_hex(std::string_view bytes);
 // 2 hex digits per byte, from the system.
 std::string random_hex(std::size_t bytes);
 

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/system_clock.h"
+
 namespace nexus::serve {
 namespace {
 
@@ -43,8 +45,7 @@ api::Disk DiskTrend::add(WallTime now, std::int64_t store_bytes, std::int64_t fr
 }
 
 api::Disk DiskWatch::look() {
-    const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
-    const WallTime now{std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count()};
+    const WallTime now = system_wall();
     const std::lock_guard lock(mutex_);
     if (looked_.us != 0 && now >= looked_ && now - looked_ < kLook) return last_;
     looked_ = now;

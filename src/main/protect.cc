@@ -1,17 +1,15 @@
 #include "main/protect.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <chrono>
-#include <cstring>
 #include <filesystem>
 #include <future>
 
 #include "base/must.h"
+#include "base/private_file.h"
+#include "base/system_clock.h"
 #include "cli/output.h"
 #include "config/sources.h"
 #include "main/configuration.h"
@@ -23,11 +21,6 @@ using cli::Answer;
 
 constexpr mode_t kOthers = 0077;
 constexpr const char* kFirstName = "admin";
-
-Error system_error(const std::string& path) {
-    const int code = errno;
-    return {code == EACCES || code == EPERM ? Fault::denied : Fault::invalid, path + ": " + std::strerror(code)};
-}
 
 // How many files were open to others; they are not any more.
 int close_to_others(const std::string& directory) {
@@ -42,23 +35,6 @@ int close_to_others(const std::string& directory) {
     return changed;
 }
 
-// Whole or not at all, and never readable by others.
-Result<void> write_secret(const std::string& path, const std::string& text) {
-    const std::string fresh = path + ".new";
-    unlink(fresh.c_str());
-    const int file = open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (file < 0) return std::unexpected(system_error(fresh));
-    const bool written = write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(file) == 0;
-    close(file);
-    if (!written || rename(fresh.c_str(), path.c_str()) != 0) return std::unexpected(system_error(path));
-    return {};
-}
-
-WallTime wall_now() {
-    return {std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-                .count()};
-}
-
 }  // namespace
 
 Answer<void> protect_data(const std::string& directory, Log& log) {
@@ -71,7 +47,7 @@ Answer<void> protect_data(const std::string& directory, Log& log) {
                       "run the server as the owner of its data");
     const bool was_open = (about.st_mode & kOthers) != 0;
     if (was_open && chmod(directory.c_str(), about.st_mode & ~kOthers & 07777) != 0)
-        return failed(system_error(directory), "open " + directory, "chmod 700 it");
+        return failed(file_error(directory), "open " + directory, "chmod 700 it");
     const int files = close_to_others(directory);
     if (was_open || files > 0)
         log.write(
@@ -106,11 +82,11 @@ Answer<std::shared_ptr<identity::Guard>> make_guard(const config::Server& settin
 }
 
 Answer<std::string> first_admin(const config::Server& settings, engine::Runner& runner, const identity::Guard& guard) {
-    if (settings.auth != "tokens" || guard.tokens()->has_admin(wall_now())) return "";
+    if (settings.auth != "tokens" || guard.tokens()->has_admin(system_wall())) return "";
     const std::string path = settings.data + "/admin.token";
     identity::Secret secret = identity::make_secret();
     // The file first: a token whose secret nobody has would lock everybody out.
-    if (auto ok = write_secret(path, secret.text + "\n"); !ok) return failed(ok.error(), "write the first token");
+    if (auto ok = write_private(path, secret.text + "\n"); !ok) return failed(ok.error(), "write the first token");
     std::promise<Result<identity::Token>> promise;
     auto issued = promise.get_future();
     runner.ask(server_itself(),

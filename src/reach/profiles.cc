@@ -1,18 +1,13 @@
 #include "reach/profiles.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 
 #include "base/name.h"
+#include "base/private_file.h"
 
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
@@ -31,10 +26,6 @@ Profile profile_of(const toml::table& table) {
     for (const auto& [key, member] : kTexts) profile.*member = table[key].value_or(std::string());
     profile.tls = table["tls"].value_or(false);
     return profile;
-}
-
-Error system_error(const std::string& path) {
-    return {errno == EACCES || errno == EROFS ? Fault::denied : Fault::invalid, path + ": " + std::strerror(errno)};
 }
 
 }  // namespace
@@ -80,15 +71,7 @@ Result<void> write_profiles(const std::string& path, const Profiles& profiles) {
     text << file << "\n";
     std::error_code error;
     std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-    const std::string fresh = path + ".new";
-    unlink(fresh.c_str());
-    const int descriptor = open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (descriptor < 0) return std::unexpected(system_error(fresh));
-    const std::string bytes = text.str();
-    const bool written = write(descriptor, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
-    close(descriptor);
-    if (!written || rename(fresh.c_str(), path.c_str()) != 0) return std::unexpected(system_error(path));
-    return {};
+    return write_private(path, text.str());
 }
 
 }  // namespace nexus::reach

@@ -4,6 +4,7 @@
 
 #include "api/error.h"
 #include "api/worker.h"
+#include "base/system_clock.h"
 #include "wire/answer.h"
 
 namespace nexus::wire {
@@ -21,12 +22,6 @@ std::size_t bytes_of(const engine::Assignment& assignment) {
     bytes += assignment.body->payload.size();
     for (const auto& [name, value] : assignment.body->metadata) bytes += name.size() + value.size() + 8;
     return bytes;
-}
-
-WallTime calendar_now() {
-    using std::chrono::duration_cast;
-    using std::chrono::microseconds;
-    return {duration_cast<microseconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
 }
 
 }  // namespace
@@ -122,7 +117,7 @@ void WorkerStream::send(engine::WorkerOrders orders) {
     const std::size_t rest_bytes = (orders.answers.size() + orders.revoke.size() + 1) * kAnswerBytes +
                                    orders.looks.size() * kLookBytes + orders.reconnect.size();
     const bool first = orders.welcome.has_value();
-    const WallTime now = calendar_now();
+    const WallTime now = system_wall();
     if (first) api::add_orders(orders, context_.options.version, now, room_for(rest_bytes));
     for (const auto& assignment : assign)
         api::to_message(assignment, now, *room_for(bytes_of(assignment)).add_assign());
