@@ -21,6 +21,10 @@ constexpr std::pair<std::string_view, std::string_view> kPlain[] = {
 constexpr std::pair<std::string_view, std::string_view> kOfOne[] = {
     {"task:", "/v1/tasks/"}, {"worker:", "/v1/workers/"}, {"type:", "/v1/types/"}};
 
+constexpr const char* kAll =
+    "status, attention, queues, types, tenants, series, fleet, tasks, tasks(FILTER), task:ID, worker:NAME and "
+    "type:NAME";
+
 std::unexpected<Error> invalid(const std::string& what) {
     return fail(Fault::invalid, "topics: " + what);
 }
@@ -48,7 +52,8 @@ std::string event(std::string_view name, const std::string& id, std::string_view
 Result<std::shared_ptr<LiveTopics::Topic>> LiveTopics::topic_of(const std::string& text, const Request& request) {
     const Caller caller = caller_of(request);
     const std::string key = text + '\n' + std::to_string(caller.roles) + '\n' + caller.tenant;
-    if (auto known = topics_[key].lock()) return known;
+    if (const auto found = topics_.find(key); found != topics_.end())
+        if (auto known = found->second.lock()) return known;
     auto topic = std::make_shared<Topic>();
     topic->name = topic->event = text;
     topic->request = request;
@@ -81,7 +86,8 @@ Result<std::shared_ptr<LiveTopics::Topic>> LiveTopics::topic_of(const std::strin
     }
     const api::Method* method =
         topic->request.path.empty() ? nullptr : find_route(api::Verb::get, topic->request.path).method;
-    if (method == nullptr || method->kind != api::Kind::unary) return invalid("'" + text + "' is none of ours");
+    if (method == nullptr || method->kind != api::Kind::unary)
+        return invalid("there is no '" + text + "'; there are " + kAll);
     if (auto may = api::allow(*method, caller); !may) return std::unexpected(std::move(may).error());
     std::erase_if(topics_, [](const auto& one) { return one.second.expired(); });
     if (topics_.size() >= kTopicsInAll) return fail(Fault::exhausted, "too many different topics are watched");

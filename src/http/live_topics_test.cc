@@ -200,7 +200,10 @@ TEST_CASE("a stream goes on behind the id that was seen, or says that there is a
 TEST_CASE("topics that are none, or too many, are refused; one that is not there is told of once") {
     Stream stream;
     CHECK_EQ(stream.watch("").error().fault, Fault::invalid);
-    CHECK_EQ(stream.watch("nonsense").error().what, "topics: 'nonsense' is none of ours");
+    CHECK_EQ(
+        stream.watch("nonsense").error().what,
+        "topics: there is no 'nonsense'; there are status, attention, queues, types, tenants, series, fleet, tasks, "
+        "tasks(FILTER), task:ID, worker:NAME and type:NAME");
     CHECK_EQ(stream.watch("tasks(state").error().fault, Fault::invalid);
     CHECK_EQ(stream.watch("tasks(state)").error().fault, Fault::invalid);
     CHECK_EQ(stream.watch("task:../../metrics").error().fault, Fault::invalid);

@@ -189,7 +189,7 @@ class Overview(unittest.TestCase):
         lost = self.events("/v1/live?topics=fleet,status", lambda told: len(told) >= 3, {"Last-Event-ID": "0badf00d-3"})
         self.assertEqual(lost[0][1], "gap")
         self.assertTrue(any(event == "fleet" and "full" in data for _, event, data in lost))
-        self.assertEqual(self.refused("/v1/live?topics=nonsense"), (400, "topics: 'nonsense' is none of ours"))
+        self.assertEqual(self.refused("/v1/live?topics=nonsense"), (400, "topics: there is no 'nonsense'; there are status, attention, queues, types, tenants, series, fleet, tasks, tasks(FILTER), task:ID, worker:NAME and type:NAME"))
 
 
 if __name__ == "__main__":
