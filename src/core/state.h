@@ -149,6 +149,7 @@ struct Scheduler::State {
     std::int64_t median_speed_ln = 0;
     std::uint32_t median_speed_ppm = 1'000'000;
     std::uint32_t prediction_failures = 0;  // in a row
+    static constexpr std::int64_t kEtaWideMost = 64 * 65'536;
     std::int64_t eta_wide_placed =
         65'536;  // factors on the 90 % bound of the finish, Q16: told when a worker was free,
     std::int64_t eta_wide_queued = 65'536;                              // and when the task had to wait
@@ -526,27 +527,30 @@ struct Scheduler::State {
 
     // views.cc. Views point into the records: good until the next apply()
     TaskView view(Index task) const;
-    // `at`: not before now.
+    // `at`: not before now, as below.
     WaitingWhy why(Index task, Instant at) const;
     WaitingWhy why_ready(Index task, Instant at) const;
     std::string only_worker(const Group& group) const;
+    std::vector<Unmet> unmet(const Class& cls) const;
+    ExplainView explain(Index task) const;
+
+    // eta.cc
     std::optional<EtaView> eta(Index task, Instant at) const;
     std::optional<EtaView> eta(Index task, Instant at, int& looks) const;  // of other tasks that are still allowed
     EtaView eta_running(Index task, Instant at) const;
-    std::optional<Forecast::Turn> turn_of(Index task, Instant at, int& looks) const;
     std::optional<Forecast::Turn> gate_turn(Index task, Instant at, int& looks) const;
     void wait_for_limits(Index task, Instant at, Forecast::Turn& turn) const;
     EtaView run_after(const Forecast::Turn& turn, const Task& task, Instant late) const;
-    std::vector<Unmet> unmet(const Class& cls) const;
+    void tell_eta(Index task);
+    Promise promise_of(Index task) const;
+    void judge_eta(Index task);
+
+    // whole.cc
     Backlog backlog(Instant at) const;
     void spread_backlog(Instant at, const Run* longest, Backlog& view) const;
     std::vector<WaitingBy> waiting_by(Instant at) const;
     enum class Hope : std::uint8_t { workers, breakers, nobody };  // for work of a group: who takes it, if not now
     Hope hope_of(const Group& group, std::size_t& looks) const;
-    void tell_eta(Index task);
-    Promise promise_of(Index task) const;
-    void judge_eta(Index task);
-    ExplainView explain(Index task) const;
 
     // check.cc, snapshot.cc
     void check() const;  // between events only
