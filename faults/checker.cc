@@ -195,13 +195,21 @@ void Checker::recover_twin() {
     saw("recovered at a batch");
 }
 
-bool Checker::is_current(AttemptId attempt) const {
+std::string Checker::holder(AttemptId attempt) const {
     const auto owner = attempts_.find(attempt);
-    if (owner == attempts_.end()) return false;
-    return std::ranges::any_of(tasks_.at(owner->second).current, [&](const Attempt& a) { return a.id == attempt; });
+    if (owner == attempts_.end()) return {};
+    for (const Attempt& a : tasks_.at(owner->second).current)
+        if (a.id == attempt) return std::string(twin_.worker(a.worker).name);
+    return {};
 }
 
-// A report of an attempt that is not current changes nothing but what time alone changes; of one that was revoked it
+bool Checker::from_holder(AttemptId attempt, SessionId session) const {
+    const auto sender = sessions_.find(session.n);
+    const std::string name = holder(attempt);
+    return !name.empty() && (!session || (sender != sessions_.end() && sender->second == name));
+}
+
+// A report of an attempt that is not current, or of another worker's, changes nothing but what time alone changes; of one that was revoked it
 // may free the slot, so that other tasks start or go on [S7].
 void Checker::follow_stale(const core::Event& event) {
     saved_.clear();
@@ -253,7 +261,7 @@ void Checker::event(const core::Event& event) {
     note(event);
     commands_.clear();
     const auto* report = std::get_if<core::AttemptFinished>(&event.what);
-    if (thorough_ && report != nullptr && !is_current(report->attempt))
+    if (thorough_ && report != nullptr && !from_holder(report->attempt, report->session))
         follow_stale(event);
     else
         twin_.apply(event, commands_);
@@ -358,8 +366,8 @@ void Checker::note(const core::Event& event) {
         if (known != tasks_.end() && !known->second.current.empty() && !known->second.current.front().started)
             saw("cancel during dispatch");
     } else if (const auto* started = std::get_if<core::AttemptStarted>(&event.what)) {
+        if (!from_holder(started->attempt, started->session)) return;
         const auto attempt = attempts_.find(started->attempt);
-        if (attempt == attempts_.end()) return;
         for (Attempt& current : tasks_.at(attempt->second).current)
             if (current.id == started->attempt) current.started = true;
     }
@@ -381,14 +389,18 @@ void Checker::command(const core::Event& cause, const core::Command& command) {
         task_ended(*done);
     } else if (const auto* answer = std::get_if<core::AnswerReport>(&command)) {
         const auto* report = std::get_if<core::AttemptFinished>(&cause.what);
-        if (report == nullptr || answer->accepted) return;
-        saw("stale report refused");
+        if (report == nullptr) return;
         const auto attempt = attempts_.find(report->attempt);
-        if (attempt == attempts_.end()) return;
-        if (tasks_.at(attempt->second).state == core::TaskState::cancelled) saw("completion after cancel");
-        for (const Attempt& current : tasks_.at(attempt->second).current)
-            demand(current.id != report->attempt, "S7",
-                   "the report of a current attempt was refused: " + name(attempt->second));
+        const bool current = !holder(report->attempt).empty();
+        if (current)
+            demand(answer->accepted == from_holder(report->attempt, report->session), "S7",
+                   "the report of a current attempt was " +
+                       std::string(answer->accepted ? "taken from another worker: " : "refused: ") +
+                       name(attempt->second));
+        if (answer->accepted) return;
+        saw(current ? "another's report refused" : "stale report refused");
+        if (attempt != attempts_.end() && tasks_.at(attempt->second).state == core::TaskState::cancelled)
+            saw("completion after cancel");
     } else if (const auto* welcome = std::get_if<core::WelcomeWorker>(&command)) {
         if (!welcome->keep.empty()) saw("held attempts kept");
         if (!welcome->abandon.empty()) saw("held attempts abandoned");

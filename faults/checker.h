@@ -107,6 +107,7 @@ public:
     const Seen& seen() const { return seen_; }
     // Attempts some worker held at some time, for late and repeated reports.
     const std::vector<std::pair<TaskId, AttemptId>>& attempts() const { return attempt_log_; }
+    std::string holder(AttemptId attempt) const;  // the worker that has it now; empty: it is not current
 
 private:
     struct Attempt {
@@ -176,7 +177,8 @@ private:
     void task_ended(const core::TaskEnded& ended);
     TaskFact& fact(TaskId task, const char* where);
     std::string name(TaskId task) const;
-    bool is_current(AttemptId attempt) const;
+    // The attempt is current, and the session is that of its worker; no session: the scheduler's own word.
+    bool from_holder(AttemptId attempt, SessionId session) const;
 
     const bool thorough_, story_;
     std::deque<Work> works_;

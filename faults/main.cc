@@ -86,6 +86,7 @@ struct MustHappen {
 };
 constexpr MustHappen kMustHappen[] = {
     {"a limit is reached", 6000},
+    {"another's report refused", 50},
     {"append found stored after a lost reply", 100},
     {"attempt after the first", 10000},
     {"attempt ended while paused", 5},

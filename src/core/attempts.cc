@@ -30,6 +30,11 @@ Index Scheduler::State::find_run(TaskId id, AttemptId attempt) const {
     return ids[runs[r].task] == id ? r : kNone;
 }
 
+Index Scheduler::State::held_run(SessionId session, TaskId id, AttemptId attempt) const {
+    const Index r = find_run(id, attempt);
+    return r != kNone && (!session || runs[r].worker == session_worker(session)) ? r : kNone;
+}
+
 Index Scheduler::State::find_ghost(SessionId session, AttemptId attempt) const {
     const Index worker = session_worker(session);
     if (worker == kNone) return kNone;
@@ -39,7 +44,7 @@ Index Scheduler::State::find_ghost(SessionId session, AttemptId attempt) const {
 }
 
 void Scheduler::State::on(const AttemptStarted& fact) {
-    const Index r = find_run(fact.task, fact.attempt);
+    const Index r = held_run(fact.session, fact.task, fact.attempt);
     if (r == kNone || runs[r].started != kNever) return;
     if (runs[r].prefetched) take_slot(r);
     note_turnaround(runs[r], fact.waited);
@@ -58,7 +63,7 @@ void Scheduler::State::on(const AttemptFinished& fact) {
     task_table.prefetch(IdHash{}(fact.task));
     ended_table.prefetch(IdHash{}(fact.task));
     settled_table.prefetch(IdHash{}(fact.attempt));
-    const Index r = find_run(fact.task, fact.attempt);
+    const Index r = held_run(fact.session, fact.task, fact.attempt);
     emit(AnswerReport{
         .attempt = fact.attempt, .session = fact.session, .accepted = r != kNone || was_settled(fact.attempt)});
     if (r != kNone) return report_taken(r, fact);

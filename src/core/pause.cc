@@ -193,8 +193,10 @@ void Scheduler::State::tell_pause(Index r, Index newcomer) {
 }
 
 void Scheduler::State::pause_run(Index r, Index newcomer) {
-    // Of its share of the processor more may be left than the newcomer takes, and enough for another paused run.
-    if (workers[runs[r].worker].paused > 0) freed.push_back(runs[r].worker);
+    // Of its share of the processor more may be left than the newcomer takes: enough for another paused run, or for a
+    // task that waits and found a free slot without it.
+    if (workers[runs[r].worker].paused > 0 || classes[runs[r].cls].spec.resources.cpu_milli > 0)
+        freed.push_back(runs[r].worker);
     use_slot(r, -1);
     ++counters.pauses;
     tell_pause(r, newcomer);
@@ -247,8 +249,8 @@ void Scheduler::State::judge_owing(Index w) {
 }
 
 void Scheduler::State::on(const AttemptPaused& fact) {
-    const Index r = find_run(fact.task, fact.attempt);
-    if (r == kNone || fact.turn != runs[r].turn || session_worker(fact.session) != runs[r].worker) return;
+    const Index r = held_run(fact.session, fact.task, fact.attempt);
+    if (r == kNone || fact.turn != runs[r].turn) return;
     Run& run = runs[r];
     if (run.paused() && !fact.paused) {
         run.unpausable = true;

@@ -26,7 +26,7 @@ namespace nexus::core {
 
 // Releases whose cores decide differently, or save themselves differently, have different numbers: replay never crosses
 // them silently.
-inline constexpr std::uint32_t kCoreVersion = 11;
+inline constexpr std::uint32_t kCoreVersion = 12;
 // Snapshots of cores from this one on are read.
 inline constexpr std::uint32_t kOldestSnapshot = 6;
 constexpr bool reads_snapshot(std::uint64_t core_version) {

@@ -417,6 +417,8 @@ struct Scheduler::State {
     void on(const AttemptStarted&);
     void on(const AttemptFinished&);
     Index find_run(TaskId task, AttemptId attempt) const;  // kNone: not a current attempt of this task
+    // kNone also when the worker of this session does not have it. No session: the scheduler itself.
+    Index held_run(SessionId session, TaskId task, AttemptId attempt) const;
     Index find_ghost(SessionId session, AttemptId attempt) const;
     // Takes it from its task; its slot is still taken. Requires: it has a task.
     void attempt_over(Index run, AttemptOutcome outcome, Duration ran, std::uint64_t memory);

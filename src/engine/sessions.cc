@@ -159,7 +159,7 @@ void Engine::report(SessionId id, WorkerReport report) {
         if (slot_free.us >= 0 && core_.counters().waiting > 0) gap_ns_.add(slot_free.us * 1000);
         apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id, .waited = waited});
         Live* const live = live_.find(task);
-        if (live == nullptr) continue;
+        if (live == nullptr || core_.holder_of(task, attempt) != id) continue;
         const auto view = core_.task(task);
         if (view && view->attempt == attempt && view->started_at == now_.at && view->attempts == 1) tell_start(*view);
         learner_.started(task, attempt, live->predicted(), core_, now_.at);
@@ -171,8 +171,7 @@ void Engine::report(SessionId id, WorkerReport report) {
     }
     for (AttemptProgress& progress : report.progress) {
         Live* const live = live_.find(progress.task);
-        const auto view = core_.task(progress.task);
-        if (live == nullptr || !view || view->attempt != progress.attempt) continue;
+        if (live == nullptr || core_.holder_of(progress.task, progress.attempt) != id) continue;
         Rare& rare = live->make_rare();
         rare.progress = std::clamp(progress.fraction, 0.0, 1.0);
         rare.progress_note = std::move(progress.note);

@@ -360,6 +360,51 @@ TEST_CASE("A9, P3: a worker's name is its owner's while its session lives") {
     (void)first->Finish();
 }
 
+TEST_CASE("B4: what one worker was given is reported by no other, whatever ids it sends") {
+    Asked asked;
+    struct Worker {
+        grpc::ClientContext call;
+        std::unique_ptr<grpc::ClientReaderWriter<v1::WorkerMessage, v1::ServerMessage>> stream;
+        v1::ServerMessage message;
+        void report(const v1::Assign& of) {
+            v1::WorkerMessage facts;
+            auto* finished = facts.add_finished();
+            finished->set_task_id(of.task_id());
+            finished->set_attempt_id(of.attempt_id());
+            finished->set_outcome(v1::OUTCOME_SUCCEEDED);
+            REQUIRE(stream->Write(facts));
+        }
+        bool accepted() {
+            while (stream->Read(&message))
+                if (message.finished_acks_size() > 0) return message.finished_acks(0).accepted();
+            FAIL("the stream ended without an answer");
+            return false;
+        }
+    };
+    const auto connect = [&](Worker& worker, const std::string& name) {
+        worker.call.AddMetadata("authorization", "Bearer " + asked.token(name, bits(Role::worker)).secret);
+        worker.call.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+        worker.stream = asked.live.workers->Connect(&worker.call);
+        REQUIRE(worker.stream->Write(hello_of(name)));
+    };
+    Worker owner, other;
+    connect(owner, "w1");
+    asked.submit(asked.token("s", bits(Role::submitter)).secret);
+    while (owner.message.assign_size() == 0) REQUIRE(owner.stream->Read(&owner.message));
+    const v1::Assign given = owner.message.assign(0);
+    connect(other, "w2");
+    other.report(given);
+    CHECK_FALSE(other.accepted());
+    owner.report(given);
+    CHECK(owner.accepted());
+    for (Worker* worker : {&owner, &other}) {
+        worker->call.TryCancel();
+        while (worker->stream->Read(&worker->message)) {
+        }
+        (void)worker->stream->Finish();
+    }
+}
+
 TEST_CASE("who one is, and that a secret is told once") {
     Asked asked;
     const std::string admin = asked.token("chief", bits(Role::admin)).secret;
