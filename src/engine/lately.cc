@@ -137,6 +137,7 @@ void SlotTime::forget(WallTime now) {
 void SlotTime::add(WallTime at, std::uint32_t name, Duration ran) {
     if (ran.us <= 0) return;
     forget(at);
+    if (newest_.size() < kNamesMax || newest_.contains(name)) newest_[name] = at;
     const std::int64_t number = at.us / step_.us;
     if (kept_.empty() || kept_.back().number < number) kept_.push_back({.number = number, .all = 0, .by_name = {}});
     Step& step = kept_.back();
@@ -150,6 +151,11 @@ void SlotTime::add(WallTime at, std::uint32_t name, Duration ran) {
 Duration SlotTime::of(std::uint32_t name) const {
     const auto found = sum_.find(name);
     return {found == sum_.end() ? 0 : found->second};
+}
+
+WallTime SlotTime::newest(std::uint32_t name) const {
+    const auto found = newest_.find(name);
+    return found == newest_.end() ? WallTime{} : found->second;
 }
 
 // ------------------------------------------------------------------------------------------------------ what happened

@@ -106,6 +106,7 @@ public:
     void forget(WallTime now);  // what is too old by then
     Duration of(std::uint32_t name) const;
     Duration all() const { return {all_}; }
+    WallTime newest(std::uint32_t name) const;  // run of it that was added, however long ago; 0 = none
     const std::map<std::uint32_t, std::int64_t>& by_name() const { return sum_; }  // microseconds
 
 private:
@@ -119,6 +120,7 @@ private:
     };
     std::deque<Step> kept_;  // oldest first
     std::map<std::uint32_t, std::int64_t> sum_;
+    std::map<std::uint32_t, WallTime> newest_;  // of the first kNamesMax names
     std::int64_t all_ = 0;
 };
 

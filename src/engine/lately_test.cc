@@ -105,6 +105,8 @@ TEST_CASE("slot time is that of the window, by name") {
     CHECK_EQ(times.all(), seconds(10));
     CHECK_EQ(times.of(1), Duration{});
     CHECK_EQ(times.by_name().size(), 1);
+    CHECK_EQ(times.newest(1), WallTime{kStart});  // however long ago
+    CHECK_EQ(times.newest(3), WallTime{});
 }
 
 TEST_CASE("of a worker the last runs are kept, and how many of them failed") {

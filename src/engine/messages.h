@@ -263,6 +263,7 @@ struct StatusInfo {
 struct TypeInfo : predict::TypeStat {
     PromiseCount promises;  // since the start; of the first 200 types that were told anything
     Duration slot_time;     // of attempts that ended within the last 15 minutes
+    WallTime last_ended;    // newest attempt that ran; 0 = none since the last snapshot before the start
 };
 struct TypesInfo {
     std::vector<TypeInfo> types;

@@ -369,10 +369,11 @@ void Engine::answer(const Caller&, ListTypes, Done<TypesInfo> done) {
 }
 
 TypeInfo Engine::with_promises(predict::TypeStat stat) const {
-    TypeInfo info{std::move(stat), {}, {}};
+    TypeInfo info{std::move(stat), {}, {}, {}};
     const auto number = name_numbers_.find(info.type);
     if (number == name_numbers_.end()) return info;
     info.slot_time = lately_.types.of(number->second);
+    info.last_ended = lately_.types.newest(number->second);
     if (const auto told = promises_of_types_.find(number->second); told != promises_of_types_.end())
         info.promises = told->second;
     return info;

@@ -301,11 +301,11 @@ void OldNexus::predictions(std::unique_ptr<Call> call) {
     door_.engine.ask(caller, engine::ListTypes{}, [call = std::move(call)](Result<engine::TypesInfo>&& types) mutable {
         if (!types) return call->refuse(types.error());
         Json names = Json::array(), states = Json::object();
-        for (const predict::TypeStat& type : types->types) {
+        for (const engine::TypeInfo& type : types->types) {
             names.push_back(type.type);
             states[type.type] = {{"avgConfidence", confidence_of(type)},
                                  {"totalPredictions", type.samples},
-                                 {"lastUpdated", nullptr}};  // is not kept
+                                 {"lastUpdated", type.last_ended.us > 0 ? Json(iso(type.last_ended)) : Json()}};
         }
         call->answer(200, {{"taskTypes", std::move(names)}, {"states", std::move(states)}});
     });

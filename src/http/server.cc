@@ -11,6 +11,7 @@
 #include <list>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <thread>
 
 #include "http/finish.h"
@@ -185,11 +186,14 @@ asio::awaitable<bool> Server::State::say(Connection& connection, std::string_vie
 }
 
 asio::awaitable<bool> Server::State::begin_stream(Connection& connection) {
-    co_return co_await say(
-        connection,
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: "
-        "nosniff\r\n"
-        "Connection: close\r\n\r\nretry: 1000\n\n");
+    bhttp::response_header<> head;
+    head.result(bhttp::status::ok);
+    head.set(bhttp::field::content_type, "text/event-stream");
+    head.set(bhttp::field::connection, "close");
+    secure_headers(head);
+    std::ostringstream text;
+    text << head << "retry: 1000\n\n";
+    co_return co_await say(connection, text.str());
 }
 
 std::string Server::State::farewell() {

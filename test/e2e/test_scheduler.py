@@ -99,6 +99,7 @@ class Scheduler(unittest.TestCase):
         name = answer["taskTypes"][0]
         self.assertEqual(set(answer), {"taskTypes", "states"})
         self.assertEqual(set(answer["states"][name]), {"avgConfidence", "totalPredictions", "lastUpdated"})
+        self.assertRegex(answer["states"][name]["lastUpdated"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
         self.assertEqual(answer["states"][name]["totalPredictions"], 1)
         for known, reset in ((name, True), ("never-seen", False)):
             status, answer, _ = self.ask("DELETE", f"/scheduler/predictions/{known}")
