@@ -46,6 +46,8 @@ Result<void> check(const TlsFiles& files) {
             if (auto ok = check_private(*path, *about); !ok) return ok;
     }
     const Context context(SSL_CTX_new(TLS_server_method()));
+    // Nobody is asked for a password: a server has no terminal, and would wait for ever.
+    SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return 0; });
     if (SSL_CTX_use_certificate_chain_file(context.get(), files.certificate.c_str()) != 1)
         return fail(Fault::invalid, files.certificate + ": no certificate in PEM");
     if (SSL_CTX_use_PrivateKey_file(context.get(), files.key.c_str(), SSL_FILETYPE_PEM) != 1)

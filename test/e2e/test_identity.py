@@ -60,6 +60,10 @@ def make_certificates(folder):
     pair("ca")
     pair("other-ca")
     pair("server", san="IP:127.0.0.1,DNS:localhost")
+    openssl("req", "-new", "-key", "server.key", "-subj", "/CN=server", "-out", "expired.csr")
+    openssl("x509", "-req", "-in", "expired.csr", "-signkey", "server.key", "-days", "-1", "-out", "expired.crt")
+    openssl("pkey", "-in", "server.key", "-aes256", "-passout", "pass:secret", "-out", "locked.key")
+    os.chmod(folder / "locked.key", 0o600)
     pair("next", san="IP:127.0.0.1,DNS:localhost")
     for name, issuer in (("worker-1", "ca"), ("worker-10", "ca"), ("imposter", "other-ca")):
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
@@ -70,11 +74,12 @@ def make_certificates(folder):
 
 
 def refused_starts(house):
-    """K2, K5: what does not start, and says what to do."""
+    """K2, K5, C10: what does not start, and says what to do."""
     def fails(says, *flags):
         done = run("serve", "--data", house.folder / "no-data", *flags, check=False)
         assert done.returncode != 0, flags
         assert says in done.stderr, (flags, done.stderr)
+        assert "pass phrase" not in done.stdout + done.stderr, "nobody is asked for a password"
     fails("--auth tokens", "--listen", "0.0.0.0:0", "--http", "off")
     fails("--tls-cert", "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0", "--auth", "tokens")
     tls = ["--tls-cert", house.folder / "server.crt", "--tls-key", house.folder / "server.key"]
@@ -84,6 +89,10 @@ def refused_starts(house):
     os.chmod(house.folder / "server.key", 0o600)
     fails("that fits", "--listen", "127.0.0.1:0", "--http", "off", "--tls-cert", house.folder / "server.crt", "--tls-key",
           house.folder / "ca.key")
+    fails("has expired", "--listen", "127.0.0.1:0", "--http", "off", "--tls-cert", house.folder / "expired.crt", "--tls-key",
+          house.folder / "server.key")
+    fails("without a password", "--listen", "127.0.0.1:0", "--http", "off", "--tls-cert", house.folder / "server.crt", "--tls-key",
+          house.folder / "locked.key")
     fails("worker", "--listen", "127.0.0.1:0", "--http", "off", *tls, "--tls-client-ca", house.folder / "ca.crt", "--set",
           "server.tls_subjects=a=werker")
 
