@@ -33,7 +33,7 @@ test: ## install, build and pass all tests
 	@TOOLS="build test" tools/setup.sh
 	@$(MAKE) --no-print-directory build
 	@tools/build.sh $(BUILD) $(BUILD_TYPE) all
-	@ctest --test-dir $(BUILD) --output-on-failure --timeout 900
+	@ctest --test-dir $(BUILD) -j$(JOBS) --output-on-failure --timeout 900
 
 bench: ## measure: decisions, end to end, recovery, stores
 	@TOOLS="build test" tools/setup.sh
