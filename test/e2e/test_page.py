@@ -382,7 +382,7 @@ class IllWorker(unittest.TestCase):
             wait_until("the breaker of the slow worker is open", opened, 90)
             with contextlib.closing(Browser(house)) as browser:
                 browser.open(f"http://{house.http}/")
-                wait_until("the overview says so", lambda: browser.click("See it"), 30)
+                wait_until("the overview says so", lambda: browser.click("Open worker"), 30)
                 wait_until("its page says why", lambda: "The breaker is open" in browser.text() and "page-ill" in browser.text(), 30)
                 told = house.json("worker", "get", "page-ill")["breaker_reason"]
                 self.assertIn(told[1:], browser.text())
