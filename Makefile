@@ -10,7 +10,7 @@ DATA       ?= nexus-data
 NEXUS      := bin/nexus
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page run test bench peers lint fmt fmt-check sanitize digests fuzz mutants clean install
+.PHONY: help setup build page page-load run test bench peers lint fmt fmt-check sanitize digests fuzz mutants clean install
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ peers: ## the same work through Redis Streams, beanstalkd, BullMQ and Nexus, as 
 	@TOOLS="build peers" tools/setup.sh
 	@$(MAKE) --no-print-directory build
 	@tools/peers.py $(NEXUS)
+
+page-load: ## what an open page costs with 1,000 workers at 1,000 tasks/s, and how smooth it is, for MINUTES=30
+	@TOOLS="build test" tools/setup.sh
+	@$(MAKE) --no-print-directory build
+	@tools/build.sh $(BUILD) $(BUILD_TYPE) nexus_load
+	@NEXUS=$(NEXUS) NEXUS_LOAD=$(abspath $(BUILD))/test/load/nexus_load python3 test/e2e/page_load.py $(or $(MINUTES),30)
 
 lint: ## rooms, purity, clang-tidy on what changed, clang as second compiler
 	@TOOLS="build test lint" tools/setup.sh

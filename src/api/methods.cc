@@ -443,7 +443,8 @@ constexpr Method kMethods[] = {
      .changes = true,
      .audited = true,
      .body_bytes_max = kSubmitBytes},
-    {.name = "http/live", .kind = Kind::page, .rest = {Verb::get, "/v1/live"}, .role = Role::viewer},
+    // Each topic is as open as the method that it follows.
+    {.name = "http/live", .kind = Kind::page, .rest = {Verb::get, "/v1/live"}, .role = Role::viewer, .fleet = false},
     {.name = "http/metrics", .kind = Kind::page, .rest = {Verb::get, "/metrics"}, .role = Role::viewer},
     {.name = "http/sign_in",
      .kind = Kind::page,

@@ -69,7 +69,7 @@ private:
 class Readers {
 public:
     explicit Readers(const std::string& address) : page_(address), lists_(address) {
-        page_.send("/v1/live");
+        page_.send("/v1/live?topics=status,attention,queues,types,tenants,series,fleet");
         page_thread_ = std::thread([this] {
             while (const std::size_t got = page_.read_some()) bytes_ += got;
         });

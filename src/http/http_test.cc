@@ -178,7 +178,7 @@ TEST_CASE("one connection: pages, answers and refusals, one after another") {
     CHECK_NE(talk(port, head_of("PATCH /v1/tasks", "Connection: close\r\n")).find(" 405 "), std::string::npos);
     CHECK_NE(talk(port, "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").find(" 421 "),
              std::string::npos);
-    CHECK_NE(talk(port, head_of("GET /v1/live"), "event: tasks").find("event: workers"), std::string::npos);
+    CHECK_NE(talk(port, head_of("GET /v1/live"), "event: fleet").find("event: attention"), std::string::npos);
 }
 
 TEST_CASE("/readyz says no on a full disk and while stopping; /livez lives on") {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/system_clock.h"
 #include "engine/read_model.h"
 #include "http/routes.h"
 #include "http/target.h"
@@ -14,10 +15,18 @@ namespace {
 constexpr std::size_t kTextMax = 2048;
 constexpr const char* kTasksLimit = "100";
 
-// Topics that are the answer of a path.
-constexpr std::pair<std::string_view, std::string_view> kPlain[] = {
-    {"status", "/v1/status"}, {"attention", "/v1/attention"}, {"queues", "/v1/queues"},
-    {"types", "/v1/types"},   {"tenants", "/v1/tenants"},     {"series", "/v1/series"}};
+constexpr const char* kDefault = "status,attention,fleet";
+constexpr std::int64_t kSeriesUs = 60'000'000;
+
+// Topics that are the answer of a path, each so many seconds.
+struct Plain {
+    std::string_view name, path;
+    std::uint64_t period;
+};
+constexpr Plain kPlain[] = {{"status", "/v1/status", 1},   {"attention", "/v1/attention", 1},
+                            {"queues", "/v1/queues", 5},   {"types", "/v1/types", 5},
+                            {"tenants", "/v1/tenants", 5}, {"series", "/v1/series", 10}};
+constexpr std::uint64_t kTasksPeriod = 2;
 constexpr std::pair<std::string_view, std::string_view> kOfOne[] = {
     {"task:", "/v1/tasks/"}, {"worker:", "/v1/workers/"}, {"type:", "/v1/types/"}};
 
@@ -59,18 +68,21 @@ Result<std::shared_ptr<LiveTopics::Topic>> LiveTopics::topic_of(const std::strin
     topic->request = request;
     topic->request.query.clear();
     topic->request.path.clear();
-    for (const auto& [name, path] : kPlain)
-        if (text == name) topic->request.path = path;
+    for (const Plain& plain : kPlain) {
+        if (text != plain.name) continue;
+        topic->request.path = plain.path;
+        topic->period = plain.period;
+    }
     for (const auto& [name, path] : kOfOne)
         if (text.starts_with(name)) topic->request.path = std::string(path) + text.substr(name.size());
-    if (text == "series") topic->period = 10;
     if (text == "fleet") {
-        topic->fleet = std::make_unique<FleetColumns>(++fleets_ << 40U);
+        topic->fleet = std::make_unique<FleetColumns>(++fleets_ << 32U);
         topic->request.path = "/v1/workers";
         topic->whole = false;
     }
     if (text == "tasks" || text.starts_with("tasks(")) {
         topic->request.path = "/v1/tasks";
+        topic->period = kTasksPeriod;
         topic->request.query["limit"] = kTasksLimit;
         if (text != "tasks") {
             if (!text.ends_with(')')) return invalid("'" + text + "' has no closing bracket");
@@ -101,9 +113,9 @@ Result<LiveTopics::View> LiveTopics::watch(const Request& request) {
     const auto asked = request.query.find("topics");
     for (const auto& [name, value] : request.query)
         if (name != "topics") return fail(Fault::invalid, name + ": no such parameter here");
-    if (asked == request.query.end() || asked->second.size() > kTextMax)
-        return invalid("one to " + std::to_string(kTopicsOfOne) + " of them, with commas");
-    const std::vector<std::string> texts = split(asked->second);
+    const std::string names = asked == request.query.end() ? kDefault : asked->second;
+    if (names.size() > kTextMax) return invalid("one to " + std::to_string(kTopicsOfOne) + " of them, with commas");
+    const std::vector<std::string> texts = split(names);
     if (texts.size() > kTopicsOfOne) return invalid("at most " + std::to_string(kTopicsOfOne));
     // An id is what was told of the fleet, the only topic whose frames build on each other: "BOOT-VERSION".
     std::uint64_t seen = 0;
@@ -173,25 +185,39 @@ void LiveTopics::ask_fleet(const std::shared_ptr<Topic>& topic, const std::share
                      });
 }
 
+void LiveTopics::ask(const std::shared_ptr<Topic>& topic, const std::shared_ptr<void>& open) {
+    if (topic->fleet) return ask_fleet(topic, open);
+    Request request = topic->request;
+    if (topic->name == "series") request.query["from_unix_us"] = std::to_string(system_wall().us - kSeriesUs);
+    const Route where = find_route(api::Verb::get, request.path);
+    route(door_, where, std::move(request), [self = shared_from_this(), topic, open](Response response) {
+        self->post_([self, topic, open, response = std::move(response)]() mutable {
+            self->take_answer(*topic, std::move(response));
+        });
+    });
+}
+
+namespace {
+
+// Whoever lets go of it last says that all have answered.
+std::shared_ptr<void> all_answered(const std::function<void(std::function<void()>)>& post, std::function<void()> done) {
+    return {nullptr, [post, done = std::move(done)](void*) { post(done); }};
+}
+
+}  // namespace
+
 void LiveTopics::tick(std::function<void()> done) {
     ++seconds_;
-    // Whoever lets go of it last says that all have answered.
-    const std::shared_ptr<void> open(nullptr, [post = post_, done = std::move(done)](void*) { post(done); });
-    for (const auto& [key, weak] : topics_) {
-        const auto topic = weak.lock();
-        if (!topic || (topic->version > 0 && seconds_ % topic->period != 0)) continue;
-        if (topic->fleet) {
-            ask_fleet(topic, open);
-            continue;
-        }
-        Request request = topic->request;
-        const Route where = find_route(api::Verb::get, request.path);
-        route(door_, where, std::move(request), [self = shared_from_this(), topic, open](Response response) {
-            self->post_([self, topic, open, response = std::move(response)]() mutable {
-                self->take_answer(*topic, std::move(response));
-            });
-        });
-    }
+    const auto open = all_answered(post_, std::move(done));
+    for (const auto& [key, weak] : topics_)
+        if (const auto topic = weak.lock(); topic && (topic->version == 0 || seconds_ % topic->period == 0))
+            ask(topic, open);
+}
+
+void LiveTopics::begin(std::function<void()> done) {
+    const auto open = all_answered(post_, std::move(done));
+    for (const auto& [key, weak] : topics_)
+        if (const auto topic = weak.lock(); topic && topic->version == 0) ask(topic, open);
 }
 
 }  // namespace nexus::http

@@ -1,10 +1,13 @@
 #pragma once
 // The topics of the live stream: GET /v1/live?topics=status,attention,fleet,tasks(state=waiting,type=thumb),type:thumb.
+// Without any: status, attention and fleet.
 //
-//   status, attention, queues, types, tenants   the answer of GET /v1/…, once a second, when it changed
-//   tasks(…), task:ID, worker:NAME, type:NAME   the same, of that list (at most 100 tasks) or thing
-//   series                                      the newest points, each ten seconds
-//   fleet                                       all workers as columns, then what changed: fleet_columns.h
+//   status, attention                the answer of GET /v1/…, once a second, when it changed
+//   task:ID, worker:NAME, type:NAME  the same, of that thing
+//   tasks(…)                         the same, of that list, at most 100 tasks, each two seconds
+//   queues, types, tenants           the same, each five seconds
+//   series                           the points of the newest minute, each ten seconds
+//   fleet                            all workers as columns, then what changed: fleet_columns.h
 //
 // The event is named as the topic was asked for. Each has an `id`; whoever comes again with it as Last-Event-ID is told
 // on from there, or hears an event `gap` first: what was between is not told, and what follows is whole. A topic that is
@@ -62,12 +65,15 @@ public:
 
     // Faults: invalid (no such topic, too many), exhausted.
     Result<View> watch(const Request& request);
-    // Asks for all that is watched; `done` runs on the I/O thread when the answers are there.
+    // Each second: asks for all that is watched and due; `done` runs on the I/O thread when the answers are there.
     void tick(std::function<void()> done);
+    // The same, of topics that were never told: whoever comes does not wait for the next second.
+    void begin(std::function<void()> done);
 
 private:
     Result<std::shared_ptr<Topic>> topic_of(const std::string& text, const Request& request);
     void take_answer(Topic& topic, Response response);
+    void ask(const std::shared_ptr<Topic>& topic, const std::shared_ptr<void>& open);
     void ask_fleet(const std::shared_ptr<Topic>& topic, const std::shared_ptr<void>& open);
 
     api::Door& door_;

@@ -64,9 +64,10 @@ struct Stream {
         work.push_back(std::move(one));
         wake.notify_one();
     });
-    void tick() {
+    void tick() { run(&LiveTopics::tick); }
+    void run(void (LiveTopics::*ask)(std::function<void()>)) {
         bool done = false;
-        topics->tick([&] { done = true; });
+        ((*topics).*ask)([&] { done = true; });
         while (!done) {
             std::unique_lock lock(mutex);
             wake.wait(lock, [this] { return !work.empty(); });
@@ -178,6 +179,31 @@ TEST_CASE("one stream tells the topics that were asked for, what changed only, a
     CHECK_EQ(count(later, "event: tasks"), 1);
     CHECK_EQ(count(later, "event: fleet"), 0);
     CHECK_EQ(first->take(), "");
+}
+
+TEST_CASE("whoever comes is told at once; without topics of status, attention and fleet") {
+    Stream stream;
+    auto first = stream.watch("types");
+    stream.tick();
+    CHECK_EQ(count(first->take(), "event: types\n"), 1);
+    Request request{.path = "/v1/live", .from = "http:test"};
+    auto second = stream.topics->watch(request);
+    REQUIRE(second.has_value());
+    stream.run(&LiveTopics::begin);
+    const std::string text = second->take();
+    for (const char* name : {"event: status\n", "event: attention\n", "event: fleet\n"}) CHECK_EQ(count(text, name), 1);
+    CHECK_EQ(count(text, "event: "), 3);
+    CHECK_EQ(first->take(), "");
+}
+
+TEST_CASE("series tells the newest minute") {
+    Stream stream;
+    auto view = stream.watch("series");
+    stream.tick();
+    const std::string text = view->take();
+    const std::size_t data = text.find("data: ") + 6;
+    const json told = json::parse(text.substr(data, text.find("\n\n") - data));
+    CHECK(told["values"][0].size() <= 7);
 }
 
 TEST_CASE("a stream goes on behind the id that was seen, or says that there is a gap") {

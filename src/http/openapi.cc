@@ -26,7 +26,7 @@ struct PageRow {
 constexpr PageRow kPages[] = {
     {"http/watch", "The changes of tasks as they happen, by ids or by type and tenant.", "text/event-stream"},
     {"http/watch_task", "The changes of one task until it has ended.", "text/event-stream"},
-    {"http/live", "Status, workers and tasks once a second, or the topics that are asked for.", "text/event-stream"},
+    {"http/live", "What is now, as topics, and what changes in them.", "text/event-stream"},
     {"http/openapi", "This description.", "application/json"},
     {"http/scheduler_health", "Of the old Nexus: whether work is accepted.", "application/json"},
     {"http/scheduler_status", "Of the old Nexus: health in numbers.", "application/json"},
@@ -180,8 +180,9 @@ void add_page(const api::Method& method, Json& operation, Json& content) {
                               {"in", "query"},
                               {"required", false},
                               {"description",
-                               "Only these, with commas, and when they changed: status, attention, fleet, queues, "
-                               "types, tenants, series, tasks(state=waiting|running,type=T), task:ID, worker:NAME, "
+                               "These, with commas, and when they changed: status, attention, fleet (which are told "
+                               "when none is named), queues, types, tenants, series, "
+                               "tasks(state=waiting|running,type=T), task:ID, worker:NAME, "
                                "type:NAME"},
                               {"schema", text}});
     if (page->name == "http/watch")

@@ -15,7 +15,6 @@
 #include <thread>
 
 #include "http/finish.h"
-#include "http/live.h"
 #include "http/live_topics.h"
 #include "http/old_nexus.h"
 #include "http/request_reader.h"
@@ -130,12 +129,8 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     std::size_t evicted = 0;                         // of them, on their way out
     std::uint64_t body_bytes = 0, answer_bytes = 0;  // arriving, and not yet read by their clients
 
-    // The live stream: one frame for all, made only while somebody listens.
+    std::shared_ptr<LiveTopics> topics;  // of the live streams; asked for only while somebody listens
     std::uint32_t live_streams = 0;
-    std::shared_ptr<const std::string> live_latest;  // shared by the streams that write it
-    std::uint64_t live_version = 0;
-    std::shared_ptr<LiveTopics> topics;  // of those who say what they want to see
-    std::uint32_t topic_streams = 0;
     std::uint32_t watch_streams = 0;
     std::shared_ptr<WatchFeed::Shared> watches = std::make_shared<WatchFeed::Shared>();
     asio::steady_timer live_news;  // cancelled to wake the streams
@@ -153,9 +148,10 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     asio::awaitable<Response> serve_stream(Connection& connection, RequestReader& reader, Stream stream);
     asio::awaitable<void> linger(Connection& connection);
     asio::awaitable<void> live_loop();
-    asio::awaitable<void> stream_live(Connection& connection, Caller caller);
-    asio::awaitable<void> stream_topics(Connection& connection, Caller caller, LiveTopics::View view);
+    asio::awaitable<void> stream_live(Connection& connection, Caller caller, LiveTopics::View view);
     void make_topics();
+    // Waits until all topics, or those that nobody was told of yet, have their answers.
+    asio::awaitable<void> ask_topics(void (LiveTopics::*ask)(std::function<void()>));
     asio::awaitable<Response> stream_watch(Connection& connection, RequestReader& reader);  // status 0: it was streamed
     asio::awaitable<bool> begin_stream(Connection& connection);
     asio::awaitable<bool> say(Connection& connection, std::string_view text);  // false: the client is gone
@@ -242,24 +238,6 @@ asio::awaitable<Response> Server::State::stream_watch(Connection& connection, Re
     co_return done;
 }
 
-asio::awaitable<void> Server::State::stream_live(Connection& connection, Caller caller) {
-    if (!co_await begin_stream(connection)) co_return;
-    std::uint64_t sent = 0;
-    for (;;) {
-        if (sent == live_version) {
-            co_await live_news.async_wait(kTuple);
-            if (sent == live_version) co_return;  // woken without news: the server stops
-        }
-        sent = live_version;
-        const std::shared_ptr<const std::string> frame = live_latest;
-        if (!door.guard->still(caller)) {
-            co_await say(connection, farewell());
-            co_return;
-        }
-        if (!co_await say(connection, *frame)) co_return;
-    }
-}
-
 void Server::State::make_topics() {
     const auto post = [self = weak_from_this()](std::function<void()> work) {
         if (const auto state = self.lock()) asio::post(state->io, std::move(work));
@@ -268,10 +246,12 @@ void Server::State::make_topics() {
     topics = std::make_shared<LiveTopics>(door, fmt::format("{:08x}", random()), post);
 }
 
-asio::awaitable<void> Server::State::stream_topics(Connection& connection, Caller caller, LiveTopics::View view) {
+asio::awaitable<void> Server::State::stream_live(Connection& connection, Caller caller, LiveTopics::View view) {
     if (!co_await begin_stream(connection)) co_return;
+    co_await ask_topics(&LiveTopics::begin);
     Clock::time_point said = Clock::now();
     for (;;) {
+        if (!acceptor.is_open()) co_return;
         if (!door.guard->still(caller)) {
             co_await say(connection, farewell());
             co_return;
@@ -288,32 +268,21 @@ asio::awaitable<void> Server::State::stream_topics(Connection& connection, Calle
     }
 }
 
+asio::awaitable<void> Server::State::ask_topics(void (LiveTopics::*ask)(std::function<void()>)) {
+    co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+        [this](auto handler, auto what) {
+            auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+            ((*topics).*what)([shared] { (*shared)(); });
+        },
+        asio::use_awaitable, ask);
+}
+
 asio::awaitable<void> Server::State::live_loop() {
     for (;;) {
-        tick.expires_after(std::chrono::seconds(live_streams + topic_streams > 0 ? 1 : 3600));
+        tick.expires_after(std::chrono::seconds(live_streams > 0 ? 1 : 3600));
         [[maybe_unused]] auto [stopped] = co_await tick.async_wait(kTuple);
         if (!acceptor.is_open()) co_return;
-        if (topic_streams > 0)
-            co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
-                [this](auto handler) {
-                    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-                    topics->tick([shared] { (*shared)(); });
-                },
-                asio::use_awaitable);
-        if (live_streams == 0) {
-            live_news.cancel();
-            continue;
-        }
-        std::string made = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::string)>(
-            [this](auto handler) {
-                auto shared = std::make_shared<decltype(handler)>(std::move(handler));  // owned by the callback alone
-                live_frame(door, [self = shared_from_this(), shared](std::string frame) mutable {
-                    asio::post(self->io, [shared, frame = std::move(frame)]() mutable { (*shared)(std::move(frame)); });
-                });
-            },
-            asio::use_awaitable);
-        live_latest = std::make_shared<const std::string>(std::move(made));
-        ++live_version;
+        if (live_streams > 0) co_await ask_topics(&LiveTopics::tick);
         live_news.cancel();
     }
 }
@@ -430,7 +399,7 @@ asio::awaitable<void> Server::State::linger(Connection& connection) {
 
 // Status 0: it was streamed, and the connection ends.
 asio::awaitable<Response> Server::State::serve_stream(Connection& connection, RequestReader& reader, Stream stream) {
-    if (live_streams + topic_streams + watch_streams >= options.live_streams_max)
+    if (live_streams + watch_streams >= options.live_streams_max)
         co_return too_busy("TOO_MANY_STREAMS", "too many event streams are open");
     const Caller caller = caller_of(reader.request());
     reader.request().place.reset();  // a stream is no request that is being answered
@@ -438,21 +407,15 @@ asio::awaitable<Response> Server::State::serve_stream(Connection& connection, Re
     if (!place) co_return problem_of(place.error());
     Response response;
     response.status = 0;
-    if (stream == Stream::live && reader.request().query.contains("topics")) {
+    if (stream == Stream::live) {
         auto view = topics->watch(reader.request());
         if (!view) co_return problem_of(view.error());
         door.counts->add(*reader.route().method, 0);
-        if (topic_streams++ + live_streams == 0) tick.cancel();
-        co_await stream_topics(connection, caller, *std::move(view));
-        --topic_streams;
-        co_return response;
-    }
-    door.counts->add(*reader.route().method, 0);
-    if (stream == Stream::live) {
-        if (live_streams++ + topic_streams == 0) tick.cancel();
-        co_await stream_live(connection, caller);
+        if (live_streams++ == 0) tick.cancel();
+        co_await stream_live(connection, caller, *std::move(view));
         --live_streams;
     } else {
+        door.counts->add(*reader.route().method, 0);
         ++watch_streams;
         response = co_await stream_watch(connection, reader);
         --watch_streams;

@@ -2,7 +2,7 @@
 // The HTTP side of the server: REST in JSON, a live event stream, the page, Prometheus metrics and health.
 //
 // The routes are the rows of api/methods.h: methods of the API as JSON, and the pages that HTTP alone serves (/,
-// /metrics, /livez, /readyz, and /v1/live: `status`, `workers` and `tasks` once a second as text/event-stream).
+// /metrics, /livez, /readyz, and /v1/live: the topics of live_topics.h as text/event-stream).
 //
 // Bodies are the messages of nexus.v1 in protobuf JSON with proto field names; errors are application/problem+json (RFC
 // 9457).

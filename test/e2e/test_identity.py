@@ -150,6 +150,9 @@ def every_route(house, tokens, bound):
             assert (status == 403) == (not may), (verb, path, had, status)
             assert status != 401, (verb, path, had)
             count += 1
+        if name == "http/live":  # each topic is as open as what it follows
+            assert ask(house, verb, path, token=bound)[0] == 403
+            path += "?topics=tasks"
         status = ask(house, verb, path, token=bound, body=body)[0]  # a submitter of one tenant
         may = role == "any" or role in implied["submitter"]
         assert (status == 403) == (fleet or not may), (verb, path, status)

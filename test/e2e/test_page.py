@@ -67,6 +67,40 @@ class Stripping(BaseHTTPRequestHandler):
         pass
 
 
+def findings(browser):
+    """What axe-core holds against what is shown, in both themes."""
+    subprocess.run([WEB.parent / "tools" / "page.sh", "deps"], check=True)
+    browser.evaluate((WEB / "node_modules/axe-core/axe.min.js").read_text() + ";0")
+    found = {}
+    for theme in ("light", "dark"):
+        browser.script("document.documentElement.dataset.theme = arguments[0]", theme)
+        found[theme] = browser.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+                                        ".then((r) => r.violations.map((v) => v.id + ': ' + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')))")
+    return {theme: each for theme, each in found.items() if each}
+
+
+# From now on the server answers the paths that match otherwise: with a problem, or with what `how` makes of a stream.
+REFUSE = """
+(() => {
+  const real = window.real ??= window.fetch;
+  window.fetch = async (where, how) => new RegExp(%s).test(String(where))
+    ? new Response(JSON.stringify({title: 'Not now', detail: 'the server said no', code: 'TEST', status: %d, trace_id: 'abc'}), {status: %d, headers: {'Content-Type': 'application/problem+json', 'Retry-After': '9'}})
+    : real(where, how);
+})()
+"""
+OTHER_VERSION = """
+(() => {
+  const real = window.real ??= window.fetch;
+  window.fetch = async (where, how) => {
+    const answer = await real(where, how);
+    if (!String(where).includes('v1/live')) return answer;
+    const other = new TransformStream({transform: (text, out) => out.enqueue(text.replaceAll(/"version":"[^"]*"/g, '"version":"9.9.9"'))});
+    return new Response(answer.body.pipeThrough(new TextDecoderStream()).pipeThrough(other).pipeThrough(new TextEncoderStream()), {status: answer.status, headers: answer.headers});
+  };
+})()
+"""
+
+
 class Page(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -323,26 +357,99 @@ class Page(unittest.TestCase):
             worker.wait()
         self.no_complaints()
 
-    def post(self, path, body):
-        request = urllib.request.Request(self.url(path), json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")
+    def test_5c_no_page_obeys_what_others_wrote(self):
+        failed = self.house.submit_exec("sh", "-c", "printf '%s' \"$0\" >&2; exit 3", HOSTILE, flags=("--type", "page-hostile", "--metadata", f"note={HOSTILE}", "--attempts", "1"))
+        wait_until("it failed", lambda: self.house.json("task", "get", failed)["state"] == "TASK_STATE_DEAD")
+        by = {"author": HOSTILE[:100], "reason": HOSTILE}
+        self.send("PUT", "v1/types/page-hostile/estimate", {"estimate_us": "5000000", **by})
+        self.send("PUT", "v1/queues/page-queue", {"paused": True, **by})
+        self.post("v1/workers/page-worker/cordon", by)
+        self.post("v1/overrides", {"kind": "hold", "type": "page-held", **by})
+        shown = {"workers/page-worker", "types/page-hostile", "config?show=overrides", "audit", "fleet"}
+        try:
+            for path in ("", "fleet", "fleet?view=table", "workers/page-worker", "tasks", f"tasks/{failed}", f"tasks?task={failed}", "types", "types/page-hostile", "queues", "queues/page-queue",
+                         "tenants/default", "decisions", f"decisions?task={failed}", "config", "config?show=overrides", "config?show=versions", "audit", "status",
+                         "workers/%3Cimg%20src%3Dx%3E", "types/%3Cimg%20src%3Dx%3E", "queues/%3Cimg%20src%3Dx%3E", "tenants/%3Cimg%20src%3Dx%3E", "tasks/%3Cimg%20src%3Dx%3E",
+                         "decisions/%3Cimg%20src%3Dx%3E", "tasks?q=%3Cimg%20src%3Dx%3E%E2%80%AE", "fleet?q=%3Cimg%20src%3Dx%3E%E2%80%AE", "?%3Cimg%20src%3Dx%3E%E2%80%AE=1", "audit?q=%3Cimg%3E"):
+                with self.subTest(path):
+                    self.open(path, "Live", *(["<img src=x onerror="] if path in shown else []))
+                    wait_until("its part has come", lambda: self.browser.script("return document.querySelector('main h1') !== null && !document.querySelector('main .skel')"), 20)
+                    self.assertEqual(self.browser.script("return document.querySelectorAll('img, main script').length"), 0)
+                    self.assertNotIn("\u202e", self.browser.text(), "what turns its neighbours is shown")
+                    self.assertNotIn("taken", self.browser.script("return document.title"))
+        finally:
+            self.post("v1/workers/page-worker/uncordon", {"reason": "enough"})
+            self.house.worker_ready(1)
+        self.no_complaints()
+
+    def send(self, verb, path, body):
+        request = urllib.request.Request(self.url(path), json.dumps(body).encode(), {"Content-Type": "application/json"}, method=verb)
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
+    def post(self, path, body):
+        return self.send("POST", path, body)
+
     def test_6_it_is_accessible(self):
-        subprocess.run([WEB.parent / "tools" / "page.sh", "deps"], check=True)
-        axe = (WEB / "node_modules/axe-core/axe.min.js").read_text()
-        for path in ("", "fleet", "fleet?view=table", "workers/page-worker", "tasks", f"tasks/{self.running}", f"tasks/{self.stuck}", f"tasks?task={self.stuck}", "types",
-                     "queues", "queues/default", "tenants/default", "decisions", "decisions/" + self.quick_decision().replace(",", ""), "config", "config?show=overrides",
+        for tenant in ("acme", "studio"):
+            self.post("v1/tasks", {"type": "page-later", "tenant": tenant, "labels_required": {"zone": "nowhere"}})
+        for path in ("", "fleet", "fleet?view=table", "workers/page-worker", "workers/nobody", "tasks", f"tasks/{self.running}", f"tasks/{self.stuck}", f"tasks?task={self.stuck}",
+                     "tasks?type=never", "tasks/00000000-0000-7000-8000-00000000000a", "types", "types/page-quick", "types/never", "fleet?q=zone%3Dnone", "?colour=red",
+                     "queues", "queues/default", "tenants/default", "tenants/acme", "decisions", "decisions/" + self.quick_decision().replace(",", ""), "config", "config?show=overrides",
                      "config?show=versions", "audit", "status", "signin"):
             self.open(path, "Live")
             wait_until("its part has come", lambda: self.browser.script("return document.querySelector('main h1') !== null && !document.querySelector('main .skel')"), 20)
-            self.browser.evaluate(axe + ";0")
-            for theme in ("light", "dark"):
-                with self.subTest(path=path, theme=theme):
-                    self.browser.script("document.documentElement.dataset.theme = arguments[0]", theme)
-                    found = self.browser.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-                                                  ".then((r) => r.violations.map((v) => v.id + ': ' + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')))")
-                    self.assertEqual(found, [])
+            with self.subTest(path=path):
+                self.assertEqual(findings(self.browser), {})
+
+    def refuse(self, pattern, status):
+        self.browser.evaluate(REFUSE % (json.dumps(pattern), status, status))
+
+    def test_6b_it_says_what_is_wrong_and_stays_accessible(self):
+        """Refused, busy, updated: each is said in words, the other panels live on."""
+        for what, page, refused, expected in (
+                ("a panel that failed", "Decisions", ("v1/decisions", 500), ("Not now.", "the server said no", "TEST (500)", "trace abc", "Retry")),
+                ("a busy server", "Config", ("v1/config", 503), ("The server is busy with work and answers the page less often",)),
+                ("what the role may not see", "Decisions", ("v1/decisions", 403), ("Not for this role.",)),
+                ("no room for a stream", "Types", ("v1/live", 503), ("Busy", "The server is busy with work", "page-quick"))):
+            with self.subTest(what):
+                self.open("", "Running", "Live")
+                self.refuse(*refused)
+                wait_until("the page can be chosen", lambda: self.browser.click(page, ".side"), 20)
+                self.shows(*expected)
+                self.assertEqual(findings(self.browser), {})
+        with self.subTest("another version"):
+            self.open("", "Running", "Live")
+            self.browser.evaluate(OTHER_VERSION)
+            self.click("Types", ".side")
+            self.shows("The server was updated to 9.9.9.", "Reload")
+            self.assertEqual(findings(self.browser), {})
+        self.browser.complaints()  # that something was refused
+
+    def test_6c_a_page_has_one_stream_and_goes_on_with_it(self):
+        streams = """return performance.getEntriesByType('resource').filter((e) => e.name.includes('/v1/live')).map((e) => new URL(e.name).searchParams.get('topics'))"""
+        self.open("fleet", "Live", "page-worker")
+        self.browser.evaluate("""(() => {
+            const real = window.fetch;
+            window.seen = [];
+            window.fetch = (where, how) => (String(where).includes('v1/live') && window.seen.push([new URL(where).searchParams.get('topics'), how.headers['Last-Event-ID'] ?? '']), real(where, how));
+        })()""")
+        self.click("Types", ".side")
+        self.shows("How long runs take")
+        self.click("Fleet", ".side")
+        self.shows("How fast are they?")
+        def opened_anew():
+            seen = [(topics.split(","), last) for topics, last in self.browser.script("return window.seen")]
+            types = [at for at, (topics, _) in enumerate(seen) if "types" in topics and "fleet" not in topics]
+            return seen if types and any("fleet" in topics for topics, _ in seen[types[0]:]) else None
+        seen = wait_until("the stream has what each page shows", opened_anew, 20)
+        for topics, last in seen:
+            self.assertIn("status", topics)
+            self.assertRegex(last, r"^[0-9a-f]{8}-\d+$", "it goes on behind what it knows")
+        self.assertTrue(self.browser.script(streams))
+        asked = "return performance.getEntriesByType('resource').map((e) => e.name).filter((e) => /v1\\/(status|attention|queues|types|tenants)$/.test(e))"
+        self.assertEqual(self.browser.script(asked), [], "what a topic tells is not asked for")
+        self.no_complaints()
 
     def test_7_no_width_scrolls_sideways(self):
         for width in (320, 360, 768, 1440, 2560):
@@ -359,6 +466,7 @@ class Page(unittest.TestCase):
         self.house.kill_server()
         self.shows("No connection", "No connection to the server since", "the scheduler goes on without this page")
         self.assertIn("Waiting", self.browser.text(), "it keeps what it has")
+        self.assertEqual(findings(self.browser), {})
         self.house.start_server()
         wait_until("it is live again", lambda: self.browser.click("Try now") or "Live" in self.browser.text(), 30)
         self.shows("Live")
@@ -382,7 +490,7 @@ class IllWorker(unittest.TestCase):
             wait_until("the breaker of the slow worker is open", opened, 90)
             with contextlib.closing(Browser(house)) as browser:
                 browser.open(f"http://{house.http}/")
-                wait_until("the overview says so", lambda: browser.click("See it"), 30)
+                wait_until("the overview says so", lambda: browser.click("Open worker"), 30)
                 wait_until("its page says why", lambda: "The breaker is open" in browser.text() and "page-ill" in browser.text(), 30)
                 told = house.json("worker", "get", "page-ill")["breaker_reason"]
                 self.assertIn(told[1:], browser.text())
@@ -405,19 +513,27 @@ class SignedIn(unittest.TestCase):
                     wait_until("there is a field", lambda: browser.fill("[name=token]", token), 20)
                     wait_until("it can be sent", lambda: browser.click("Sign in"), 20)
                 browser.open(f"http://{house.http}/config")
+                shows("This server wants to know who you are")
+                self.assertEqual(findings(browser), {})
                 sign_in("nxt_" + "0" * 64)
                 shows("That token is not known")
+                self.assertEqual(findings(browser), {})
                 sign_in((house.folder / "mira").read_text().strip())
                 shows("scheduler.lease")
                 shows("needs role admin")
+                shows("Live")
+                self.assertEqual(findings(browser), {})
                 self.assertIn("mira", browser.script("return document.querySelector('.who').innerText"))
                 self.assertTrue(browser.script("return document.querySelector('[aria-label=\"Edit attempts_max\"]').disabled"))
                 self.assertNotIn("nexus_session", browser.script("return document.cookie"), "scripts cannot read the session")
                 browser.click("Sign out", ".top")
                 sign_in((house.folder / "acme-dev").read_text().strip())
                 shows("acme-dev is bound to tenant acme")
+                self.assertEqual(findings(browser), {})
                 browser.open(f"http://{house.http}/tasks")
                 shows("Nothing has been submitted yet")
+                shows("Live")  # its own tasks are told, too
+                self.assertEqual(findings(browser), {})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import { useEffect, useState } from "preact/hooks";
 import { signedOut } from "./lib/api.ts";
 import { useCell } from "./lib/cell.ts";
 import { me, rolesOf, seesFleet } from "./lib/identity.ts";
-import { link as stream } from "./lib/live.ts";
 import { link, route } from "./lib/router.ts";
 import type { PageName, Place } from "./lib/url.ts";
 import { Frame } from "./ui/frame.tsx";
@@ -68,12 +67,11 @@ export function App() {
   useEffect(() => {
     document.title = `${[visible(wanted.name), TITLES[wanted.page]].filter(Boolean).join(" · ")} · Nexus`;
   }, [wanted.page, wanted.name]);
-  const denied = useCell(stream).state === "denied" && !out;
   const identity = useCell(me);
   const Page = shown?.load === load ? shown.Page : undefined;
   if (!known)
     return <Frame><h1>There is no such page.</h1><p><a href={link("overview")}>Go to the overview</a></p></Frame>;
-  if (denied && !seesFleet(identity) && !OF_TASKS.includes(wanted.page)) return <Frame><Denied identity={identity} title={TITLES[wanted.page]} /></Frame>;
+  if (!out && !seesFleet(identity) && !OF_TASKS.includes(wanted.page)) return <Frame><Denied identity={identity} title={TITLES[wanted.page]} /></Frame>;
   return (
     <Frame>
       {failed && !Page ? <div class="banner">A part of the page could not be loaded; the server may have been updated. <button type="button" class="btn tiny" onClick={() => location.reload()}>Reload</button></div>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { NOTHING, addStatus, quantile, recentRate, spread, trend, type World } from "../src/lib/frames.ts";
+import { NOTHING, addStatus, quantile, recentRate, trend, type World } from "../src/lib/frames.ts";
 import type { Status } from "../src/lib/wire.ts";
 
 const status = (second: number, more: Partial<Record<keyof Status, unknown>> = {}) =>
@@ -37,10 +37,7 @@ test("the history is bounded", () => {
   assert.equal(world.history.at(-1)?.t, 1e15 + 2500e6);
 });
 
-test("spread and trend", () => {
-  assert.equal(spread([]), null);
-  assert.deepEqual(spread([0.5]), [0.5, 0.5, 0.5, 0.5, 0.5]);
-  assert.deepEqual(spread(Array.from({ length: 101 }, (_, i) => i / 100)), [0, 0.05, 0.5, 0.95, 1]);
+test("quantile and trend", () => {
   assert.equal(quantile([1, 2, 3], 1), 3);
   const rising = Array.from({ length: 30 }, (_, i) => i + 1).reduce((w, s) => addStatus(w, status(s, { waiting: String(31 * s) })), NOTHING);
   assert.equal(trend(rising.history), 31);

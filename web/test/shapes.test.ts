@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { needs, verdict } from "../src/lib/attention.ts";
+import { verdict } from "../src/lib/attention.ts";
 import { bandShape, logTicks, predictionOf, ticksTo } from "../src/lib/band.ts";
+import type { Seen } from "../src/lib/columns.ts";
 import { filterOf, groupingOf, groups, tileSize } from "../src/lib/fleet.ts";
 import { NOTHING, type World } from "../src/lib/frames.ts";
 import { changesOf, settingsOf, withValue } from "../src/lib/settings.ts";
 import { append, merge } from "../src/lib/tasklist.ts";
 import { axisOf, rowsOf, sharesOf } from "../src/lib/timeline.ts";
-import type { Status, Task, Worker } from "../src/lib/wire.ts";
+import type { Status, Task } from "../src/lib/wire.ts";
 
 test("bands: nothing leaves the width, late is beyond P90", () => {
   assert.equal(bandShape(1, 0, 0), null);
@@ -30,8 +31,8 @@ test("ticks", () => {
   assert.deepEqual(ticksTo(0), [0]);
 });
 
-const worker = (name: string, labels: Record<string, string> = {}, more: Partial<Worker> = {}) =>
-  ({ name, labels, state: "WORKER_STATE_READY", breaker: "closed", slots: 4, running: 1, speed: 1, utilization: 0.5, succeeded: "0", failed: "0", ...more }) as Worker;
+const worker = (name: string, labels: Record<string, string> = {}, more: Partial<Seen> = {}) =>
+  ({ name, labels, state: "WORKER_STATE_READY", breaker: "closed", slots: 4, running: 1, speed: 1, utilization: 0.5, failures: 0, hostname: "", ...more }) as Seen;
 
 test("the fleet: groups, places, filters, tiles", () => {
   const fleet = [worker("a-10", { hw: "c6", zone: "a" }), worker("a-9", { hw: "c6", zone: "b" }), worker("g-1", { hw: "gpu", zone: "a", id: "1" }, { speed: 0.25, breaker: "open" })];
@@ -96,10 +97,10 @@ test("settings are edited in their line", () => {
   assert.deepEqual(changesOf(toml, next), [{ key: "scheduler.lease", before: "\"5s\"", after: "\"9s\"" }]);
 });
 
-const world = (more: Partial<Status>, workers: Worker[] = []): World =>
-  ({ ...NOTHING, workers, status: { waiting: "0", running: "0", submitted: "5", workers_ready: 1, workers_total: 1, slots: 4, waiting_no_worker: "0", waiting_held: "0", waiting_paused: "0", history_dropped: "0", now_unix_us: "1000", drain_eta_unix_us: "0", ...more } as Status });
+const world = (more: Partial<Status>): World =>
+  ({ ...NOTHING, status: { waiting: "0", running: "0", submitted: "5", workers_ready: 1, workers_total: 1, slots: 4, waiting_no_worker: "0", waiting_held: "0", waiting_paused: "0", history_dropped: "0", now_unix_us: "1000", drain_eta_unix_us: "0", ...more } as Status });
 
-test("the verdict, and what needs somebody", () => {
+test("the verdict", () => {
   assert.equal(verdict(NOTHING).kind, "none");
   assert.equal(verdict(world({})).kind, "well");
   assert.equal(verdict(world({ submitted: "0", workers_total: 0, workers_ready: 0 })).kind, "none");
@@ -107,8 +108,4 @@ test("the verdict, and what needs somebody", () => {
   assert.equal(verdict(world({ fallback: true })).kind, "fallback");
   assert.equal(verdict(world({ waiting: "2", waiting_no_worker: "2" })).kind, "stuck");
   assert.equal(verdict(world({ waiting: "9", drain_eta_unix_us: "9000" })).kind, "catching-up");
-  assert.deepEqual(needs(world({}), []), []);
-  const ill = needs(world({ waiting: "3", waiting_no_worker: "3", fallback: true }, [worker("g", {}, { breaker: "open", breaker_reason: "three late" })]), []);
-  assert.deepEqual(ill.map((each) => each.id), ["fallback", "breaker", "never"]);
-  assert.equal(ill[1].why, "Three late.");
 });

@@ -1,13 +1,12 @@
 // The fleet as groups, measures and filters. Pure.
 
-import { num } from "./format.ts";
-import type { Worker } from "./wire.ts";
+import type { Seen } from "./columns.ts";
 import { breakerOpen, condition, slowness, workerState } from "./words.ts";
 
-export interface Group { name: string; parts: [string, string][]; workers: Worker[] }
+export interface Group { name: string; parts: [string, string][]; workers: Seen[] }
 
 // The labels by which to group when nobody said: those with two to twelve values, `hw` and `zone` first, at most two.
-export function groupingOf(workers: readonly Worker[]): string[] {
+export function groupingOf(workers: readonly Seen[]): string[] {
   const values = new Map<string, Set<string>>();
   for (const worker of workers)
     for (const [key, value] of Object.entries(worker.labels ?? {})) {
@@ -22,7 +21,7 @@ export function groupingOf(workers: readonly Worker[]): string[] {
 const byName = new Intl.Collator("en", { numeric: true });
 
 // Sorted by name, so that a worker keeps its place.
-export function groups(workers: readonly Worker[], keys: readonly string[]): Group[] {
+export function groups(workers: readonly Seen[], keys: readonly string[]): Group[] {
   const found = new Map<string, Group>();
   for (const worker of [...workers].sort((a, b) => byName.compare(a.name, b.name))) {
     const parts = keys.map((key): [string, string] => [key, worker.labels?.[key] ?? "–"]);
@@ -37,7 +36,7 @@ export function groups(workers: readonly Worker[], keys: readonly string[]): Gro
 export interface Measure {
   word: string;
   meaning: string;
-  of: (worker: Worker) => number;
+  of: (worker: Seen) => number;
   low: number;
   high: number;
 }
@@ -45,30 +44,28 @@ export const MEASURES: Record<string, Measure> = {
   busy: { word: "Busy now", meaning: "slots taken", of: (w) => (w.slots ? w.running / w.slots : 0), low: 0, high: 1 },
   used: { word: "Used", meaning: "of the last half minute", of: (w) => w.utilization, low: 0, high: 1 },
   speed: { word: "Speed", meaning: "run times against the average", of: (w) => Math.log2(slowness(w)), low: -1, high: 1 },
-  fails: { word: "Failures", meaning: "of all its runs", of: failures, low: 0, high: 0.05 },
+  fails: { word: "Failures", meaning: "of its last 36 runs", of: failures, low: 0, high: 0.5 },
 };
-export function failures(worker: Worker): number {
-  const all = num(worker.succeeded) + num(worker.failed);
-  return all === 0 ? 0 : num(worker.failed) / all;
+const RUNS_LOOKED_AT = 36;  // of each worker, the latest
+export function failures(worker: Seen): number {
+  return worker.failures / RUNS_LOOKED_AT;
 }
 // 0..8: the step of lightness.
-export function shade(measure: Measure, worker: Worker): number {
+export function shade(measure: Measure, worker: Seen): number {
   const share = (measure.of(worker) - measure.low) / (measure.high - measure.low);
   return Math.round(8 * Math.min(1, Math.max(0, share)));
 }
 
 // "zone=a hw=gpu speed>1.3 state=draining free>0 name": all must hold.
-type Test = (worker: Worker) => boolean;
-const NUMBERS: Record<string, (worker: Worker) => number> = {
+type Test = (worker: Seen) => boolean;
+const NUMBERS: Record<string, (worker: Seen) => number> = {
   speed: slowness,
   free: (w) => w.slots - w.running,
   running: (w) => w.running,
   slots: (w) => w.slots,
   used: (w) => w.utilization,
   busy: (w) => (w.slots ? w.running / w.slots : 0),
-  failed: (w) => num(w.failed),
-  cpu: (w) => w.cpu_usage,
-  memory: (w) => w.memory_usage,
+  failed: (w) => w.failures,
 };
 export function filterOf(text: string): Test {
   const tests = text.trim().split(/\s+/).filter(Boolean).map(testOf);

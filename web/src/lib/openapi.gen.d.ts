@@ -900,7 +900,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Status, workers and tasks once a second, or the topics that are asked for. */
+        /** What is now, as topics, and what changes in them. */
         get: operations["http_live"];
         put?: never;
         post?: never;
@@ -3725,7 +3725,7 @@ export interface operations {
     http_live: {
         parameters: {
             query?: {
-                /** @description Only these, with commas, and when they changed: status, attention, fleet, queues, types, tenants, series, tasks(state=waiting|running,type=T), task:ID, worker:NAME, type:NAME */
+                /** @description These, with commas, and when they changed: status, attention, fleet (which are told when none is named), queues, types, tenants, series, tasks(state=waiting|running,type=T), task:ID, worker:NAME, type:NAME */
                 topics?: string;
             };
             header?: {

@@ -4,8 +4,10 @@ import type { Point } from "./frames.ts";
 import { num } from "./format.ts";
 import type { Series } from "./wire.ts";
 
-// A point of a chart: of the past less is known than of a frame.
-export type Moment = { t: number } & { [K in Exclude<keyof Point, "t">]: Point[K] | null } & { waitP50: number | null; waitP99: number | null };
+// Of the ready workers: least, p5, median, p95, most.
+export type Use = [number, number, number, number, number];
+// A point of a chart: some things only the past tells, some only a frame.
+export type Moment = { t: number } & { [K in Exclude<keyof Point, "t">]: Point[K] | null } & { waitP50: number | null; waitP99: number | null; use: Use | null };
 
 export function momentsOf(series: Series | undefined): Moment[] {
   const step = num(series?.step_us);
@@ -22,9 +24,15 @@ export function momentsOf(series: Series | undefined): Moment[] {
       t: from + (i + 1) * step,  // where the step ends
       waiting: waiting[i] ?? null, busy: null, finished: rate(finished[i]), arrived: rate(arrived[i]),
       within25: within25[i] || null, p90Held: p90Held[i] || null, waitP50: waitP50[i] || null, waitP99: waitP99[i] || null,
-      use: spread.includes(null) ? null : (spread as unknown as Point["use"]),
+      use: spread.includes(null) ? null : (spread as unknown as Use),
     };
   });
+}
+
+// What was told first, and what was told since: the later word counts.
+export function extended(past: readonly Moment[], newest: readonly Moment[]): readonly Moment[] {
+  const from = newest[0]?.t ?? Infinity;
+  return newest.length === 0 ? past : [...past.filter((each) => each.t < from), ...newest];
 }
 
 // The past first, the page's own points where it has them; where it had no connection the past fills the gap.
@@ -40,7 +48,7 @@ export function joined(past: readonly Moment[], own: readonly Point[], from: num
       if (point.t - last > GAP_US || found.length === 0) found.push(past[p]);
       ++p;
     }
-    found.push({ ...point, waitP50: null, waitP99: null });
+    found.push({ ...point, waitP50: null, waitP99: null, use: null });
   }
   if (mine.length === 0) found.push(...past.slice(p));
   return found;

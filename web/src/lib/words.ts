@@ -1,7 +1,7 @@
 // The words of states, reasons and factors: the same as in the protocol and the command line.
 
 import { num, plural } from "./format.ts";
-import type { Task, Worker } from "./wire.ts";
+import type { Task } from "./wire.ts";
 
 export function stateOf(task: { state: string }): string {
   return task.state.replace("TASK_STATE_", "").toLowerCase();
@@ -12,19 +12,19 @@ export function hasEnded(task: { state: string }): boolean {
 }
 export const TASK_STATES = ["waiting", "assigned", "running", "paused", ...ENDED];
 
-export function workerState(worker: Worker): string {
+export function workerState(worker: { state: string }): string {
   return worker.state.replace("WORKER_STATE_", "").toLowerCase();
 }
 // What a person has to know first: gone, then the breaker, then its state.
-export function condition(worker: Worker): string {
+export function condition(worker: { state: string; breaker: string }): string {
   const state = workerState(worker);
   return state === "gone" ? "gone" : breakerOpen(worker) ? "breaker" : state;
 }
-export function breakerOpen(worker: Worker): boolean {
+export function breakerOpen(worker: { breaker: string }): boolean {
   return worker.breaker !== "" && worker.breaker !== "closed";
 }
 // How much longer runs take there than elsewhere: 1 = as long, 2 = twice.
-export function slowness(worker: Worker): number {
+export function slowness(worker: { speed: number }): number {
   return worker.speed > 0 ? 1 / worker.speed : 1;
 }
 

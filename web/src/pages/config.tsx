@@ -58,7 +58,7 @@ function Settings() {
   });
   return (
     <div class="grid">
-      <Panel title="Settings that change while the server runs" sub={`version ${answer.data.version || etag}`} class="c12" tools={<Reload />}>
+      <Panel title="Settings that change while the server runs" sub={`version ${answer.data.version || etag}`} of={answer} class="c12" tools={<Reload />}>
         {!admin && <p class="note">What is set is changed by who has the role admin.</p>}
         {moved && <p class="note warn" role="alert">Somebody changed the configuration meanwhile. <button type="button" class="btn tiny" onClick={() => setEdited(edited && { ...edited, toml })}>Go on from the new one</button></p>}
         <Scroll label="Settings" flush>

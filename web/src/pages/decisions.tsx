@@ -100,9 +100,10 @@ function List({ query }: { query: Record<string, string> }) {
 }
 
 function One({ number }: { number: string }) {
-  const answer = useAnswer<DecisionPage>(/^\d+$/.test(number) ? pathOf("/v1/decisions", {}, { number }) : null);
+  const some = /^\d+$/.test(number);
+  const answer = useAnswer<DecisionPage>(some ? pathOf("/v1/decisions", {}, { number }) : null);
   const list = answer.data?.decisions ?? [];
-  if (answer.data && list.length === 0)
+  if (!some || (answer.data && list.length === 0))
     return <><Verdict title="No decision has this number." /><section class="panel"><Empty text="History is kept for a limited time, and not every event is a decision." /></section></>;
   return (
     <>

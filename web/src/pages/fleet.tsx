@@ -2,40 +2,42 @@
 
 import { useMemo, useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { laterPath } from "../lib/api.ts";
-import { useAnswer } from "../lib/ask.ts";
+import { laterPath, pathOf } from "../lib/api.ts";
+import { useAnswer, useFleet, useLive } from "../lib/ask.ts";
 import { ticksTo } from "../lib/band.ts";
-import { useCell } from "../lib/cell.ts";
+import type { Seen } from "../lib/columns.ts";
 import { MEASURES, filterOf, groupingOf, groups as groupsOf, testOf } from "../lib/fleet.ts";
 import { count, duration, factor, num, plural, share } from "../lib/format.ts";
 import { quantile } from "../lib/frames.ts";
-import { world } from "../lib/live.ts";
 import { go, link, set } from "../lib/router.ts";
 import { at } from "../lib/url.ts";
-import type { Free, Worker } from "../lib/wire.ts";
+import type { Free } from "../lib/wire.ts";
 import { condition, slowness, workerState } from "../lib/words.ts";
 import { FleetMap } from "../ui/fleetmap.tsx";
 import { Glyph } from "../ui/glyph.tsx";
 import { Kv, Name, Panel, Pill, Verdict, kindOf } from "../ui/parts.tsx";
 import { Plot } from "../ui/plot.tsx";
-import { Empty, NoMatch, Skeleton } from "../ui/states.tsx";
+import { Answered, Empty, NoMatch, Skeleton } from "../ui/states.tsx";
 import { FleetTable } from "../ui/fleettable.tsx";
 import { WorkerActs } from "../ui/workeracts.tsx";
 import { RunningHere, WorkerFacts, WorkerNote, sayWorker, speedText } from "../ui/workerparts.tsx";
 
 const CHIPS: [string, string][] = [["ready", "Ready"], ["breaker", "Breaker"], ["draining", "Draining"], ["cordoned", "Cordoned"], ["suspect", "Silent"], ["gone", "Gone"]];
 
+const NONE: readonly Seen[] = [];
+
 export default function Fleet({ place }: PageProps) {
-  const { workers, status } = useCell(world);
+  const told = useFleet();
+  const workers = told ?? NONE;
   const { q = "", is = "", color = "busy", view = "map", worker: wanted = "", group } = place.query;
   const measure = MEASURES[color] ?? MEASURES.busy;
   const filter = useMemo(() => filterOf(q), [q]);
-  const matches = (each: Worker) => (is === "" || condition(each) === is) && filter(each);
+  const matches = (each: Seen) => (is === "" || condition(each) === is) && filter(each);
   const keys = group !== undefined ? group.split(",").filter(Boolean) : groupingOf(workers);
   const found = useMemo(() => groupsOf(workers, keys), [workers, keys.join()]);
   const fitting = workers.filter(matches);
   const chosen = workers.find((each) => each.name === wanted) ?? interesting(workers);
-  if (!status) return <><Skeleton height="3.5rem" /><Skeleton height="24rem" /></>;
+  if (!told) return <><Skeleton height="3.5rem" /><Skeleton height="24rem" /></>;
   if (workers.length === 0)
     return <><Verdict title="No worker has connected yet." /><section class="panel"><Empty text="Start one on any machine that reaches this server:" command="nexus worker --slots 4 --allow exec" /></section></>;
   const counts = new Map<string, number>();
@@ -81,17 +83,17 @@ export default function Fleet({ place }: PageProps) {
 }
 
 // The part of a filter that removes everything.
-function culprit(q: string, workers: readonly Worker[]): string {
+function culprit(q: string, workers: readonly Seen[]): string {
   return q.split(/\s+/).find((word) => word !== "" && !workers.some(testOf(word))) ?? "";
 }
 
-function interesting(workers: readonly Worker[]): Worker | undefined {
-  const rank = (each: Worker) => ["breaker", "suspect", "draining", "cordoned"].indexOf(condition(each));
+function interesting(workers: readonly Seen[]): Seen | undefined {
+  const rank = (each: Seen) => ["breaker", "suspect", "draining", "cordoned"].indexOf(condition(each));
   const ill = workers.filter((each) => rank(each) >= 0).sort((a, b) => rank(a) - rank(b));
   return ill[0] ?? workers.find((each) => condition(each) === "ready") ?? workers[0];
 }
 
-function Sentence({ workers, filtered }: { workers: readonly Worker[]; filtered: boolean }) {
+function Sentence({ workers, filtered }: { workers: readonly Seen[]; filtered: boolean }) {
   const live = workers.filter((each) => workerState(each) !== "gone");
   const ready = live.filter((each) => condition(each) === "ready").map((each) => each.utilization).sort((a, b) => a - b);
   const slots = live.reduce((sum, each) => sum + each.slots, 0);
@@ -110,8 +112,8 @@ function Sentence({ workers, filtered }: { workers: readonly Worker[]; filtered:
   );
 }
 
-function MapWithTip({ found, measure, matches, chosen }: { found: ReturnType<typeof groupsOf>; measure: (typeof MEASURES)["busy"]; matches: (worker: Worker) => boolean; chosen: Worker | undefined }) {
-  const [tip, setTip] = useState<{ worker: Worker; x: number; y: number } | null>(null);
+function MapWithTip({ found, measure, matches, chosen }: { found: ReturnType<typeof groupsOf>; measure: (typeof MEASURES)["busy"]; matches: (worker: Seen) => boolean; chosen: Seen | undefined }) {
+  const [tip, setTip] = useState<{ worker: Seen; x: number; y: number } | null>(null);
   return (
     <>
       <FleetMap groups={found} measure={measure} matches={matches} chosen={chosen?.name ?? ""} sayOf={sayWorker} onChoose={(name) => set({ worker: name }, "replace")} onOpen={(name) => go(at("workers", name))}
@@ -138,7 +140,7 @@ function Legend({ measure }: { measure: (typeof MEASURES)["busy"] }) {
 }
 
 const BINS = 25;
-function Evenly({ workers }: { workers: readonly Worker[] }) {
+function Evenly({ workers }: { workers: readonly Seen[] }) {
   const live = workers.filter((each) => workerState(each) !== "gone").map((each) => each.utilization).sort((a, b) => a - b);
   const bins = Array.from({ length: BINS }, () => 0);
   for (const use of live) ++bins[Math.min(BINS - 1, Math.floor(use * BINS))];
@@ -232,15 +234,22 @@ function ComingFree() {
   );
 }
 
-function Inspector({ worker }: { worker: Worker }) {
+function Inspector({ worker }: { worker: Seen }) {
+  const answer = useLive(pathOf("/v1/workers/{name}", { name: worker.name }));
   return (
     <aside class="panel inspect" aria-label="Selected worker">
       <header style={{ paddingBottom: ".5rem" }}><h2 class="clip" style={{ fontSize: "1rem" }}><a href={link("workers", worker.name)}><Name>{worker.name}</Name></a></h2><Pill state={condition(worker)} text={condition(worker) === "breaker" ? `breaker ${worker.breaker}` : undefined} /></header>
       <div class="body">
-        <WorkerNote worker={worker} />
-        <WorkerActs worker={worker} />
-        <WorkerFacts worker={worker} />
-        {num(worker.running) > 0 || worker.paused > 0 ? <RunningHere worker={worker} /> : <p class="faint small">Nothing runs here.</p>}
+        <Answered answer={answer} height="14rem">
+          {(whole) => (
+            <>
+              <WorkerNote worker={whole} />
+              <WorkerActs worker={whole} onDone={answer.again} />
+              <WorkerFacts worker={whole} />
+              {num(whole.running) > 0 || whole.paused > 0 ? <RunningHere worker={whole} /> : <p class="faint small">Nothing runs here.</p>}
+            </>
+          )}
+        </Answered>
       </div>
     </aside>
   );

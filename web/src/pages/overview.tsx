@@ -4,16 +4,16 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
 import { pathOf } from "../lib/api.ts";
-import { type Need, needs, needsTold, verdict } from "../lib/attention.ts";
-import { useAnswer } from "../lib/ask.ts";
+import { type Need, needsTold, verdict } from "../lib/attention.ts";
+import { useAnswer, useLive, useSeries } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { about, count, duration, num, plural, predicted, rate, share, short } from "../lib/format.ts";
 import { type World, recentRate } from "../lib/frames.ts";
-import { world } from "../lib/live.ts";
+import { link as stream, world } from "../lib/live.ts";
 import { zone } from "../lib/prefs.ts";
 import { href, link } from "../lib/router.ts";
 import { slotTimeOf } from "../lib/runs.ts";
-import { type Moment, forecast, joined, momentsOf } from "../lib/series.ts";
+import { type Moment, extended, forecast, joined, momentsOf } from "../lib/series.ts";
 import { clock } from "../lib/time.ts";
 import type { Attention, Queue, Status, Tenant, TypeList, TypeStat } from "../lib/wire.ts";
 import { reasonMany, reasonOf, sentence } from "../lib/words.ts";
@@ -25,17 +25,16 @@ import { Skeleton } from "../ui/states.tsx";
 import { TimeChart } from "../ui/timechart.tsx";
 
 const TYPES_MS = 5000;
-const ATTENTION_MS = 2000;
 const NEEDS_MAX = 7;
 const TYPES_MAX = 7;
 const QUEUES_MAX = 7;
 
 export default function Overview({ place }: PageProps) {
   const now = useCell(world);
-  const types = useAnswer<TypeList>(pathOf("/v1/types", {}), TYPES_MS).data?.types ?? [];
-  const queues = useAnswer(pathOf("/v1/queues", {}), TYPES_MS).data?.queues ?? [];
-  const tenants = useAnswer(pathOf("/v1/tenants", {}), TYPES_MS).data?.tenants ?? [];
-  const attention = useAnswer(pathOf("/v1/attention", {}), ATTENTION_MS).data;
+  const types = useLive<TypeList>(pathOf("/v1/types", {}), TYPES_MS).data?.types ?? [];
+  const queues = useLive(pathOf("/v1/queues", {}), TYPES_MS).data?.queues ?? [];
+  const tenants = useLive(pathOf("/v1/tenants", {}), TYPES_MS).data?.tenants ?? [];
+  const attention = useLive(pathOf("/v1/attention", {})).data;
   if (!now.status) return <Loading />;
   const told = verdict(now);
   if (told.kind === "none") return <Ready />;
@@ -43,7 +42,7 @@ export default function Overview({ place }: PageProps) {
     <>
       <Sentence world={now} told={attention?.verdict} />
       <div class="grid">
-        <Needs list={attention ? needsTold(attention) : needs(now, types)} />
+        {attention ? <Needs list={needsTold(attention)} /> : <section class="panel c12"><Skeleton height="2.5rem" /></section>}
         <Numbers world={now} />
         <Charts world={now} range={place.query.range ?? "5m"} />
         {types.length > 0 && <TypeTable types={types} wide={queues.length + tenants.length === 0} />}
@@ -133,15 +132,20 @@ function Numbers({ world: now }: { world: World }) {
   );
 }
 
-const PAST_MS = 10_000;
 const MINUTE_US = 60e6;
 
 // The past from the server, since a start that stays where it is until another range is wanted.
-function usePast(seconds: number, now: number): Moment[] {
+function usePast(seconds: number, now: number): readonly Moment[] {
   const from = useMemo(() => Math.floor((now - seconds * 1e6) / MINUTE_US) * MINUTE_US, [seconds]);
-  const told = useAnswer(pathOf("/v1/series", {}, { from_unix_us: from }), PAST_MS).data;
+  const { data: told, again } = useAnswer(pathOf("/v1/series", {}, { from_unix_us: from }));
+  const newest = useSeries();
+  const { backAt } = useCell(stream);
+  useEffect(() => (backAt > 0 ? again() : undefined), [backAt]);  // what was missed
   useEffect(() => longRange.set(told !== undefined), [told === undefined]);
-  return useMemo(() => momentsOf(told), [told]);
+  const [past, setPast] = useState<readonly Moment[]>([]);
+  useEffect(() => setPast(momentsOf(told)), [told]);
+  useEffect(() => setPast((old) => extended(old, momentsOf(newest)).filter((each) => each.t >= from)), [newest]);
+  return past;
 }
 
 function Charts({ world: now, range }: { world: World; range: string }) {
@@ -155,6 +159,9 @@ function Charts({ world: now, range }: { world: World; range: string }) {
   const t = useMemo(() => points.map((each) => each.t), [points]);
   const waits = useMemo(() => past.filter((each) => each.t >= from && each.waitP99 !== null), [past]);
   const waitTimes = useMemo(() => waits.map((each) => each.t), [waits]);
+  const uses = useMemo(() => past.filter((each) => each.t >= from && each.use !== null), [past]);
+  const useTimes = useMemo(() => uses.map((each) => each.t), [uses]);
+  const used = uses.at(-1)?.use;
   const stuck = num(status.waiting_no_worker) + num(status.waiting_paused) + num(status.waiting_held);
   const drain = num(status.drain_eta_unix_us);
   const late = num(status.drain_eta_p90_unix_us);
@@ -211,9 +218,9 @@ function Charts({ world: now, range }: { world: World; range: string }) {
           { label: "P90 held", values: points.map((each) => each.p90Held), color: "pred-fill", key: "pred", write: (v) => share(v, 1, 0.9) },
           { label: "hit", values: points.map((each) => each.within25), color: "run-fill", key: "run", write: percent },
         ]} />
-      <TimeChart {...common} class="c3" title="Is the fleet evenly used?" said={last?.use ? `half of the workers are used more than ${percent(last.use[2])}` : "no worker is ready"}
+      <TimeChart {...common} t={useTimes} class="c3" title="Is the fleet evenly used?" said={used ? `half of the workers are used more than ${percent(used[2])}` : "not known yet"}
         y={{ min: 0, max: 1.02, write: percent }} between={[{ high: 4, low: 0, color: "run-fill", alpha: 0.1 }, { high: 3, low: 1, color: "run-fill", alpha: 0.2 }]}
-        lines={[0, 1, 2, 3, 4].map((i) => ({ label: ["least", "p5", "median", "p95", "most"][i], values: points.map((each) => each.use?.[i as 0] ?? null), color: "run-fill", key: i === 2 ? "run" : "", width: i === 2 ? 1.75 : 0, write: percent }))} />
+        lines={[0, 1, 2, 3, 4].map((i) => ({ label: ["least", "p5", "median", "p95", "most"][i], values: uses.map((each) => each.use?.[i as 0] ?? null), color: "run-fill", key: i === 2 ? "run" : "", width: i === 2 ? 1.75 : 0, write: percent }))} />
     </>
   );
 }

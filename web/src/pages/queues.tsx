@@ -2,7 +2,7 @@
 
 import type { PageProps } from "../app.tsx";
 import { pathOf, send } from "../lib/api.ts";
-import { useAnswer } from "../lib/ask.ts";
+import { useAnswer, useLive } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { count, duration, num, plural, predicted, share } from "../lib/format.ts";
 import { may, me } from "../lib/identity.ts";
@@ -17,14 +17,15 @@ import { Glyph } from "../ui/glyph.tsx";
 import { GotBar, LimitTable, TenantTable, leads } from "../ui/tenants.tsx";
 
 const EVERY_MS = 2000;
+const ROWS = 50;
 
 const SORTS: Record<string, (queue: Queue) => number | string> = {
   name: (q) => q.name, waiting: (q) => num(q.waiting), running: (q) => num(q.running), oldest: (q) => -num(q.oldest_waiting_unix_us), work: (q) => num(q.work_us),
 };
 
 export default function Queues({ place }: PageProps) {
-  const list = useAnswer(pathOf("/v1/queues", {}), EVERY_MS);
-  const tenants = useAnswer(place.name === "" || place.page === "tenants" ? pathOf("/v1/tenants", {}) : null, EVERY_MS).data?.tenants;
+  const list = useLive(pathOf("/v1/queues", {}));
+  const tenants = useLive(place.name === "" || place.page === "tenants" ? pathOf("/v1/tenants", {}) : null).data?.tenants;
   const limits = useAnswer(place.name === "" || place.page === "tenants" ? pathOf("/v1/limits", {}) : null, EVERY_MS).data?.limits;
   if (place.page === "tenants" && place.name !== "") return <Tenant name={place.name} tenants={tenants ?? []} limits={limits ?? []} />;
   if (place.name !== "") return <One name={place.name} queues={list.data?.queues} again={list.again} />;
@@ -138,16 +139,16 @@ function Tenant({ name, tenants, limits }: { name: string; tenants: readonly Ten
 }
 
 function Waiting({ query, wide }: { query: Record<string, string>; wide: boolean }) {
-  const path = pathOf("/v1/tasks", {}, { ...query, state: "waiting,running,assigned,paused", limit: 50 });
-  const list = useAnswer<TaskPage>(path, EVERY_MS);
+  const path = pathOf("/v1/tasks", {}, { ...query, state: "waiting,running,assigned,paused", limit: ROWS });
+  const list = useLive<TaskPage>(path);
   return (
-    <Panel title="What waits and runs" sub="the newest 50" class={wide ? "c12" : "c8 keep"} tools={<a class="small" href={link("tasks", "", query)}>All its tasks</a>}>
+    <Panel title="What waits and runs" sub={`the newest ${ROWS}`} class={wide ? "c12" : "c8 keep"} tools={<a class="small" href={link("tasks", "", query)}>All its tasks</a>}>
       <Answered answer={list}>
         {(page) => (page.tasks ?? []).length === 0 ? <p class="faint small">Nothing waits or runs here.</p> : (
           <Scroll label="Tasks" flush>
             <table>
               <thead><tr><th>State</th><th>Task</th><th>Type</th><th>Why it waits</th><th class="num">ETA</th></tr></thead>
-              <tbody>{(page.tasks ?? []).map((task) => <tr key={task.id}><td><Pill state={stateOf(task)} /></td><td><TaskLink id={task.id} /></td><td><TypeLink name={task.type} /></td><td><Name>{waitsFor(task)}</Name></td><td class="num"><Until us={num(task.eta?.finish_p50_unix_us)} /></td></tr>)}</tbody>
+              <tbody>{(page.tasks ?? []).slice(0, ROWS).map((task) => <tr key={task.id}><td><Pill state={stateOf(task)} /></td><td><TaskLink id={task.id} /></td><td><TypeLink name={task.type} /></td><td><Name>{waitsFor(task)}</Name></td><td class="num"><Until us={num(task.eta?.finish_p50_unix_us)} /></td></tr>)}</tbody>
             </table>
           </Scroll>
         )}

@@ -1,9 +1,10 @@
 // Where is it, when is it done, why so long, why there?
 
 import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
 import { explainPath, pathOf } from "../lib/api.ts";
-import { type Answer, useAnswer } from "../lib/ask.ts";
+import { type Answer, useAnswer, useLive } from "../lib/ask.ts";
 import { bytes, count, duration, num, plural, predicted, share } from "../lib/format.ts";
 import { link } from "../lib/router.ts";
 import { sharesOf } from "../lib/timeline.ts";
@@ -17,25 +18,38 @@ import { Empty, ErrorBox, Skeleton } from "../ui/states.tsx";
 import { TaskActs } from "../ui/taskacts.tsx";
 import { Timeline } from "../ui/timeline.tsx";
 
-const EVERY_MS = 1000;
-const WHOLE_MS = 5000;
+const EVERY_MS = 2000;
 const ENDED_MS = 30_000;
 
 const WHEN: Record<string, string> = { submission: "at submission", dispatch: "at dispatch", now: "latest" };
 
 export default function TaskPage({ place }: PageProps) {
   const id = place.name;
-  const first = useAnswer(explainPath(id), EVERY_MS);
-  const whole = useAnswer<Task>(pathOf("/v1/tasks/{id}", { id }, { result: true }), WHOLE_MS);
+  const now = useLive<Task>(pathOf("/v1/tasks/{id}", { id }));
+  const whole = useAnswer<Task>(pathOf("/v1/tasks/{id}", { id }, { result: true }));
+  // What was decided, and why it waits: again when something of it changed, and while it waits every so often.
+  const first = useAnswer(explainPath(id), now.data && stateOf(now.data) !== "waiting" ? 0 : EVERY_MS);
+  const story = storyOf(now.data);
+  useEffect(() => {
+    if (story === "" || first.data === undefined) return;
+    first.again();
+    whole.again();
+  }, [story]);
   const type = useAnswer<TypeStat>(first.data ? pathOf("/v1/types/{type}", { type: first.data.task.type }) : null, ENDED_MS);
   if (!first.data) {
     if (first.problem?.status === 404) return <Unknown detail={first.problem.detail} />;
     return first.problem ? <ErrorBox problem={first.problem} again={first.again} /> : <><Skeleton height="5rem" /><Skeleton height="12rem" /></>;
   }
-  return <Known told={first} task={withMore(first.data.task, whole.data)} type={type.data} />;
+  const task = now.data ?? first.data.task;
+  return <Known told={first} task={withMore(task, whole.data)} type={type.data} />;
 }
 
-// What only the whole task tells; the explanation is the newer one.
+// What an explanation depends on.
+function storyOf(task: Task | undefined): string {
+  return task ? [task.state, task.waiting?.reason, task.waiting?.culprit, ...(task.attempts ?? []).map((each) => each.outcome)].join(" ") : "";
+}
+
+// What only the whole task tells; the stream is newer.
 function withMore(task: Task, whole: Task | undefined): Task {
   return { ...task, metadata: whole?.metadata ?? task.metadata, waits: task.waits ?? whole?.waits, estimates: task.estimates ?? whole?.estimates, spec: task.spec ?? whole?.spec };
 }

@@ -2,8 +2,8 @@
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { get, pathOf } from "../lib/api.ts";
-import { useAnswer } from "../lib/ask.ts";
+import { type Path, get, pathOf } from "../lib/api.ts";
+import { useAnswer, useLive } from "../lib/ask.ts";
 import { predictionOf } from "../lib/band.ts";
 import { useCell } from "../lib/cell.ts";
 import { count, duration, num, plural, short } from "../lib/format.ts";
@@ -155,8 +155,8 @@ function Ran({ task }: { task: Task }) {
 
 // The list as it is followed: the newest page again and again, older ones by scrolling, and no row that jumps away from
 // under the pointer.
-function useList(path: string, words: string) {
-  const answer = useAnswer<TaskPage>(path, EVERY_MS);
+function useList(path: Path<TaskPage>, words: string) {
+  const answer = useLive<TaskPage>(path, EVERY_MS);
   const still = useCell(paused);
   const [rows, setRows] = useState<readonly Task[]>([]);
   const [newer, setNewer] = useState(0);

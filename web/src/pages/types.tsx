@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
 import { Problem, pathOf, send } from "../lib/api.ts";
-import { type Answer, useAnswer } from "../lib/ask.ts";
+import { type Answer, useAnswer, useLive } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { bytes, count, duration, num, plural, predicted, share } from "../lib/format.ts";
 import { may, me } from "../lib/identity.ts";
@@ -19,7 +19,6 @@ import { Bar, Kv, Name, Panel, PredictedTime, Scroll, Time, TypeLink, Verdict, u
 import { Answered, Empty, ErrorBox, Skeleton } from "../ui/states.tsx";
 import { DoPromisesHold, PredictedAgainstActual, RunsOverTime, square } from "../ui/typeplots.tsx";
 
-const EVERY_MS = 2000;
 const LEARNING = 10;
 const HARD = 0.5;
 
@@ -30,7 +29,7 @@ const SORTS: Record<string, (type: TypeStat) => number | string> = {
 };
 
 export default function Types({ place }: PageProps) {
-  const list = useAnswer<TypeList>(pathOf("/v1/types", {}), EVERY_MS);
+  const list = useLive<TypeList>(pathOf("/v1/types", {}));
   const types = list.data?.types ?? [];
   const slotTime = slotTimeOf(types).of;
   const sort = place.query.sort ?? "-share";
@@ -79,7 +78,7 @@ function List({ types, shown, sort, told }: { types: TypeStat[]; shown: string; 
 }
 
 function One({ name, all }: { name: string; all: readonly TypeStat[] }) {
-  const answer = useAnswer<TypeStat>(pathOf("/v1/types/{type}", { type: name }), EVERY_MS);
+  const answer = useLive<TypeStat>(pathOf("/v1/types/{type}", { type: name }));
   const slotTime = slotTimeOf(all).of;
   return (
     <div class="stack detail">

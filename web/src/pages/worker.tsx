@@ -2,10 +2,8 @@
 
 import type { PageProps } from "../app.tsx";
 import { pathOf } from "../lib/api.ts";
-import { useAnswer } from "../lib/ask.ts";
-import { useCell } from "../lib/cell.ts";
+import { useAnswer, useLive } from "../lib/ask.ts";
 import { duration, factor, num, plural, share } from "../lib/format.ts";
-import { world } from "../lib/live.ts";
 import { link } from "../lib/router.ts";
 import type { Task, TaskPage, Worker, WorkerRun } from "../lib/wire.ts";
 import { condition, sinceStart, slowness, stateOf } from "../lib/words.ts";
@@ -13,7 +11,7 @@ import { Ago, Copy, Name, Panel, Pill, Scroll, TaskLink, Terminal, TypeLink, Ver
 import { Icon } from "../ui/glyph.tsx";
 import { Events } from "../ui/events.tsx";
 import { Plot } from "../ui/plot.tsx";
-import { Answered, Empty, Skeleton } from "../ui/states.tsx";
+import { Answered, Empty, ErrorBox, Skeleton } from "../ui/states.tsx";
 import { WorkerActs } from "../ui/workeracts.tsx";
 import { RunningHere, WorkerFacts, WorkerNote, speedText } from "../ui/workerparts.tsx";
 
@@ -22,14 +20,14 @@ const RUNS = 36;
 const ROWS = 15;
 
 export default function WorkerPage({ place }: PageProps) {
-  const { workers, status } = useCell(world);
-  const worker = workers.find((each) => each.name === place.name);
-  if (!status) return <><Skeleton height="3.5rem" /><Skeleton height="16rem" /></>;
-  if (!worker) return <Unknown name={place.name} workers={workers} />;
-  return <Known worker={worker} />;
+  const answer = useLive(pathOf("/v1/workers/{name}", { name: place.name }));
+  if (answer.problem?.status === 404) return <Unknown name={place.name} />;
+  if (!answer.data) return answer.problem ? <ErrorBox problem={answer.problem} again={answer.again} /> : <><Skeleton height="3.5rem" /><Skeleton height="16rem" /></>;
+  return <Known worker={answer.data} again={answer.again} />;
 }
 
-function Unknown({ name, workers }: { name: string; workers: readonly Worker[] }) {
+function Unknown({ name }: { name: string }) {
+  const workers = useAnswer(pathOf("/v1/workers", {})).data?.workers ?? [];
   const near = nearest(name, workers.map((each) => each.name));
   return (
     <>
@@ -47,18 +45,17 @@ function nearest(name: string, names: readonly string[]): string | undefined {
   return [...names].sort((a, b) => common(b) - common(a))[0];
 }
 
-function Known({ worker }: { worker: Worker }) {
+function Known({ worker, again }: { worker: Worker; again: () => void }) {
   const ended = useAnswer<TaskPage>(pathOf("/v1/tasks", {}, { worker: worker.name, state: "succeeded,dead,cancelled,expired", limit: RUNS }), ENDED_MS);
   const name = { name: worker.name };
-  const detail = useAnswer(pathOf("/v1/workers/{name}", name), ENDED_MS).data;
   const events = useAnswer(pathOf("/v1/workers/{name}/events", name), ENDED_MS).data?.events ?? [];
-  const runs = detail?.runs_recent ?? [];
+  const runs = worker.runs_recent ?? [];
   const state = condition(worker);
   const slow = slowness(worker);
   const title = state === "breaker" ? `${worker.name} stands behind an open breaker.` : state === "ready" ? `${worker.name} takes work: ${worker.running} of ${worker.slots} slots are taken.` : `${worker.name} is ${state === "suspect" ? "silent" : state}.`;
   return (
     <>
-      <Verdict title={<Name>{title}</Name>} chips={<><Pill state={state} text={state === "breaker" ? `breaker ${worker.breaker}` : undefined} /><Copy text={location.href} label="Copy link to this worker"><Icon name="copy" />Copy link</Copy></>} acts={<WorkerActs worker={worker} />}>
+      <Verdict title={<Name>{title}</Name>} chips={<><Pill state={state} text={state === "breaker" ? `breaker ${worker.breaker}` : undefined} /><Copy text={location.href} label="Copy link to this worker"><Icon name="copy" />Copy link</Copy></>} acts={<WorkerActs worker={worker} onDone={again} />}>
         <p>Its runs take {factor(slow)} of the usual time ({speedText(worker)}); its slots were used {share(worker.utilization)} of the last half minute.</p>
       </Verdict>
       <div class="grid">
@@ -68,7 +65,7 @@ function Known({ worker }: { worker: Worker }) {
           <Evidence runs={runs.length > 0 ? ratiosOf(runs) : (ended.data?.tasks ?? []).map((each) => ratio(each, worker.name)).filter((each) => each > 0)} />
         </div>
         <Events events={events} class="c12" />
-        <Panel title="Ended here" sub={`the newest ${ROWS}`} class="c12" tools={<a class="small" href={link("tasks", "", { worker: worker.name })}>All its tasks</a>}>
+        <Panel title="Ended here" sub={`the newest ${ROWS}`} of={ended} class="c12" tools={<a class="small" href={link("tasks", "", { worker: worker.name })}>All its tasks</a>}>
           <Answered answer={ended}>{(page) => (page.tasks ?? []).length === 0 ? <p class="faint small">Nothing has ended here yet.</p> : <Ended tasks={(page.tasks ?? []).slice(0, ROWS)} worker={worker.name} />}</Answered>
         </Panel>
         <Terminal lines={[`nexus worker get ${worker.name}`]} />

@@ -5,7 +5,6 @@ import { pathOf } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { me, signOut } from "../lib/identity.ts";
-import { world } from "../lib/live.ts";
 import { chooseKeys, keysOn } from "../lib/prefs.ts";
 import { go, href } from "../lib/router.ts";
 import { type Place, at } from "../lib/url.ts";
@@ -21,7 +20,7 @@ const MOST = 9;
 export function Find({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(0);
-  const { workers } = useCell(world);
+  const workers = useAnswer(pathOf("/v1/workers", {})).data?.workers ?? [];
   const types = useAnswer(pathOf("/v1/types", {})).data?.types ?? [];
   const found = useMemo(() => search(text.trim(), workers.map((each) => each.name), types.map((each) => each.type)), [text, workers, types]);
   const open = (what: Found | undefined) => {

@@ -5,7 +5,7 @@ import { useCell } from "../lib/cell.ts";
 import { type Group, type Measure, shade, tileSize } from "../lib/fleet.ts";
 import { plural, share } from "../lib/format.ts";
 import { theme } from "../lib/prefs.ts";
-import type { Worker } from "../lib/wire.ts";
+import type { Seen } from "../lib/columns.ts";
 import { condition } from "../lib/words.ts";
 import { Name } from "./parts.tsx";
 import { rem } from "./plot.tsx";
@@ -13,12 +13,12 @@ import { rem } from "./plot.tsx";
 interface Props {
   groups: Group[];
   measure: Measure;
-  matches: (worker: Worker) => boolean;
+  matches: (worker: Seen) => boolean;
   chosen: string;
   onChoose: (name: string) => void;
   onOpen: (name: string) => void;
-  onHover: (worker: Worker | null, x: number, y: number) => void;
-  sayOf: (worker: Worker) => string;
+  onHover: (worker: Seen | null, x: number, y: number) => void;
+  sayOf: (worker: Seen) => string;
 }
 
 interface Spot { group: Group; top: number; columns: number; left: number; rows: number }
@@ -71,7 +71,7 @@ export function FleetMap({ groups, measure, matches, chosen, onChoose, onOpen, o
     return () => cancelAnimationFrame(frame);
   });
 
-  const hit = (event: PointerEvent | MouseEvent): Worker | null => {
+  const hit = (event: PointerEvent | MouseEvent): Seen | null => {
     const box = canvas.current?.getBoundingClientRect();
     if (!box) return null;
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
@@ -138,7 +138,7 @@ function colours(): Ink {
   return { scale: Array.from({ length: 9 }, (_, i) => of(`s${i}`)), card: of("card"), ink: of("ink"), bad: of("bad-fill"), warn: of("warn"), edge: of("edge") };
 }
 
-function draw(canvas: HTMLCanvasElement, layout: Layout, width: number, ink: Ink, measure: Measure, matches: (worker: Worker) => boolean, chosen: string, hover: string): void {
+function draw(canvas: HTMLCanvasElement, layout: Layout, width: number, ink: Ink, measure: Measure, matches: (worker: Seen) => boolean, chosen: string, hover: string): void {
   const dpr = devicePixelRatio;
   const [w, h] = [Math.round(width * dpr), Math.round(layout.height * dpr)];
   if (canvas.width !== w) canvas.width = w;
@@ -148,7 +148,7 @@ function draw(canvas: HTMLCanvasElement, layout: Layout, width: number, ink: Ink
   c.setTransform(dpr, 0, 0, dpr, 0, 0);
   c.clearRect(0, 0, width, layout.height);
   const step = layout.size + layout.gap;
-  const last: [Worker, number, number][] = [];
+  const last: [Seen, number, number][] = [];
   for (const spot of layout.spots)
     spot.group.workers.forEach((worker, i) => {
       const x = spot.left + (i % spot.columns) * step;
@@ -172,7 +172,7 @@ function box(c: CanvasRenderingContext2D, x: number, y: number, size: number): v
   c.roundRect(x, y, size, size, Math.min(3, size / 5));
 }
 
-function tile(c: CanvasRenderingContext2D, ink: Ink, worker: Worker, measure: Measure, x: number, y: number, size: number, alpha: number): void {
+function tile(c: CanvasRenderingContext2D, ink: Ink, worker: Seen, measure: Measure, x: number, y: number, size: number, alpha: number): void {
   const state = condition(worker);
   c.globalAlpha = alpha;
   c.setLineDash([]);

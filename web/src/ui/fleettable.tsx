@@ -1,38 +1,36 @@
 // The same as the map, in rows.
 
-import { factor, num, share } from "../lib/format.ts";
+import { factor, share } from "../lib/format.ts";
 import { failures } from "../lib/fleet.ts";
 import { go, set } from "../lib/router.ts";
 import { at } from "../lib/url.ts";
-import type { Worker } from "../lib/wire.ts";
+import type { Seen } from "../lib/columns.ts";
 import { condition, slowness } from "../lib/words.ts";
-import { Ago, Bar, Name, Pill, WorkerLink } from "./parts.tsx";
+import { Bar, Name, Pill, WorkerLink } from "./parts.tsx";
 import { type Column, VirtualTable } from "./virtual.tsx";
 
 const byName = new Intl.Collator("en", { numeric: true });
-const SORTS: Record<string, (worker: Worker) => number | string> = {
+const SORTS: Record<string, (worker: Seen) => number | string> = {
   name: (w) => w.name,
   state: condition,
   busy: (w) => (w.slots ? w.running / w.slots : 0),
   used: (w) => w.utilization,
   speed: slowness,
-  done: (w) => num(w.succeeded),
   failed: failures,
 };
 
-const COLUMNS: Column<Worker>[] = [
+const COLUMNS: Column<Seen>[] = [
   { name: "Worker", sort: "name", cell: (w) => <WorkerLink name={w.name} /> },
   { name: "State", sort: "state", cell: (w) => <Pill state={condition(w)} text={condition(w) === "breaker" ? `breaker ${w.breaker}` : undefined} /> },
   { name: "Slots taken", sort: "busy", cell: (w) => <span class="row" style={{ flexWrap: "nowrap" }}><span class="grow"><Bar share={w.slots ? w.running / w.slots : 0} /></span>{w.running} of {w.slots}</span> },
   { name: "Used, 30 s", class: "num", sort: "used", cell: (w) => share(w.utilization) },
   { name: "Speed", class: "num", sort: "speed", cell: (w) => factor(slowness(w)) },
-  { name: "Done", class: "num opt", sort: "done", cell: (w) => num(w.succeeded).toLocaleString("en") },
-  { name: "Failed", class: "num opt", sort: "failed", cell: (w) => share(failures(w), 1) },
+  { name: "Failed lately", class: "num opt", sort: "failed", cell: (w) => share(failures(w)) },
   { name: "Labels", class: "opt", cell: (w) => <Name>{Object.entries(w.labels ?? {}).map(([key, value]) => `${key}=${value}`).join(" ")}</Name> },
-  { name: "Heard", class: "num opt", cell: (w) => <Ago us={num(w.last_heard_unix_us)} /> },
+  { name: "Host", class: "opt", cell: (w) => <Name>{w.hostname}</Name> },
 ];
 
-export function FleetTable({ workers, sort, chosen }: { workers: readonly Worker[]; sort: string; chosen: string }) {
+export function FleetTable({ workers, sort, chosen }: { workers: readonly Seen[]; sort: string; chosen: string }) {
   const by = sort.replace("-", "") || "name";
   const of = SORTS[by] ?? SORTS.name;
   const sign = sort.startsWith("-") ? -1 : 1;

@@ -2,17 +2,16 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { type Path, shedUntil, signedOut } from "../lib/api.ts";
-import { useAnswer } from "../lib/ask.ts";
+import { type Path, pathOf, shedUntil, signedOut } from "../lib/api.ts";
+import { useAnswer, useLive } from "../lib/ask.ts";
 import { Cell, useCell } from "../lib/cell.ts";
 import { checksOf, isInsecure } from "../lib/checks.ts";
 import { duration, num, short } from "../lib/format.ts";
-import { me, rolesOf, signOut } from "../lib/identity.ts";
+import { me, rolesOf, seesFleet, signOut } from "../lib/identity.ts";
 import { link as stream, pause, paused, serverNow, skew, tick, tryNow, updated, world } from "../lib/live.ts";
 import { chooseTheme, chooseZone, theme, zone } from "../lib/prefs.ts";
 import { link, route, set } from "../lib/router.ts";
 import { clock } from "../lib/time.ts";
-import { breakerOpen, workerState } from "../lib/words.ts";
 import { Find, Keys } from "./find.tsx";
 import { Glyph, Icon, Mark } from "./glyph.tsx";
 import { useKeys } from "./keys.ts";
@@ -112,18 +111,19 @@ function LiveState() {
   const state = useCell(stream);
   const still = useCell(paused);
   if (state.state === "denied") return null;
-  const [kind, text] = state.state === "off" ? ["off", "No connection"] : still ? ["still", "Paused"] : state.state === "live" ? ["", "Live"] : ["still", "Connecting"];
+  const [kind, text] = state.state === "off" ? ["off", "No connection"] : state.state === "shed" ? ["still", "Busy"] : still ? ["still", "Paused"] : state.state === "live" ? ["", "Live"] : ["still", "Connecting"];
   return (
-    <button type="button" class={`live ${kind}`} title="Space pauses what is drawn; the stream goes on." onClick={() => (state.state === "off" ? tryNow() : pause(!still))}>
+    <button type="button" class={`live ${kind}`} title="Space pauses what is drawn; the stream goes on." onClick={() => (state.state === "off" || state.state === "shed" ? tryNow() : pause(!still))}>
       <i /><span role="status">{text}</span>
     </button>
   );
 }
 
 function Side({ current }: { current: string }) {
-  const { status, workers } = useCell(world);
+  const { status } = useCell(world);
   const identity = useCell(me);
-  const ill = workers.filter((each) => (breakerOpen(each) || workerState(each) === "suspect") && workerState(each) !== "gone").length;
+  const needs = useLive(seesFleet(identity) ? pathOf("/v1/attention", {}) : null).data?.needs ?? [];
+  const ill = needs.filter((each) => each.kind === "breaker" || each.kind === "silent").length;
   const waiting = num(status?.waiting);
   return (
     <>
@@ -169,7 +169,7 @@ function Banners({ off }: { off: boolean }) {
           <span class="grow" /><button type="button" class="btn tiny" onClick={tryNow}>Try now</button>
         </div>
       )}
-      {!off && state.backAt > 0 && now - state.backAt < BACK_MS && <div class="banner good" role="status">The connection is back.{longRange.value ? "" : " What happened meanwhile is not in the page's own charts."}</div>}
+      {!off && state.backAt > 0 && now - state.backAt < BACK_MS && <div class="banner good" role="status">The connection is back.{longRange.value ? " What happened meanwhile is filled in from the server's history." : ""}</div>}
       {version && <div class="banner quiet" role="status"><p>The server was updated to {version}.</p><span class="grow" /><button type="button" class="btn tiny" onClick={() => location.reload()}>Reload</button></div>}
       {now < shed && <div class="banner quiet" role="status">The server is busy with work and answers the page less often.</div>}
       {Math.abs(skew()) > 2e6 && status && <div class="banner quiet">The clock of this browser is {duration(Math.abs(skew()))} {skew() > 0 ? "behind" : "ahead of"} the server's. All times here are the server's.</div>}

@@ -19,7 +19,7 @@ export function Overrides() {
   });
   return (
     <div class="grid">
-      <Panel title="Overrides" sub="set on a task's or a worker's page, or by the command line" class="c12">
+      <Panel title="Overrides" of={answer} sub="set on a task's or a worker's page, or by the command line" class="c12">
         <Answered answer={answer}>
           {(told) => (told.overrides ?? []).length === 0 ? <p class="faint small">None: the scheduler decides everything by itself.</p> : (
             <Scroll label="Overrides" flush>

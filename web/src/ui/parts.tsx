@@ -50,19 +50,27 @@ export function Until({ us }: { us: number }) {
 interface PanelProps extends Children {
   title?: ComponentChildren;
   sub?: ComponentChildren;
+  of?: { at: number; every: number };  // the answer that it shows: its age is told when it is old
   tools?: ComponentChildren;
   class?: string;
   label?: string;
   heading?: 1 | 2;
 }
-export function Panel({ title, sub, tools, class: cls = "", label, heading = 2, children }: PanelProps) {
+export function Panel({ title, sub, of, tools, class: cls = "", label, heading = 2, children }: PanelProps) {
   const head = heading === 1 ? <h1 class="plain">{title}</h1> : <h2>{title}</h2>;
   return (
     <section class={`panel ${cls}`} aria-label={label}>
-      {title !== undefined && <header>{head}{sub && <small>{sub}</small>}<span class="grow" />{tools}</header>}
+      {title !== undefined && <header>{head}{sub && <small>{sub}</small>}{of && <Old of={of} />}<span class="grow" />{tools}</header>}
       <div class="body">{children}</div>
     </section>
   );
+}
+
+const OLD_PERIODS = 3;
+function Old({ of: { at, every } }: { of: { at: number; every: number } }) {
+  useCell(tick);
+  const age = Date.now() - at;
+  return every > 0 && at > 0 && age > OLD_PERIODS * every ? <small class="warn">{duration(age * 1000)} old</small> : null;
 }
 
 // A region that scrolls sideways by key, too.

@@ -1,9 +1,10 @@
 // What is told about one worker, beside the map and on its own page.
 
-import { useAnswer } from "../lib/ask.ts";
+import { useLive } from "../lib/ask.ts";
 import { pathOf } from "../lib/api.ts";
 import { predictionOf } from "../lib/band.ts";
 import { bytes, duration, factor, num, plural, share } from "../lib/format.ts";
+import type { Seen } from "../lib/columns.ts";
 import { serverNow } from "../lib/live.ts";
 import { link } from "../lib/router.ts";
 import type { TaskPage, Worker } from "../lib/wire.ts";
@@ -11,13 +12,13 @@ import { breakerOpen, condition, sentence, sinceStart, slowness, workerState } f
 import { Ago, Band, Kv, Labels, Name, PredictedTime, Time, Until, useNow } from "./parts.tsx";
 import { Answered } from "./states.tsx";
 
-const TASKS_MS = 2000;
+const ROWS = 20;
 
-export function speedText(worker: Worker): string {
+export function speedText(worker: { speed: number }): string {
   const slow = slowness(worker);
   return slow > 1.05 ? "slower than average" : slow < 0.95 ? "faster than average" : "about average";
 }
-export function sayWorker(worker: Worker): string {
+export function sayWorker(worker: Seen): string {
   return `${worker.name}, ${condition(worker)}, ${worker.running} of ${worker.slots} slots taken, used ${share(worker.utilization)}`;
 }
 
@@ -64,7 +65,7 @@ export function WorkerFacts({ worker }: { worker: Worker }) {
 }
 
 export function RunningHere({ worker }: { worker: Worker }) {
-  const answer = useAnswer<TaskPage>(pathOf("/v1/tasks", {}, { worker: worker.name, state: "running,assigned,paused", limit: 20 }), TASKS_MS);
+  const answer = useLive<TaskPage>(pathOf("/v1/tasks", {}, { worker: worker.name, state: "running,assigned,paused", limit: ROWS }));
   const now = useNow();
   return (
     <div>
@@ -75,7 +76,7 @@ export function RunningHere({ worker }: { worker: Worker }) {
       <Answered answer={answer} height="3rem">
         {(page) => (page.tasks ?? []).length === 0 ? <p class="faint small">Nothing.</p> : (
           <div class="running-here">
-            {(page.tasks ?? []).map((task) => (
+            {(page.tasks ?? []).slice(0, ROWS).map((task) => (
               <a href={link("tasks", task.id)} key={task.id} title={task.id}>
                 <span class="clip"><Name>{task.type}</Name></span>
                 <Band elapsed={sinceStart(task, now)} {...predictionOf(task)} />
