@@ -17,13 +17,15 @@ namespace nexus::test {
 class ClickHouseServer {
 public:
     ClickHouseServer();
+    explicit ClickHouseServer(std::uint16_t port) : port_(port) {}  // one that somebody else has started
     ~ClickHouseServer();
     ClickHouseServer(const ClickHouseServer&) = delete;
     ClickHouseServer& operator=(const ClickHouseServer&) = delete;
     std::uint16_t port() const { return port_; }
     void start();  // the same data and port again
     void kill();
-    // One for all tests of this program; every test uses a database of its own.
+    // One for all tests of this program; every test uses a database of its own. That at NEXUS_CLICKHOUSE_PORT, if it is
+    // set (make test-chdb).
     static ClickHouseServer& shared();
     static std::string new_database();
 

@@ -16,7 +16,8 @@ namespace {
 constexpr std::int64_t kDayUs = hours(24).us;
 constexpr Duration kSchemaMax = seconds(30);  // of one step of it: a busy server takes its time
 constexpr unsigned kFirstWithDateTime64 = 20;
-constexpr const char* kOfRuns = "('tasks', 'task_place', 'attempts', 'scheduler_decisions', 'rollups')";
+constexpr const char* kOfRuns =
+    "('tasks', 'task_place', 'attempts', 'scheduler_decisions', 'rollups', 'worker_rollups')";
 
 // Lines of columns, as TabSeparated gives them; names and numbers only, nothing that would be escaped.
 std::vector<std::vector<std::string>> lines_of(std::string_view text) {
@@ -77,7 +78,7 @@ Result<void> ClickHouseHistory::make_schema(ClickHouseClient& client) {
         return client.ask({.query = query, .again = true, .limit = options_.question_time_max});
     };
     auto version = ask("SELECT max(version) FROM nexus_schema");
-    if (!version && version.error().fault == Fault::not_found) {
+    if (!version && version.error().fault == Fault::not_found && options_.makes_tables) {
         auto made = client.ask({.query = "CREATE DATABASE IF NOT EXISTS " + options_.address.database,
                                 .in_database = false,
                                 .limit = kSchemaMax});
@@ -93,6 +94,9 @@ Result<void> ClickHouseHistory::make_schema(ClickHouseClient& client) {
                                             std::to_string(kClickHouseSchemaVersion) +
                                             "): run that release, or use another database");
     if (found == kClickHouseSchemaVersion) return {};
+    if (!options_.makes_tables)
+        return fail(Fault::unsupported,
+                    options_.address.text() + " has tables of an older release: a server upgrades them");
     for (const char* const table : kTables)
         if (auto made = client.ask({.query = table, .limit = kSchemaMax}); !made)
             return std::unexpected(std::move(made).error());
@@ -301,8 +305,11 @@ Result<void> ClickHouseHistory::roll_up() {
     const std::int64_t from = (rolled != 0 ? rolled : least) / kHour * kHour;
     const std::int64_t to = now_us / 1'000'000 / kHour * kHour;
     if (least == 0 || from >= to || (from == rolled_from_ && to == rolled_to_)) return {};
-    const std::string between =
-        "finished >= " + date_time(from * 1'000'000) + " AND finished < " + date_time(to * 1'000'000);
+    const auto between = [&](const char* column) {
+        return std::string(column) + " >= " + date_time(from * 1'000'000) + " AND " + column + " < " +
+               date_time(to * 1'000'000);
+    };
+    const std::string made = "toUInt64(" + std::to_string(now_us) + ")";
     auto done = command(
         "INSERT INTO rollups (minute, type, finished, succeeded, within_25, within_p90, told, by_p90_told, run_us,"
         " wait_us, made)"
@@ -310,11 +317,19 @@ Result<void> ClickHouseHistory::roll_up() {
         " predicted_p50_us * 4 >= run_us * 3 AND predicted_p50_us * 4 <= run_us * 5),"
         " countIf(good AND run_us >= 0 AND run_us <= predicted_p90_us), countIf(good AND eta_finish_p90_us > 0),"
         " countIf(good AND eta_finish_p90_us > 0 AND finished_us <= eta_finish_p90_us), sum(if(run_us > 0, run_us, 0)),"
-        " sum(if(started_us > 0, started_us - submitted_us, 0)), toUInt64(" +
-        std::to_string(now_us) +
-        ") FROM (SELECT finished, type, state = 'succeeded' AS good, run_us, predicted_p50_us, predicted_p90_us,"
+        " sum(if(started_us > 0, started_us - submitted_us, 0)), " +
+        made +
+        " FROM (SELECT finished, type, state = 'succeeded' AS good, run_us, predicted_p50_us, predicted_p90_us,"
         " eta_finish_p90_us, finished_us, started_us, submitted_us FROM tasks FINAL WHERE " +
-        between + ") GROUP BY at, type");
+        between("finished") + ") GROUP BY at, type");
+    if (done)
+        done = command(
+            "INSERT INTO worker_rollups (minute, worker, attempts, succeeded, lost, run_us, predicted_us,"
+            " peak_memory_bytes, made)"
+            " SELECT toStartOfMinute(ended) AS at, worker, count(), countIf(outcome = 'succeeded'),"
+            " countIf(outcome = 'worker_lost'), sum(if(run_us > 0, run_us, 0)),"
+            " sum(if(run_us > 0, predicted_p50_us, 0)), max(peak_memory_bytes), " +
+            made + " FROM attempts FINAL WHERE " + between("ended") + " GROUP BY at, worker");
     if (!done) return std::unexpected(std::move(done).error());
     rolled_from_ = from;
     rolled_to_ = to;

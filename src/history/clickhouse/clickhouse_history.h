@@ -10,6 +10,7 @@
 //
 // Threads: write() and expire() by one thread at a time; everything else by any, each question on a connection of its own.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/system_clock.h"
 #include "history/clickhouse/client.h"
 #include "history/history_store.h"
 
@@ -27,7 +29,8 @@ namespace nexus::history {
 
 struct ClickHouseOptions {
     ClickHouseAddress address;
-    Duration question_time_max = seconds(5);  // a query that takes longer ends with `unreachable`
+    Duration question_time_max = seconds(5);  // a question that takes longer ends with `unreachable`
+    bool makes_tables = true;                 // false: to ask only; what is not there is `not_found`
     Duration write_time_max = seconds(10);    // of one table and day
 };
 
@@ -37,7 +40,7 @@ public:
     ~ClickHouseHistory() override;
 
     // Reaches the server and makes or upgrades the schema. Faults: unreachable, denied, unsupported (the tables are of a
-    // newer release).
+    // newer release), not_found (no tables, and none are to be made).
     Result<void> connect();
     Result<void> probe();  // whether it answers
     const ClickHouseAddress& address() const { return options_.address; }
@@ -55,19 +58,29 @@ public:
     Result<void> expire(WallTime oldest, std::uint64_t bytes_max) override;
 
     // Any query, as somebody at a terminal would ask it. For tests.
-    Result<std::string> ask(std::string_view query) { return question(query); }
+    Result<std::string> ask(std::string_view query) { return question(query, TimeLeft(options_.question_time_max)); }
 
 private:
     Result<void> make_schema(ClickHouseClient& client);
     Result<void> make_decisions(ClickHouseClient& client);
-    Result<std::string> question(std::string_view query);
+    // What is left of the time for one question, which may take several queries.
+    class TimeLeft {
+    public:
+        explicit TimeLeft(Duration limit) : end_us_(system_steady_us() + limit.us) {}
+        Duration left() const { return {std::max<std::int64_t>(1000, end_us_ - system_steady_us())}; }
+
+    private:
+        std::int64_t end_us_;
+    };
+    Result<std::string> question(std::string_view query, TimeLeft time);
+    Result<std::optional<TaskRow>> find_task(TaskId task, TimeLeft time);
     Result<std::string> command(std::string_view query, std::string_view data = {});
     Result<void> drop_known(HistoryBatch& decisions);
     Result<void> drop_days(WallTime oldest, std::uint64_t bytes_max);
     Result<void> roll_up();
     // The rows of a query in RowBinary.
     template <class Row>
-    Result<std::vector<Row>> rows(const std::string& query, Row (*read)(Reader&));
+    Result<std::vector<Row>> rows(const std::string& query, Row (*read)(Reader&), TimeLeft time);
 
     const ClickHouseOptions options_;
     std::atomic<bool> stop_ = false;

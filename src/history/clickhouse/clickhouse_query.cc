@@ -93,7 +93,7 @@ Result<std::vector<Row>> in_windows(std::int64_t newest, std::int64_t oldest, st
 
 }  // namespace
 
-Result<std::string> ClickHouseHistory::question(std::string_view query) {
+Result<std::string> ClickHouseHistory::question(std::string_view query, TimeLeft time) {
     if (auto ok = connect(); !ok) return std::unexpected(std::move(ok).error());
     std::unique_ptr<ClickHouseClient> reader;
     {
@@ -104,7 +104,7 @@ Result<std::string> ClickHouseHistory::question(std::string_view query) {
         }
     }
     if (!reader) reader = std::make_unique<ClickHouseClient>(options_.address, stop_);
-    auto answer = reader->ask({.query = query, .again = true, .limit = options_.question_time_max});
+    auto answer = reader->ask({.query = query, .again = true, .limit = time.left()});
     if (!answer) {
         // Somebody has dropped the tables, or there is another server now: the next call makes them.
         if (answer.error().fault == Fault::not_found) {
@@ -119,14 +119,14 @@ Result<std::string> ClickHouseHistory::question(std::string_view query) {
 }
 
 Result<void> ClickHouseHistory::probe() {
-    auto answer = question("SELECT 1");
+    auto answer = question("SELECT 1", TimeLeft(options_.question_time_max));
     if (!answer) return std::unexpected(std::move(answer).error());
     return {};
 }
 
 template <class Row>
-Result<std::vector<Row>> ClickHouseHistory::rows(const std::string& query, Row (*read)(Reader&)) {
-    const auto bytes = question(query + " FORMAT RowBinary");
+Result<std::vector<Row>> ClickHouseHistory::rows(const std::string& query, Row (*read)(Reader&), TimeLeft time) {
+    const auto bytes = question(query + " FORMAT RowBinary", time);
     if (!bytes) return std::unexpected(Error(bytes.error()).during("reading the history"));
     std::vector<Row> rows;
     Reader r(*bytes);
@@ -136,9 +136,13 @@ Result<std::vector<Row>> ClickHouseHistory::rows(const std::string& query, Row (
 }
 
 Result<std::optional<TaskRow>> ClickHouseHistory::task(TaskId task) {
+    return find_task(task, TimeLeft(options_.question_time_max));
+}
+
+Result<std::optional<TaskRow>> ClickHouseHistory::find_task(TaskId task, TimeLeft time) {
     // Where it lies, then what lies there: tasks are sorted by their end.
-    const auto place =
-        question("SELECT finished_us FROM task_place WHERE task = " + id_text(task) + limit(1) + " FORMAT RowBinary");
+    const auto place = question(
+        "SELECT finished_us FROM task_place WHERE task = " + id_text(task) + limit(1) + " FORMAT RowBinary", time);
     if (!place) return std::unexpected(Error(place.error()).during("reading the history"));
     if (place->empty()) return std::nullopt;
     Reader r(*place);
@@ -146,7 +150,7 @@ Result<std::optional<TaskRow>> ClickHouseHistory::task(TaskId task) {
     if (finished < oldest_us_) return std::nullopt;
     auto found = rows(std::string("SELECT ") + kTaskColumns + " FROM tasks WHERE finished = " + date_time(finished) +
                           " AND task = " + id_text(task) + " ORDER BY precedence DESC" + limit(1),
-                      task_row);
+                      task_row, time);
     if (!found) return std::unexpected(std::move(found).error());
     if (found->empty()) return std::nullopt;
     return std::move(found->front());
@@ -156,6 +160,7 @@ Result<std::vector<TaskRow>> ClickHouseHistory::tasks(const TaskQuery& query) {
     const std::string select = std::string("SELECT ") + kTaskColumns + " FROM tasks WHERE ", filters = wanted(query);
     const std::string hides = " AND finished_us >= " + number(oldest_us_);
     const std::int64_t now = system_wall().us;
+    const TimeLeft time(options_.question_time_max);
     if (query.order == TaskOrder::finished) {
         const std::string id = id_text(query.before), at = number(query.before_finished.us);
         const std::string before =
@@ -168,7 +173,7 @@ Result<std::vector<TaskRow>> ClickHouseHistory::tasks(const TaskQuery& query) {
                                 " AND finished_us >= " + number(from) + " AND finished_us < " + number(to) + hides +
                                 before + filters + " ORDER BY finished_us DESC, task DESC, precedence DESC" +
                                 " LIMIT 1 BY task" + limit(left),
-                            task_row);
+                            task_row, time);
             });
     }
     // By id, which is by time of submission: what was submitted then ended later.
@@ -184,7 +189,7 @@ Result<std::vector<TaskRow>> ClickHouseHistory::tasks(const TaskQuery& query) {
                         " AND task >= " + id_text(first_id_of(from)) +
                         (to == kEver ? std::string() : " AND task < " + id_text(first_id_of(to))) + hides + among +
                         filters + " ORDER BY task DESC, precedence DESC LIMIT 1 BY task" + limit(left),
-                    task_row);
+                    task_row, time);
     });
 }
 
@@ -193,6 +198,7 @@ Result<std::vector<AttemptRow>> ClickHouseHistory::attempts(std::span<const Task
     std::ranges::sort(ids);
     ids.erase(std::ranges::unique(ids).begin(), ids.end());
     std::vector<AttemptRow> all;
+    const TimeLeft time(options_.question_time_max);
     for (std::size_t first = 0; first < ids.size(); first += kIdsPerQuery) {
         const auto some = std::span(ids).subspan(first, std::min(kIdsPerQuery, ids.size() - first));
         std::string list;
@@ -200,14 +206,14 @@ Result<std::vector<AttemptRow>> ClickHouseHistory::attempts(std::span<const Task
         auto found = rows(std::string("SELECT ") + kAttemptColumns + " FROM attempts WHERE ended >= " +
                               date_time(ms_of(some.front()) * 1000 - kClockSlack.us) + " AND task IN (" + list +
                               ") ORDER BY task, number, precedence DESC LIMIT 1 BY task, number",
-                          attempt_row);
+                          attempt_row, time);
         if (!found) return found;
         // What has expired with its task: an attempt ends before its task does, and goes with it.
         std::vector<TaskId> old;
         for (const AttemptRow& row : *found)
             if (row.ended.us < oldest_us_ && (old.empty() || old.back() != row.task)) old.push_back(row.task);
         for (const TaskId task : old) {
-            const auto kept = this->task(task);
+            const auto kept = find_task(task, time);
             if (!kept) return std::unexpected(kept.error());
             if (!*kept) std::erase_if(*found, [&](const AttemptRow& row) { return row.task == task; });
         }
@@ -227,6 +233,7 @@ Result<std::vector<DecisionRow>> ClickHouseHistory::decisions(const DecisionQuer
     if (query.fallback) wants += " AND fallback_used = 1";
     // Rows of the old Nexus have no place.
     const std::int64_t oldest = std::max<std::int64_t>({1, query.from.us, oldest_us_});
+    const TimeLeft time(options_.question_time_max);
     const auto ask = [&](std::int64_t from, std::int64_t to, std::size_t left) {
         return rows(std::string("SELECT ") + kDecisionColumns + " FROM scheduler_decisions WHERE timestamp >= " +
                         date_time(from) + (to == kEver ? std::string() : " AND timestamp <= " + date_time(to)) +
@@ -234,7 +241,7 @@ Result<std::vector<DecisionRow>> ClickHouseHistory::decisions(const DecisionQuer
                         " ORDER BY at_us DESC, shard DESC, number DESC, part DESC"
                         " LIMIT 1 BY at_us, shard, number, part" +
                         limit(left),
-                    decision_row);
+                    decision_row, time);
     };
     if (query.limit == 0) return std::vector<DecisionRow>();
     // Those of one task are not older than it is.
@@ -266,7 +273,8 @@ Result<std::vector<AuditRow>> ClickHouseHistory::audit(const AuditQuery& query) 
         if (place.at.us != 0) sql += " AND " + beside(place, "<");
         sql += " ORDER BY at_us DESC, shard DESC, number DESC, part DESC, precedence DESC";
     }
-    return rows(sql + " LIMIT 1 BY at_us, shard, number, part" + limit(query.limit), audit_row);
+    return rows(sql + " LIMIT 1 BY at_us, shard, number, part" + limit(query.limit), audit_row,
+                TimeLeft(options_.question_time_max));
 }
 
 }  // namespace nexus::history

@@ -51,6 +51,11 @@ inline constexpr const char* kTables[] = {
     "minute DateTime('UTC'), type String, finished UInt64, succeeded UInt64, within_25 UInt64, within_p90 UInt64,"
     " told UInt64, by_p90_told UInt64, run_us Int64, wait_us Int64, made UInt64"
     ") ENGINE = ReplacingMergeTree(made) PARTITION BY toYYYYMMDD(minute) ORDER BY (minute, type)",
+
+    "CREATE TABLE IF NOT EXISTS worker_rollups ("
+    "minute DateTime('UTC'), worker String, attempts UInt64, succeeded UInt64, lost UInt64, run_us Int64,"
+    " predicted_us Int64, peak_memory_bytes UInt64, made UInt64"
+    ") ENGINE = ReplacingMergeTree(made) PARTITION BY toYYYYMMDD(minute) ORDER BY (minute, worker)",
 };
 
 // The columns of the old Nexus, but for `timestamp`, whose type and default the server's release decides.

@@ -129,6 +129,15 @@ SpooledHistory::~SpooledHistory() {
     if (thread_.joinable()) thread_.join();
 }
 
+const char* SpooledHistory::suffix_of(Kind kind) {
+    switch (kind) {
+        case Kind::decisions: return ".decisions";
+        case Kind::rows: return ".rows";
+        case Kind::audit: return ".audit";
+    }
+    return "";
+}
+
 Result<void> SpooledHistory::find_segments() {
     if (mkdir(options_.directory.c_str(), 0700) != 0 && errno != EEXIST)
         return std::unexpected(file_error(options_.directory));
@@ -136,12 +145,14 @@ Result<void> SpooledHistory::find_segments() {
     std::vector<std::string> paths;
     std::error_code error;
     for (const auto& file : std::filesystem::directory_iterator(options_.directory, error))
-        if (file.path().extension() == ".rows" || file.path().extension() == ".decisions")
-            paths.push_back(file.path().string());
+        for (const Kind kind : kKinds)
+            if (file.path().extension() == suffix_of(kind)) paths.push_back(file.path().string());
     if (error) return fail(Fault::invalid, options_.directory + ": " + error.message());
     std::ranges::sort(paths);
     for (const std::string& path : paths) {
-        Segment segment{.path = path, .decisions = path.ends_with(".decisions"), .closed = true};
+        Segment segment{.path = path, .closed = true};
+        for (const Kind kind : kKinds)
+            if (path.ends_with(suffix_of(kind))) segment.kind = kind;
         const std::string bytes = bytes_of_file(path);
         for (const Record& record : records_in(bytes)) {
             segment.rows += record.rows;
@@ -193,16 +204,18 @@ Result<void> SpooledHistory::write(std::span<const HistoryBatch* const> batches)
 
 Result<void> SpooledHistory::keep(const Entry& entry) {
     const HistoryBatch& all = entry.rows->rows;
-    HistoryBatch rest, decisions;
-    rest.tasks = all.tasks;
-    rest.attempts = all.attempts;
-    rest.audit = all.audit;
-    decisions.decisions = all.decisions;
+    HistoryBatch parts[std::size(kKinds)];
+    parts[static_cast<std::size_t>(Kind::decisions)].decisions = all.decisions;
+    parts[static_cast<std::size_t>(Kind::rows)].tasks = all.tasks;
+    parts[static_cast<std::size_t>(Kind::rows)].attempts = all.attempts;
+    parts[static_cast<std::size_t>(Kind::audit)].audit = all.audit;
     Waiting waiting{.entry = entry};
-    for (const HistoryBatch* const part : {&rest, &decisions}) {
-        if (part->size() == 0) continue;
-        if (auto ok = append(entry, part == &decisions, *part); !ok) {
-            if (waiting.parts > 0) arrived_.insert(entry.id);  // the half of it that is there; all will be given again
+    for (const Kind kind : kKinds) {
+        const HistoryBatch& part = parts[static_cast<std::size_t>(kind)];
+        if (part.size() == 0) continue;
+        if (auto ok = append(entry, kind, part); !ok) {
+            // What is there of it already is skipped: all of it will be given again.
+            if (waiting.parts > 0) arrived_.insert(entry.id);
             if (waiting.parts > 0) waiting_[entry.id] = {.entry = {.id = entry.id}, .parts = waiting.parts};
             return ok;
         }
@@ -221,16 +234,15 @@ Result<void> SpooledHistory::keep(const Entry& entry) {
     return {};
 }
 
-Result<void> SpooledHistory::append(const Entry& entry, bool decisions, const HistoryBatch& rows) {
+Result<void> SpooledHistory::append(const Entry& entry, Kind kind, const HistoryBatch& rows) {
     const std::string record = record_of(entry.id, rows);
     auto segment = std::ranges::find_if(segments_.rbegin(), segments_.rend(),
-                                        [&](const Segment& one) { return one.decisions == decisions; });
+                                        [&](const Segment& one) { return one.kind == kind; });
     if (segment == segments_.rend() || segment->path == sending_ || segment->closed ||
         segment->bytes >= kSegmentBytes) {
-        char name[40];
-        std::snprintf(name, sizeof name, "/%016llx.%s", static_cast<unsigned long long>(entry.id),
-                      decisions ? "decisions" : "rows");
-        segments_.push_back({.path = options_.directory + name, .decisions = decisions});
+        char name[24];
+        std::snprintf(name, sizeof name, "/%016llx", static_cast<unsigned long long>(entry.id));
+        segments_.push_back({.path = options_.directory + name + suffix_of(kind), .kind = kind});
         segment = segments_.rbegin();
     }
     const int file = ::open(segment->path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -264,9 +276,12 @@ Result<void> SpooledHistory::append(const Entry& entry, bool decisions, const Hi
 
 void SpooledHistory::keep_within_bounds() {
     while (health().spool_bytes > options_.bytes_max && segments_.size() > 1) {
-        const auto may_go = [&](const Segment& one) { return one.path != sending_; };
-        auto victim = std::ranges::find_if(segments_, [&](const Segment& one) { return one.decisions && may_go(one); });
-        if (victim == segments_.end()) victim = std::ranges::find_if(segments_, may_go);
+        const auto oldest = [&](Kind kind) {
+            return std::ranges::find_if(segments_,
+                                        [&](const Segment& one) { return one.kind == kind && one.path != sending_; });
+        };
+        auto victim = oldest(Kind::decisions);
+        if (victim == segments_.end()) victim = oldest(Kind::rows);
         if (victim == segments_.end()) return;
         const Segment gone = std::move(*victim);
         segments_.erase(victim);
@@ -336,7 +351,7 @@ void SpooledHistory::tell(const Result<void>& sent) {
 void SpooledHistory::send() {
     pthread_setname_np(pthread_self(), "nexus-spool");
     std::unique_lock lock(mutex_);
-    const auto work = [&] { return stop_ || (direct_ && !direct_end_) || !segments_.empty(); };
+    const auto work = [&] { return stop_ || (direct_ && !direct_end_) || !segments_.empty() || expiry_; };
     bool look = options_.probe != nullptr;  // whether it is there, while there is nothing to send
     for (;;) {
         if (!look) wake_.wait(lock, work);
@@ -375,6 +390,15 @@ void SpooledHistory::send() {
                 if (segments_.empty()) behind_ = false;
                 sent_.notify_all();
             }
+        } else if (expiry_) {
+            const auto [oldest, bytes_max] = *expiry_;
+            lock.unlock();
+            done = store_.expire(oldest, bytes_max);
+            lock.lock();
+            expiry_.reset();
+            expiry_end_ = done;
+            sent_.notify_all();
+            if (!done && done.error().fault != Fault::unreachable) continue;  // it is there, and will not: that is told
         } else if (look) {
             lock.unlock();
             done = options_.probe();
@@ -427,11 +451,13 @@ Result<std::vector<AuditRow>> SpooledHistory::audit(const AuditQuery& query) {
 }
 
 Result<void> SpooledHistory::expire(WallTime oldest, std::uint64_t bytes_max) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (behind_) return {};
-    }
-    return store_.expire(oldest, bytes_max);
+    std::unique_lock lock(mutex_);
+    const Result<void> before = expiry_end_.value_or(Result<void>());  // of one that took longer
+    expiry_ = {oldest, bytes_max};
+    expiry_end_.reset();
+    wake_.notify_one();
+    sent_.wait_for(lock, std::chrono::microseconds(options_.patience.us), [&] { return expiry_end_.has_value(); });
+    return expiry_end_.value_or(before);
 }
 
 HistoryHealth SpooledHistory::health() const {
@@ -441,7 +467,8 @@ HistoryHealth SpooledHistory::health() const {
 
 bool SpooledHistory::flush(Duration limit) {
     std::unique_lock lock(mutex_);
-    return sent_.wait_for(lock, std::chrono::microseconds(limit.us), [&] { return segments_.empty() && !direct_; });
+    return sent_.wait_for(lock, std::chrono::microseconds(limit.us),
+                          [&] { return segments_.empty() && !direct_ && !expiry_; });
 }
 
 }  // namespace nexus::history

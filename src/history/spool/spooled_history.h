@@ -1,8 +1,8 @@
 #pragma once
 // A history whose store may be away, slow, or a black hole: every write is taken at once. What the store does not take
 // within a moment goes into files of the spool and from there to the store as soon as it answers, in the order in which it
-// came; nobody waits for that. Rows are lost only when the spool is full: the oldest decisions first, then the oldest of
-// the rest, and all that is dropped is counted.
+// came; nobody waits for that. Rows are lost only when the spool is full: the oldest decisions first, then the oldest tasks
+// and attempts, never the audit; all that is dropped is counted.
 //
 // What waits is read with what the store has as long as it fits into memory. Beyond that a task that is not found is
 // answered `unreachable`, not "there is none", and so is the audit; lists lag behind.
@@ -59,7 +59,7 @@ public:
     Result<std::vector<TaskRow>> tasks(const TaskQuery& query) override;
     Result<std::vector<DecisionRow>> decisions(const DecisionQuery& query) override;
     Result<std::vector<AuditRow>> audit(const AuditQuery& query) override;
-    // Nothing while rows wait: their time will come.
+    // By the sending thread, when nothing waits; returns when it is done, or after a moment.
     Result<void> expire(WallTime oldest, std::uint64_t bytes_max) override;
 
     std::uint64_t dropped() const override { return health().dropped; }
@@ -69,7 +69,11 @@ public:
 
 private:
     using Clock = std::chrono::steady_clock;
-    // One write. Its rows lie in one file, its decisions in another, which is the first to be dropped.
+    // What lies in one file; a write is taken apart, so that the bound can take its parts in this order.
+    enum class Kind : std::uint8_t { decisions, rows, audit };
+    static constexpr Kind kKinds[] = {Kind::decisions, Kind::rows, Kind::audit};
+    static const char* suffix_of(Kind kind);
+    // One write.
     struct Entry {
         std::uint64_t id = 0;
         std::shared_ptr<const UnwrittenRows> rows;  // null: in files alone
@@ -81,7 +85,7 @@ private:
     };
     struct Segment {
         std::string path;
-        bool decisions = false;
+        Kind kind = Kind::rows;
         bool closed = false;  // nothing may follow: its end may be torn
         std::uint64_t bytes = 0, rows = 0;
         std::vector<std::uint64_t> ids;  // of its entries, in order
@@ -89,7 +93,7 @@ private:
     SpooledHistory(SpoolOptions options, HistoryStore& store) : options_(std::move(options)), store_(store) {}
     Result<void> find_segments();
     Result<void> keep(const Entry& entry);  // with the lock
-    Result<void> append(const Entry& entry, bool decisions, const HistoryBatch& rows);
+    Result<void> append(const Entry& entry, Kind kind, const HistoryBatch& rows);
     void keep_within_bounds();
     void forget(const Segment& segment, bool dropped);
     void send();
@@ -109,6 +113,8 @@ private:
     std::condition_variable wake_, sent_;
     std::optional<Entry> direct_;  // to be sent without a file, or being sent
     std::optional<Result<void>> direct_end_;
+    std::optional<std::pair<WallTime, std::uint64_t>> expiry_;  // to be done
+    std::optional<Result<void>> expiry_end_;
     bool behind_ = false;           // what comes goes into files until these are sent
     std::deque<Segment> segments_;  // oldest first
     std::string sending_;           // the file that is being sent
