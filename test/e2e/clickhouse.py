@@ -21,13 +21,26 @@ def free_ports(count):
     return ports
 
 
+def make_certificate(folder, name):
+    """A certificate for localhost that signs itself; returns its file."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / f"{name}.key", "-out",
+                    folder / f"{name}.pem"], check=True, capture_output=True)
+    return folder / f"{name}.pem"
+
+
 class ClickHouse:
+    """Over plain HTTP, and over TLS with the certificate tls.pem in its folder."""
+
     def __init__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="nexus-clickhouse-"))
-        self.http, tcp = free_ports(2)
+        self.http, self.https, tcp = free_ports(3)
+        make_certificate(self.folder, "tls")
         (self.folder / "config.xml").write_text(f"""<yandex>
 <logger><level>warning</level><log>{self.folder}/log</log><errorlog>{self.folder}/errors</errorlog></logger>
 <listen_host>127.0.0.1</listen_host><http_port>{self.http}</http_port><tcp_port>{tcp}</tcp_port>
+<https_port>{self.https}</https_port><openSSL><server><certificateFile>{self.folder}/tls.pem</certificateFile>
+<privateKeyFile>{self.folder}/tls.key</privateKeyFile><verificationMode>none</verificationMode></server></openSSL>
 <path>{self.folder}/data/</path><tmp_path>{self.folder}/tmp/</tmp_path><users_config>users.xml</users_config>
 <default_profile>default</default_profile><default_database>default</default_database>
 <mark_cache_size>67108864</mark_cache_size></yandex>""")

@@ -5,7 +5,7 @@ import os
 import unittest
 import urllib.request
 
-from clickhouse import ClickHouse
+from clickhouse import ClickHouse, make_certificate
 from harness import House, wait_until
 from test_bad_input import clean_environment, nexus
 
@@ -150,6 +150,22 @@ class HistoryInClickHouse(unittest.TestCase):
         self.assertNotEqual(bad.returncode, 0)
         self.assertIn("server.history_login_file", bad.stderr)
         self.assertNotIn("secret", bad.stderr)
+
+    def test_over_tls_with_a_server_that_proves_who_it_is(self):
+        house = self.house
+        url = f"clickhouses://localhost:{self.clickhouse.https}/nexus"
+        other = make_certificate(house.folder, "other")
+        house.start_server("--history", url, "--set", f"server.history_ca_file={other}")
+        wait_until("another's certificate is refused", lambda: "[!] history" in page(house, "/readyz?verbose"))
+        self.assertIn("certificate verify failed", page(house, "/readyz?verbose"))
+        house.start_worker("w1")
+        house.worker_ready(1)
+        house.bulk_exec(5, lambda i: ["true"], "tls")
+        house.await_idle()
+        house.kill_server()
+        house.start_server("--history", url, "--set", f"server.history_ca_file={self.clickhouse.folder}/tls.pem")
+        wait_until("all are in ClickHouse", lambda: metric(house, "nexus_history_written_total") >= 15)
+        self.assertEqual(self.count("tasks"), 5)
 
 
 def facts(value, key=""):
