@@ -10,7 +10,7 @@ DATA       ?= nexus-data
 NEXUS      := bin/nexus
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build page page-load run test bench peers lint fmt fmt-check sanitize digests fuzz mutants clean install
+.PHONY: help setup build page page-load run test test-chdb bench peers lint fmt fmt-check sanitize digests fuzz mutants clean install
 
 help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,11 @@ test: ## install, build and pass all tests
 	@$(MAKE) --no-print-directory build
 	@tools/build.sh $(BUILD) $(BUILD_TYPE) all
 	@ctest --test-dir $(BUILD) -j$(JOBS) --output-on-failure --timeout 900
+
+test-chdb: ## the history's tests on a current ClickHouse engine (npm package chdb, 550 MB)
+	@TOOLS="build test" tools/setup.sh
+	@tools/build.sh $(BUILD) $(BUILD_TYPE) conformance_test
+	@tools/chdb.sh $(BUILD)
 
 bench: ## measure: decisions, end to end, recovery, stores
 	@TOOLS="build test" tools/setup.sh

@@ -16,7 +16,7 @@ ROOMS = {
     "sqlite": ("a thin owner of SQLite's handles", ["base"]),
     "config": ("the one table of settings: parse, check, print, diff", ["base", "core"]),
     "store": ("the journal port and its adapters: memory, sqlite", ["base", "journal", "sqlite"]),
-    "history": ("the history port and its adapters: memory, sqlite; decisions as records", ["base", "core", "sqlite"]),
+    "history": ("the history port and its adapters: memory, sqlite, clickhouse; the spool before one; decisions as records", ["base", "core", "sqlite"]),
     "identity": ("who calls and how much: tokens, certificate subjects, sessions, limits", ["base"]),
     "engine": ("the one loop: stamp, estimate, apply, journal, release",
                ["base", "core", "predict", "learn", "journal", "store", "history", "config", "identity"]),

@@ -38,6 +38,7 @@ nodejs                         builds the page and tests its parts; a validator 
 npm                            installs what these need, by their lock files
 openssl                        makes the certificates of tests
 curl                           the tour of docs/rest.md is tried with it
+clickhouse-server              the history in ClickHouse is tried on a real one
 '
 lint='
 clang-19                       second compiler, fuzzing

@@ -104,6 +104,20 @@ void look_at_server(const Looked& looked, Needs& needs) {
                        .act = "Free some space, or keep less history (server.history_retention).",
                        .target = "status"});
     }
+    if (looked.history && !looked.history->good) {
+        const history::HistoryHealth& health = *looked.history;
+        needs.add({.severity = Severity::breaks,
+                   .kind = "history",
+                   .object = "store",
+                   .since = health.since.us,
+                   .sentence = "The history is not written to " + health.store + ": " + health.why + ".",
+                   .meaning = counted(health.waiting, "row") + plural(health.waiting, " waits", " wait") +
+                              " on disk (" + size_words(health.spool_bytes) + " of " +
+                              size_words(health.spool_bytes_max) +
+                              "); no task is affected, and ended tasks may not be found.",
+                   .act = "Start that server, or see server.history and server.history_login_file.",
+                   .target = "status"});
+    }
     if (status.history_dropped > 0)
         needs.add({.severity = Severity::notice,
                    .kind = "history",

@@ -1,6 +1,7 @@
 #pragma once
 // Is all well; if not, what, and what does one do? One function for the page, `nexus doctor` and whoever else asks.
 
+#include <optional>
 #include <vector>
 
 #include <nexus/v1/nexus.pb.h>
@@ -16,6 +17,7 @@ struct Looked {
     const engine::ReadModel& state;
     std::vector<engine::Check> checks;
     Disk disk;
+    std::optional<history::HistoryHealth> history;  // where it is somewhere else
 };
 // Pure. The worst first; equal states give equal ids.
 void attention_of(const Looked& looked, v1::Attention& out);

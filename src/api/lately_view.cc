@@ -198,7 +198,11 @@ void to_message(const engine::StatusInfo& status, const Door& door, v1::Status& 
 }
 
 void to_message(const engine::ReadModel& state, const Door& door, v1::Attention& out) {
-    attention_of({.state = state, .checks = door.engine.checks(), .disk = door.disk ? door.disk() : Disk{}}, out);
+    attention_of({.state = state,
+                  .checks = door.engine.checks(),
+                  .disk = door.disk ? door.disk() : Disk{},
+                  .history = door.history ? std::optional(door.history()) : std::nullopt},
+                 out);
 }
 
 }  // namespace nexus::api

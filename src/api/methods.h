@@ -20,6 +20,7 @@
 #include "base/caller.h"
 #include "base/units.h"
 #include "engine/service.h"
+#include "history/history_store.h"
 #include "identity/guard.h"
 
 namespace google::protobuf {
@@ -62,9 +63,10 @@ struct Door {
     std::size_t tasks_max = kTasksMax;  // of one batch
     std::unique_ptr<MethodCounts> counts;
     PortCounts grpc, http;
-    std::unique_ptr<StartFiles> start_files;  // set before the first call; null: there are none
-    std::string name = "nexus";               // of this server, for people
-    std::function<Disk()> disk;               // set before the first call, or empty; thread-safe, never waits for long
+    std::unique_ptr<StartFiles> start_files;          // set before the first call; null: there are none
+    std::string name = "nexus";                       // of this server, for people
+    std::function<history::HistoryHealth()> history;  // likewise; empty: it is embedded
+    std::function<Disk()> disk;  // set before the first call, or empty; thread-safe, never waits for long
 };
 
 enum class Kind : std::uint8_t {

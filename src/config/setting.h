@@ -32,6 +32,9 @@ struct Server {
     std::string name = "nexus";
     Duration history_retention = hours(24 * 30);
     std::uint64_t history_bytes_max = 0;
+    std::string history;  // empty: embedded
+    std::string history_login_file, history_ca_file;
+    std::uint64_t history_spool_max = 1ULL << 30;
     std::uint64_t reserve_bytes = 64ULL << 20;
     std::string auth = "none";
     bool insecure = false;

@@ -6,28 +6,9 @@
 #include "base/shape_bytes.h"
 #include "config/versions.h"
 #include "engine/body.h"
+#include "history/shape.h"
 #include "identity/roles.h"
 #include "identity/tokens.h"
-
-namespace nexus {
-
-template <>
-struct Shape<history::EventPlace> {
-    using T = history::EventPlace;
-    static constexpr auto members =
-        std::tuple{NEXUS_MEMBER(at), NEXUS_MEMBER(shard), NEXUS_MEMBER(number), NEXUS_MEMBER(part)};
-};
-static_assert(kListsAllMembers<history::EventPlace>);
-template <>
-struct Shape<history::AuditRow> {
-    using T = history::AuditRow;
-    static constexpr auto members =
-        std::tuple{NEXUS_MEMBER(place),  NEXUS_MEMBER(caller), NEXUS_MEMBER(author), NEXUS_MEMBER(action),
-                   NEXUS_MEMBER(reason), NEXUS_MEMBER(before), NEXUS_MEMBER(after),  NEXUS_MEMBER(hash)};
-};
-static_assert(kListsAllMembers<history::AuditRow>);
-
-}  // namespace nexus
 
 namespace nexus::engine {
 namespace {

@@ -332,7 +332,7 @@ void RunnerThreads::loop() {
         answer_looks();
         engine_->end_turn();
         if (const std::int64_t ns = last_commit_ns_.exchange(0)) engine_->note_commit(ns);
-        engine_->note_history_dropped(history_->dropped());
+        engine_->note_history_dropped(history_->dropped() + history_store_.dropped());
         if (engine_->has_batch()) hand_over(engine_->take_batch());
         const bool wished = engine_->take_snapshot_wish();
         if (wished || events_since_snapshot_ >= snapshot_due() || bytes_since_snapshot_ >= options_.snapshot_bytes) {

@@ -158,6 +158,17 @@ struct AuditQuery {
     bool in_order(const AuditRow& a, const AuditRow& b) const;  // a comes before b
 };
 
+// How a store that is somewhere else is doing, for people and metrics.
+struct HistoryHealth {
+    bool good = true;           // it took what it was given last
+    std::string store;          // what it is, e.g. clickhouse://localhost:8123/nexus
+    std::string why;            // it is not good: one sentence
+    WallTime since;             // it has not been good since then
+    std::uint64_t waiting = 0;  // rows that wait for it
+    std::uint64_t spool_bytes = 0, spool_bytes_max = 0;
+    std::uint64_t written = 0, dropped = 0, failures = 0;  // rows, rows and calls since the start
+};
+
 class HistoryStore {
 public:
     virtual ~HistoryStore() = default;
@@ -177,6 +188,8 @@ public:
     // Drops rows older than `oldest`, then the oldest rows until the store is at most `bytes_max` (0 = no limit). A
     // task goes with its attempts. The audit stays: it is small, and its hashes chain from its first row.
     virtual Result<void> expire(WallTime oldest, std::uint64_t bytes_max) = 0;
+    // Rows that write() took and that were lost all the same, since the start. From any thread.
+    virtual std::uint64_t dropped() const { return 0; }
 };
 
 }  // namespace nexus::history

@@ -1,6 +1,7 @@
 #include "history/whole_history.h"
 
 #include <algorithm>
+#include <functional>
 #include <tuple>
 #include <unordered_set>
 
@@ -84,6 +85,12 @@ Result<std::vector<DecisionRow>> WholeHistory::decisions(const DecisionQuery& qu
                               [](const DecisionNote* a, const DecisionNote* b) { return a->place > b->place; });
     std::vector<DecisionRow> fresh;
     for (std::size_t i = 0; i < most; ++i) fresh.push_back(row_of(*found[i]));
+    // What was noted, or what has been made a row of: no group has both.
+    for (const auto& group : unwritten_)
+        for (const DecisionRow& row : group->rows.decisions)
+            if (query.wants(row)) fresh.push_back(row);
+    std::ranges::sort(fresh, std::greater{}, &DecisionRow::place);
+    if (fresh.size() > query.limit) fresh.resize(query.limit);
     auto stored = store_.decisions(query);
     if (!stored) return stored;
     return merged(std::move(fresh), *std::move(stored), query.limit,

@@ -1,5 +1,7 @@
 #include "http/health.h"
 
+#include "base/quantity.h"
+
 namespace nexus::http {
 
 void livez(api::Door&, const Request&, Reply reply) {
@@ -11,6 +13,12 @@ void readyz(api::Door& door, const Request& request, Reply reply) {
     for (const engine::Check& check : door.engine.checks()) {
         list += std::string(check.good ? "[+] " : "[-] ") + check.name + ": " + check.text + "\n";
         if (!check.good) why += (why.empty() ? "" : ", ") + check.text;
+    }
+    if (door.history) {  // best effort: work is taken without it
+        const history::HistoryHealth health = door.history();
+        list += health.good ? "[+] history: " + health.store
+                            : "[!] history: not written to " + health.store + ": " + health.why;
+        list += health.waiting > 0 ? "; " + counted(health.waiting, "row") + " in the spool\n" : std::string("\n");
     }
     std::string text = why.empty() ? "ok\n" : "not ready: " + why + "\n";
     if (door.guard->insecure())

@@ -94,6 +94,22 @@ void promises(Page& page, const engine::ReadModel& state) {
            &Count::within_25);
 }
 
+// Only where it is kept elsewhere.
+void histories(Page& page, const api::Door& door) {
+    if (!door.history) return;
+    const history::HistoryHealth health = door.history();
+    page.single("nexus_history_up", "gauge", "1: the history's server took what it was given last.",
+                health.good ? 1 : 0);
+    page.single("nexus_history_spool_rows", "gauge", "Rows that wait on disk for the history's server.",
+                health.waiting);
+    page.single("nexus_history_spool_bytes", "gauge", "Their size on disk.", health.spool_bytes);
+    page.single("nexus_history_spool_bytes_max", "gauge",
+                "Beyond it the oldest are dropped (server.history_spool_max).", health.spool_bytes_max);
+    page.single("nexus_history_written_total", "counter", "Rows that the history's server took.", health.written);
+    page.single("nexus_history_failures_total", "counter", "Calls that the history's server did not answer well.",
+                health.failures);
+}
+
 }  // namespace
 
 std::string prometheus_text(const engine::ReadModel& state, const api::Door& door) {
@@ -158,8 +174,9 @@ std::string prometheus_text(const engine::ReadModel& state, const api::Door& doo
                 "Slot time idle beside a task it may run; must stay 0.",
                 static_cast<double>(c.idle_while_waiting.us) / 1e6);
     page.single("nexus_worker_utilization_ratio", "gauge", "Busy slots of connected workers.", status.utilization);
-    page.single("nexus_history_dropped_total", "counter", "History rows dropped because their buffer was full.",
-                status.history_dropped);
+    page.single("nexus_history_dropped_total", "counter",
+                "History rows dropped because their buffer or spool was full.", status.history_dropped);
+    histories(page, door);
     page.family("nexus_audit_head_info", "gauge",
                 "Hash of the newest entry of the audit; kept elsewhere it proves the rest.");
     if (!status.audit_head.empty())

@@ -10,9 +10,11 @@
 #include "cli/shell.h"
 #include "cli/text.h"
 #include "engine/audit_chain.h"
+#include "history/clickhouse/clickhouse_history.h"
 #include "history/sqlite/sqlite_history.h"
 #include "main/audit_head.h"
 #include "main/configuration.h"
+#include "main/open_history.h"
 
 namespace nexus::serve {
 namespace {
@@ -22,6 +24,7 @@ using cli::Shell;
 
 struct Flags {
     std::string data, head;
+    config::Server history;  // where it is kept, when not in `data`
 };
 
 // What a server wrote outside of the history; empty when there is none.
@@ -33,11 +36,20 @@ std::string head_in(const std::string& data) {
 }
 
 Answer<cli::pb::VerifyAuditResponse> verify_directory(const Flags& flags) {
-    auto history = history::SqliteHistory::open_to_read({.path = flags.data + "/history.db"});
-    if (!history) return failed(history.error(), flags.data);
+    std::unique_ptr<history::HistoryStore> history;
+    if (flags.history.history.empty()) {
+        auto embedded = history::SqliteHistory::open_to_read({.path = flags.data + "/history.db"});
+        if (!embedded) return failed(embedded.error(), flags.data);
+        history = *std::move(embedded);
+    } else {
+        auto address = clickhouse_of(flags.history);
+        if (!address) return std::unexpected(address.error());
+        history = std::make_unique<history::ClickHouseHistory>(
+            history::ClickHouseOptions{.address = *address, .makes_tables = false});
+    }
     const std::string head = flags.head.empty() ? head_in(flags.data) : flags.head;
     const auto verdict =
-        engine::verify_audit([&](const history::AuditQuery& query) { return (*history)->audit(query); }, head);
+        engine::verify_audit([&](const history::AuditQuery& query) { return history->audit(query); }, head);
     if (!verdict) return failed(verdict.error(), flags.data);
     cli::pb::VerifyAuditResponse out;
     api::to_message(*verdict, out);
@@ -49,6 +61,9 @@ Answer<cli::pb::VerifyAuditResponse> verify_directory(const Flags& flags) {
 Answer<int> verify(Shell& shell, const Flags& flags) {
     if (flags.data.empty() && !flags.head.empty())
         return cli::failure(cli::kExitUsage, "audit verify: --head goes with --data: a server knows its own head");
+    if (flags.data.empty() && !flags.history.history.empty())
+        return cli::failure(cli::kExitUsage,
+                            "audit verify: --history goes with --data: a server knows its own history");
     const auto verdict = flags.data.empty() ? shell.session.verify_audit() : verify_directory(flags);
     if (!verdict) return std::unexpected(verdict.error());
     if (shell.wants_json())
@@ -76,11 +91,16 @@ void add_audit_verify(CLI::App& root, int& exit_code) {
                        .help = "Follow the chain of hashes: was an entry changed, deleted, moved or put in?",
                        .examples = "  nexus audit verify\n"
                                    "  nexus audit verify --data /var/lib/nexus\n"
-                                   "  nexus audit verify --data /backup/monday --head 9f86d081..."},
+                                   "  nexus audit verify --data /backup/monday --head 9f86d081...\n"
+                                   "  nexus audit verify --data /var/lib/nexus --history clickhouse://localhost/nexus"},
                       exit_code, [flags](Shell& shell) { return verify(shell, *flags); });
     verb->add_option("--data", flags->data, "This data directory, without asking a server; it may be running");
     verb->add_option("--head", flags->head,
                      "A head that was written down elsewhere; it must be in the chain (default: DATA/audit.head)");
+    verb->add_option("--history", flags->history.history,
+                     "With --data: the ClickHouse that holds the history, as server.history says");
+    verb->add_option("--history-login-file", flags->history.history_login_file,
+                     "File with USER:PASSWORD for it, mode 0600");
 }
 
 }  // namespace nexus::serve

@@ -25,12 +25,12 @@
 #include "cli/shell.h"
 #include "cli/text.h"
 #include "engine/runner.h"
-#include "history/sqlite/sqlite_history.h"
 #include "http/server.h"
 #include "main/audit_head.h"
 #include "main/configuration.h"
 #include "main/disk_watch.h"
 #include "main/log.h"
+#include "main/open_history.h"
 #include "main/protect.h"
 #include "main/scheduler_keys.h"
 #include "process/notify.h"
@@ -68,7 +68,7 @@ struct Running {
     std::shared_ptr<identity::Guard> guard;
     std::optional<identity::TlsFiles> tls;
     std::unique_ptr<store::SqliteJournal> journal;
-    std::unique_ptr<history::SqliteHistory> history;
+    std::unique_ptr<OpenHistory> history;
     std::unique_ptr<engine::Runner> runner;
     std::unique_ptr<api::Door> door;
     std::unique_ptr<wire::Server> wire;
@@ -100,12 +100,9 @@ Answer<void> open_stores(const config::Server& settings, Log& log, Running& runn
     if (const auto& report = running.journal->open_report(); report.batches_cut > 0)
         log.write(LogLevel::warning, "journal_cut",
                   fmt::format("{} torn batches at the end were set aside: {}", report.batches_cut, report.cut_reason));
-    auto history = history::SqliteHistory::open({.path = settings.data + "/history.db"});
-    if (!history) return failed(history.error(), "open " + settings.data + "/history.db");
+    auto history = OpenHistory::open(settings, log);
+    if (!history) return std::unexpected(std::move(history).error());
     running.history = std::move(*history);
-    if (!running.history->put_aside().empty())
-        log.write(LogLevel::warning, "history_put_aside",
-                  "the history could not be read; it was put aside as " + running.history->put_aside());
     return {};
 }
 
@@ -129,7 +126,7 @@ Answer<void> start_engine(const config::Start& start, const Flags& flags, Log& l
         log.write(LogLevel::error, "store_failed", "the store failed, ending at once: " + error.what);
         _exit(kExitStoreFailed);
     };
-    auto runner = engine::Runner::start(std::move(options), *running.journal, *running.history);
+    auto runner = engine::Runner::start(std::move(options), *running.journal, running.history->store());
     if (!runner) return failed(runner.error(), "recover " + settings.data);
     running.runner = std::move(*runner);
     if (names_scheduler(start) && !running.runner->recovery().fresh && !flags.config_wins)
@@ -162,6 +159,7 @@ Answer<void> open_ports(const config::Start& start, const Flags& flags, Log& log
     running.door->start_files = start_files(flags.start, start);
     running.door->name = settings.name;
     running.door->disk = [watch = std::make_shared<DiskWatch>(settings.data)] { return watch->look(); };
+    running.door->history = running.history->health();
     // gRPC's own reflection asks nobody who they are.
     const bool reflection = !flags.no_reflection && !running.guard->asks();
     auto wire =

@@ -7,9 +7,12 @@
 
 #include "base/rng.h"
 #include "conformance/scratch_directory.h"
+#include "doubles/clickhouse_server.h"
 #include "doubles/remote_history.h"
 #include "engine/history_writer.h"
+#include "history/clickhouse/clickhouse_history.h"
 #include "history/memory/memory_history.h"
+#include "history/spool/spooled_history.h"
 #include "history/sqlite/sqlite_history.h"
 #include "history/whole_history.h"
 #include "sqlite/database.h"
@@ -28,6 +31,7 @@ public:
     virtual ~HistoryRig() = default;
     virtual HistoryStore& store() = 0;
     virtual void reopen() {}
+    virtual void settle() {}  // what was written is where it belongs
 };
 
 class MemoryRig final : public HistoryRig {
@@ -67,6 +71,67 @@ private:
     RemoteHistory history_{server_, 1000};
 };
 
+// A real server of Debian 12, a database for each rig.
+class ClickHouseRig final : public HistoryRig {
+public:
+    ClickHouseRig() { reopen(); }
+    HistoryStore& store() override { return *history_; }
+    void reopen() override {
+        history_ = std::make_unique<ClickHouseHistory>(ClickHouseOptions{
+            .address = {.host = "127.0.0.1", .port = ClickHouseServer::shared().port(), .database = database_},
+            .question_time_max = minutes(1),
+            .write_time_max = minutes(1)});
+    }
+
+private:
+    const std::string database_ = ClickHouseServer::new_database();
+    std::unique_ptr<ClickHouseHistory> history_;
+};
+
+// What it is given arrives, or arrives and is said not to have, or does not; it answers questions all the same.
+class SickToWrite final : public HistoryStore {
+public:
+    explicit SickToWrite(HistoryStore& store) : store_(store) {}
+    Result<void> write(std::span<const HistoryBatch* const> batches) override {
+        const std::uint64_t fate = rng_.below(3);
+        if (fate == 0) return fail(Fault::unreachable, "not written");
+        auto done = store_.write(batches);
+        if (fate == 1) return fail(Fault::unreachable, "written");
+        return done;
+    }
+    Result<std::optional<TaskRow>> task(TaskId task) override { return store_.task(task); }
+    Result<std::vector<AttemptRow>> attempts(std::span<const TaskId> tasks) override { return store_.attempts(tasks); }
+    Result<std::vector<TaskRow>> tasks(const TaskQuery& query) override { return store_.tasks(query); }
+    Result<std::vector<DecisionRow>> decisions(const DecisionQuery& query) override { return store_.decisions(query); }
+    Result<std::vector<AuditRow>> audit(const AuditQuery& query) override { return store_.audit(query); }
+    Result<void> expire(WallTime oldest, std::uint64_t bytes_max) override { return store_.expire(oldest, bytes_max); }
+
+private:
+    HistoryStore& store_;
+    Rng rng_{11};
+};
+
+class SpoolRig final : public HistoryRig {
+public:
+    SpoolRig() { reopen(); }
+    HistoryStore& store() override { return *history_; }
+    void reopen() override {
+        history_.reset();
+        auto opened = SpooledHistory::open(
+            {.directory = directory_.file("spool"), .retry_min = milliseconds(2), .retry_max = milliseconds(2)}, sick_);
+        MUST(opened.has_value());
+        history_ = *std::move(opened);
+        settle();
+    }
+    void settle() override { MUST(history_->flush(minutes(1))); }
+
+private:
+    ScratchDirectory directory_;
+    MemoryHistory inner_;
+    SickToWrite sick_{inner_};
+    std::unique_ptr<SpooledHistory> history_;
+};
+
 void each_rig(const std::function<void(HistoryRig&)>& run) {
     {
         INFO("memory");
@@ -81,6 +146,16 @@ void each_rig(const std::function<void(HistoryRig&)>& run) {
     {
         INFO("socket");
         RemoteRig rig;
+        run(rig);
+    }
+    {
+        INFO("spool");
+        SpoolRig rig;
+        run(rig);
+    }
+    {
+        INFO("clickhouse");
+        ClickHouseRig rig;
         run(rig);
     }
 }
@@ -180,7 +255,9 @@ Contents contents_of(HistoryStore& store) {
                       .attempts = 0,
                       .decisions = store.decisions(decisions)->size(),
                       .audit = audit_of(store, 100'000).size()};
-    for (const TaskRow& row : contents.tasks) contents.attempts += attempts_of(store, row.task).size();
+    std::vector<TaskId> ids;
+    for (const TaskRow& row : contents.tasks) ids.push_back(row.task);
+    contents.attempts = store.attempts(ids)->size();
     return contents;
 }
 
@@ -682,7 +759,9 @@ TEST_CASE("expiry by age takes tasks with their attempts and decisions, and leav
         }
         batch.audit.push_back({.place = {.at = at_second(0), .number = 1}, .author = "a", .action = "b"});
         REQUIRE(rig.store().write(batch));
+        rig.settle();
         REQUIRE(rig.store().expire(at_second(2'000), 0));
+        rig.settle();
         const Contents left = contents_of(rig.store());
         CHECK_EQ(left.tasks.size(), 1'003);  // finished at n + 3
         CHECK(attempts_of(rig.store(), id_at(1'996, 1'996)).empty());
@@ -694,15 +773,25 @@ TEST_CASE("expiry by age takes tasks with their attempts and decisions, and leav
 
 TEST_CASE("expiry by bytes keeps the newest") {
     each_rig([](HistoryRig& rig) {
-        HistoryBatch batch = tasks_batch(0, 20'000);
-        for (TaskRow& row : batch.tasks) row.error = std::string(100, 'e');
+        // One a minute, for two weeks: a store may drop whole days.
+        HistoryBatch batch;
+        Rng rng(5);
+        for (std::int64_t n = 0; n < 20'000; ++n) {
+            TaskRow& row = batch.tasks.emplace_back(task_row_of(n * 60));
+            row.error.resize(300);
+            for (char& c : row.error) c = static_cast<char>('!' + rng.below(90));
+        }
         REQUIRE(rig.store().write(batch));
+        rig.settle();
         REQUIRE(rig.store().expire({0}, 3'000'000));
-        const std::vector<TaskRow> left = contents_of(rig.store()).tasks;
+        rig.settle();
+        TaskQuery all;
+        all.limit = 100'000;
+        const std::vector<TaskRow> left = *rig.store().tasks(all);
         CHECK_GT(left.size(), 1'000);
         CHECK_LT(left.size(), 16'000);
-        CHECK(left.front().task == task_row_of(19'999).task);
-        CHECK(left.back().task == task_row_of(20'000 - static_cast<std::int64_t>(left.size())).task);
+        CHECK(left.front().task == task_row_of(19'999 * 60).task);
+        CHECK(left.back().task == task_row_of((20'000 - static_cast<std::int64_t>(left.size())) * 60).task);
     });
 }
 
