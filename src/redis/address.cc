@@ -54,7 +54,7 @@ Result<Address> parse_address(std::string_view url) {
         if (who.find(':') != std::string_view::npos)
             return fail(Fault::invalid,
                         "a password does not belong into an address, which others can see; write it into a file and "
-                        "name that with server.store_password_file");
+                        "name that with --store-password-file");
         address.user = who;
         rest.remove_prefix(at + 1);
     }

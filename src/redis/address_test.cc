@@ -43,5 +43,5 @@ TEST_CASE("what is no address is refused, and a password is never repeated") {
     const auto secret = parse_address("redis://me:hunter2@host");
     REQUIRE_FALSE(secret);
     CHECK(secret.error().what.find("hunter2") == std::string::npos);
-    CHECK(secret.error().what.find("store_password_file") != std::string::npos);
+    CHECK(secret.error().what.find("store-password-file") != std::string::npos);
 }

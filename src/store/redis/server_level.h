@@ -1,0 +1,32 @@
+#pragma once
+// What a Redis server, configured as it is, can promise (contract C18). Pure.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "store/journal_store.h"
+
+namespace nexus::store {
+
+struct ServerFacts {
+    int major = 0, minor = 0;
+    bool append_only = false;
+    std::string fsync;                              // always, everysec, no; empty = the server does not tell
+    bool fsync_pauses = false;                      // while the file is rewritten
+    std::string eviction;                           // maxmemory-policy
+    std::uint64_t memory_max = 0, memory_used = 0;  // bytes; no limit = 0
+    std::string role;
+    std::uint64_t replicas = 0;
+    bool cluster = false;
+
+    bool knows_script_flags() const { return major >= 7; }
+};
+// From the answer of INFO, and of CONFIG GET *appendfsync* as name, value, name, value (empty when it was refused).
+ServerFacts read_facts(std::string_view info, const std::vector<std::string>& config);
+
+// The level in force, `process` or `disk`. Fault unsupported, with what to set, when it is below `asked`, or when the
+// server cannot be a journal at all. `allow_volatile`: what the server loses with its memory may be lost.
+Result<Durability> level_of(const ServerFacts& facts, Durability asked, bool allow_volatile);
+
+}  // namespace nexus::store
