@@ -30,10 +30,10 @@
 #include "main/audit_head.h"
 #include "main/configuration.h"
 #include "main/log.h"
+#include "main/open_store.h"
 #include "main/scheduler_keys.h"
 #include "process/notify.h"
 #include "process/proc.h"
-#include "store/sqlite/sqlite_journal.h"
 #include "wire/server.h"
 
 namespace nexus::serve {
@@ -45,6 +45,7 @@ using engine::LogLevel;
 
 struct Flags {
     StartFlags start;
+    StoreFlags store;
     std::string nexus_snapshot;
     bool config_wins = false;
     bool no_reflection = false;
@@ -57,13 +58,9 @@ bool names_scheduler(const config::Start& start) {
     return false;
 }
 
-store::Durability level_of(const config::Server& settings) {
-    return settings.durability == "disk" ? store::Durability::disk : store::Durability::process;
-}
-
 // Everything that runs, in the order it is made; destroyed the other way round.
 struct Running {
-    std::unique_ptr<store::SqliteJournal> journal;
+    OpenJournal store;
     std::unique_ptr<history::SqliteHistory> history;
     std::unique_ptr<engine::Runner> runner;
     std::unique_ptr<api::Door> door;
@@ -71,17 +68,10 @@ struct Running {
     std::unique_ptr<http::Server> http;
 };
 
-Answer<void> open_stores(const config::Server& settings, Log& log, Running& running) {
-    auto journal = store::SqliteJournal::open(
-        {.directory = settings.data, .level = level_of(settings), .reserve_bytes = settings.reserve_bytes});
-    if (!journal)
-        return failed(
-            journal.error(), "open " + settings.data,
-            journal.error().fault == Fault::conflict ? "stop that server, or give this one another --data" : "");
-    running.journal = std::move(*journal);
-    if (const auto& report = running.journal->open_report(); report.batches_cut > 0)
-        log.write(LogLevel::warning, "journal_cut",
-                  fmt::format("{} torn batches at the end were set aside: {}", report.batches_cut, report.cut_reason));
+Answer<void> open_stores(const config::Server& settings, const Flags& flags, Log& log, Running& running) {
+    auto opened = open_journal(settings, flags.store, log);
+    if (!opened) return std::unexpected(std::move(opened).error());
+    running.store = *std::move(opened);
     auto history = history::SqliteHistory::open({.path = settings.data + "/history.db"});
     if (!history) return failed(history.error(), "open " + settings.data + "/history.db");
     running.history = std::move(*history);
@@ -110,9 +100,12 @@ Answer<void> start_engine(const config::Start& start, const Flags& flags, Log& l
         log.write(LogLevel::error, "store_failed", "the store failed, ending at once: " + error.what);
         _exit(kExitStoreFailed);
     };
-    auto runner = engine::Runner::start(std::move(options), *running.journal, *running.history);
+    options.name = running.store.owner;
+    options.address = settings.listen;
+    auto runner = engine::Runner::start(std::move(options), *running.store.journal, *running.history);
     if (!runner) return failed(runner.error(), "recover " + settings.data);
     running.runner = std::move(*runner);
+    if (auto ok = remember_journal(settings, *running.store.journal); !ok) return ok;
     if (names_scheduler(start) && !running.runner->recovery().fresh && !flags.config_wins)
         log.write(LogLevel::info, "config_of_journal",
                   "the journal's own scheduler configuration is in force; --config-wins replaces it");
@@ -139,7 +132,9 @@ Answer<std::vector<std::string>> scheduler_keys(const config::Server& settings, 
 
 Answer<void> open_ports(const config::Start& start, const Flags& flags, Log& log, Running& running) {
     const config::Server& settings = start.values.server;
-    running.door = std::make_unique<api::Door>(*running.runner, settings.durability);
+    const auto head = running.store.journal->head();
+    if (!head) return failed(head.error(), "the journal");
+    running.door = std::make_unique<api::Door>(*running.runner, store::name_of(head->level));
     running.door->start_files = start_files(flags.start, start);
     auto wire = wire::Server::start({.address = settings.listen, .reflection = !flags.no_reflection}, *running.door);
     if (!wire)
@@ -164,6 +159,7 @@ void say_ready(const config::Server& settings, const Running& running, Log& log)
     const engine::Recovery& recovery = running.runner->recovery();
     std::string line = "nexus: ready on " + with_port(settings.listen, running.wire->port());
     if (running.http) line += ", http://" + with_port(settings.http, running.http->port());
+    if (!running.store.told.empty()) line += ", store " + running.store.told;
     line += fmt::format(", data {}, {}", settings.data,
                         recovery.fresh
                             ? std::string("new")
@@ -247,7 +243,7 @@ Answer<int> serve(const Flags& flags) {
     Log log;
     cli::Interrupt interrupt;
     Running running;
-    Answer<void> done = open_stores(settings, log, running);
+    Answer<void> done = open_stores(settings, flags, log, running);
     if (done) done = start_engine(*start, flags, log, running);
     if (done) done = open_ports(*start, flags, log, running);
     if (!done) return std::unexpected(std::move(done).error());
@@ -303,8 +299,10 @@ void add_command(CLI::App& root, int& exit_code) {
         "Examples:\n"
         "  nexus serve\n"
         "  nexus serve --config nexus.toml --data /var/lib/nexus\n"
-        "  nexus serve --listen 127.0.0.1:0 --http off --set scheduler.lease=3s");
+        "  nexus serve --listen 127.0.0.1:0 --http off --set scheduler.lease=3s\n"
+        "  nexus serve --store redis://127.0.0.1:6379");
     add_start_flags(*verb, flags->start);
+    add_store_flags(*verb, flags->store);
     verb->add_flag("--config-wins", flags->config_wins,
                    "Replace the scheduler's configuration in the journal by the one given here");
     verb->add_option("--nexus-snapshot", flags->nexus_snapshot,
