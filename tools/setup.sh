@@ -18,7 +18,7 @@ libgrpc++-dev                  gRPC server and clients
 libabsl-dev                    needed by gRPC
 libsqlite3-dev                 the embedded store
 libboost1.81-dev               HTTP (Beast)
-libssl-dev                     hashes, random ids, TLS to Redis
+libssl-dev                     TLS, hashes, random ids
 libhiredis-dev                 reads what Redis answers
 zlib1g-dev                     compression
 libfmt-dev                     text formatting
@@ -40,6 +40,7 @@ chromium                       the page is tested in a real browser
 chromium-driver                drives that browser
 nodejs                         builds the page and tests its parts; a validator and a client of the HTTP API
 npm                            installs what these need, by their lock files
+openssl                        makes the certificates of tests
 curl                           the tour of docs/rest.md is tried with it
 '
 lint='

@@ -9,6 +9,7 @@
 
 #include "api/methods.h"
 #include "base/result.h"
+#include "config/sources.h"
 #include "core/config.h"
 #include "engine/requests.h"
 
@@ -27,6 +28,8 @@ struct StartFiles {
     std::function<void()> taken;
     // All settings as TOML, with a comment behind each that says where it comes from. Thread-safe.
     std::function<std::string(const core::Config& live)> effective;
+    // The same as values with their origins, see config::in_force. Thread-safe.
+    std::function<config::Start(const core::Config& live)> in_force;
 };
 
 struct Reloaded {
@@ -39,6 +42,7 @@ void reload(Door& door, const Caller& caller, std::string author, std::string re
 
 // Method::run of the rows that need the files.
 void run_reload(Door& door, const Caller& caller, Message& request, Message& response, engine::Done<void> done);
+void run_get_schema(Door& door, const Caller& caller, Message& request, Message& response, engine::Done<void> done);
 void run_get_config(Door& door, const Caller& caller, Message& request, Message& response, engine::Done<void> done);
 
 }  // namespace nexus::api

@@ -24,6 +24,7 @@ constexpr FaultRow kFaults[] = {
     {.fault = Fault::corrupt, .reason = "CORRUPT", .grpc = 15, .http = 500, .exit = 1, .retry_s = 0},
     {.fault = Fault::no_space, .reason = "NO_SPACE", .grpc = 8, .http = 507, .exit = 4, .retry_s = 5},
     {.fault = Fault::unsupported, .reason = "UNSUPPORTED", .grpc = 12, .http = 501, .exit = 1, .retry_s = 0},
+    {.fault = Fault::unauthenticated, .reason = "UNAUTHENTICATED", .grpc = 16, .http = 401, .exit = 4, .retry_s = 0},
 };
 
 struct CodeRow {
@@ -79,6 +80,10 @@ const FaultRow& row_of(Fault fault) {
     return kFaults[index];
 }
 
+Duration retry_after(const Error& error) {
+    return error.retry_after.us > 0 ? error.retry_after : seconds(row_of(error.fault).retry_s);
+}
+
 std::uint16_t http_of_grpc(int code) {
     return code_row(code).http;
 }
@@ -114,9 +119,10 @@ google::rpc::Status to_status(const Error& error, const char* reason) {
         violation->set_description(error.what.substr(field.size() + 2));
         status.add_details()->PackFrom(bad);
     }
-    if (row.retry_s > 0) {
+    if (const Duration wait = retry_after(error); wait.us > 0) {
         google::rpc::RetryInfo retry;
-        retry.mutable_retry_delay()->set_seconds(row.retry_s);
+        retry.mutable_retry_delay()->set_seconds(wait.us / 1'000'000);
+        retry.mutable_retry_delay()->set_nanos(static_cast<std::int32_t>(wait.us % 1'000'000 * 1000));
         status.add_details()->PackFrom(retry);
     }
     return status;

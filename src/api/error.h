@@ -26,6 +26,8 @@ struct FaultRow {
 };
 
 const FaultRow& row_of(Fault fault);
+// When to try again; 0 = trying again does not help.
+Duration retry_after(const Error& error);
 
 // Of any gRPC code, those that have no Fault included. Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 refused or
 // conflict, 5 unavailable, 124 timed out.

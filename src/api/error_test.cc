@@ -28,6 +28,7 @@ TEST_CASE("each fault has one name at each face") {
         {Fault::corrupt, "DATA_LOSS", 500, 1, false},
         {Fault::no_space, "RESOURCE_EXHAUSTED", 507, 4, true},
         {Fault::unsupported, "UNIMPLEMENTED", 501, 1, false},
+        {Fault::unauthenticated, "UNAUTHENTICATED", 401, 4, false},
     };
     for (const auto& row : rows) {
         CAPTURE(row.code);

@@ -10,6 +10,7 @@
 #include "api/requests.h"
 #include "api/view.h"
 #include "base/must.h"
+#include "identity/roles.h"
 
 namespace nexus::api {
 namespace {
@@ -31,11 +32,17 @@ void fill(const Door& door, const std::vector<engine::Submitted>& done, v1::Subm
     out.mutable_results()->Reserve(static_cast<int>(done.size()));
     for (const auto& submitted : done) to_message(submitted, door.durability, *out.add_results());
 }
-void fill(const Door&, const std::shared_ptr<const engine::ReadModel>& state, v1::Status& out) {
-    to_message(state->status, out);
+void fill(const Door& door, const std::shared_ptr<const engine::ReadModel>& state, v1::Status& out) {
+    to_message(state->status, door, out);
+}
+void fill(const Door& door, const std::shared_ptr<const engine::ReadModel>& state, v1::Attention& out) {
+    to_message(*state, door, out);
 }
 void fill(const Door&, const std::shared_ptr<const engine::ReadModel>& state, v1::ListWorkersResponse& out) {
     to_message(state->workers, out);
+}
+void fill(const Door&, const std::shared_ptr<const identity::Tokens>& tokens, v1::ListTokensResponse& out) {
+    for (const auto& [id, token] : tokens->all()) to_message(*token, *out.add_tokens());
 }
 void fill(const Door&, std::uint64_t number, v1::Override& out) {
     out.set_number(number);
@@ -104,8 +111,21 @@ template <class Request>
 std::size_t tasks_in(const Request&) {
     return 0;
 }
+std::size_t tasks_in(const v1::SubmitRequest&) {
+    return 1;
+}
 std::size_t tasks_in(const v1::SubmitBatchRequest& request) {
     return static_cast<std::size_t>(request.tasks_size());
+}
+
+// Who is bound to a tenant need not name it.
+template <class Request>
+void name_own_tenant(const Caller&, Request&) {}
+void name_own_tenant(const Caller& caller, v1::SubmitRequest& request) {
+    if (request.has_task()) name_tenant(caller, *request.mutable_task());
+}
+void name_own_tenant(const Caller& caller, v1::SubmitBatchRequest& request) {
+    name_tenant(caller, request);
 }
 
 // How a message becomes a request to the engine, where its type alone does not say it.
@@ -127,6 +147,10 @@ void run(Door& door, const Caller& caller, Message& message, Message& response, 
     if (kReadsPayloads && !has_role(caller.roles, Role::payload))
         return done(fail(Fault::denied, "what programs wrote is for those who may read payloads"));
     const std::size_t tasks = tasks_in(static_cast<Request&>(message));
+    if (tasks > 0)
+        if (auto room = door.guard->limits.take_tasks(caller, tasks); !room)
+            return done(std::unexpected(std::move(room).error()));
+    name_own_tenant(caller, static_cast<Request&>(message));
     auto request = As::convert(static_cast<Request&>(message), door);
     if (!request) return done(std::unexpected(told<Request>(std::move(request).error(), tasks)));
     using Asked = typename decltype(request)::value_type;
@@ -141,6 +165,28 @@ void run(Door& door, const Caller& caller, Message& message, Message& response, 
                         if (!sees_all) hide(out);
                         done({});
                     });
+}
+
+// The secret is made here and told here: neither the engine nor anything that is kept ever has it.
+void create_token(Door& door, const Caller& caller, Message& message, Message& response, engine::Done<void> done) {
+    auto request = to_request(static_cast<v1::CreateTokenRequest&>(message), door);
+    if (!request) return done(std::unexpected(std::move(request).error()));
+    identity::Secret secret = identity::make_secret();
+    request->token.id = std::move(secret.id);
+    request->token.hash = std::move(secret.hash);
+    door.engine.ask(caller, std::move(*request),
+                    [text = std::move(secret.text), &out = static_cast<v1::CreateTokenResponse&>(response),
+                     done = std::move(done)](Result<identity::Token>&& token) mutable {
+                        if (!token) return done(std::unexpected(std::move(token).error()));
+                        to_message(*token, *out.mutable_token());
+                        out.set_secret(text);
+                        done({});
+                    });
+}
+
+void who_am_i(Door& door, const Caller& caller, Message&, Message& response, engine::Done<void> done) {
+    to_message(caller, *door.guard, static_cast<v1::Identity&>(response));
+    done({});
 }
 
 // A row that is carried out by code of its own.
@@ -170,46 +216,59 @@ constexpr Method kMethods[] = {
     unary<v1::SubmitRequest, v1::SubmitResponse>({.name = "/nexus.v1.TaskService/Submit",
                                                   .rest = {Verb::post, "/v1/tasks", "task", 202, "/v1/tasks/"},
                                                   .role = Role::submitter,
+                                                  .fleet = false,
                                                   .body_bytes_max = kSubmitBytes}),
     unary<v1::SubmitBatchRequest, v1::SubmitBatchResponse>({.name = "/nexus.v1.TaskService/SubmitBatch",
                                                             .rest = {Verb::post, "/v1/tasks/batch", "*", 202},
                                                             .role = Role::submitter,
+                                                            .fleet = false,
                                                             .body_bytes_max = kSubmitBytes}),
     {.name = "/nexus.v1.TaskService/SubmitStream",
      .kind = Kind::stream,
      .rest = {},
      .role = Role::submitter,
+     .fleet = false,
      .changes = true,
      .body_bytes_max = kSubmitBytes},
-    unary<v1::GetTaskRequest, v1::Task>(
-        {.name = "/nexus.v1.TaskService/Get", .rest = {Verb::get, "/v1/tasks/{id}"}, .role = Role::viewer}),
+    unary<v1::GetTaskRequest, v1::Task>({.name = "/nexus.v1.TaskService/Get",
+                                         .rest = {Verb::get, "/v1/tasks/{id}"},
+                                         .role = Role::viewer,
+                                         .fleet = false}),
     unary<v1::ReadOutputRequest, v1::ReadOutputResponse, true>({.name = "/nexus.v1.TaskService/ReadOutput",
                                                                 .rest = {Verb::get, "/v1/tasks/{id}/output"},
-                                                                .role = Role::viewer}),
+                                                                .role = Role::viewer,
+                                                                .fleet = false}),
     unary<v1::ListTasksRequest, v1::ListTasksResponse>(
-        {.name = "/nexus.v1.TaskService/List", .rest = {Verb::get, "/v1/tasks"}, .role = Role::viewer}),
+        {.name = "/nexus.v1.TaskService/List", .rest = {Verb::get, "/v1/tasks"}, .role = Role::viewer, .fleet = false}),
     {.name = "/nexus.v1.TaskService/Watch",
      .kind = Kind::stream,
      .rest = {},
      .role = Role::viewer,
+     .fleet = false,
      .body_bytes_max = kConfigBytes},
     unary<v1::CancelTaskRequest, v1::Task>({.name = "/nexus.v1.TaskService/Cancel",
                                             .rest = {Verb::post, "/v1/tasks/{id}/cancel", "*"},
-                                            .role = Role::submitter}),
+                                            .role = Role::submitter,
+                                            .fleet = false}),
     unary<v1::RetryTaskRequest, v1::SubmitResponse>(
         {.name = "/nexus.v1.TaskService/Retry",
          .rest = {Verb::post, "/v1/tasks/{id}/retry", "*", 202, "/v1/tasks/"},
-         .role = Role::submitter}),
+         .role = Role::submitter,
+         .fleet = false}),
     unary<v1::ChangeTasksRequest, v1::ChangeTasksResponse, false, AsCancelMany>(
         {.name = "/nexus.v1.TaskService/CancelMany",
          .rest = {Verb::post, "/v1/tasks/cancel", "*"},
-         .role = Role::submitter}),
+         .role = Role::submitter,
+         .fleet = false}),
     unary<v1::ChangeTasksRequest, v1::ChangeTasksResponse, false, AsRetryMany>(
         {.name = "/nexus.v1.TaskService/RetryMany",
          .rest = {Verb::post, "/v1/tasks/retry", "*"},
-         .role = Role::submitter}),
-    unary<v1::ExplainTaskRequest, v1::Explanation>(
-        {.name = "/nexus.v1.TaskService/Explain", .rest = {Verb::get, "/v1/tasks/{id}/explain"}, .role = Role::viewer}),
+         .role = Role::submitter,
+         .fleet = false}),
+    unary<v1::ExplainTaskRequest, v1::Explanation>({.name = "/nexus.v1.TaskService/Explain",
+                                                    .rest = {Verb::get, "/v1/tasks/{id}/explain"},
+                                                    .role = Role::viewer,
+                                                    .fleet = false}),
 
     // workers
     {.name = "/nexus.v1.WorkerService/Connect",
@@ -225,6 +284,32 @@ constexpr Method kMethods[] = {
         {.name = "/nexus.v1.AdminService/GetStatus", .rest = {Verb::get, "/v1/status"}, .role = Role::viewer}),
     unary<v1::ListWorkersRequest, v1::ListWorkersResponse>(
         {.name = "/nexus.v1.AdminService/ListWorkers", .rest = {Verb::get, "/v1/workers"}, .role = Role::viewer}),
+    unary<v1::GetAttentionRequest, v1::Attention>(
+        {.name = "/nexus.v1.AdminService/GetAttention", .rest = {Verb::get, "/v1/attention"}, .role = Role::viewer}),
+    unary<v1::GetSeriesRequest, v1::Series>(
+        {.name = "/nexus.v1.AdminService/GetSeries", .rest = {Verb::get, "/v1/series"}, .role = Role::viewer}),
+    unary<v1::GetWorkerRequest, v1::Worker>(
+        {.name = "/nexus.v1.AdminService/GetWorker", .rest = {Verb::get, "/v1/workers/{name}"}, .role = Role::viewer}),
+    unary<v1::ListWorkerEventsRequest, v1::ListHappenedResponse>({.name = "/nexus.v1.AdminService/ListWorkerEvents",
+                                                                  .rest = {Verb::get, "/v1/workers/{name}/events"},
+                                                                  .role = Role::viewer}),
+    unary<v1::ListTypeRunsRequest, v1::ListTypeRunsResponse>({.name = "/nexus.v1.AdminService/ListTypeRuns",
+                                                              .rest = {Verb::get, "/v1/types/{type}/runs"},
+                                                              .role = Role::viewer}),
+    unary<v1::GetTypeReliabilityRequest, v1::TypeReliability>({.name = "/nexus.v1.AdminService/GetTypeReliability",
+                                                               .rest = {Verb::get, "/v1/types/{type}/reliability"},
+                                                               .role = Role::viewer}),
+    unary<v1::ListTypeEventsRequest, v1::ListHappenedResponse>({.name = "/nexus.v1.AdminService/ListTypeEvents",
+                                                                .rest = {Verb::get, "/v1/types/{type}/events"},
+                                                                .role = Role::viewer}),
+    unary<v1::ListTenantsRequest, v1::ListTenantsResponse>(
+        {.name = "/nexus.v1.AdminService/ListTenants", .rest = {Verb::get, "/v1/tenants"}, .role = Role::viewer}),
+    unary<v1::ListLimitsRequest, v1::ListLimitsResponse>(
+        {.name = "/nexus.v1.AdminService/ListLimits", .rest = {Verb::get, "/v1/limits"}, .role = Role::viewer}),
+    with_run<v1::GetConfigSchemaRequest, v1::ConfigSchema>({.name = "/nexus.v1.AdminService/GetConfigSchema",
+                                                            .rest = {Verb::get, "/v1/config/schema"},
+                                                            .role = Role::viewer},
+                                                           run_get_schema),
     unary<v1::ListTypesRequest, v1::ListTypesResponse>(
         {.name = "/nexus.v1.AdminService/ListTypes", .rest = {Verb::get, "/v1/types"}, .role = Role::viewer}),
     unary<v1::GetTypeRequest, v1::TypeStat>(
@@ -296,39 +381,84 @@ constexpr Method kMethods[] = {
                                                    .role = Role::operator_role,
                                                    .audited = true}),
 
+    // credentials
+    with_run<v1::CreateTokenRequest, v1::CreateTokenResponse>({.name = "/nexus.v1.AdminService/CreateToken",
+                                                               .rest = {Verb::post, "/v1/tokens", "*", 201},
+                                                               .role = Role::admin,
+                                                               .changes = true,
+                                                               .audited = true},
+                                                              create_token),
+    unary<v1::ListTokensRequest, v1::ListTokensResponse>(
+        {.name = "/nexus.v1.AdminService/ListTokens", .rest = {Verb::get, "/v1/tokens"}, .role = Role::admin}),
+    unary<v1::RevokeTokenRequest, v1::Token>({.name = "/nexus.v1.AdminService/RevokeToken",
+                                              .rest = {Verb::remove, "/v1/tokens/{id}"},
+                                              .role = Role::admin,
+                                              .audited = true}),
+    with_run<v1::WhoAmIRequest, v1::Identity>(
+        {.name = "/nexus.v1.AdminService/WhoAmI", .rest = {Verb::get, "/v1/whoami"}, .role = Role::any, .fleet = false},
+        who_am_i),
+
     // over HTTP alone
-    {.name = "http/watch", .kind = Kind::page, .rest = {Verb::get, "/v1/tasks/watch"}, .role = Role::viewer},
-    {.name = "http/watch_task", .kind = Kind::page, .rest = {Verb::get, "/v1/tasks/{id}/watch"}, .role = Role::viewer},
+    {.name = "http/watch",
+     .kind = Kind::page,
+     .rest = {Verb::get, "/v1/tasks/watch"},
+     .role = Role::viewer,
+     .fleet = false},
+    {.name = "http/watch_task",
+     .kind = Kind::page,
+     .rest = {Verb::get, "/v1/tasks/{id}/watch"},
+     .role = Role::viewer,
+     .fleet = false},
     {.name = "http/openapi", .kind = Kind::page, .rest = {Verb::get, "/v1/openapi.json"}, .role = {}},
-    // The old Nexus: these check the keys of their own.
+    // The old Nexus: whoever calls it shows a key of its own (http/old_nexus.h), and no token.
     {.name = "http/scheduler_health", .kind = Kind::page, .rest = {Verb::get, "/scheduler/health"}, .role = {}},
-    {.name = "http/scheduler_status", .kind = Kind::page, .rest = {Verb::get, "/scheduler/status"}, .role = {}},
-    {.name = "http/scheduler_workers", .kind = Kind::page, .rest = {Verb::get, "/scheduler/workers"}, .role = {}},
+    {.name = "http/scheduler_status",
+     .kind = Kind::page,
+     .rest = {Verb::get, "/scheduler/status"},
+     .role = Role::viewer},
+    {.name = "http/scheduler_workers",
+     .kind = Kind::page,
+     .rest = {Verb::get, "/scheduler/workers"},
+     .role = Role::viewer},
     {.name = "http/scheduler_predictions",
      .kind = Kind::page,
      .rest = {Verb::get, "/scheduler/predictions"},
-     .role = {}},
+     .role = Role::viewer},
     {.name = "http/scheduler_reset",
      .kind = Kind::page,
      .rest = {Verb::remove, "/scheduler/predictions/{taskType}"},
-     .role = {},
+     .role = Role::operator_role,
      .changes = true,
      .audited = true},
     {.name = "http/scheduler_config",
      .kind = Kind::page,
      .rest = {Verb::put, "/scheduler/config", "*"},
-     .role = {},
+     .role = Role::operator_role,
      .changes = true,
      .audited = true},
     {.name = "http/scheduler_override",
      .kind = Kind::page,
      .rest = {Verb::post, "/scheduler/override", "*"},
-     .role = {},
+     .role = Role::operator_role,
      .changes = true,
      .audited = true,
      .body_bytes_max = kSubmitBytes},
     {.name = "http/live", .kind = Kind::page, .rest = {Verb::get, "/v1/live"}, .role = Role::viewer},
     {.name = "http/metrics", .kind = Kind::page, .rest = {Verb::get, "/metrics"}, .role = Role::viewer},
+    {.name = "http/sign_in",
+     .kind = Kind::page,
+     .rest = {Verb::post, "/v1/session", "*"},
+     .role = {},
+     .fleet = false,
+     .changes = true,
+     .audited = true,
+     .body_bytes_max = 4 << 10},
+    {.name = "http/sign_out",
+     .kind = Kind::page,
+     .rest = {Verb::remove, "/v1/session", "", 204},
+     .role = Role::any,
+     .fleet = false,
+     .changes = true},
     {.name = "http/livez", .kind = Kind::page, .rest = {Verb::get, "/livez"}, .role = {}},
     {.name = "http/readyz", .kind = Kind::page, .rest = {Verb::get, "/readyz"}, .role = {}},
     {.name = "http/healthz", .kind = Kind::page, .rest = {Verb::get, "/healthz"}, .role = {}},
@@ -350,9 +480,31 @@ static_assert(std::size(kMethods) <= MethodCounts::kMethodsMax);
 
 }  // namespace
 
-Door::Door(engine::Service& service, std::string level)
-    : engine(service), durability(std::move(level)), counts(std::make_unique<MethodCounts>()) {}
+Door::Door(engine::Service& service, std::string level, std::shared_ptr<identity::Guard> keeper)
+    : engine(service),
+      guard(keeper ? std::move(keeper) : std::make_shared<identity::Guard>()),
+      durability(std::move(level)),
+      counts(std::make_unique<MethodCounts>()) {}
 Door::~Door() = default;
+
+Result<Caller> enter(Door& door, const Method& method, const identity::Proof& proof) {
+    if (!method.role)
+        return Caller{.name = "anonymous", .tenant = {}, .roles = 0, .credential = {}, .from = proof.from};
+    auto caller = door.guard->who(proof);
+    if (!caller) return caller;
+    if (auto ok = allow(method, *caller); !ok) return std::unexpected(std::move(ok).error());
+    return caller;
+}
+
+Result<void> allow(const Method& method, const Caller& caller) {
+    if (method.role && !has_role(caller.roles, *method.role))
+        return fail(Fault::denied, "this needs the role " + std::string(identity::name_of(*method.role)) + "; " +
+                                       caller.name + " has " + identity::text_of(caller.roles));
+    if (method.fleet && !caller.tenant.empty())
+        return fail(Fault::denied,
+                    "this is about the whole fleet; " + caller.name + " is bound to tenant " + caller.tenant);
+    return {};
+}
 
 std::span<const Method> methods() {
     return kMethods;

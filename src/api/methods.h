@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,7 +18,9 @@
 
 #include "api/submit.h"
 #include "base/caller.h"
+#include "base/units.h"
 #include "engine/service.h"
+#include "identity/guard.h"
 
 namespace google::protobuf {
 class Message;
@@ -33,24 +36,35 @@ struct StartFiles;  // configuration.h
 // What became of the connections and requests of one port. Thread-safe.
 struct PortCounts {
     std::atomic<std::uint64_t> open{0}, accepted{0};
-    std::atomic<std::uint64_t> refused{0};    // connections beyond a limit
-    std::atomic<std::uint64_t> cut{0};        // by us: slow, silent, or not reading
-    std::atomic<std::uint64_t> malformed{0};  // requests that could not be understood
-    std::atomic<std::uint64_t> errors{0};     // of accepting: no descriptors
+    std::atomic<std::uint64_t> refused{0};                                  // connections beyond a limit
+    std::atomic<std::uint64_t> cut{0};                                      // by us: slow, silent, or not reading
+    std::atomic<std::uint64_t> malformed{0};                                // requests that could not be understood
+    std::atomic<std::uint64_t> errors{0};                                   // of accepting: no descriptors
+    std::atomic<std::uint64_t> handshakes_failed{0}, certificates_read{0};  // of TLS, as far as it is ours to see
+};
+
+// The room that the stores of a server take, and what is left of it.
+struct Disk {
+    std::int64_t store_bytes = 0, free_bytes = 0;  // 0 = not known
+    WallTime full;                                 // if it goes on as in the last hour; 0 = not known, or never
 };
 
 // What the methods of one server work with; made once, and used by every transport. Thread-safe.
 struct Door {
-    explicit Door(engine::Service& service, std::string level = "disk");
+    // Without a guard nobody is asked who they are.
+    explicit Door(engine::Service& service, std::string level = "disk", std::shared_ptr<identity::Guard> keeper = {});
     ~Door();
 
     engine::Service& engine;
-    std::string durability;  // told in every SubmitResponse: process | disk | replicated(k)
+    std::shared_ptr<identity::Guard> guard;  // never null
+    std::string durability;                  // told in every SubmitResponse: process | disk | replicated(k)
     std::size_t payload_bytes_max = kPayloadBytesMax;
     std::size_t tasks_max = kTasksMax;  // of one batch
     std::unique_ptr<MethodCounts> counts;
     PortCounts grpc, http;
     std::unique_ptr<StartFiles> start_files;  // set before the first call; null: there are none
+    std::string name = "nexus";               // of this server, for people
+    std::function<Disk()> disk;               // set before the first call, or empty; thread-safe, never waits for long
 };
 
 enum class Kind : std::uint8_t {
@@ -77,8 +91,9 @@ struct Method {
     const char* name;  // as gRPC names it, "/nexus.v1.TaskService/Submit"; "http/…" for what HTTP alone serves
     Kind kind = Kind::unary;
     Rest rest;
-    std::optional<Role> role;                 // that a caller will need; none: open to everyone
+    std::optional<Role> role;                 // that a caller needs; none: open to everyone
     bool reads_payloads = false;              // only with Role::payload besides: else it is refused
+    bool fleet = true;                        // not for callers who are bound to a tenant
     bool changes = false;                     // the state: not carried out for a client that has gone meanwhile
     bool audited = false;                     // an operator's act: in the audit with who and why
     std::uint32_t body_bytes_max = 64 << 10;  // of the request, over either transport
@@ -97,7 +112,7 @@ const Method* find_method(std::string_view name);
 class MethodCounts {
 public:
     static constexpr std::size_t kCodes = 17;
-    static constexpr std::size_t kMethodsMax = 64;
+    static constexpr std::size_t kMethodsMax = 96;
 
     void add(const Method& method, int code) {
         const auto row = static_cast<std::size_t>(&method - methods().data());
@@ -112,6 +127,12 @@ public:
 private:
     std::array<std::array<std::atomic<std::uint64_t>, kCodes>, kMethodsMax> at_{};
 };
+
+// Who calls, when that caller may call the method. What every transport asks before it reads the request's body. Faults:
+// unauthenticated, denied, exhausted.
+Result<Caller> enter(Door& door, const Method& method, const identity::Proof& proof);
+// The second half alone: whether this caller may call it.
+Result<void> allow(const Method& method, const Caller& caller);
 
 // The gRPC code of an outcome: 0 when it is good.
 int code_of(const Result<void>& outcome);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/error.h"
+#include "api/sentences.h"
 #include "api/submit.h"
 #include "base/spelling.h"
 #include "config/toml.h"
@@ -79,6 +80,7 @@ Result<core::WorkerOrder> to_order(v1::WorkerAction action) {
         case v1::WORKER_ACTION_UNCORDON: return core::WorkerOrder::uncordon;
         case v1::WORKER_ACTION_DRAIN: return core::WorkerOrder::drain;
         case v1::WORKER_ACTION_FORGET: return core::WorkerOrder::forget;
+        case v1::WORKER_ACTION_CLOSE_BREAKER: return core::WorkerOrder::close_breaker;
         default: return invalid("action: no such action");
     }
 }
@@ -180,6 +182,51 @@ Result<engine::ReadState> to_request(v1::ListWorkersRequest& from, const Door&) 
         if (state < v1::WORKER_STATE_READY || state >= v1::WorkerState_ARRAYSIZE)
             return invalid("states: no such state");
     return engine::ReadState{};
+}
+
+Result<engine::ReadState> to_request(v1::GetAttentionRequest&, const Door&) {
+    return engine::ReadState{};
+}
+
+Result<engine::ReadSeries> to_request(v1::GetSeriesRequest& from, const Door&) {
+    for (const auto& [name, value] : {std::pair{"from_unix_us", from.from_unix_us()},
+                                      {"to_unix_us", from.to_unix_us()},
+                                      {"step_us", from.step_us()}})
+        if (value < 0) return invalid(std::string(name) + ": negative");
+    return engine::ReadSeries{{.names = {from.names().begin(), from.names().end()},
+                               .from = {from.from_unix_us()},
+                               .to = {from.to_unix_us()},
+                               .step = {from.step_us()}}};
+}
+
+Result<engine::GetWorker> to_request(v1::GetWorkerRequest& from, const Door&) {
+    return engine::GetWorker{from.name()};
+}
+
+Result<engine::ListHappened> to_request(v1::ListWorkerEventsRequest& from, const Door&) {
+    return engine::ListHappened{.of_type = false, .about = from.name()};
+}
+
+Result<engine::ListHappened> to_request(v1::ListTypeEventsRequest& from, const Door&) {
+    return engine::ListHappened{.of_type = true, .about = from.type()};
+}
+
+Result<engine::ListTenants> to_request(v1::ListTenantsRequest&, const Door&) {
+    return engine::ListTenants{};
+}
+
+Result<engine::ListLimits> to_request(v1::ListLimitsRequest&, const Door&) {
+    return engine::ListLimits{};
+}
+
+Result<engine::ListTypeRuns> to_request(v1::ListTypeRunsRequest& from, const Door&) {
+    constexpr std::uint32_t kMost = 500;
+    if (from.page_size() > kMost) return invalid("page_size: at most " + std::to_string(kMost));
+    return engine::ListTypeRuns{.type = from.type(), .limit = from.page_size() == 0 ? kMost : from.page_size()};
+}
+
+Result<engine::ListTypeRuns> to_request(v1::GetTypeReliabilityRequest& from, const Door&) {
+    return engine::ListTypeRuns{.type = from.type()};
 }
 
 Result<engine::ControlWorker> to_request(v1::ControlWorkerRequest& from, const Door&) {
@@ -290,11 +337,43 @@ Result<engine::ListDecisions> to_request(v1::ListDecisionsRequest& from, const D
     request.query.worker = from.worker();
     request.query.number = from.number();
     request.query.limit = *size;
+    request.query.type = from.type();
+    request.query.fallback = from.fallback();
+    if (from.from_unix_us() < 0) return invalid("from_unix_us: negative");
+    if (from.to_unix_us() < 0) return invalid("to_unix_us: negative");
+    request.query.from = {from.from_unix_us()};
+    request.to = {from.to_unix_us()};
+    if (!from.kind().empty() && !is_decision_code(from.kind()))
+        return invalid("kind: no decision is made for a reason of this name");
+    request.query.kind = from.kind();
     if (from.task_id().empty()) return request;
     const Result<TaskId> task = to_task_id(from.task_id(), "task_id");
     if (!task) return std::unexpected(task.error());
     request.query.task = *task;
     return request;
+}
+
+// ---- credentials
+
+Result<engine::IssueToken> to_request(v1::CreateTokenRequest& from, const Door&) {
+    engine::IssueToken request{.token = {}, .author = from.author(), .reason = from.reason()};
+    for (const int number : from.roles()) {
+        // The numbers count from 1 what the bits of Role count from 0.
+        if (number <= v1::ROLE_NAME_UNSPECIFIED || number > v1::ROLE_NAME_ADMIN) return invalid("roles: no such role");
+        request.token.roles = static_cast<Roles>(request.token.roles | 1U << static_cast<unsigned>(number - 1));
+    }
+    request.token.name = from.name();
+    request.token.tenant = from.tenant();
+    request.token.expires = {from.expires_unix_us()};
+    return request;
+}
+
+Result<engine::ListTokens> to_request(v1::ListTokensRequest&, const Door&) {
+    return engine::ListTokens{};
+}
+
+Result<engine::RevokeToken> to_request(v1::RevokeTokenRequest& from, const Door&) {
+    return engine::RevokeToken{.id = from.id(), .author = from.author(), .reason = from.reason()};
 }
 
 Result<engine::ListAudit> to_request(v1::ListAuditRequest& from, const Door&) {

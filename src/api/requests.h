@@ -23,6 +23,15 @@ Result<engine::ExplainTask> to_request(v1::ExplainTaskRequest& from, const Door&
 
 Result<engine::ReadState> to_request(v1::StatusRequest& from, const Door& door);
 Result<engine::ReadState> to_request(v1::ListWorkersRequest& from, const Door& door);
+Result<engine::ReadState> to_request(v1::GetAttentionRequest& from, const Door& door);
+Result<engine::ReadSeries> to_request(v1::GetSeriesRequest& from, const Door& door);
+Result<engine::GetWorker> to_request(v1::GetWorkerRequest& from, const Door& door);
+Result<engine::ListHappened> to_request(v1::ListWorkerEventsRequest& from, const Door& door);
+Result<engine::ListHappened> to_request(v1::ListTypeEventsRequest& from, const Door& door);
+Result<engine::ListTenants> to_request(v1::ListTenantsRequest& from, const Door& door);
+Result<engine::ListLimits> to_request(v1::ListLimitsRequest& from, const Door& door);
+Result<engine::ListTypeRuns> to_request(v1::ListTypeRunsRequest& from, const Door& door);
+Result<engine::ListTypeRuns> to_request(v1::GetTypeReliabilityRequest& from, const Door& door);
 Result<engine::ControlWorker> to_request(v1::ControlWorkerRequest& from, const Door& door);
 Result<engine::ListTypes> to_request(v1::ListTypesRequest& from, const Door& door);
 Result<engine::GetType> to_request(v1::GetTypeRequest& from, const Door& door);
@@ -42,5 +51,9 @@ Result<engine::ListOverrides> to_request(v1::ListOverridesRequest& from, const D
 Result<engine::ListDecisions> to_request(v1::ListDecisionsRequest& from, const Door& door);
 Result<engine::ListAudit> to_request(v1::ListAuditRequest& from, const Door& door);
 Result<engine::VerifyAudit> to_request(v1::VerifyAuditRequest& from, const Door& door);
+
+Result<engine::IssueToken> to_request(v1::CreateTokenRequest& from, const Door& door);  // without id and hash
+Result<engine::ListTokens> to_request(v1::ListTokensRequest& from, const Door& door);
+Result<engine::RevokeToken> to_request(v1::RevokeTokenRequest& from, const Door& door);
 
 }  // namespace nexus::api

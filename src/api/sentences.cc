@@ -95,8 +95,7 @@ std::string with_name(std::string text, std::string_view name) {
 // " Add workers." of "add workers".
 std::string sentence(std::string words) {
     if (words.empty()) return words;
-    if (words.front() >= 'a' && words.front() <= 'z') words.front() = static_cast<char>(words.front() - 'a' + 'A');
-    return " " + words + ".";
+    return " " + first_upper(std::move(words)) + ".";
 }
 
 std::string waiting_summary(const engine::Explanation& e) {
@@ -242,6 +241,83 @@ WaitWords wait_words(const engine::TaskInfo& task) {
     return words;
 }
 
+WaitWords waiting_words(const core::WaitingBy& by) {
+    const auto key = [&](const char* kind) {
+        return by.why.name.empty() ? std::string("their ") + kind + " keys" : std::string(kind) + " key " + by.why.name;
+    };
+    switch (by.why.cause) {
+        case WaitCause::run_at: return {"their start time (run_at)", "wait"};
+        case WaitCause::dependencies: return {"tasks that they come after", "those must succeed first"};
+        case WaitCause::failures: return {"the pause after a failed attempt", "they are tried again by themselves"};
+        case WaitCause::hold: return {"an operator's hold", "clear the override"};
+        case WaitCause::ordering_key: return {key("ordering"), "the task before each must end first"};
+        case WaitCause::concurrency_key:
+            return {key("concurrency") +
+                        (by.why.count > 0 ? ", which allows " + counted(by.why.count, "task") + " at a time" : ""),
+                    "one that holds it must end"};
+        case WaitCause::rate_key: return {"the rate limit of " + key("rate"), "wait for their turn"};
+        case WaitCause::workers_busy: return {"the workers that may run them are busy", "add workers"};
+        default: break;
+    }
+    engine::TaskInfo task;
+    task.waiting_cause = by.why.cause;
+    task.waiting_name = by.why.name;
+    task.waiting_count = by.why.count;
+    task.waiting_unmet = by.why.unmet;
+    return wait_words(task);
+}
+
+std::string happened_words(const engine::Happened& event) {
+    using enum engine::What;
+    const std::string by = event.author.empty() ? std::string() : " by " + event.author;
+    const std::string why = event.reason.empty() ? std::string(".") : ": " + event.reason + ".";
+    switch (event.what) {
+        case connected: return "Connected with " + counted(static_cast<std::uint64_t>(event.count), "slot") + ".";
+        case left: return "Stopped: it said goodbye.";
+        case closed: return "Its connection closed without a goodbye.";
+        case suspected: return "Silent: it gets no new tasks.";
+        case recovered: return "Heard again.";
+        case lost: return "Lost: its tasks go elsewhere when their lease ends.";
+        case cordoned: return "Cordoned" + by + why;
+        case uncordoned: return "Takes work again, ordered" + by + why;
+        case draining: return "Drained" + by + why;
+        case forgotten: return "Forgotten" + by + why;
+        case breaker_ordered: return "Its circuit breaker was closed" + by + why;
+        case breaker_opened:
+            return "Its circuit breaker opened" + (event.text.empty() ? std::string() : ": " + event.text) + ".";
+        case breaker_probing: return "A task is tried on it.";
+        case breaker_closed: return "Its circuit breaker closed.";
+        case failed: return "An attempt ended after " + span_words({event.count}) + ": " + event.text + ".";
+        case drifted: return "Run times changed; now it most likely takes " + span_words({event.count}) + ".";
+        case forced: return "Its estimate is forced to " + span_words({event.count}) + by + why;
+        case freed: return "It is estimated by what was learned again, ordered" + by + why;
+        case reset: return "What was learned was forgotten, ordered" + by + why;
+    }
+    return "";
+}
+
+std::string first_upper(std::string text) {
+    if (!text.empty() && text.front() >= 'a' && text.front() <= 'z')
+        text.front() = static_cast<char>(text.front() - 'a' + 'A');
+    return text;
+}
+
+std::string size_words(std::uint64_t bytes) {
+    static constexpr const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    std::size_t unit = 0;
+    std::uint64_t tenths = bytes * 10;
+    if (bytes > UINT64_MAX / 10) {
+        tenths = bytes / 1024 * 10;
+        ++unit;
+    }
+    while (tenths >= 10'240) {
+        tenths /= 1024;
+        ++unit;
+    }
+    if (unit == 0) return std::to_string(bytes) + " B";
+    return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " " + units[unit];
+}
+
 std::string_view exclusion_words(core::WaitCause cause) {
     return row_of(cause).exclusion;
 }
@@ -250,6 +326,12 @@ std::string_view decision_words(std::string_view code) {
     for (std::size_t i = 1; i < std::size(kDecisions); ++i)
         if (code == core::name_of(static_cast<core::DecisionReason>(i))) return kDecisions[i];
     return code;
+}
+
+bool is_decision_code(std::string_view code) {
+    for (std::size_t i = 1; i < std::size(kDecisions); ++i)
+        if (code == core::name_of(static_cast<core::DecisionReason>(i))) return true;
+    return false;
 }
 
 std::string summary_of(const engine::Explanation& e) {

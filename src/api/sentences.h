@@ -27,10 +27,18 @@ WaitWords wait_words(core::WaitCause cause, std::string_view name, std::uint64_t
 WaitWords wait_words(const engine::TaskInfo& task);
 // Of so many connected workers.
 std::string unmet_words(const core::Unmet& unmet, std::uint64_t workers);
+// Of what most of those wait for that wait for this reason.
+WaitWords waiting_words(const core::WaitingBy& by);
+// What happened to a worker or a type, as a sentence.
+std::string happened_words(const engine::Happened& event);
+std::string first_upper(std::string text);
+std::string size_words(std::uint64_t bytes);  // "1.4 GiB"
 // What keeps a worker from a task, as a key of Explanation.workers_excluded: "cordoned or draining".
 std::string_view exclusion_words(core::WaitCause cause);
 // A decision's reason as a sentence, from its code ("slot_freed"); an unknown code is returned as it is.
 std::string_view decision_words(std::string_view code);
+
+bool is_decision_code(std::string_view code);
 
 // Why the task is where it is, in one or two sentences.
 std::string summary_of(const engine::Explanation& explanation);

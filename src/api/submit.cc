@@ -202,6 +202,13 @@ Result<std::vector<engine::Submission>> to_submissions(v1::SubmitBatchRequest& r
     return items;
 }
 
+void name_tenant(const Caller& caller, v1::TaskSpec& spec) {
+    if (!caller.tenant.empty() && spec.tenant().empty()) spec.set_tenant(caller.tenant);
+}
+void name_tenant(const Caller& caller, v1::SubmitBatchRequest& request) {
+    for (v1::TaskSpec& spec : *request.mutable_tasks()) name_tenant(caller, spec);
+}
+
 Error in_batch(Error error, std::size_t tasks) {
     if (tasks != 1 || error.what.starts_with("tasks")) return error;
     return with_prefix(std::move(error), "tasks[0].");

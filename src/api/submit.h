@@ -11,6 +11,7 @@
 
 #include <nexus/v1/nexus.pb.h>
 
+#include "base/caller.h"
 #include "base/ids.h"
 #include "base/result.h"
 #include "engine/messages.h"
@@ -27,6 +28,10 @@ Result<engine::Submission> to_submission(v1::TaskSpec& spec, std::string_view at
 Result<std::vector<engine::Submission>> to_submissions(v1::SubmitBatchRequest& request,
                                                        std::size_t tasks_max = kTasksMax,
                                                        std::size_t payload_bytes_max = kPayloadBytesMax);
+
+// Whoever is bound to a tenant need not name it.
+void name_tenant(const Caller& caller, v1::TaskSpec& spec);
+void name_tenant(const Caller& caller, v1::SubmitBatchRequest& request);
 
 // An error of the engine about a batch of so many tasks: it names no item when there is but one.
 Error in_batch(Error error, std::size_t tasks);

@@ -44,13 +44,8 @@ void set_attempt(const engine::AttemptInfo& attempt, v1::Attempt& out) {
     out.set_predicted_us(attempt.predicted.us);
     out.set_progress(attempt.progress);
     out.set_progress_note(attempt.progress_note);
-}
-
-v1::WorkerState state_of(const engine::WorkerInfo& worker) {
-    if (!worker.connected) return v1::WORKER_STATE_GONE;
-    if (worker.draining) return v1::WORKER_STATE_DRAINING;
-    if (worker.cordoned) return v1::WORKER_STATE_CORDONED;
-    return worker.suspect ? v1::WORKER_STATE_SUSPECT : v1::WORKER_STATE_READY;
+    out.set_predicted_p90_us(attempt.predicted_p90.us);
+    out.set_source(attempt.source);
 }
 
 const char* name_of(core::OverrideKind kind) {
@@ -74,6 +69,13 @@ std::uint64_t resident_bytes() {
 }
 
 }  // namespace
+
+v1::WorkerState worker_state_of(const engine::WorkerInfo& worker) {
+    if (!worker.connected) return v1::WORKER_STATE_GONE;
+    if (worker.draining) return v1::WORKER_STATE_DRAINING;
+    if (worker.cordoned) return v1::WORKER_STATE_CORDONED;
+    return worker.suspect ? v1::WORKER_STATE_SUSPECT : v1::WORKER_STATE_READY;
+}
 
 void to_message(const Estimate& estimate, v1::Estimate& out) {
     out.set_p50_us(estimate.p50.us);
@@ -134,6 +136,7 @@ void to_message(const engine::TaskInfo& task, v1::Task& out) {
     if (task.redrive_of) out.set_redrive_of(to_text(task.redrive_of));
     if (task.run.us > 0) out.set_run_us(task.run.us);
     if (task.wait.us > 0) out.set_wait_us(task.wait.us);
+    if (task.whole) tell_story(task, out);
 }
 
 void to_message(const engine::TaskPage& page, v1::ListTasksResponse& out) {
@@ -198,6 +201,11 @@ void to_message(const history::DecisionInfo& decision, v1::Decision& out) {
         to.set_task_id(to_text(other.task));
         to.set_behind_us(other.behind_us);
     }
+    if (decision.outcome) {
+        out.mutable_outcome()->set_run_us(std::max<std::int64_t>(decision.outcome->run.us, 0));
+        out.mutable_outcome()->set_result(core::name_of(static_cast<core::AttemptOutcome>(decision.outcome->outcome)));
+        out.mutable_outcome()->set_ended_unix_us(decision.outcome->ended.us);
+    }
 }
 
 void to_message(const engine::DecisionPage& page, v1::ListDecisionsResponse& out) {
@@ -220,11 +228,12 @@ void to_message(const engine::Explanation& explanation, v1::Explanation& out) {
     for (const auto& [cause, workers] : explanation.excluded)
         (*out.mutable_workers_excluded())[std::string(exclusion_words(cause))] = workers;
     out.set_summary(summary_of(explanation));
+    tell_alternatives(explanation, out);
 }
 
 void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {
     out.set_name(worker.name);
-    out.set_state(state_of(worker));
+    out.set_state(worker_state_of(worker));
     for (const auto& [name, value] : worker.labels) (*out.mutable_labels())[name] = value;
     out.set_slots(worker.slots);
     out.set_running(worker.running);
@@ -249,6 +258,13 @@ void to_message(const engine::WorkerInfo& worker, v1::Worker& out) {
     out.set_rival_unix_us(worker.rival_at.us);
     out.set_rival_hostname(worker.rival_hostname);
     out.set_reconnects(worker.connects);
+    out.set_state_since_unix_us(worker.state_since.us);
+    out.set_state_author(worker.state_author);
+    out.set_state_reason(worker.state_reason);
+    out.set_breaker_since_unix_us(worker.breaker_since.us);
+    out.set_next_trial_unix_us(worker.next_trial.us);
+    out.set_failures_recent(worker.failures_recent);
+    out.set_empty_at_unix_us(worker.empty_at.us);
 }
 
 void to_message(const engine::TypeInfo& type, v1::TypeStat& out) {
@@ -283,6 +299,7 @@ void to_message(const engine::TypeInfo& type, v1::TypeStat& out) {
     out.set_override_author(type.forced.author);
     out.set_override_reason(type.forced.reason);
     out.set_override_expires_unix_us(type.forced.expires_wall.us);
+    out.set_slot_time_us(type.slot_time.us);
     if (type.promises.told > 0) set_promises(type.promises, *out.mutable_promises());
 }
 
@@ -347,6 +364,19 @@ void to_message(const engine::StatusInfo& status, v1::Status& out) {
     set_promises(promises(core::ToldAs::backlog), *out.mutable_promises_backlog());
     for (const auto& [tenant, count] : status.promises_of_tenants)
         set_promises(count, (*out.mutable_promises_by_tenant())[tenant]);
+    for (const core::WaitingBy& by : status.waiting_by) {
+        v1::WaitingBy& to = *out.add_waiting_by();
+        to.set_reason(static_cast<v1::WaitReason>(by.reason));
+        to.set_count(by.count);
+        to.set_culprit(waiting_words(by).culprit);
+    }
+    out.set_oldest_waiting_unix_us(status.oldest_waiting.us);
+    out.set_wait_p50_us(status.wait_p50.us);
+    out.set_wait_p99_us(status.wait_p99.us);
+    out.set_drain_eta_p10_unix_us(status.drain_p10.us);
+    out.set_drain_eta_p90_unix_us(status.drain_p90.us);
+    out.set_idle_while_waiting_us(status.idle_lately.us);
+    out.set_fallback_since_unix_us(status.fallback_since.us);
 }
 
 void to_message(const core::Config& config, v1::SchedulerConfig& out) {
@@ -449,6 +479,37 @@ void to_message(const engine::OverrideInfo& info, v1::Override& out) {
     out.set_author(info.author);
     out.set_reason(info.reason);
     out.set_expires_unix_us(info.expires.us);
+}
+
+namespace {
+
+template <class Message>
+void add_roles(Roles roles, Message& out) {
+    for (int number = v1::ROLE_NAME_VIEWER; number <= v1::ROLE_NAME_ADMIN; ++number)
+        if ((roles >> (number - 1) & 1) != 0) out.add_roles(static_cast<v1::RoleName>(number));
+}
+
+}  // namespace
+
+void to_message(const identity::Token& token, v1::Token& out) {
+    out.set_id(token.id);
+    out.set_name(token.name);
+    add_roles(token.roles, out);
+    out.set_tenant(token.tenant);
+    out.set_created_unix_us(token.created.us);
+    out.set_expires_unix_us(token.expires.us);
+    out.set_created_by(token.created_by);
+}
+
+void to_message(const Caller& caller, const identity::Guard& guard, v1::Identity& out) {
+    const std::size_t colon = std::min(caller.credential.find(':'), caller.credential.size());
+    out.set_name(caller.name);
+    add_roles(caller.roles, out);
+    out.set_tenant(caller.tenant);
+    out.set_how(colon == 0 ? "nothing" : caller.credential.substr(0, colon));
+    if (caller.credential.starts_with("token:")) out.set_token_id(caller.credential.substr(colon + 1));
+    out.set_expires_unix_us(guard.expires(caller).us);
+    out.set_open(!guard.asks());
 }
 
 void to_message(const history::AuditRow& row, v1::AuditEntry& out) {

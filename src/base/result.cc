@@ -17,6 +17,7 @@ std::string_view fault_name(Fault fault) {
         case Fault::corrupt: return "corrupt";
         case Fault::no_space: return "no_space";
         case Fault::unsupported: return "unsupported";
+        case Fault::unauthenticated: return "unauthenticated";
     }
     return "unknown";
 }

@@ -67,10 +67,25 @@ void add_end_to_end(CLI::App& bench, const std::shared_ptr<std::string>& output,
     verb->add_option("--durability", options->durability, "disk or process; of Redis, AOF always or everysec")
         ->check(CLI::IsMember({"disk", "process"}));
     verb->add_flag("--started", options->tell_started, "Workers also report each start");
+    verb->add_option("--auth", options->auth, "tokens: the server asks, clients and workers show one")
+        ->check(CLI::IsMember({"none", "tokens"}));
+    verb->add_flag("--tls", options->tls, "All connections in TLS");
+    const auto beside = std::make_shared<bool>(false);
+    verb->add_flag("--beside", *beside, "The same without tokens and TLS, in turns: three of each");
     verb->add_option("--seed", options->seed, "Seed")->capture_default_str();
     add_output(*verb, *output);
-    verb->callback([options, output, &exit_code] {
+    verb->callback([options, output, beside, &exit_code] {
         bool complete = false;
+        if (*beside) {
+            const auto reports = run_beside(*options, complete);
+            if (!reports) {
+                exit_code = failed(reports.error());
+                return;
+            }
+            print(*reports, *output);
+            exit_code = complete ? 0 : kExitFailed;
+            return;
+        }
         const auto report = run_end_to_end(*options, complete);
         if (!report) {
             exit_code = failed(report.error());

@@ -69,10 +69,19 @@ double us(const std::vector<std::int64_t>& sorted_ns, double q) {
 }
 
 Json args_of(const EndToEndOptions& o) {
-    return {{"tasks", o.tasks},          {"rate", o.rate},       {"workers", o.workers},
-            {"slots", o.slots},          {"payload", o.payload}, {"batch", o.batch},
-            {"inflight", o.inflight},    {"store", o.store},     {"durability", o.durability},
-            {"started", o.tell_started}, {"seed", o.seed}};
+    return {{"tasks", o.tasks},
+            {"rate", o.rate},
+            {"workers", o.workers},
+            {"slots", o.slots},
+            {"payload", o.payload},
+            {"batch", o.batch},
+            {"inflight", o.inflight},
+            {"store", o.store},
+            {"durability", o.durability},
+            {"started", o.tell_started},
+            {"seed", o.seed},
+            {"auth", o.auth},
+            {"tls", o.tls}};
 }
 
 }  // namespace
@@ -89,16 +98,18 @@ Result<Report> run_end_to_end(EndToEndOptions options, bool& complete) {
         if (!started) return std::unexpected(std::move(started).error());
         redis = std::move(*started);
     }
-    auto server = ServerProcess::start(scratch.path(), options.durability, "off", redis ? redis->url() : "embedded");
+    auto server = ServerProcess::start(scratch.path(), options.durability, "off",
+                                       {.tokens = options.auth == "tokens", .tls = options.tls},
+                                       redis ? redis->url() : "embedded");
     if (!server) return std::unexpected(std::move(server).error());
     Ledger ledger(options.tasks);
-    Workers workers((*server)->address(), options.workers, options.slots, options.tell_started, ledger);
+    Workers workers((*server)->target(), options.workers, options.slots, options.tell_started, ledger);
     if (Result<void> connected = workers.wait_connected(kConnectMax); !connected)
         return std::unexpected(std::move(connected).error());
     progress(fmt::format("{} workers connected, submitting {} tasks", options.workers, options.tasks));
     const double cpu_before = (*server)->cpu_s();
     const auto began = Clock::now();
-    const auto submitted = submit_all((*server)->address(),
+    const auto submitted = submit_all((*server)->target(),
                                       {.tasks = options.tasks,
                                        .batch = options.batch,
                                        .inflight = options.inflight,
@@ -131,6 +142,26 @@ Result<Report> run_end_to_end(EndToEndOptions options, bool& complete) {
         report.metrics["redis_rss_bytes"] = rss_bytes(redis->pid());
     }
     return report;
+}
+
+Result<std::vector<Report>> run_beside(const EndToEndOptions& options, bool& complete) {
+    constexpr int kTurns = 3;
+    EndToEndOptions open = options;
+    open.auth = "none";
+    open.tls = false;
+    std::vector<Report> reports;
+    complete = true;
+    for (int turn = 0; turn < kTurns; ++turn)
+        for (const EndToEndOptions* one : {static_cast<const EndToEndOptions*>(&open), &options}) {
+            bool whole = false;
+            auto report = run_end_to_end(*one, whole);
+            if (!report) return std::unexpected(std::move(report).error());
+            complete = complete && whole;
+            report->name = std::string(one == &open ? "open" : "") + (one->auth == "tokens" ? "tokens " : "") +
+                           (one->tls ? "TLS" : "");
+            reports.push_back(std::move(*report));
+        }
+    return reports;
 }
 
 Result<Report> run_recover(const RecoverOptions& options) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "bench/report.h"
@@ -20,10 +21,15 @@ struct EndToEndOptions {
     std::string store = "sqlite";
     std::string durability = "disk";
     bool tell_started = false;  // workers also report each start
+    std::string auth = "none";  // none or tokens
+    bool tls = false;           // on both sides
     std::uint64_t seed = 1;
 };
 // `complete` is false when tasks were lost or duplicated.
 Result<Report> run_end_to_end(EndToEndOptions options, bool& complete);
+
+// The same with nothing asked and nothing encrypted, and as the options say, in turns: three of each.
+Result<std::vector<Report>> run_beside(const EndToEndOptions& options, bool& complete);
 
 struct RecoverOptions {
     std::uint64_t pending = 100'000;

@@ -10,6 +10,10 @@
 #include <sstream>
 #include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
+
+#include "bench/certificate.h"
 
 namespace nexus::bench {
 namespace {
@@ -37,17 +41,27 @@ static std::string after(const std::string& line, std::string_view mark) {
 }
 
 Result<std::unique_ptr<ServerProcess>> ServerProcess::start(const std::string& data, const std::string& durability,
-                                                            const std::string& http, const std::string& store) {
-    auto child = process::Child::start({process::own_program(), "serve", "--listen", "127.0.0.1:0", "--http", http,
-                                        "--data", data + "/store", "--durability", durability, "--store", store},
-                                       data + "/server.log", true);
+                                                            const std::string& http, Protection protection,
+                                                            const std::string& store) {
+    std::vector<std::string> argv = {
+        process::own_program(), "serve",        "--listen", "127.0.0.1:0", "--http", http, "--data",
+        data + "/store",        "--durability", durability, "--store", store};
+    if (protection.tokens) argv.insert(argv.end(), {"--auth", "tokens"});
+    if (protection.tls) {
+        if (auto made = make_certificate(data + "/server"); !made) return std::unexpected(std::move(made).error());
+        argv.insert(argv.end(), {"--tls-cert", data + "/server.crt", "--tls-key", data + "/server.key"});
+    }
+    auto child = process::Child::start(argv, data + "/server.log", true);
     if (!child) return std::unexpected(std::move(child).error().during("start the server"));
     const auto line = child->read_line(kReadyMax);
     if (!line) return std::unexpected(Error(line.error()).during("wait until the server is ready"));
     std::string address = after(*line, "ready on ");
     if (address.empty()) return fail(Fault::unavailable, "the server said: " + *line);
+    Target target(std::move(address));
+    if (protection.tls) target.tls = TlsFiles{.ca = data + "/server.crt", .certificate = {}, .key = {}};
+    if (protection.tokens) std::ifstream(data + "/store/admin.token") >> target.token;
     return std::unique_ptr<ServerProcess>(
-        new ServerProcess(std::move(*child), std::move(address), after(*line, ", http://")));
+        new ServerProcess(std::move(*child), std::move(target), after(*line, ", http://")));
 }
 
 Result<std::unique_ptr<RedisProcess>> RedisProcess::start(const std::string& directory, const std::string& durability) {

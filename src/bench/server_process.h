@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "bench/target.h"
 #include "process/child.h"
 
 namespace nexus::bench {
@@ -44,20 +45,22 @@ public:
     // Starts this very binary and waits for its ready line, at most five minutes.
     // `http` is the address of its page, or "off".
     static Result<std::unique_ptr<ServerProcess>> start(const std::string& data, const std::string& durability,
-                                                        const std::string& http = "off",
+                                                        const std::string& http = "off", Protection protection = {},
                                                         const std::string& store = "embedded");
-    const std::string& address() const { return address_; }
+    const std::string& address() const { return target_.address; }
+    const Target& target() const { return target_; }  // with the first token, and who signed the certificate
     const std::string& http_address() const { return http_address_; }  // empty when off
     void kill_now() { child_.reap({}); }                               // SIGKILL, as its end does
     std::uint64_t rss_bytes() const { return bench::rss_bytes(child_.pid()); }
     double cpu_s() const { return bench::cpu_s(child_.pid()); }
 
 private:
-    ServerProcess(process::Child child, std::string address, std::string http_address)
-        : child_(std::move(child)), address_(std::move(address)), http_address_(std::move(http_address)) {}
+    ServerProcess(process::Child child, Target target, std::string http_address)
+        : child_(std::move(child)), target_(std::move(target)), http_address_(std::move(http_address)) {}
 
     process::Child child_;
-    std::string address_, http_address_;
+    Target target_;
+    std::string http_address_;
 };
 
 }  // namespace nexus::bench

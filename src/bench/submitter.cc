@@ -18,9 +18,8 @@ constexpr std::chrono::milliseconds kPutOff{5};
 
 class Producer {
 public:
-    Producer(const std::string& address, const SubmitPlan& plan, Ledger& ledger) : plan_(plan), ledger_(ledger) {
-        stub_ = v1::TaskService::NewStub(sdk::open_channel(address));
-    }
+    Producer(const Target& target, const SubmitPlan& plan, Ledger& ledger)
+        : plan_(plan), ledger_(ledger), token_(target.token), stub_(v1::TaskService::NewStub(open(target))) {}
     Result<SubmitOutcome> run();
 
 private:
@@ -42,6 +41,7 @@ private:
 
     const SubmitPlan plan_;
     Ledger& ledger_;
+    const std::string token_;
     std::unique_ptr<v1::TaskService::Stub> stub_;
     std::vector<std::unique_ptr<Call>> calls_;
 
@@ -70,6 +70,7 @@ void Producer::fill(Call& call, std::uint64_t first, std::uint64_t count) {
 
 void Producer::send(Call& call) {
     call.context = std::make_unique<grpc::ClientContext>();
+    sdk::authorize(*call.context, token_);
     const auto done = [this, &call](const grpc::Status& status) { answered(call, status); };
     if (plan_.batch == 1)
         stub_->async()->Submit(call.context.get(), &call.one, &call.one_done, done);
@@ -149,8 +150,8 @@ Result<SubmitOutcome> Producer::run() {
 
 }  // namespace
 
-Result<SubmitOutcome> submit_all(const std::string& address, const SubmitPlan& plan, Ledger& ledger) {
-    return Producer(address, plan, ledger).run();
+Result<SubmitOutcome> submit_all(const Target& target, const SubmitPlan& plan, Ledger& ledger) {
+    return Producer(target, plan, ledger).run();
 }
 
 }  // namespace nexus::bench

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "bench/target.h"
 #include "bench/workers.h"
 
 namespace nexus::bench {
@@ -27,6 +28,6 @@ struct SubmitOutcome {
 };
 
 // Fails on the first refusal that waiting does not cure.
-Result<SubmitOutcome> submit_all(const std::string& address, const SubmitPlan& plan, Ledger& ledger);
+Result<SubmitOutcome> submit_all(const Target& target, const SubmitPlan& plan, Ledger& ledger);
 
 }  // namespace nexus::bench

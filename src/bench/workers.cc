@@ -28,9 +28,10 @@ std::uint64_t instance() {
 
 class Workers::Worker final : public grpc::ClientBidiReactor<v1::WorkerMessage, v1::ServerMessage> {
 public:
-    Worker(const std::string& address, std::uint32_t number, std::uint32_t slots, bool tell_started, Ledger& ledger)
+    Worker(const Target& target, std::uint32_t number, std::uint32_t slots, bool tell_started, Ledger& ledger)
         : tell_started_(tell_started), ledger_(ledger) {
-        stub_ = v1::WorkerService::NewStub(sdk::open_channel(address));
+        stub_ = v1::WorkerService::NewStub(open(target));
+        sdk::authorize(call_, target.token);
         next_.mutable_hello()->set_worker("bench-" + std::to_string(number));
         next_.mutable_hello()->set_slots(slots);
         next_.mutable_hello()->set_instance(instance());
@@ -141,11 +142,16 @@ private:
     bool queued_ = false, writing_ = false, held_ = true, done_ = false;
 };
 
-Workers::Workers(const std::string& address, std::uint32_t count, std::uint32_t slots, bool tell_started,
-                 Ledger& ledger) {
+std::shared_ptr<grpc::Channel> open(const Target& target) {
+    std::string failure;  // of a file that cannot be read: the calls fail, and say that there is no answer
+    auto channel = sdk::open_channel(target.address, target.tls, failure);
+    return channel ? std::move(channel) : sdk::open_channel(target.address);
+}
+
+Workers::Workers(const Target& target, std::uint32_t count, std::uint32_t slots, bool tell_started, Ledger& ledger) {
     workers_.reserve(count);
     for (std::uint32_t i = 0; i < count; ++i)
-        workers_.push_back(std::make_unique<Worker>(address, i, slots, tell_started, ledger));
+        workers_.push_back(std::make_unique<Worker>(target, i, slots, tell_started, ledger));
     heart_ = std::thread([this] { beat(); });
 }
 

@@ -13,6 +13,11 @@
 #include <vector>
 
 #include "base/result.h"
+#include "bench/target.h"
+
+namespace grpc {
+class Channel;
+}
 
 namespace nexus::bench {
 
@@ -29,10 +34,11 @@ struct Ledger {
 };
 
 std::int64_t now_ns();
+std::shared_ptr<grpc::Channel> open(const Target& target);
 
 class Workers {
 public:
-    Workers(const std::string& address, std::uint32_t count, std::uint32_t slots, bool tell_started, Ledger& ledger);
+    Workers(const Target& target, std::uint32_t count, std::uint32_t slots, bool tell_started, Ledger& ledger);
     ~Workers();  // ends the streams
 
     // All are welcome, within `limit`.

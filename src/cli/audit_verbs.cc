@@ -70,7 +70,7 @@ Answer<int> list(Shell& shell, const AuditFlags& flags) {
     const auto all = shell.session.list_audit(*request);
     if (!all) return std::unexpected(all.error());
     const auto done = put_list(shell, *all, all->entries(), audit_kind(), "no changes yet");
-    if (!all->next_page_token().empty() && !shell.wants_json()) shell.say("more with --page " + all->next_page_token());
+    shell.say_more(all->next_page_token());
     return done;
 }
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "channel.h"  // of the SDK
 #include "cli/connection.h"
 #include "cli/interrupt.h"
 
@@ -24,7 +25,9 @@ private:
     Interrupt& interrupt_;
 };
 
-inline void set_deadline(grpc::ClientContext& context, const Connection& connection) {
+// Its deadline, and who calls.
+inline void prepare(grpc::ClientContext& context, const Connection& connection) {
+    sdk::authorize(context, connection.token);
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::microseconds(connection.timeout.us));
 }
 

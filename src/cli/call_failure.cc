@@ -41,14 +41,22 @@ std::string plain_reason(const std::string& message) {
     return safe_text(message, 300);
 }
 
-std::string next_step(const nexus::Failure& failure, grpc::StatusCode code, std::string_view reason) {
+std::string next_step(const nexus::Failure& failure, grpc::StatusCode code, std::string_view reason,
+                      bool connection_in_tls) {
     const bool server_said_so = !failure.reason.empty();
     if (code == grpc::StatusCode::UNAVAILABLE && !server_said_so) {
+        if (connection_in_tls)
+            return "does the server speak TLS there, and does --tls-ca name who signed its certificate?";
+        if (reason.starts_with("the connection broke"))
+            return "is it a server that speaks TLS? try --tls or --tls-ca FILE";
         if (reason.starts_with("it answers in HTTP/1"))
             return "is that the port of the page? gRPC listens on 7070 by default";
         return "is `nexus serve` running? try `nexus dev`, or name another server with --server or NEXUS_SERVER";
     }
     if (code == grpc::StatusCode::DEADLINE_EXCEEDED) return "give it longer with --timeout, or see `nexus doctor`";
+    if (code == grpc::StatusCode::UNAUTHENTICATED)
+        return "give a token with --token-file FILE or NEXUS_TOKEN, or name a profile; see `nexus profile --help`";
+    if (code == grpc::StatusCode::PERMISSION_DENIED) return "see `nexus whoami`";
     if (failure.kind == FailureKind::unsupported) return "the server is of another version; see `nexus version`";
     return failure.retry_after ? "try again in " + span_text(failure.retry_after->count()) : std::string();
 }
@@ -66,7 +74,7 @@ Failure failure_of(const grpc::Status& status, const std::string& doing, const C
                                    : plain_reason(failure.message);
     return {.exit_code = exit_code_of(failure.kind, code),
             .what = fmt::format("{} on {}: {}", doing, connection.server, reason),
-            .next = next_step(failure, code, reason),
+            .next = next_step(failure, code, reason, connection.tls.has_value()),
             .definite = !failure.reason.empty() && failure.kind != FailureKind::unknown};
 }
 

@@ -16,6 +16,8 @@ void add_command(CLI::App& root, int& exit_code, const std::vector<std::string>&
     add_override_verbs(root, exit_code);
     add_record_verbs(root, exit_code);
     add_audit_verbs(root, exit_code);
+    add_token_verbs(root, exit_code);
+    add_profile_verbs(root, exit_code);
     add_completion(root, exit_code);
 }
 

@@ -69,6 +69,12 @@ Words overrides(Session& session) {
             words.emplace_back(std::to_string(item.number()), item.kind());
     return words;
 }
+Words tokens(Session& session) {
+    Words words;
+    if (const auto all = session.list_tokens())
+        for (const pb::Token& token : all->tokens()) words.emplace_back(token.id(), token.name());
+    return words;
+}
 Words versions(Session& session) {
     Words words;
     if (const auto all = session.config_versions({}))
@@ -139,6 +145,8 @@ constexpr Place kPlaces[] = {
     {.of = "config set", .ask = settings},
     {.of = "config history", .ask = versions},
     {.of = "config rollback", .ask = versions},
+    {.of = "token revoke", .ask = tokens},
+    {.of = "--role", .words = "viewer payload:read submitter worker operator admin"},
     {.of = "completion", .words = "bash zsh fish"},
 };
 
@@ -162,7 +170,7 @@ struct Cursor {
     const CLI::App* app = nullptr;        // the verb, as far as it is typed
     std::string path;                     // its words
     const CLI::Option* option = nullptr;  // whose value comes next
-    std::string server;
+    reach::Flags access;                  // what the words before say of the server
 };
 
 const CLI::Option* option_of(const CLI::App& app, const std::string& word) {
@@ -171,18 +179,23 @@ const CLI::Option* option_of(const CLI::App& app, const std::string& word) {
 }
 
 Cursor follow(const CLI::App& root, const std::vector<std::string>& words) {
-    Cursor cursor{.app = &root, .path = {}, .option = nullptr, .server = {}};
+    Cursor cursor{.app = &root, .path = {}, .option = nullptr, .access = {}};
     for (std::size_t i = 0; i + 1 < words.size(); ++i) {
         const std::string& word = words[i];
         if (word == "=") continue;  // bash makes three words of --flag=value
         if (cursor.option != nullptr) {
-            if (cursor.option->check_name("--server")) cursor.server = word;
+            for (const auto& [name, place] :
+                 {std::pair{"--server", &cursor.access.server}, std::pair{"--profile", &cursor.access.profile},
+                  std::pair{"--token-file", &cursor.access.token_file}, std::pair{"--tls-ca", &cursor.access.tls_ca},
+                  std::pair{"--tls-cert", &cursor.access.tls_cert}, std::pair{"--tls-key", &cursor.access.tls_key}})
+                if (cursor.option->check_name(name)) *place = word;
             cursor.option = nullptr;
             continue;
         }
         if (word.starts_with('-')) {
             const CLI::Option* option = option_of(*cursor.app, word);
             if (option != nullptr && option->get_items_expected_max() > 0) cursor.option = option;
+            if (word == "--tls") cursor.access.tls = true;
             continue;
         }
         const auto below = cursor.app->get_subcommands([&](const CLI::App* app) { return app->get_name() == word; });
@@ -194,13 +207,17 @@ Cursor follow(const CLI::App& root, const std::vector<std::string>& words) {
 }
 
 Words ask_server(const Cursor& cursor, Ask ask) {
-    const char* usual = std::getenv("NEXUS_SERVER");
-    const std::string server = !cursor.server.empty() ? cursor.server
-                               : usual != nullptr     ? usual
-                                                      : std::string(kServerDefault);
-    if (!check_address(server)) return {};
+    reach::Flags flags = cursor.access;
+    if (const char* usual = std::getenv("NEXUS_SERVER"); usual != nullptr && flags.server.empty()) flags.server = usual;
+    auto access = reach::resolve(flags);
+    if (!access || !check_address(access->server)) return {};
     Interrupt interrupt;
-    Session session({.server = server, .timeout = kLiveMax, .for_people = true}, interrupt);
+    Session session({.server = std::move(access->server),
+                     .token = std::move(access->token),
+                     .tls = std::move(access->tls),
+                     .timeout = kLiveMax,
+                     .for_people = true},
+                    interrupt);
     return ask(session);
 }
 

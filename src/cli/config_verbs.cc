@@ -171,7 +171,7 @@ Answer<int> show_history(Shell& shell, const ConfigFlags& flags) {
         return kExitOk;
     }
     const auto done = put_list(shell, *all, all->versions(), version_kind(), "nothing was changed yet");
-    if (!all->next_page_token().empty() && !shell.wants_json()) shell.say("more with --page " + all->next_page_token());
+    shell.say_more(all->next_page_token());
     return done;
 }
 
@@ -304,8 +304,7 @@ void add_policy(CLI::App& root, int& exit_code) {
 
 void add_config_verbs(CLI::App& root, int& exit_code) {
     add_policy(root, exit_code);
-    const auto nouns = root.get_subcommands([](const CLI::App* app) { return app->get_name() == "config"; });
-    add_config(nouns.empty() ? *add_noun(root, "config", "The configuration") : *nouns.front(), exit_code);
+    add_config(*add_noun(root, "config", "The configuration"), exit_code);
 }
 
 }  // namespace nexus::cli

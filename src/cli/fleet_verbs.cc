@@ -132,8 +132,7 @@ void add_type_changes(CLI::App& type, int& exit_code) {
 
 void add_worker_verbs(CLI::App& root, int& exit_code) {
     // `nexus worker --allow ...` is the worker itself; its verb may be there already.
-    const auto found = root.get_subcommands([](const CLI::App* verb) { return verb->get_name() == "worker"; });
-    CLI::App* worker = found.empty() ? add_noun(root, "worker", "See and direct workers") : found.front();
+    CLI::App* worker = add_noun(root, "worker", "See and direct workers");
     const auto states = std::make_shared<std::vector<std::string>>();
     CLI::App* list = add_watched_verb(*worker,
                                       {.name = "list",

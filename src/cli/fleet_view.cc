@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/ascii.h"
 #include "base/quantity.h"
 #include "cli/text.h"
 
@@ -43,9 +44,7 @@ Tone tone_of(pb::WorkerState state) {
 }  // namespace
 
 std::string worker_state_text(pb::WorkerState state) {
-    std::string text = pb::WorkerState_Name(state).substr(std::string_view("WORKER_STATE_").size());
-    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return text;
+    return lower_case(std::string_view(pb::WorkerState_Name(state)).substr(std::string_view("WORKER_STATE_").size()));
 }
 
 pb::WorkerState worker_state_from_text(std::string_view text) {

@@ -53,7 +53,7 @@ Answer<int> list_decisions(Shell& shell, const RecordFlags& flags) {
     const auto all = shell.session.list_decisions(request);
     if (!all) return std::unexpected(all.error());
     const auto done = put_list(shell, *all, all->decisions(), decision_kind(), "no decisions yet");
-    if (!all->next_page_token().empty() && !shell.wants_json()) shell.say("more with --page " + all->next_page_token());
+    shell.say_more(all->next_page_token());
     return done;
 }
 

@@ -18,6 +18,12 @@ namespace {
 using Tasks = pb::TaskService::Stub;
 using Admin = pb::AdminService::Stub;
 
+// Where a file of TLS cannot be read the first call says so.
+std::shared_ptr<grpc::Channel> open(Connection& connection) {
+    auto channel = sdk::open_channel(connection.server, connection.tls, connection.failure);
+    return channel ? std::move(channel) : sdk::open_channel(connection.server);
+}
+
 }  // namespace
 
 struct Session::Channel {
@@ -32,7 +38,7 @@ struct Session::Channel {
 Session::Session(Connection connection, Interrupt& interrupt)
     : connection_(std::move(connection)),
       interrupt_(interrupt),
-      channel_(std::make_unique<Channel>(Channel{.channel = sdk::open_channel(connection_.server)})) {}
+      channel_(std::make_unique<Channel>(Channel{.channel = open(connection_)})) {}
 Session::~Session() = default;
 
 template <class Stub, class Request, class Response>
@@ -41,8 +47,9 @@ Answer<Response> Session::call(std::string doing,
                                const Request& request) {
     if (const std::string field = field_not_text(request); !field.empty())
         return failure(kExitUsage, doing + ": " + field + " is not UTF-8 text");
+    if (!connection_.failure.empty()) return failure(kExitUsage, doing + ": " + connection_.failure);
     grpc::ClientContext context;
-    set_deadline(context, connection_);
+    prepare(context, connection_);
     const Cancellable cancellable(interrupt_, context);
     Response response;
     Stub& stub = channel_->stub(static_cast<const Stub*>(nullptr));
@@ -83,7 +90,9 @@ Answer<pb::ListTasksResponse> Session::list_tasks(const pb::ListTasksRequest& re
 
 Answer<void> Session::watch_tasks(const pb::WatchTasksRequest& request,
                                   const std::function<bool(const pb::TaskEvent&)>& on_event) {
+    if (!connection_.failure.empty()) return failure(kExitUsage, "watch: " + connection_.failure);
     grpc::ClientContext context;
+    sdk::authorize(context, connection_.token);
     const Cancellable cancellable(interrupt_, context);
     const auto stream = channel_->tasks->Watch(&context, request);
     pb::TaskEvent event;
@@ -129,9 +138,13 @@ Answer<pb::Status> Session::status() {
     return call("status", &Admin::GetStatus, {});
 }
 
+Answer<pb::Attention> Session::attention() {
+    return call("attention", &Admin::GetAttention, {});
+}
+
 Answer<bool> Session::ready() {
     grpc::ClientContext context;
-    set_deadline(context, connection_);
+    prepare(context, connection_);
     const Cancellable cancellable(interrupt_, context);
     bool serving = false;
     const grpc::Status status = check_health(channel_->channel, context, serving);
@@ -225,6 +238,22 @@ Answer<pb::ListOverridesResponse> Session::list_overrides() {
 
 Answer<pb::ListDecisionsResponse> Session::list_decisions(const pb::ListDecisionsRequest& request) {
     return call("list decisions", &Admin::ListDecisions, request);
+}
+
+Answer<pb::CreateTokenResponse> Session::create_token(const pb::CreateTokenRequest& request) {
+    return call("create a token for " + safe_text(request.name(), 128), &Admin::CreateToken, request);
+}
+
+Answer<pb::ListTokensResponse> Session::list_tokens() {
+    return call("list tokens", &Admin::ListTokens, {});
+}
+
+Answer<pb::Token> Session::revoke_token(const pb::RevokeTokenRequest& request) {
+    return call("revoke token " + safe_text(request.id(), 40), &Admin::RevokeToken, request);
+}
+
+Answer<pb::Identity> Session::who_am_i() {
+    return call("whoami", &Admin::WhoAmI, {});
 }
 
 Answer<pb::ListAuditResponse> Session::list_audit(const pb::ListAuditRequest& request) {

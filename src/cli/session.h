@@ -47,6 +47,7 @@ public:
     Answer<pb::Explanation> explain_task(const std::string& id);
 
     Answer<pb::Status> status();
+    Answer<pb::Attention> attention();
     // What the health service says of the server as a whole: does it take new tasks?
     Answer<bool> ready();
     Answer<pb::ListWorkersResponse> list_workers(const pb::ListWorkersRequest& request = {});
@@ -69,6 +70,10 @@ public:
     Answer<pb::Override> clear_override(const pb::ClearOverrideRequest& request);
     Answer<pb::ListOverridesResponse> list_overrides();
     Answer<pb::ListDecisionsResponse> list_decisions(const pb::ListDecisionsRequest& request);
+    Answer<pb::CreateTokenResponse> create_token(const pb::CreateTokenRequest& request);
+    Answer<pb::ListTokensResponse> list_tokens();
+    Answer<pb::Token> revoke_token(const pb::RevokeTokenRequest& request);
+    Answer<pb::Identity> who_am_i();
     Answer<pb::ListAuditResponse> list_audit(const pb::ListAuditRequest& request);
     Answer<pb::VerifyAuditResponse> verify_audit();
 

@@ -13,13 +13,14 @@
 
 #include "base/quantity.h"
 #include "base/spelling.h"
+#include "base/system_clock.h"
 #include "cli/text.h"
 
 namespace nexus::cli {
 namespace {
 
 struct Flags {
-    std::string server;
+    reach::Flags access;
     std::int64_t timeout_us = 0;  // 0 = not given
     std::string format = "table";
     bool quiet = false;
@@ -60,10 +61,7 @@ Format format_from(const std::string& name) {
 }
 
 void add_shared_flags(CLI::App& verb, Flags& flags) {
-    verb.add_option("--server", flags.server, "Address of the server, host:port")
-        ->envname("NEXUS_SERVER")
-        ->default_str(std::string(kServerDefault))
-        ->group("Shared");
+    reach::add_flags(verb, flags.access, "Shared");
     add_duration(verb, "--timeout", flags.timeout_us,
                  "Longest wait for an answer, e.g. 500ms (default 10s; no limit with --wait)")
         ->group("Shared");
@@ -86,12 +84,17 @@ Answer<int> repeat(Shell& shell, const std::function<Answer<int>(Shell&)>& show)
 }
 
 int run_verb(const Flags& flags, const std::function<Answer<int>(Shell&)>& run) {
-    const std::string server = flags.server.empty() ? std::string(kServerDefault) : flags.server;
-    if (const auto fine = check_address(server); !fine) return report(fine.error());
+    auto access = reach::resolve(flags.access);
+    if (!access)
+        return report({.exit_code = access.error().fault == Fault::not_found ? kExitNotFound : kExitUsage,
+                       .what = access.error().what});
+    if (const auto fine = check_address(access->server); !fine) return report(fine.error());
     if (const auto fine = check_columns(flags); !fine) return report(fine.error());
     Interrupt interrupt;
     const Format format = format_from(flags.format);
-    Session session({.server = server,
+    Session session({.server = std::move(access->server),
+                     .token = std::move(access->token),
+                     .tls = std::move(access->tls),
                      .timeout = flags.timeout_us > 0 ? microseconds(flags.timeout_us) : seconds(10),
                      .for_people = format != Format::json && format != Format::jsonl && format != Format::yaml},
                     interrupt);
@@ -128,6 +131,10 @@ void Shell::say(std::string_view line) const {
     if (!quiet) std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
 }
 
+void Shell::say_more(const std::string& page_token) const {
+    if (!page_token.empty() && !wants_json()) say("more with --page " + page_token);
+}
+
 bool Shell::put_table(const Table& table) const {
     const bool whole = !terminal.out_is_tty || format == Format::wide;
     return put(table.text(terminal.colour, whole ? 0 : terminal.columns));
@@ -143,6 +150,8 @@ CLI::App* add_watched_verb(CLI::App& parent, const Verb& verb, int& exit_code,
 }
 
 CLI::App* add_noun(CLI::App& root, const char* name, const char* help) {
+    const auto known = root.get_subcommands([&](const CLI::App* app) { return app->get_name() == name; });
+    if (!known.empty()) return known.front();
     CLI::App* noun = root.add_subcommand(name, help);
     noun->require_subcommand(1);
     return noun;
@@ -167,8 +176,7 @@ CLI::Option* add_duration(CLI::App& verb, const std::string& flags, std::int64_t
 }
 
 std::int64_t now_unix_us() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-        .count();
+    return system_wall().us;
 }
 
 }  // namespace nexus::cli

@@ -35,6 +35,7 @@ struct Shell {
     }
     // A line for the person at the terminal, on standard error; --quiet swallows it.
     void say(std::string_view line) const;
+    void say_more(const std::string& page_token) const;  // to people, if there is more of a list
     // Cut to the width of a terminal, whole when piped or --output wide.
     bool put_table(const Table& table) const;
 };
@@ -51,7 +52,7 @@ struct Verb {
 CLI::App* add_verb(CLI::App& parent, const Verb& verb, int& exit_code, std::function<Answer<int>(Shell&)> run);
 // As add_verb, with --watch: `show` is repeated each second until Ctrl-C, on a terminal over the last picture.
 CLI::App* add_watched_verb(CLI::App& parent, const Verb& verb, int& exit_code, std::function<Answer<int>(Shell&)> show);
-// A noun that only groups verbs.
+// A noun that only groups verbs, found or made: several rooms add to one.
 CLI::App* add_noun(CLI::App& root, const char* name, const char* help);
 
 // The name in the audit log: --author, else the user's name, else "unknown".

@@ -20,7 +20,7 @@ class SubmitStream {
 public:
     // All three must outlive it.
     SubmitStream(pb::TaskService::Stub& stub, const Connection& connection, Interrupt& interrupt)
-        : connection_(connection), interrupt_(interrupt), stream_(stub.SubmitStream(&context_)) {}
+        : connection_(connection), interrupt_(interrupt), stream_(open(stub)) {}
 
     // False: the stream is over, see finish().
     bool send(const pb::SubmitBatchRequest& batch) { return stream_->Write(batch); }
@@ -30,6 +30,9 @@ public:
     void cancel() { context_.TryCancel(); }  // from any thread
 
 private:
+    std::unique_ptr<grpc::ClientReaderWriter<pb::SubmitBatchRequest, pb::SubmitBatchResponse>> open(
+        pb::TaskService::Stub& stub);
+
     const Connection& connection_;
     Interrupt& interrupt_;
     grpc::ClientContext context_;

@@ -99,8 +99,7 @@ Answer<int> list(Shell& shell, const ListFlags& flags) {
     const auto all = list_all(shell, *request, flags.limit);
     if (!all) return std::unexpected(all.error());
     const auto done = put_list(shell, *all, all->tasks(), task_kind(), "no tasks");
-    if (!all->next_page_token().empty() && !shell.wants_json())
-        shell.say(fmt::format("more with --page {}", all->next_page_token()));
+    shell.say_more(all->next_page_token());
     return done;
 }
 

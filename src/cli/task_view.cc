@@ -7,6 +7,7 @@
 #include <cctype>
 #include <nlohmann/json.hpp>
 
+#include "base/ascii.h"
 #include "base/quantity.h"
 #include "cli/text.h"
 
@@ -14,9 +15,7 @@ namespace nexus::cli {
 namespace {
 
 std::string lower_without(const std::string& name, std::string_view prefix) {
-    std::string text = name.starts_with(prefix) ? name.substr(prefix.size()) : name;
-    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return text;
+    return lower_case(name.starts_with(prefix) ? std::string_view(name).substr(prefix.size()) : name);
 }
 
 constexpr std::string_view kStatePrefix = "TASK_STATE_";

@@ -16,6 +16,8 @@ void add_config_verbs(CLI::App& root, int& exit_code);  // policy, config but fo
 void add_override_verbs(CLI::App& root, int& exit_code);
 void add_record_verbs(CLI::App& root, int& exit_code);  // decision
 void add_audit_verbs(CLI::App& root, int& exit_code);
+void add_token_verbs(CLI::App& root, int& exit_code);  // token, whoami
+void add_profile_verbs(CLI::App& root, int& exit_code);
 void add_top(CLI::App& root, int& exit_code);
 void add_doctor(CLI::App& root, int& exit_code);
 void add_completion(CLI::App& root, int& exit_code);

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/quantity.h"
 #include "base/spelling.h"
 
@@ -16,18 +17,20 @@ using core::Config;
 
 constexpr std::int64_t kDay = hours(24).us;
 constexpr std::int64_t kYear = 365 * kDay;
-constexpr Duration kHeartbeat = seconds(1);  // of the worker protocol (contract C12)
-constexpr std::size_t kTextBytesMax = 4096;  // of one text value
+constexpr Duration kHeartbeat = seconds(1);    // of the worker protocol (contract C12)
+constexpr std::int64_t kLimitMax = 1'000'000;  // of what one caller may do a second
+constexpr std::size_t kTextBytesMax = 4096;    // of one text value
 
 constexpr std::array kSettings{
     Setting{.name = "server.listen",
             .kind = Kind::text,
-            .meaning = "Address of the gRPC server, loopback only, or unix:PATH; port 0 = any free port",
+            .meaning =
+                "Address of the gRPC server, or unix:PATH; port 0 = any free port. Beyond loopback: docs/security.md",
             .member = &Server::listen,
             .has_flag = true},
     Setting{.name = "server.http",
             .kind = Kind::text,
-            .meaning = "Address of the page and the REST API, loopback only; off = neither",
+            .meaning = "Address of the page and the REST API; off = neither. Beyond loopback: docs/security.md",
             .member = &Server::http,
             .has_flag = true},
     Setting{
@@ -56,6 +59,10 @@ constexpr std::array kSettings{
             .kind = Kind::text,
             .meaning = "The model that predicts run times",
             .member = &Server::model},
+    Setting{.name = "server.name",
+            .kind = Kind::text,
+            .meaning = "Name of this server, told in its status and shown on the page",
+            .member = &Server::name},
     Setting{.name = "server.history_retention",
             .kind = Kind::duration,
             .meaning = "How long finished tasks are kept",
@@ -70,6 +77,72 @@ constexpr std::array kSettings{
             .kind = Kind::size,
             .meaning = "Space set aside so that finished work can be stored on a full disk; 0B = none",
             .member = &Server::reserve_bytes},
+    Setting{.name = "server.auth",
+            .kind = Kind::choice,
+            .meaning = "Who may call: tokens = whoever has one, none = everybody, for loopback only",
+            .member = &Server::auth,
+            .choices = "none tokens",
+            .has_flag = true},
+    Setting{.name = "server.insecure",
+            .kind = Kind::flag,
+            .meaning = "Listen beyond loopback without TLS or without asking who calls: anyone can run programs",
+            .member = &Server::insecure,
+            .has_flag = true},
+    Setting{.name = "server.tls_cert",
+            .kind = Kind::text,
+            .meaning = "File with the server's certificate in PEM, for both listeners; read again when it changes",
+            .member = &Server::tls_cert,
+            .has_flag = true},
+    Setting{.name = "server.tls_key",
+            .kind = Kind::text,
+            .meaning = "File with its key in PEM, mode 0600",
+            .member = &Server::tls_key,
+            .has_flag = true},
+    Setting{
+        .name = "server.tls_client_ca",
+        .kind = Kind::text,
+        .meaning = "File with the certificates of whoever signs those of clients; empty = clients are asked for none",
+        .member = &Server::tls_client_ca,
+        .has_flag = true},
+    Setting{.name = "server.tls_require_client_cert",
+            .kind = Kind::flag,
+            .meaning = "No connection without a certificate of the client",
+            .member = &Server::tls_require_client_cert},
+    Setting{.name = "server.tls_subjects",
+            .kind = Kind::text,
+            .meaning =
+                "What names in clients' certificates may do: worker-1=worker,ci=submitter@tenant,ops=viewer+operator",
+            .member = &Server::tls_subjects},
+    Setting{.name = "server.limit_requests",
+            .kind = Kind::number,
+            .meaning = "Requests a second of one caller, ten seconds' worth at once; 0 = no limit",
+            .member = &Server::limit_requests,
+            .max = kLimitMax},
+    Setting{.name = "server.limit_tasks",
+            .kind = Kind::number,
+            .meaning = "Tasks that one caller submits a second, ten seconds' worth at once; 0 = no limit",
+            .member = &Server::limit_tasks,
+            .max = kLimitMax},
+    Setting{.name = "server.limit_in_flight",
+            .kind = Kind::number,
+            .meaning = "Requests of one caller that are being answered; 0 = no limit",
+            .member = &Server::limit_in_flight,
+            .max = kLimitMax},
+    Setting{.name = "server.limit_streams",
+            .kind = Kind::number,
+            .meaning = "Watches, submit streams and event streams that one caller has open; 0 = no limit",
+            .member = &Server::limit_streams,
+            .max = kLimitMax},
+    Setting{.name = "server.limit_tenant_requests",
+            .kind = Kind::number,
+            .meaning = "Requests a second of all who are bound to one tenant; 0 = no limit",
+            .member = &Server::limit_tenant_requests,
+            .max = kLimitMax},
+    Setting{.name = "server.limit_tenant_tasks",
+            .kind = Kind::number,
+            .meaning = "Tasks that all who are bound to one tenant submit a second; 0 = no limit",
+            .member = &Server::limit_tenant_tasks,
+            .max = kLimitMax},
     Setting{.name = "scheduler.policy",
             .kind = Kind::choice,
             .meaning = "How tasks are ordered and placed",
@@ -298,9 +371,8 @@ bool is_host(std::string_view name) {
 
 // Names with commas between them, as they are compared: in lower case.
 Result<std::string> read_hosts(std::string_view text) {
-    std::string hosts(text.substr(0, kTextBytesMax + 1));
+    const std::string hosts = lower_case(text.substr(0, kTextBytesMax + 1));
     if (hosts.size() > kTextBytesMax) return invalid("must be at most " + std::to_string(kTextBytesMax) + " bytes");
-    std::ranges::transform(hosts, hosts.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     for (std::size_t at = 0; at < hosts.size();) {
         const std::size_t end = std::min(hosts.find(',', at), hosts.size());
         const std::string name = hosts.substr(at, end - at);
@@ -328,9 +400,8 @@ Result<void> read(const Setting& setting, Written value, std::string& field) {
         field = *std::move(hosts);
         return {};
     }
-    const Server defaults;
-    const auto* of_server = std::get_if<std::string Server::*>(&setting.member);
-    const bool may_be_empty = of_server != nullptr && (defaults.**of_server).empty();
+    const auto* member = std::get_if<std::string Server::*>(&setting.member);
+    const bool may_be_empty = member != nullptr && (Server().**member).empty();  // what is not set can be unset
     if ((value.text.empty() && !may_be_empty) || value.text.size() > kTextBytesMax)
         return invalid("must be 1 to " + std::to_string(kTextBytesMax) + " bytes");
     field = value.text;

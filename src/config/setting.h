@@ -29,9 +29,18 @@ struct Server {
     std::string data = "./nexus-data";
     std::string durability = "disk";
     std::string model = "mixture";
+    std::string name = "nexus";
     Duration history_retention = hours(24 * 30);
     std::uint64_t history_bytes_max = 0;
     std::uint64_t reserve_bytes = 64ULL << 20;
+    std::string auth = "none";
+    bool insecure = false;
+    std::string tls_cert, tls_key, tls_client_ca;
+    bool tls_require_client_cert = false;
+    std::string tls_subjects;
+    std::uint64_t limit_requests = 50'000, limit_tasks = 100'000;  // a second, of one caller
+    std::uint64_t limit_in_flight = 8192, limit_streams = 512;
+    std::uint64_t limit_tenant_requests = 100'000, limit_tenant_tasks = 200'000;
     bool operator==(const Server&) const = default;
 };
 
@@ -45,9 +54,9 @@ enum class Kind : std::uint8_t { text, choice, duration, size, number, flag, hos
 
 struct Setting {
     using Member =
-        std::variant<std::string Server::*, Duration Server::*, std::uint64_t Server::*, Duration core::Config::*,
-                     std::uint32_t core::Config::*, std::uint64_t core::Config::*, bool core::Config::*,
-                     core::PolicyKind core::Config::*, core::Placement core::Config::*>;
+        std::variant<std::string Server::*, Duration Server::*, std::uint64_t Server::*, bool Server::*,
+                     Duration core::Config::*, std::uint32_t core::Config::*, std::uint64_t core::Config::*,
+                     bool core::Config::*, core::PolicyKind core::Config::*, core::Placement core::Config::*>;
     std::string_view name;  // "scheduler.lease"
     Kind kind = Kind::number;
     std::string_view meaning;  // one sentence

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/ascii.h"
 #include "config/toml.h"
 
 namespace nexus::config {
@@ -34,12 +35,40 @@ Result<void> check_address(std::string_view key, const std::string& address) {
     if (port_of(address) < 0)
         return fail(Fault::invalid,
                     std::string(key) + ": \"" + address + "\" is not host:port with a port of 0 to 65535");
+    return {};
+}
+
+bool is_loopback(const std::string& address) {
+    if (address == "off" || address.starts_with("unix:")) return true;
     const std::string host = address.substr(0, address.rfind(':'));
-    if (host == "localhost" || host == "[::1]" || host.starts_with("127.")) return {};
-    return fail(Fault::denied, std::string(key) + ": " + address +
-                                   " is not a loopback address. There is no authentication yet, so anyone who reached "
-                                   "it could run programs on the workers; reach it from elsewhere through an SSH "
-                                   "tunnel (ssh -L 7070:127.0.0.1:7070 host)");
+    return host == "localhost" || host == "[::1]" ||
+           (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
+}
+
+// What can be reached from outside is encrypted and asks who calls, or there is an order that says otherwise.
+Result<void> check_reach(const Server& server) {
+    const bool encrypted = !server.tls_cert.empty();
+    if (encrypted == server.tls_key.empty())
+        return fail(Fault::invalid, "server.tls_cert and server.tls_key go together: set both or neither");
+    if (!server.tls_client_ca.empty() && !encrypted)
+        return fail(Fault::invalid,
+                    "server.tls_client_ca: clients show certificates in TLS only; set server.tls_cert "
+                    "and server.tls_key");
+    if (server.tls_client_ca.empty() && (server.tls_require_client_cert || !server.tls_subjects.empty()))
+        return fail(Fault::invalid, "server.tls_subjects and server.tls_require_client_cert need server.tls_client_ca");
+    if (server.insecure) return {};
+    for (const auto& [key, address] :
+         {std::pair{"server.listen", &server.listen}, std::pair{"server.http", &server.http}}) {
+        if (is_loopback(*address) || (encrypted && asks_who_calls(server))) continue;
+        return fail(Fault::denied,
+                    std::string(key) + ": " + *address + " can be reached from outside, and whoever reaches it could " +
+                        "run programs on the workers: set " +
+                        (encrypted ? "" : "server.tls_cert and server.tls_key (--tls-cert, --tls-key)") +
+                        (encrypted || asks_who_calls(server) ? "" : " and ") +
+                        (asks_who_calls(server) ? "" : "server.auth = \"tokens\" (--auth tokens)") +
+                        "; or stay on loopback and reach it through an SSH tunnel; --insecure does without");
+    }
+    return {};
 }
 
 // A path may hold anything; a comment ends at its line.
@@ -61,6 +90,15 @@ void add_origin_of_list(std::string_view list, const Start& start, std::string& 
 }
 
 }  // namespace
+
+bool asks_who_calls(const Server& server) {
+    return server.auth == "tokens" || !server.tls_client_ca.empty();
+}
+
+bool is_open_beyond_loopback(const Server& server) {
+    const bool outside = !is_loopback(server.listen) || !is_loopback(server.http);
+    return outside && (server.tls_cert.empty() || !asks_who_calls(server));
+}
 
 Result<void> take_text(std::string_view toml, const std::string& origin, Start& start) {
     const auto named = apply(toml, start.values);
@@ -85,8 +123,7 @@ Result<void> take_environment(std::span<const char* const> environment, Start& s
         const bool ours = entry.starts_with("NEXUS_SERVER_") || entry.starts_with("NEXUS_SCHEDULER_");
         if (!ours || equals == std::string_view::npos) continue;
         const std::string variable(entry.substr(0, equals));
-        std::string name = variable.substr(std::string_view("NEXUS_").size());
-        std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        std::string name = lower_case(std::string_view(variable).substr(std::string_view("NEXUS_").size()));
         name[name.find('_')] = '.';
         auto done = take_value(name, entry.substr(equals + 1), "environment " + variable, start);
         if (!done) return std::unexpected(std::move(done).error().during("environment variable " + variable));
@@ -142,6 +179,7 @@ Result<void> check(const Start& start) {
         if (port_of(server.listen) != 0 && port_of(server.listen) == port_of(server.http))
             return fail(Fault::invalid, "server.listen and server.http have the same port");
     }
+    if (auto done = check_reach(server); !done) return done;
     return check(start.values.scheduler);
 }
 

@@ -38,8 +38,12 @@ std::vector<std::string> restart_keys(const Server& running, const Server& read)
 // Where each value of a running server comes from: `started` it began with, `live` is in force.
 Start in_force(const Start& started, const core::Config& live);
 
-// What no single key can show: addresses are loopback, ports differ, and check() of the live part.
+// What no single key can show: what is reachable from outside is protected, ports differ, and check() of the live part.
 Result<void> check(const Start& start);
+// Whether a caller has to prove who it is.
+bool asks_who_calls(const Server& server);
+// What server.insecure allows is the case.
+bool is_open_beyond_loopback(const Server& server);
 // All of it as TOML; with origins each value has a comment that says where it came from.
 std::string to_toml(const Start& start, bool with_origins);
 

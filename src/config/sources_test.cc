@@ -166,7 +166,56 @@ TEST_CASE("an error changes nothing and says where") {
     CHECK_FALSE(config::take_value("lease", "5s", "flag", start).has_value());
 }
 
-TEST_CASE("only loopback addresses, on different ports") {
+TEST_CASE("K5: beyond loopback only with TLS and with asking who calls, or by order") {
+    static constexpr struct {
+        const char* name;
+        const char *auth, *cert, *client_ca;
+        bool insecure, fine, open;
+        const char* says;
+    } rows[] = {{"nothing", "none", "", "", false, false, true, "--tls-cert"},
+                {"tokens alone", "tokens", "", "", false, false, true, "--tls-cert"},
+                {"TLS alone", "none", "c.pem", "", false, false, true, "--auth tokens"},
+                {"TLS and tokens", "tokens", "c.pem", "", false, true, false, ""},
+                {"TLS and certificates", "none", "c.pem", "ca.pem", false, true, false, ""},
+                {"by order", "none", "", "", true, true, true, ""},
+                {"an order that is not needed", "tokens", "c.pem", "", true, true, false, ""}};
+    for (const auto& row : rows) {
+        CAPTURE(row.name);
+        Start start;
+        config::Server& server = start.values.server;
+        server.listen = "0.0.0.0:7070";
+        server.auth = row.auth;
+        server.tls_cert = row.cert;
+        server.tls_key = *row.cert == '\0' ? "" : "k.pem";
+        server.tls_client_ca = row.client_ca;
+        server.insecure = row.insecure;
+        const auto checked = config::check(start);
+        CHECK_EQ(checked.has_value(), row.fine);
+        if (!checked) CHECK(checked.error().fault == Fault::denied);
+        if (!checked) CHECK_NE(checked.error().what.find(row.says), std::string::npos);
+        CHECK_EQ(config::is_open_beyond_loopback(server), row.open);
+    }
+}
+
+TEST_CASE("half of TLS is refused") {
+    static constexpr struct {
+        const char *cert, *key, *client_ca, *subjects;
+        bool fine;
+    } rows[] = {{"c", "k", "", "", true},          {"c", "", "", "", false},   {"", "k", "", "", false},
+                {"", "", "ca", "", false},         {"c", "k", "ca", "", true}, {"c", "k", "", "w=worker", false},
+                {"c", "k", "ca", "w=worker", true}};
+    for (const auto& row : rows) {
+        CAPTURE(row.cert);
+        Start start;
+        start.values.server.tls_cert = row.cert;
+        start.values.server.tls_key = row.key;
+        start.values.server.tls_client_ca = row.client_ca;
+        start.values.server.tls_subjects = row.subjects;
+        CHECK_EQ(config::check(start).has_value(), row.fine);
+    }
+}
+
+TEST_CASE("only loopback addresses when nothing protects, on different ports") {
     static constexpr struct {
         const char* listen;
         const char* http;
@@ -180,6 +229,7 @@ TEST_CASE("only loopback addresses, on different ports") {
                 {"[::]:7070", "off", false, Fault::denied},
                 {"127.0.0.1:7070", "192.168.0.1:80", false, Fault::denied},
                 {"host:7070", "off", false, Fault::denied},
+                {"127.evil.example:7070", "off", false, Fault::denied},
                 {"127.0.0.1:70000", "off", false, Fault::invalid},
                 {"127.0.0.1", "off", false, Fault::invalid},
                 {"off", "off", false, Fault::invalid},

@@ -315,7 +315,7 @@ void Scheduler::State::requeue(Index task, Duration delay) {
         return end_task(task, {.state = TaskState::expired, .outcome = AttemptOutcome::cancelled});
     // That timer may be spent: the calendar passed the deadline and was set back since.
     if (t.side != kNone && sides[t.side].deadline.us != 0) set_wall_timer(sides[t.side].deadline, task);
-    t.place = Place::nowhere;
+    put_in(t, Place::nowhere);
     t.ticket = new_ticket();
     ++counters.requeues;
     count_waiting(task, 1);

@@ -34,7 +34,7 @@ void Scheduler::State::bind(Index task) {
 
 void Scheduler::State::bind_to(Index task, Index worker) {
     Task& t = tasks[task];
-    t.place = Place::bound;
+    put_in(t, Place::bound);
     t.worker = worker;
     t.ticket = new_ticket();
     t.since = now;

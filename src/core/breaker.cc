@@ -146,6 +146,16 @@ void Scheduler::State::set_breaker(Index w, Breaker breaker) {
     dispatch_everything = true;
 }
 
+// By order of an operator: what spoke against it so far is forgotten. What it does from now on speaks anew, and so does a
+// learned speed that is too low, when it is learned again.
+void Scheduler::State::close_breaker(Index w) {
+    Worker& worker = workers[w];
+    worker.failing = worker.late = false;
+    worker.failures_in_row = 0;
+    worker.doubt = worker.lateness = 0;
+    if (worker.breaker != Breaker::closed) set_breaker(w, Breaker::closed);
+}
+
 void Scheduler::State::breaker_due(Index w) {
     workers[w].breaker = Breaker::probing;
     update_ready(w);

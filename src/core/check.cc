@@ -15,12 +15,13 @@ void Scheduler::State::check() const {
     std::int64_t backlog = 0, ready_work = 0;
     std::vector<std::uint32_t> in_class(classes.size()), living(classes.size()), running_in(classes.size());
     std::vector<std::int64_t> work_in(classes.size());
-    std::uint64_t held_now = 0;
+    decltype(at_place) placed_now{};
     for (Index i = 0; i < tasks.size(); ++i) {
         const Task& t = tasks[i];
         if (t.serial == 0) continue;
         MUST(find_task(ids[i]) == i);
         MUST(t.place != Place::nowhere);
+        ++placed_now[static_cast<std::size_t>(t.place)];
         MUST(!classes[t.cls].vacant);
         ++living[t.cls];
         MUST((t.run != kNone) == (t.place == Place::running));
@@ -35,7 +36,6 @@ void Scheduler::State::check() const {
         MUST(t.copy == kNone);
         ++waiting;
         backlog += t.mean.us;
-        if (t.place == Place::held) ++held_now;
         if (t.place == Place::ready) {
             ++in_class[t.cls];
             work_in[t.cls] += t.mean.us;
@@ -51,7 +51,7 @@ void Scheduler::State::check() const {
     MUST(backlog == counters.backlog.us);
     MUST(ready_work == ready_work_us);
     MUST(ready_work == ahead.total().work_us);
-    MUST(held_tasks == held_now);
+    MUST(placed_now == at_place);
     WorkAhead::Sum stuck_now;
     MUST(counters.submitted == counters.succeeded + counters.dead + counters.cancelled + counters.expired + waiting +
                                    assigned + running + paused);

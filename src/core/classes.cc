@@ -420,7 +420,7 @@ void Scheduler::State::head_sink(Group& group, std::size_t at) {
 
 void Scheduler::State::push_ready(Index task) {
     Task& t = tasks[task];
-    t.place = Place::ready;
+    put_in(t, Place::ready);
     t.ticket = new_ticket();
     Class& c = classes[t.cls];
     c.heap.push({.key = t.key, .ticket = t.ticket, .task = task});
@@ -432,7 +432,7 @@ void Scheduler::State::pop_ready(Index task) {
     Task& t = tasks[task];
     MUST(t.place == Place::ready);
     t.ticket = new_ticket();
-    t.place = Place::nowhere;
+    put_in(t, Place::nowhere);
     Class& c = classes[t.cls];
     count_ready(task, -1);
     const bool was_head = c.heap.top().task == task;

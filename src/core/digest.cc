@@ -51,6 +51,9 @@ struct Mixer {
 
     void operator()(const EstimateForced& e) { words(23, e.estimate.us, e.expires.us), text(e.type); }
     void operator()(const TypeReset& e) { words(24), text(e.type); }
+    void operator()(const TokenIssued& e) { words(25, e.roles, e.expires.us), text(e.id), text(e.hash); }
+    void operator()(const TokenRevoked& e) { words(26), text(e.id); }
+    void operator()(const SignedIn& e) { words(27), text(e.id); }
 
     void operator()(const AssignAttempt& c) {
         words(32, c.fence, c.worker.n, c.session.n, c.decision.key_us);

@@ -281,7 +281,7 @@ void Scheduler::State::start(Index task, Index w, Decision decision, bool specul
         ++counters.speculations;
     } else {
         count_waiting(task, -1);
-        t.place = Place::running;
+        put_in(t, Place::running);
         t.ticket = new_ticket();
         t.run = r;
         ++counters.assigned;

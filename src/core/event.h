@@ -103,7 +103,7 @@ struct WorkerLost {  // silent beyond the limit; attempts may go elsewhere at la
     Instant last_contact;
 };
 
-enum class WorkerOrder : std::uint8_t { cordon = 1, uncordon, drain, forget };
+enum class WorkerOrder : std::uint8_t { cordon = 1, uncordon, drain, forget, close_breaker };
 struct WorkerControlled {
     std::string name;
     WorkerOrder order = WorkerOrder::cordon;
@@ -169,6 +169,28 @@ struct AttemptPaused {
     Duration run{-1};     // run time so far, pauses excluded; < 0 = unknown
 };
 
+// Credentials and their use. The core carries them through and keeps nothing of them; the engine keeps the table.
+struct TokenIssued {
+    std::string id;          // names it, is no secret
+    std::string hash;        // hex SHA-256 of the secret, which is nowhere
+    std::string name;        // who has it
+    std::uint8_t roles = 0;  // nexus::Roles
+    std::string tenant;      // the only one it may touch; empty = any
+    WallTime expires;        // 0 = never
+    Act act;
+};
+struct TokenRevoked {
+    std::string id;
+    std::string name;
+    Act act;
+};
+// Somebody signed in at the page.
+struct SignedIn {
+    std::string id;  // of the token
+    std::string name;
+    Act act;
+};
+
 enum class OverrideKind : std::uint8_t { pin = 1, hold, boost, exclude };
 struct OverrideSet {
     std::uint64_t number = 0;  // issued by the engine
@@ -188,11 +210,11 @@ struct OverrideCleared {
 
 struct TimePassed {};  // nothing happened but the clock; leases, backoffs and timeouts may fall due
 
-using Fact =
-    std::variant<EngineStarted, WallMoved, ConfigChanged, TaskSubmitted, EstimateRevised, CancelRequested, WorkerJoined,
-                 WorkerCapacityChanged, WorkerSuspected, WorkerRecovered, WorkerLeft, WorkerLost, WorkerControlled,
-                 WorkerSpeedLearned, AffinityLearned, TrustLearned, AttemptStarted, AttemptFinished, OverrideSet,
-                 OverrideCleared, TimePassed, AttemptPaused, EstimateForced, TypeReset>;
+using Fact = std::variant<EngineStarted, WallMoved, ConfigChanged, TaskSubmitted, EstimateRevised, CancelRequested,
+                          WorkerJoined, WorkerCapacityChanged, WorkerSuspected, WorkerRecovered, WorkerLeft, WorkerLost,
+                          WorkerControlled, WorkerSpeedLearned, AffinityLearned, TrustLearned, AttemptStarted,
+                          AttemptFinished, OverrideSet, OverrideCleared, TimePassed, AttemptPaused, EstimateForced,
+                          TypeReset, TokenIssued, TokenRevoked, SignedIn>;
 
 struct Event {
     Instant at;  // never earlier than the event before it

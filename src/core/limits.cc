@@ -79,7 +79,7 @@ void Scheduler::State::advance_parked(KeyRecord& key) {
     const HeapEntry entry = key.parked.top();
     key.parked.pop();
     if (!current(entry)) return;
-    tasks[entry.task].place = Place::nowhere;
+    put_in(tasks[entry.task], Place::nowhere);
     advance(entry.task);
 }
 
@@ -174,7 +174,7 @@ void Scheduler::State::give_back_tokens(Index task) {
 }
 
 void Scheduler::State::leave_keys(Index task) {
-    tasks[task].place = Place::nowhere;
+    put_in(tasks[task], Place::nowhere);
     tasks[task].ticket = new_ticket();
     give_back_tokens(task);
     const Side side = sides[tasks[task].side];

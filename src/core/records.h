@@ -34,6 +34,7 @@ enum class Place : std::uint8_t {
     bound,        // first-in-first-out queue of one worker (push policies)
     running,      // has a current attempt
 };
+inline constexpr std::size_t kPlaces = static_cast<std::size_t>(Place::running) + 1;
 
 struct HeapEntry {  // of a class or a key; smaller keys first, then smaller tickets
     std::int64_t key = 0;

@@ -127,7 +127,8 @@ struct WorkerView {
     std::string breaker_reason;
     std::uint64_t succeeded = 0;
     std::uint64_t failed = 0;
-    Instant gone = kNever;  // since when it is not connected
+    Instant gone = kNever;        // since when it is not connected
+    Instant next_trial = kNever;  // of an open breaker
 };
 
 struct Counters {
@@ -144,9 +145,33 @@ struct Counters {
 // When all that waits and runs will be done, as far as anything can start.
 struct Backlog {
     Duration left;                // 0 when nothing waits or runs, or nobody is there
+    Duration left_p10, left_p90;  // one in ten, and nine in ten chances of being done by then
     std::uint64_t no_worker = 0;  // waiting tasks that no connected worker may run,
     std::uint64_t paused = 0;     // in paused queues,
     std::uint64_t held = 0;       // or held: nothing will start them
+};
+
+// Waiting tasks of one reason, and what holds most of them. Only `why.cause`, `name`, `count` and `unmet` are told; of a
+// key its name, and how many it lets run.
+struct WaitingBy {
+    WaitReason reason = WaitReason::none;
+    std::uint64_t count = 0;
+    WaitingWhy why;
+};
+
+struct TenantView {
+    std::string_view name;
+    std::uint32_t share = 1;
+    std::uint64_t waiting = 0, running = 0, running_max = 0;  // running_max 0 = no limit
+};
+
+// A limit that is set by name, or by a key that tasks carry.
+struct LimitView {
+    enum class Kind : std::uint8_t { queue = 1, tenant, type, concurrency, rate, ordering };
+    Kind kind = Kind::queue;
+    std::string_view name;  // of a key: tenant, line break, key
+    std::uint64_t most = 0, used = 0, waiting = 0;
+    Instant next = kNever;  // of a rate for which tasks wait: the earliest next start
 };
 
 struct ExplainView {
@@ -190,9 +215,14 @@ public:
     WaitingWhy why_waiting(TaskId task, Instant at = {}) const;      // reason none when it does not wait
     std::optional<EtaView> eta(TaskId task, Instant at = {}) const;  // of a live task; O(log) by work-ahead sums
     Backlog backlog(Instant at = {}) const;                          // O(runs + stuck classes + limits)
-    Duration queue_work(std::string_view queue) const;               // predicted, of what could start now
-    ExplainView explain(TaskId task) const;                          // O(workers)
-    std::uint32_t worker_count() const;                              // WorkerNo are 0 .. this - 1, some of them vacant
+    std::vector<WaitingBy> waiting_by(Instant at = {}) const;        // most first; O(workers + stuck classes + heads)
+    std::vector<TenantView> tenants(std::size_t most) const;         // those that it remembers, in no order
+    std::vector<LimitView> limits(std::size_t most,
+                                  Instant at = {}) const;      // most waiting first; of 10,000 keys a kind
+    Instant empty_at(WorkerNo worker, Instant at = {}) const;  // kNever: it holds nothing
+    Duration queue_work(std::string_view queue) const;         // predicted, of what could start now
+    ExplainView explain(TaskId task) const;                    // O(workers)
+    std::uint32_t worker_count() const;                        // WorkerNo are 0 .. this - 1, some of them vacant
     WorkerView worker(WorkerNo worker, Instant at = {}) const;
     WorkerNo find_worker(std::string_view name) const;  // none when unknown
     WorkerNo worker_of(SessionId session) const;        // none when the session is over

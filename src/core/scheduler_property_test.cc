@@ -166,7 +166,7 @@ private:
             case 8: return WorkerLeft{session(), rng_.one_in(2)};
             case 9: return WorkerLost{session(), now_ - seconds(3)};
             case 10:
-                return WorkerControlled{.name = name("w", 5), .order = static_cast<WorkerOrder>(1 + rng_.below(4))};
+                return WorkerControlled{.name = name("w", 5), .order = static_cast<WorkerOrder>(1 + rng_.below(5))};
             case 11:
                 return WorkerSpeedLearned{WorkerNo{static_cast<std::uint32_t>(rng_.below(5))},
                                           static_cast<std::uint32_t>(500'000 + rng_.below(4'000'000)), 50'000};
@@ -218,6 +218,12 @@ void ask_everything(const Scheduler& scheduler) {
     for (const TaskId task : scheduler.tasks_after({}, SIZE_MAX))
         if (scheduler.task(task)->state != TaskState::waiting) running.push_back(task);
     REQUIRE_EQ(scheduler.running_after({}), running);
+    std::uint64_t waiting = 0;
+    for (const WaitingBy& by : scheduler.waiting_by()) waiting += by.count;
+    REQUIRE_EQ(waiting, scheduler.counters().waiting);
+    const Backlog backlog = scheduler.backlog();
+    CHECK(backlog.left_p10 <= backlog.left);
+    CHECK(backlog.left <= backlog.left_p90);
     for (const TaskId task : scheduler.tasks_after({}, 1'000)) {
         const TaskView view = *scheduler.task(task);
         const WaitingWhy why = scheduler.why_waiting(task);

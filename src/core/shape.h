@@ -178,10 +178,14 @@ NEXUS_FACT(AttemptPaused, 22, NEXUS_MEMBER(task), NEXUS_MEMBER(attempt), NEXUS_M
            NEXUS_MEMBER(paused), NEXUS_MEMBER(run));
 NEXUS_FACT(EstimateForced, 23, NEXUS_MEMBER(type), NEXUS_MEMBER(estimate), NEXUS_MEMBER(expires), NEXUS_MEMBER(act));
 NEXUS_FACT(TypeReset, 24, NEXUS_MEMBER(type), NEXUS_MEMBER(act));
+NEXUS_FACT(TokenIssued, 25, NEXUS_MEMBER(id), NEXUS_MEMBER(hash), NEXUS_MEMBER(name), NEXUS_MEMBER(roles),
+           NEXUS_MEMBER(tenant), NEXUS_MEMBER(expires), NEXUS_MEMBER(act));
+NEXUS_FACT(TokenRevoked, 26, NEXUS_MEMBER(id), NEXUS_MEMBER(name), NEXUS_MEMBER(act));
+NEXUS_FACT(SignedIn, 27, NEXUS_MEMBER(id), NEXUS_MEMBER(name), NEXUS_MEMBER(act));
 
 #undef NEXUS_FACT
 
-inline constexpr std::uint64_t kKindLast = 24;
+inline constexpr std::uint64_t kKindLast = 27;
 
 // Every member of every shape is listed, and the kinds of the variant are exactly 1 .. kKindLast.
 static_assert(kListsAllMembers<Estimate>);
@@ -256,7 +260,8 @@ constexpr bool known(WorkerOrder v) {
         case WorkerOrder::cordon:
         case WorkerOrder::uncordon:
         case WorkerOrder::drain:
-        case WorkerOrder::forget: return true;
+        case WorkerOrder::forget:
+        case WorkerOrder::close_breaker: return true;
     }
     return false;
 }

@@ -291,7 +291,7 @@ void Scheduler::State::recount() {
         if (run.ticket != 0) running_us = saturating_add(running_us, run.predicted.us);
     for (const Task& task : tasks) {
         if (task.serial == 0) continue;
-        if (task.place == Place::held) ++held_tasks;
+        ++at_place[static_cast<std::size_t>(task.place)];
         if (task.place != Place::ready) continue;
         Class& cls = classes[task.cls];
         const WorkAhead::Sum one{.work_us = task.mean.us, .tasks = 1};

@@ -134,12 +134,12 @@ struct Scheduler::State {
     std::int64_t tau_us = 0;  // mean virtual wait of arrivals that found work waiting
     std::uint32_t tau_count = 0;
     std::uint32_t trust_ppm = 1'000'000;
-    std::int64_t ready_work_us = 0;    // predicted work in class heaps and worker lines
-    std::int64_t running_us = 0;       // predicted run times of all that workers hold
-    std::vector<Index> stuck_classes;  // those that have work of which nothing can start: see is_stuck()
-    WorkAhead::Sum stuck_work;         // of all of them
-    std::uint64_t held_tasks = 0;      // tasks held by operators
-    std::int64_t capacity_q16 = 0;     // slots of connected workers, each worth 1 / speed factor
+    std::int64_t ready_work_us = 0;                 // predicted work in class heaps and worker lines
+    std::int64_t running_us = 0;                    // predicted run times of all that workers hold
+    std::vector<Index> stuck_classes;               // those that have work of which nothing can start: see is_stuck()
+    WorkAhead::Sum stuck_work;                      // of all of them
+    std::array<std::uint64_t, kPlaces> at_place{};  // live tasks, by where they are
+    std::int64_t capacity_q16 = 0;                  // slots of connected workers, each worth 1 / speed factor
     std::uint64_t total_slots = 0, busy_slots = 0;
     std::uint32_t active_shares = 0;
     Instant balanced_at;  // utilisations stand at
@@ -149,6 +149,7 @@ struct Scheduler::State {
     std::int64_t median_speed_ln = 0;
     std::uint32_t median_speed_ppm = 1'000'000;
     std::uint32_t prediction_failures = 0;  // in a row
+    static constexpr std::int64_t kEtaWideMost = 64 * 65'536;
     std::int64_t eta_wide_placed =
         65'536;  // factors on the 90 % bound of the finish, Q16: told when a worker was free,
     std::int64_t eta_wide_queued = 65'536;                              // and when the task had to wait
@@ -295,6 +296,7 @@ struct Scheduler::State {
     void release_rate(Index key);
     void rate_started(Index task);
     Instant rate_turn(Index task, Instant at) const;  // when it is likely to come; Requires: parked there
+    void put_in(Task& task, Place place);             // and counts it there
     void park(Index task, Place place);               // Requires: it is nowhere
     void park_at(KeyRecord& key, Index task, Place place);
     void advance_parked(KeyRecord& key);  // places, unless deferred. Requires: something is parked
@@ -463,6 +465,7 @@ struct Scheduler::State {
     void judge_overtaken(Index run, Index winner, Duration ran);
     void breaker_due(Index worker);
     void set_breaker(Index worker, Breaker breaker);
+    void close_breaker(Index worker);  // as an operator orders
     bool open_may_take(Index task, Index worker) const;
     bool other_closed_worker(const Group& group, Index worker) const;
 
@@ -511,7 +514,10 @@ struct Scheduler::State {
     void on(const OverrideSet&);
     void on(const OverrideCleared&);
     void on(const EstimateForced&);
-    void on(const TypeReset&) {}                // the predictor's
+    void on(const TypeReset&) {}    // the predictor's
+    void on(const TokenIssued&) {}  // the engine's, like the two below
+    void on(const TokenRevoked&) {}
+    void on(const SignedIn&) {}
     void clear_override(std::uint64_t number);  // as apply_override()
     void drop_overrides_of(Index task);         // frees classes. Requires: it ends, and has a side
     void drop_forced(const std::string& type);
@@ -521,23 +527,30 @@ struct Scheduler::State {
 
     // views.cc. Views point into the records: good until the next apply()
     TaskView view(Index task) const;
-    // `at`: not before now.
+    // `at`: not before now, as below.
     WaitingWhy why(Index task, Instant at) const;
     WaitingWhy why_ready(Index task, Instant at) const;
     std::string only_worker(const Group& group) const;
+    std::vector<Unmet> unmet(const Class& cls) const;
+    ExplainView explain(Index task) const;
+
+    // eta.cc
     std::optional<EtaView> eta(Index task, Instant at) const;
     std::optional<EtaView> eta(Index task, Instant at, int& looks) const;  // of other tasks that are still allowed
     EtaView eta_running(Index task, Instant at) const;
-    std::optional<Forecast::Turn> turn_of(Index task, Instant at, int& looks) const;
     std::optional<Forecast::Turn> gate_turn(Index task, Instant at, int& looks) const;
     void wait_for_limits(Index task, Instant at, Forecast::Turn& turn) const;
     EtaView run_after(const Forecast::Turn& turn, const Task& task, Instant late) const;
-    std::vector<Unmet> unmet(const Class& cls) const;
-    Backlog backlog(Instant at) const;
     void tell_eta(Index task);
     Promise promise_of(Index task) const;
     void judge_eta(Index task);
-    ExplainView explain(Index task) const;
+
+    // whole.cc
+    Backlog backlog(Instant at) const;
+    void spread_backlog(Instant at, const Run* longest, Backlog& view) const;
+    std::vector<WaitingBy> waiting_by(Instant at) const;
+    enum class Hope : std::uint8_t { workers, breakers, nobody };  // for work of a group: who takes it, if not now
+    Hope hope_of(const Group& group, std::size_t& looks) const;
 
     // check.cc, snapshot.cc
     void check() const;  // between events only

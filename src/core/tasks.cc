@@ -47,6 +47,7 @@ void Scheduler::State::on(const TaskSubmitted& fact) {
     task_table.insert(IdHash{}(fact.task), task);
     Task& t = tasks[task];
     t = {};
+    ++at_place[static_cast<std::size_t>(t.place)];
     t.submitted = t.since = now;
     t.serial = new_ticket();
     t.p50 = fact.estimate.p50;
@@ -170,8 +171,7 @@ bool Scheduler::State::gate_closed(Index task) {
 }
 
 void Scheduler::State::park(Index task, Place place) {
-    if (place == Place::held) ++held_tasks;
-    tasks[task].place = place;
+    put_in(tasks[task], place);
     tasks[task].ticket = new_ticket();
     tasks[task].since = now;
 }
@@ -194,11 +194,16 @@ void Scheduler::State::leave_place(Index task) {
             t.worker = kNone;
             break;
         case Place::backoff: ++timers_stale; break;
-        case Place::held: --held_tasks; break;
         default: break;
     }
     t.ticket = new_ticket();
-    t.place = Place::nowhere;
+    put_in(t, Place::nowhere);
+}
+
+void Scheduler::State::put_in(Task& task, Place place) {
+    --at_place[static_cast<std::size_t>(task.place)];
+    ++at_place[static_cast<std::size_t>(place)];
+    task.place = place;
 }
 
 void Scheduler::State::count_waiting(Index task, int change) {
@@ -268,6 +273,7 @@ void Scheduler::State::end_task(Index task, const Ending& ending) {
     }
     task_table.erase(IdHash{}(ids[task]), task);
     release_class(t.cls);
+    --at_place[static_cast<std::size_t>(t.place)];
     t = {};
     ids[task] = {};
     free_tasks.push_back(task);

@@ -78,7 +78,7 @@ void Scheduler::State::fire_timers() {
 void Scheduler::State::fire(const Timer& timer) {
     switch (timer.kind) {
         case TimerKind::task:
-            tasks[timer.index].place = Place::nowhere;
+            put_in(tasks[timer.index], Place::nowhere);
             advance(timer.index);
             return;
         case TimerKind::ttl: stop_task(timer.index, TaskState::expired, RevokeReason::timed_out, {}); return;
@@ -130,7 +130,7 @@ void Scheduler::State::fire_wall(const WallTimer& timer) {
         ttl_link(timer.task);
     }
     if (task.place != Place::not_before) return;
-    task.place = Place::nowhere;
+    put_in(task, Place::nowhere);
     advance(timer.task);
 }
 

@@ -219,6 +219,7 @@ void Scheduler::State::on(const WorkerControlled& fact) {
         case WorkerOrder::forget:
             if (removable(w)) forget({w});
             return;
+        case WorkerOrder::close_breaker: close_breaker(w); return;
     }
     forecasts.clear();
     update_ready(w);

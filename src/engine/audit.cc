@@ -6,6 +6,8 @@
 #include "base/shape_bytes.h"
 #include "config/versions.h"
 #include "engine/body.h"
+#include "identity/roles.h"
+#include "identity/tokens.h"
 
 namespace nexus {
 
@@ -84,7 +86,7 @@ struct Teller {
         row.after = std::move(edit.after);
     }
     void operator()(const core::WorkerControlled& e) {
-        static constexpr const char* orders[] = {"", "cordon", "uncordon", "drain", "forget"};
+        static constexpr const char* orders[] = {"", "cordon", "uncordon", "drain", "forget", "close-breaker"};
         row.action = std::string(orders[static_cast<int>(e.order)]) + " worker " + e.name;
     }
     void operator()(const core::OverrideSet& e) {
@@ -103,6 +105,15 @@ struct Teller {
         if (e.estimate.us > 0) row.after = std::to_string(e.estimate.us) + " us";
     }
     void operator()(const core::TypeReset& e) { row.action = "reset type " + e.type; }
+    // The hash of a token's secret is nobody's business.
+    void operator()(const core::TokenIssued& e) {
+        row.action = "issue token " + e.id + " to " + e.name;
+        row.after = "roles = " + identity::text_of(e.roles) + "\n";
+        if (!e.tenant.empty()) row.after += "tenant = " + e.tenant + "\n";
+        if (e.expires.us != 0) row.after += "expires_unix_us = " + std::to_string(e.expires.us) + "\n";
+    }
+    void operator()(const core::TokenRevoked& e) { row.action = "revoke token " + e.id + " of " + e.name; }
+    void operator()(const core::SignedIn& e) { row.action = "sign in with token " + e.id; }
 };
 
 }  // namespace
@@ -118,7 +129,7 @@ std::string chain_hash(const std::string& before, const history::AuditRow& row) 
     for (const std::string& part : {std::to_string(row.place.number), std::to_string(row.place.at.us), row.caller,
                                     row.author, row.action, row.reason, row.before, row.after})
         text += '\n' + std::to_string(part.size()) + ' ' + part;
-    return sha256_hex(text);
+    return identity::sha256_hex(text);
 }
 
 const history::AuditRow* Audit::follow(Sequence number, const core::Event& event, const core::Scheduler& before) {

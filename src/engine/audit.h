@@ -4,9 +4,9 @@
 // harmless. Rows that the history has not confirmed are kept here and saved with the engine's section of a snapshot, so
 // that neither a crash nor a history that loses rows loses one.
 //
-// Audited are changes of the configuration (a queue's pause is one), overrides, orders to workers, forced estimates and
-// resets of types. Cancels are not: clients do them all the time; who and why stands in the journal and with the task.
-// Not thread-safe.
+// Audited are changes of the configuration (a queue's pause is one), overrides, orders to workers, forced estimates,
+// resets of types, tokens that are issued or revoked, and sign-ins at the page. Cancels are not: clients do them all the
+// time; who and why stands in the journal and with the task. Not thread-safe.
 
 #include <cstdint>
 #include <deque>

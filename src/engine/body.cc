@@ -216,16 +216,4 @@ LeftBehind left_behind(std::string_view stored) {
     return {LeftBehind::What::unmarked, stored};
 }
 
-std::string sha256_hex(std::string_view bytes) {
-    static constexpr char kDigits[] = "0123456789abcdef";
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-    std::string text;
-    for (const unsigned char byte : digest) {
-        text += kDigits[byte >> 4];
-        text += kDigits[byte & 15];
-    }
-    return text;
-}
-
 }  // namespace nexus::engine

@@ -61,7 +61,4 @@ struct LeftBehind {
 std::string marked(LeftBehind::What what, std::string_view bytes);
 LeftBehind left_behind(std::string_view stored);
 
-// Hex SHA-256; the link of the audit chain.
-std::string sha256_hex(std::string_view bytes);
-
 }  // namespace nexus::engine

@@ -48,12 +48,13 @@ void Engine::answer(const Caller& caller, CancelMany request, Done<ChangedMany> 
         return reply<ChangedMany>(std::move(done), std::unexpected(std::move(ok).error()));
     const auto place = task_place_of(request.page, history::TaskOrder::submitted);
     if (!place) return reply<ChangedMany>(std::move(done), std::unexpected(place.error()));
+    if (auto ok = keep_to_tenant(caller, request.filter); !ok)
+        return reply<ChangedMany>(std::move(done), std::unexpected(std::move(ok).error()));
     const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
     ChangedMany out;
     std::vector<TaskId> ended;
     std::vector<TaskId> tasks = without_repeats(std::move(request.tasks));
     if (tasks.empty()) {
-        if (!caller.tenant.empty()) request.filter.tenant = caller.tenant;
         tasks = live_ids(request.filter, place->task, limit + 1);
         if (tasks.size() > limit) {
             tasks.pop_back();
@@ -65,8 +66,8 @@ void Engine::answer(const Caller& caller, CancelMany request, Done<ChangedMany> 
         const Live* const live = live_.find(task);
         if (live == nullptr)
             ended.push_back(task);
-        else if (!caller.tenant.empty() && tenant_of(*live) != caller.tenant)
-            out.tasks.push_back({task, {}, Error{Fault::not_found, "no task " + to_text(task)}});
+        else if (!sees(caller.tenant, task))
+            out.tasks.push_back({task, {}, no_task(task)});
         else
             out.tasks.push_back({task, {}, std::nullopt});
     }
@@ -83,7 +84,7 @@ void Engine::answer(const Caller& caller, CancelMany request, Done<ChangedMany> 
             if (!states)
                 one.refused = states.error();
             else if (!(*states)[i])
-                one.refused = Error{Fault::not_found, "no " + name};
+                one.refused = no_task(ended[i]);
             else if (const auto state = static_cast<core::TaskState>(*(*states)[i]);
                      state != core::TaskState::cancelled)
                 one.refused = Error{Fault::failed_state, name + " has already ended: " + core::name_of(state)};
@@ -94,6 +95,8 @@ void Engine::answer(const Caller& caller, CancelMany request, Done<ChangedMany> 
 
 void Engine::answer(const Caller& caller, RetryMany request, Done<ChangedMany> done) {
     if (refusal_) return reply<ChangedMany>(std::move(done), std::unexpected(*refusal_));
+    if (auto ok = keep_to_tenant(caller, request.filter); !ok)
+        return reply<ChangedMany>(std::move(done), std::unexpected(std::move(ok).error()));
     auto all = std::make_shared<Retrying>();
     all->dry_run = request.dry_run;
     all->tenant = caller.tenant;
@@ -112,7 +115,6 @@ void Engine::answer(const Caller& caller, RetryMany request, Done<ChangedMany> d
         return reply<ChangedMany>(
             std::move(all->done),
             fail(Fault::invalid, "filter.states: only dead, expired and cancelled tasks can be submitted again"));
-    if (!caller.tenant.empty()) filter.tenant = caller.tenant;
     const auto place = task_place_of(request.page, history::TaskOrder::finished);
     if (!place) return reply<ChangedMany>(std::move(all->done), std::unexpected(place.error()));
     const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
@@ -140,14 +142,17 @@ void Engine::retry_next(std::shared_ptr<Retrying> all) {
     }
     std::vector<TaskId> asked;
     for (const TaskId task : next_of(all->rest)) {
-        if (live_.contains(task))
+        if (sees(all->tenant, task))
             all->out.tasks.push_back(
                 {task, {}, Error{Fault::failed_state, "task " + to_text(task) + " has not ended yet"}});
+        else if (live_.contains(task))
+            all->out.tasks.push_back({task, {}, no_task(task)});
         else
             asked.push_back(task);
     }
     if (asked.empty()) return retry_next(std::move(all));
-    ask(AskKeptBodies{asked},
+    AskKeptBodies bodies{asked, all->tenant};  // before the callback takes `all`
+    ask(std::move(bodies),
         [post = post, asked, all = std::move(all)](Result<std::vector<Result<std::string>>> kept) mutable {
             if (!kept) return all->done(std::unexpected(std::move(kept).error()));
             post([asked = std::move(asked), kept = *std::move(kept), all = std::move(all)](Engine& engine) mutable {
@@ -163,8 +168,7 @@ Changed Engine::retry_one(Retrying& all, TaskId task, Result<std::string> kept) 
     if (!kept) return refused(std::move(kept).error());
     auto again = redriven(*std::move(kept), task);
     if (!again) return refused(std::move(again).error());
-    if (!all.tenant.empty() && again->spec.tenant != all.tenant)
-        return refused({Fault::not_found, "no task " + to_text(task)});
+    if (!all.tenant.empty() && again->spec.tenant != all.tenant) return refused(no_task(task));
     if (all.by_filter) seal_redrive(again->spec, task);
     if (auto ok = admit_redrive(*again, all.would); !ok) return refused(std::move(ok).error());
     if (const auto before = admit(*again, {}); before.admission == core::Admission::duplicate)

@@ -127,7 +127,11 @@ void Engine::on(core::AttemptEnded& ended) {
                      .run = ended.run,
                      .outcome = core::name_of(ended.outcome),
                      .peak_memory_bytes = ended.peak_memory_bytes,
-                     .predicted = predicted.p50};
+                     .predicted = predicted.p50,
+                     .progress_note = {},
+                     .predicted_p90 = predicted.p90,
+                     .source = std::string(name_of(predicted.source))};
+    tell(ended, live, worker, predicted.p50);
     if (reported) info.error = current_report_->error;
     if (ended.started_at != kNever && !replaying_)
         wait_ns_.add((ended.started_at.us - (live.submitted_us - core_.wall_offset().us)) * 1000);
@@ -161,6 +165,7 @@ void Engine::on(core::TaskEnded& ended) {
     if (found == nullptr) return;
     Live& live = *found;
     ++finished_[static_cast<std::size_t>(ended.state)];
+    if (ended.state == core::TaskState::dead) lately_.died(key_of(live).type, wall_of(now_.at));
     const bool good = ended.state == core::TaskState::succeeded;
     std::string error;
     if (ended.state == core::TaskState::dead)
@@ -238,7 +243,11 @@ void Engine::tell_end(const core::TaskEnded& ended) {
                                  .ended = attempt->ended,
                                  .run = attempt->run,
                                  .outcome = "succeeded",
-                                 .predicted = attempt->predicted_p50});
+                                 .error = {},
+                                 .predicted = attempt->predicted_p50,
+                                 .progress_note = {},
+                                 .predicted_p90 = attempt->predicted_p90,
+                                 .source = attempt->source});
         break;
     }
     for (auto& [id, watch] : watches_) {
@@ -273,6 +282,9 @@ void Engine::judge_promise(const core::Promise& promise, const Live& live) {
 
 void Engine::on(core::TaskRequeued& requeued) {
     tell_memory(requeued.task);
+    Live* const live = live_.find(requeued.task);
+    if (live != nullptr && live->rare() && !live->rare()->ended.empty())
+        live->rare()->ended.back().next_from = wall_of(requeued.not_before);
     if (!replaying_) notify(requeued.task);
 }
 

@@ -76,9 +76,7 @@ void Engine::answer(const Caller& caller, Configure request, Done<Reconfigured> 
         if (auto ok = may_configure(config, act); !ok) return std::unexpected(std::move(ok).error());
         Reconfigured answer{.config = config, .changes = config::diff(core_.config(), config)};
         if (request.dry_run || answer.changes.empty()) return answer;
-        auto changed = reconfigure(std::move(config), std::move(act));
-        if (!changed) return std::unexpected(std::move(changed).error());
-        answer.config = *std::move(changed);
+        answer.config = take_configuration(std::move(config), std::move(act));
         return answer;
     };
     reply<Reconfigured>(std::move(done), change());
@@ -169,6 +167,10 @@ Result<void> Engine::may_configure(const core::Config& config, const core::Act& 
 
 Result<core::Config> Engine::reconfigure(core::Config config, core::Act act) {
     if (auto ok = may_configure(config, act); !ok) return std::unexpected(std::move(ok).error());
+    return take_configuration(std::move(config), std::move(act));
+}
+
+core::Config Engine::take_configuration(core::Config config, core::Act act) {
     config.version = core_.config().version + 1;
     apply(core::ConfigChanged{.config = config, .act = std::move(act)});
     return config;

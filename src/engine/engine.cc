@@ -121,6 +121,7 @@ Result<void> Engine::loaded(const journal::Snapshot& snapshot) {
         if (Live* live = live_.find(id)) live->payload_bytes = static_cast<std::uint32_t>(bytes);
     });
     audit_ = std::move(section->audit);
+    tokens_ = std::move(section->tokens);
     for (const history::AuditRow& row : audit_.unconfirmed()) batch_.history.audit.push_back(row);
     return {};
 }
@@ -145,7 +146,11 @@ void Engine::start(Now now, std::uint32_t epoch) {
                                    .estimate = forced.estimate,
                                    .expires = forced.expires,
                                    .act = {.caller = "server", .author = forced.author, .reason = forced.reason}});
+    if (options_.publish) options_.publish(tokens_);
     if (!audit_.unconfirmed().empty()) confirm_audit();
+    step_ = now.wall.us / Series::kFine.us;
+    submitted_told_ = core_.counters().submitted;
+    look_for_drifts();
     learner_.restarted(*this);
     for (std::size_t slot = 0; slot < live_.slots(); ++slot)
         if (Live* live = live_.find(live_.task_at(slot))) live->unread = true;
@@ -183,6 +188,7 @@ void Engine::begin_turn(Now now) {
 }
 
 void Engine::end_turn() {
+    tick();
     if (now_.at >= wake_) {
         wake_ = kNever;
         apply(core::TimePassed{});
@@ -283,6 +289,7 @@ TaskId Engine::new_task_id() {
 // What an event means to the engine itself, told to it before the core: the same when it happens and at a replay.
 // What operators say of types is in events, so it is durable before it is acknowledged.
 void Engine::heed(const core::Event& event) {
+    tell(event);
     if (const history::AuditRow* row = audit_.follow(Sequence{sequence_}, event, core_)) {
         const std::string& who = row->author.empty() ? row->caller : row->author;
         say(LogLevel::info, "audit", who + ": " + row->action + (row->reason.empty() ? "" : " (" + row->reason + ")"));
@@ -299,6 +306,10 @@ void Engine::heed(const core::Event& event) {
     } else if (const auto* joined = std::get_if<core::WorkerJoined>(&event.what)) {
         // New to the core: it was forgotten, or never seen.
         if (!core_.find_worker(joined->name)) learner_.predictor().forget_worker(joined->name);
+    }
+    if (auto table = after(*tokens_, event, core_.wall_offset())) {
+        tokens_ = std::move(table);
+        if (options_.publish && !replaying_) options_.publish(tokens_);
     }
 }
 
@@ -333,7 +344,7 @@ std::string Engine::save_predictor() const {
 
 journal::Snapshot Engine::save() const {
     MUST(writer_.empty());
-    EngineSection section{.payload_bytes = {}, .audit = audit_};
+    EngineSection section{.payload_bytes = {}, .audit = audit_, .tokens = tokens_};
     live_.each([&](TaskId id, const Live& live) {
         if (live.payload_bytes > 0) section.payload_bytes[id] = live.payload_bytes;
     });

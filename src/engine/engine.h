@@ -82,6 +82,9 @@ struct EngineOptions {
     std::function<void(LogLevel, std::string event, std::string text)> log;  // may be empty
     Instant (*stopwatch)() = nullptr;  // monotonic, so that a slow model is noticed; may be null
     std::function<std::unique_ptr<predict::Model>()> make_champion;  // empty: predict::make_model(model)
+    // Told the table of tokens at the start and whenever it changes; may be empty. Before the change is durable: a token
+    // that is revoked is of no use from then on, and of a new one nobody has the secret yet.
+    std::function<void(std::shared_ptr<const identity::Tokens>)> publish;
 };
 
 class Engine : private learn::Tasks {
@@ -137,6 +140,12 @@ public:
     void answer(const Caller& caller, ListQueues request, Done<std::vector<QueueInfo>> done);
     void answer(const Caller& caller, GetQueue request, Done<QueueInfo> done);
     void answer(const Caller& caller, ReadState request, Done<std::shared_ptr<const ReadModel>> done);
+    void answer(const Caller& caller, GetWorker request, Done<WorkerDetail> done);
+    void answer(const Caller& caller, ListHappened request, Done<std::vector<Happened>> done);
+    void answer(const Caller& caller, ReadSeries request, Done<SeriesInfo> done);
+    void answer(const Caller& caller, ListTenants request, Done<std::vector<TenantInfo>> done);
+    void answer(const Caller& caller, ListLimits request, Done<std::vector<LimitInfo>> done);
+    void answer(const Caller& caller, ListTypeRuns request, Done<std::vector<TypeRunInfo>> done);
     void answer(const Caller& caller, ListTypes request, Done<TypesInfo> done);
     void answer(const Caller& caller, GetType request, Done<TypeInfo> done);
     void answer(const Caller& caller, GetConfig request, Done<core::Config> done);
@@ -154,10 +163,15 @@ public:
     void answer(const Caller& caller, PauseQueue request, Done<StatusInfo> done);
     void answer(const Caller& caller, SetOverride request, Done<OverrideInfo> done);
     void answer(const Caller& caller, ClearOverride request, Done<std::uint64_t> done);
+    void answer(const Caller& caller, IssueToken request, Done<identity::Token> done);
+    void answer(const Caller& caller, RevokeToken request, Done<identity::Token> done);
+    void answer(const Caller& caller, ListTokens request, Done<std::shared_ptr<const identity::Tokens>> done);
+    void answer(const Caller& caller, SignIn request, Done<std::uint64_t> done);
+    // Of named tasks those of another tenant than the filter's, if it has one, are not known.
     void watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std::shared_ptr<TaskWatcher> watcher);
     void unwatch(WatchId watch);
     // Refused with failed_state, and nothing else is, when a session of this name is alive and the hello comes from
-    // another process.
+    // another process; with denied when it comes from somebody else than that session's worker.
     void connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done);
     void report(SessionId session, WorkerReport report);
     void disconnected(SessionId session);
@@ -254,6 +268,7 @@ private:
     struct Session {
         std::shared_ptr<WorkerLink> link;
         std::string name, version, hostname;
+        std::string owner;  // Caller::name of whoever connected it
         Instant last_contact;
         WallTime connected_at, last_heard;
         bool suspect = false;
@@ -280,6 +295,7 @@ private:
         TaskId task;
         AttemptId attempt;
         std::uint32_t number = 0;
+        std::uint32_t tenant = UINT32_MAX;  // in names_
         SessionId session;
         bool last = false;  // the task ended with it
     };
@@ -311,6 +327,14 @@ private:
     void tell_end(const core::TaskEnded& ended);
     void tell_memory(TaskId task);
     void judge_promise(const core::Promise& promise, const Live& live);
+    // What happened lately: telling.cc.
+    void tick();  // once a second: breakers, series, windows
+    void add_points(std::int64_t step, std::vector<float> use);
+    void look_for_drifts();
+    void tell_rates(ReadModel& model) const;
+    void tell(const core::Event& event);  // before the core applies it
+    void tell(const core::AttemptEnded& ended, const Live& live, std::string_view worker, Duration predicted);
+    void tell_start(const core::TaskView& view);
     void tell_etas();  // to watchers of named tasks, where they changed much
 
     // What a replay tells: the table of live tasks, the predictor and the history follow it.
@@ -347,7 +371,7 @@ private:
     void remember_revoked(const core::RevokeAttempt& order);
     void forget_revoked(AttemptId attempt);
     void keep_late_result(const core::AnswerReport& answer);
-    void explain_ended(TaskId task, Done<Explanation> done);
+    void explain_ended(TaskId task, const std::string& tenant, Done<Explanation> done);
     // The live tasks of a page, newest first: at most `limit`.
     std::vector<TaskInfo> live_page(const TaskFilter& filter, TaskId before, std::size_t limit) const;
     std::vector<TaskId> live_ids(const TaskFilter& filter, TaskId before, std::size_t limit) const;
@@ -365,6 +389,7 @@ private:
     void note_joined(const std::string& name);
     std::uint32_t joins_lately(const std::string& name) const;
     Error refuse_rival(Session& session, WorkerHello hello);
+    Result<void> may_take_name(const WorkerHello& hello, const Session& session) const;
     void notify(TaskId task);
     void submit_one(Submission& item, Submitted& out);
     void resubmit(std::string kept, TaskId old, Done<Submitted> done);
@@ -378,11 +403,15 @@ private:
     // The live configuration: configuring.cc.
     Result<void> is_current(std::uint32_t version) const;
     Result<void> may_configure(const core::Config& config, const core::Act& act) const;
+    core::Config take_configuration(core::Config config, core::Act act);  // Requires: may_configure(). As it is then
     Result<core::Config> reconfigure(core::Config config, core::Act act);
     void heed(const core::Event& event);
+    // What a caller who is bound to a tenant does not see, it is told of as of what does not exist.
+    bool sees(const std::string& tenant, TaskId live_task) const;  // of an empty tenant: whether it is live
     void force(const core::EstimateForced& forced);
     void confirm_audit();
     Result<void> may_act(const core::Act& act) const;
+    Result<void> check_reach(const Caller& caller, const core::TaskSpec& spec) const;
     Result<void> may_forget(WorkerNo worker) const;
     void say(LogLevel level, std::string event, std::string text) const;
 
@@ -399,7 +428,8 @@ private:
     bool matches(const TaskFilter& filter, const Live& live, const core::TaskView& view) const;
     StatusInfo status_now() const;
     TypeInfo with_promises(predict::TypeStat stat) const;
-    std::shared_ptr<const ReadModel> read_model() const;
+    std::shared_ptr<const ReadModel> read_model();
+    std::shared_ptr<const ReadModel> state_now();  // the latest, or a new one when that is too old
     TaskId new_task_id();
 
     EngineOptions options_;
@@ -450,6 +480,7 @@ private:
     Instant next_check_;
     bool snapshot_soon_ = false;
     Audit audit_;
+    std::shared_ptr<const identity::Tokens> tokens_ = std::make_shared<const identity::Tokens>();
     Latency decide_ns_, commit_ns_, wait_ns_, gap_ns_;
     std::uint64_t applied_ = 0;
     std::uint64_t history_dropped_ = 0;
@@ -458,6 +489,17 @@ private:
     std::map<std::uint32_t, PromiseCount> promises_of_types_, promises_of_tenants_;  // by number of the name
     std::unordered_map<TaskId, Instant, IdHash> watched_etas_;  // finish p50 as watchers were told last
     Instant next_etas_;
+    Lately lately_;
+    Instant next_tick_;
+    std::int64_t step_ = 0;  // of the series: the one that is under way
+    std::uint64_t finished_told_ = 0, submitted_told_ = 0;
+    Latency wait_step_;                         // submission to first start: of this step,
+    Latency wait_minute_, wait_minute_before_;  // of this minute and the one before
+    std::int64_t minute_ = 0;
+    std::deque<std::pair<Instant, Duration>> idle_told_;  // idle_while_waiting, a sample a minute for an hour
+    WallTime fallback_since_;
+    std::uint64_t drifts_told_ = 0;                         // of all types,
+    std::map<std::uint32_t, std::uint64_t> drifts_;         // and of each, by number of the name
     std::shared_ptr<const ReadModel> read_;                 // the latest; null before the first
     std::shared_ptr<const std::vector<QueueInfo>> queues_;  // likewise
     Instant queues_until_;                                  // they are counted anew then,

@@ -25,6 +25,7 @@ TaskId take_id(Reader& reader) {
 
 void EngineSection::follow(Sequence number, const core::Event& event, const core::Scheduler& before) {
     audit.follow(number, event, before);
+    if (auto changed = after(*tokens, event, before.wall_offset())) tokens = std::move(changed);
     if (const auto* submitted = std::get_if<core::TaskSubmitted>(&event.what)) {
         if (submitted->spec.payload_bytes > 0) payload_bytes[submitted->task] = submitted->spec.payload_bytes;
     }
@@ -48,7 +49,23 @@ std::string EngineSection::encode() const {
     }
     writer.varint(0);  // where earlier releases listed tasks without bodies
     audit.save(writer);
+    tokens->save(writer);
     return out;
+}
+
+std::shared_ptr<const identity::Tokens> after(const identity::Tokens& tokens, const core::Event& event,
+                                              Duration wall_offset) {
+    if (const auto* revoked = std::get_if<core::TokenRevoked>(&event.what)) return tokens.without(revoked->id);
+    const auto* issued = std::get_if<core::TokenIssued>(&event.what);
+    if (issued == nullptr) return nullptr;
+    return tokens.with({.id = issued->id,
+                        .hash = issued->hash,
+                        .name = issued->name,
+                        .roles = issued->roles,
+                        .tenant = issued->tenant,
+                        .created = {event.at.us + wall_offset.us},
+                        .expires = issued->expires,
+                        .created_by = issued->act.caller});
 }
 
 Result<EngineSection> decode_engine_section(std::string_view bytes) {
@@ -63,6 +80,11 @@ Result<EngineSection> decode_engine_section(std::string_view bytes) {
     }
     for (std::uint64_t n = reader.count(16); n > 0; --n) take_id(reader);
     if (!reader.at_end()) section.audit.load(reader);  // cores before 8 had none
+    if (!reader.at_end()) {                            // nor formats before 6 these
+        auto tokens = std::make_shared<identity::Tokens>();
+        tokens->load(reader);
+        section.tokens = std::move(tokens);
+    }
     if (reader.failed() || !reader.at_end())
         return fail(Fault::corrupt, "the engine's section ends at byte " + std::to_string(reader.position()));
     return section;

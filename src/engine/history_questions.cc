@@ -8,6 +8,7 @@
 #include "engine/audit_chain.h"
 #include "engine/body.h"
 #include "history/whole_history.h"
+#include "journal/codec.h"
 
 namespace nexus::engine {
 namespace {
@@ -15,12 +16,22 @@ namespace {
 using history::WholeHistory;
 using store::JournalStore;
 
-Error no_task(TaskId task) {
-    return {Fault::not_found, "no task " + to_text(task)};
+// What becomes of a task that has ended, for those who may see it.
+Result<history::TaskRow> row_of(TaskId task, const std::string& tenant, WholeHistory& history) {
+    auto row = history.task(task);
+    if (!row) return std::unexpected(std::move(row).error());
+    if (!*row || (!tenant.empty() && (*row)->tenant != tenant)) return std::unexpected(no_task(task));
+    return **std::move(row);
 }
 
 Error not_readable(TaskId task, const store::Body& stored) {
     return {Fault::unreachable, "what task " + to_text(task) + " left cannot be read now: " + stored.why};
+}
+
+std::shared_ptr<const core::TaskSpec> spec_of(const TaskBody& body) {
+    auto event = journal::decode(body.spec);
+    auto* fact = event ? std::get_if<core::TaskSubmitted>(&event->what) : nullptr;
+    return fact == nullptr ? nullptr : std::make_shared<core::TaskSpec>(std::move(fact->spec));
 }
 
 // What it left for people: empty when nothing is kept.
@@ -32,12 +43,11 @@ Result<std::string> result_at(TaskId place, TaskId task, JournalStore& journal) 
 }
 
 Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, JournalStore& journal) {
-    auto row = history.task(asked.task);
+    auto row = row_of(asked.task, asked.tenant, history);
     if (!row) return std::unexpected(std::move(row).error());
-    if (!*row) return std::unexpected(no_task(asked.task));
-    auto attempts = history.attempts_of(**row);
+    auto attempts = history.attempts_of(*row);
     if (!attempts) return std::unexpected(std::move(attempts).error());
-    EndedTask ended{.row = **std::move(row), .attempts = *std::move(attempts), .result = {}, .decision = {}};
+    EndedTask ended{.row = *std::move(row), .attempts = *std::move(attempts), .result = {}, .decision = {}};
     if (asked.with_decision) {
         history::DecisionQuery last;
         last.task = asked.task;
@@ -58,7 +68,10 @@ Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, Journal
     if (good) return ended;
     const store::Body kept = store::read_body(journal, store::BodyKind::result, asked.task);
     if (const LeftBehind left = left_behind(kept.bytes); left.what == LeftBehind::What::body)
-        if (auto body = decode_body(left.bytes)) ended.metadata = std::move(body->metadata);
+        if (auto body = decode_body(left.bytes)) {
+            ended.spec = spec_of(*body);
+            ended.metadata = std::move(body->metadata);
+        }
     return ended;
 }
 
@@ -72,10 +85,9 @@ Result<OutputText> answer_to(const AskOutput& asked, WholeHistory& history, Jour
     if (asked.attempt) return kept({.number = asked.number}, place_of_result(asked.attempt));
     std::uint32_t made = asked.made;
     if (made == 0) {
-        auto row = history.task(asked.task);
+        auto row = row_of(asked.task, asked.tenant, history);
         if (!row) return std::unexpected(std::move(row).error());
-        if (!*row) return std::unexpected(no_task(asked.task));
-        made = (*row)->attempts;
+        made = row->attempts;
     }
     if (made == 0) return fail(Fault::failed_state, "task " + to_text(asked.task) + " ended without having started");
     const std::uint32_t number = asked.number == 0 ? made : asked.number;
@@ -115,6 +127,20 @@ Result<std::vector<history::DecisionInfo>> answer_to(const AskDecisions& asked, 
     std::vector<history::DecisionInfo> list;
     for (const history::DecisionRow& row : *rows)
         if (auto info = history::decision_of(row)) list.push_back(*std::move(info));
+    if (!asked.with_outcome) return list;
+    // Its attempt is the one that was given to the worker at that moment.
+    std::vector<TaskId> tasks;
+    for (const history::DecisionInfo& decision : list) tasks.push_back(decision.task);
+    std::ranges::sort(tasks);
+    tasks.erase(std::ranges::unique(tasks).begin(), tasks.end());
+    const auto attempts = history.attempts(tasks);
+    if (!attempts) return std::unexpected(attempts.error());
+    for (history::DecisionInfo& decision : list) {
+        const auto own = std::ranges::equal_range(*attempts, decision.task, {}, &history::AttemptRow::task);
+        for (const history::AttemptRow& attempt : own)
+            if (attempt.worker == decision.worker && attempt.assigned == decision.place.at && attempt.ended.us != 0)
+                decision.outcome = {.run = attempt.run, .outcome = attempt.outcome, .ended = attempt.ended};
+    }
     return list;
 }
 
@@ -126,16 +152,18 @@ Result<AuditVerdict> answer_to(const AskChain& asked, WholeHistory& history, Jou
     return verify_audit([&](const history::AuditQuery& query) { return history.audit(query); }, asked.head);
 }
 
-Result<Metadata> answer_to(const AskMetadata& asked, WholeHistory&, JournalStore& journal) {
+Result<ToldByBody> answer_to(const AskMetadata& asked, WholeHistory&, JournalStore& journal) {
     const store::Body stored = store::read_body(journal, store::BodyKind::body, asked.task);
     if (stored.state == store::Body::State::unreachable) return std::unexpected(not_readable(asked.task, stored));
     if (stored.state != store::Body::State::found) return std::unexpected(no_task(asked.task));
     auto body = decode_body(stored.bytes);
     if (!body) return std::unexpected(std::move(body).error());
-    return std::move(body->metadata);
+    return ToldByBody{.metadata = std::move(body->metadata), .spec = spec_of(*body)};
 }
 
 Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, JournalStore& journal) {
+    if (!asked.tenant.empty())  // what is kept does not say whose it is before it is read
+        if (auto row = row_of(asked.task, asked.tenant, history); !row) return std::unexpected(std::move(row).error());
     const Error succeeded{Fault::failed_state, "task " + to_text(asked.task) + " succeeded; submit a new one instead"};
     store::Body stored = store::read_body(journal, store::BodyKind::result, asked.task);
     if (stored.state == store::Body::State::unreachable) return std::unexpected(not_readable(asked.task, stored));
@@ -146,10 +174,9 @@ Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, J
         if (left.what == LeftBehind::What::body) return std::string(left.bytes);
         // Of the release before, which marked nothing: the history tells which it is.
     }
-    auto row = history.task(asked.task);
+    auto row = row_of(asked.task, asked.tenant, history);
     if (!row) return std::unexpected(std::move(row).error());
-    if (!*row) return std::unexpected(no_task(asked.task));
-    if ((*row)->state == static_cast<std::uint8_t>(core::TaskState::succeeded)) return std::unexpected(succeeded);
+    if (row->state == static_cast<std::uint8_t>(core::TaskState::succeeded)) return std::unexpected(succeeded);
     if (found) return std::move(stored.bytes);
     return fail(Fault::not_found, "the payload of task " + to_text(asked.task) + " is not kept any more");
 }
@@ -157,7 +184,8 @@ Result<std::string> answer_to(const AskKeptBody& asked, WholeHistory& history, J
 Result<std::vector<Result<std::string>>> answer_to(const AskKeptBodies& asked, WholeHistory& history,
                                                    JournalStore& journal) {
     std::vector<Result<std::string>> bodies;
-    for (const TaskId task : asked.tasks) bodies.push_back(answer_to(AskKeptBody{task}, history, journal));
+    for (const TaskId task : asked.tasks)
+        bodies.push_back(answer_to(AskKeptBody{task, asked.tenant}, history, journal));
     return bodies;
 }
 
@@ -174,6 +202,10 @@ Result<std::vector<std::optional<std::uint8_t>>> answer_to(const AskStates& aske
 }
 
 }  // namespace
+
+Error no_task(TaskId task) {
+    return {Fault::not_found, "no task " + to_text(task)};
+}
 
 void answer(HistoryQuestion question, history::WholeHistory& history, store::JournalStore& journal) {
     std::visit([&](auto& asked) { asked.done(answer_to(asked.request, history, journal)); }, question);

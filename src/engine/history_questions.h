@@ -4,6 +4,7 @@
 //
 // Faults of all: unreachable (the history does not answer now: that says nothing of the task; ask again), not_found.
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -27,12 +28,14 @@ struct EndedTask {
     std::vector<history::AttemptRow> attempts;      // by number
     std::string result;                             // only when asked for
     Metadata metadata;                              // the same, and only of a task that did not succeed
+    std::shared_ptr<const core::TaskSpec> spec;     // likewise
     std::optional<history::DecisionInfo> decision;  // the last one; only when asked for
 };
 
 struct AskTask {
     using Answer = EndedTask;
     TaskId task;
+    std::string tenant;  // of another's it is answered as of one that never was; empty = any. So below
     bool with_result = false;
     bool with_decision = false;
 };
@@ -43,6 +46,7 @@ struct AskOutput {
     std::uint32_t number = 0;  // 0 = the last
     AttemptId attempt;         // of a live task: that of the number, where the engine knows it; one without success
     std::uint32_t made = 0;    // of a live task: how many there were; 0 = the task has ended
+    std::string tenant;
 };
 struct AskTasks {
     using Answer = std::vector<EndedTask>;
@@ -51,6 +55,7 @@ struct AskTasks {
 struct AskDecisions {
     using Answer = std::vector<history::DecisionInfo>;
     history::DecisionQuery query;
+    bool with_outcome = false;
 };
 struct AskAudit {
     using Answer = std::vector<history::AuditRow>;
@@ -65,9 +70,13 @@ struct AskChain {
     using Answer = AuditVerdict;
     std::string head;
 };
-// The metadata of a live task. Faults: not_found (its body is lost).
+// What the body of a live task tells beside its payload. Faults: not_found (its body is lost).
+struct ToldByBody {
+    Metadata metadata;
+    std::shared_ptr<const core::TaskSpec> spec;  // what it asked for; null: not kept
+};
 struct AskMetadata {
-    using Answer = Metadata;
+    using Answer = ToldByBody;
     TaskId task;
 };
 // The body of a task that ended without success, for a re-drive. It is found by the journal's store alone: the history
@@ -75,12 +84,14 @@ struct AskMetadata {
 struct AskKeptBody {
     using Answer = std::string;
     TaskId task;
+    std::string tenant;
 };
 
 // The same of several tasks, each with its own fault.
 struct AskKeptBodies {
     using Answer = std::vector<Result<std::string>>;
     std::vector<TaskId> tasks;
+    std::string tenant;
 };
 // The states in which tasks ended; none: not known. Those of other tenants are not known to who may touch one only.
 struct AskStates {
@@ -89,10 +100,11 @@ struct AskStates {
     std::string tenant;
 };
 
+Error no_task(TaskId task);
+
 using HistoryQuestion =
     std::variant<Asked<AskTask>, Asked<AskOutput>, Asked<AskTasks>, Asked<AskDecisions>, Asked<AskAudit>,
-                 Asked<AskChain>,
-                 Asked<AskMetadata>, Asked<AskKeptBody>, Asked<AskKeptBodies>, Asked<AskStates>>;
+                 Asked<AskChain>, Asked<AskMetadata>, Asked<AskKeptBody>, Asked<AskKeptBodies>, Asked<AskStates>>;
 
 // Answers on this thread.
 void answer(HistoryQuestion question, history::WholeHistory& history, store::JournalStore& journal);

@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include "base/system_clock.h"
+
 namespace nexus::engine {
 namespace {
 
@@ -17,11 +19,6 @@ constexpr std::uint64_t kGatherBytes = 16ULL << 20;  // then it is enough at onc
 // What a row costs while it waits: measured sizes of the structs with their texts, rounded up.
 constexpr std::uint64_t kTaskBytes = 360, kAttemptBytes = 290, kDecisionBytes = 640, kAuditBytes = 1024,
                         kGroupBytes = 192;
-
-std::int64_t wall_us() {
-    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
 
 std::size_t rows_in(const history::UnwrittenRows& group) {
     return group.rows.size() + group.decisions.size();
@@ -116,7 +113,7 @@ void HistoryWriter::write(const std::vector<Group>& groups, bool last_chance) {
 }
 
 void HistoryWriter::expire_when_due() {
-    const std::int64_t now = wall_us();
+    const std::int64_t now = system_wall().us;
     if (now < next_expiry_us_) return;
     // A limit of size is met within seconds, or a small one would be passed many times over.
     next_expiry_us_ = now + (options_.store_bytes_max > 0 ? seconds(10) : minutes(10)).us;

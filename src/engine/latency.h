@@ -17,6 +17,11 @@ public:
         sum_ns_ += value;
         if (count_ >= kHalveAt) halve();
     }
+    void add(const Latency& other) {
+        for (std::size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
+        count_ += other.count_;
+        sum_ns_ += other.sum_ns_;
+    }
     std::uint64_t count() const { return count_; }
     std::uint64_t sum_ns() const { return sum_ns_; }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "engine/engine.h"
 
 namespace nexus::engine {
@@ -46,12 +47,12 @@ struct Searched {
     std::optional<history::IdRange> ids;
 
     Searched(std::string_view wanted, const std::vector<std::string>& all)
-        : text(history::in_lower_case(wanted)), ids(history::ids_beginning_with(text)) {
+        : text(lower_case(wanted)), ids(history::ids_beginning_with(text)) {
         if (text.empty()) return;
         names.resize(all.size());
         for (std::size_t i = 0; i < all.size(); ++i) names[i] = in(all[i]);
     }
-    bool in(std::string_view name) const { return history::in_lower_case(name).find(text) != std::string::npos; }
+    bool in(std::string_view name) const { return lower_case(name).find(text) != std::string::npos; }
     bool begins(TaskId id) const { return ids && ids->first <= id && id <= ids->last; }
 };
 
@@ -64,7 +65,7 @@ history::TaskQuery history_query(const TaskFilter& filter, const TaskPlace& plac
                              .tenant = filter.tenant,
                              .queue = filter.queue,
                              .worker = filter.worker,
-                             .search = history::in_lower_case(filter.search),
+                             .search = lower_case(filter.search),
                              .submitted_from = filter.submitted_from,
                              .submitted_to = filter.submitted_to,
                              .order = place.order,
@@ -179,8 +180,10 @@ std::vector<TaskInfo> Engine::live_page(const TaskFilter& filter, TaskId before,
     return page;
 }
 
-void Engine::answer(const Caller&, ListTasks request, Done<TaskPage> done) {
-    const TaskFilter& filter = request.filter;
+void Engine::answer(const Caller& caller, ListTasks request, Done<TaskPage> done) {
+    TaskFilter& filter = request.filter;
+    if (auto ok = keep_to_tenant(caller, filter); !ok)
+        return reply<TaskPage>(std::move(done), std::unexpected(std::move(ok).error()));
     const std::size_t limit = std::clamp<std::size_t>(request.limit, 1, 1000);
     const bool wants_live =
         filter.promise == history::PromiseKept::any &&

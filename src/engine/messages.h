@@ -18,6 +18,7 @@
 #include "base/units.h"
 #include "config/toml.h"
 #include "core/scheduler.h"
+#include "engine/lately.h"
 #include "history/decision.h"
 #include "history/history_store.h"
 #include "predict/predictor.h"
@@ -65,6 +66,9 @@ struct AttemptInfo {
     Duration predicted;
     double progress = 0;
     std::string progress_note;
+    Duration predicted_p90;
+    std::string source;  // of the prediction
+    WallTime next_from;  // after one that failed: the next was not to start before; 0 = not known
 };
 
 // Of tasks that were told when they would be done and succeeded.
@@ -93,8 +97,11 @@ struct TaskInfo {
     std::vector<AttemptInfo> attempts;
     std::uint32_t failures = 0, crashes = 0;
     std::string error;
-    std::string result;  // only when asked for
-    Metadata metadata;   // the same; not kept of a task that succeeded
+    std::string result;                          // only when asked for
+    Metadata metadata;                           // the same; not kept of a task that succeeded
+    std::shared_ptr<const core::TaskSpec> spec;  // the same
+    bool whole = false;                          // asked for by itself: all that is known of its way here is told
+    Duration told_p50, told_p90;                 // estimate at submission
     TaskId redrive_of;
     Duration run{-1}, wait{-1};
 };
@@ -103,7 +110,7 @@ struct TaskFilter {
     std::vector<core::TaskState> states;  // empty = all
     std::string type, tenant, queue, worker;
     std::string search;  // text that one of these names holds, or that the id begins with; upper and lower case alike
-    WallTime submitted_from, submitted_to;  // from then on, and before then; 0 = no bound
+    WallTime submitted_from, submitted_to;                     // from then on, and before then; 0 = no bound
     history::PromiseKept promise = history::PromiseKept::any;  // else of ended tasks only
 };
 struct DecisionPage {
@@ -172,6 +179,8 @@ struct Explanation {
     Duration work_ahead;
     std::uint32_t workers_eligible = 0, workers_total = 0;
     std::vector<std::pair<core::WaitCause, std::uint32_t>> excluded;
+    // Speeds of now of the workers of the decision, a faster one's is greater; 0 = it is not here.
+    double speed_chosen = 0, speed_baseline = 0, speed_second = 0;
 };
 
 struct WorkerInfo {
@@ -189,7 +198,43 @@ struct WorkerInfo {
     std::uint32_t rivals = 0;  // other processes of this name that were refused
     WallTime rival_at;         // the last of them; 0 = none
     std::string rival_hostname;
-    std::uint32_t connects = 0;  // within the last five minutes
+    std::uint32_t connects = 0;              // within the last five minutes
+    WallTime state_since, breaker_since;     // 0 = from before the start
+    std::string state_author, state_reason;  // who cordoned or drained it
+    WallTime next_trial;                     // of an open breaker
+    std::uint32_t failures_recent = 0;       // of its last runs
+    WallTime empty_at;                       // when all that it holds most likely ends; 0 = it holds nothing
+};
+struct WorkerRunInfo {
+    WallTime at;
+    TaskId task;
+    std::string type;
+    Duration run, predicted;
+    core::AttemptOutcome outcome = core::AttemptOutcome::succeeded;
+};
+struct WorkerDetail {
+    WorkerInfo worker;
+    std::vector<WorkerRunInfo> runs;  // newest first
+};
+
+struct TenantInfo {
+    std::string name;
+    std::uint32_t weight = 1;
+    double entitled = 0, got_15m = 0, got_24h = 0;            // shares
+    std::uint64_t waiting = 0, running = 0, running_max = 0;  // 0 = no limit
+};
+struct LimitInfo {
+    core::LimitView::Kind kind = core::LimitView::Kind::queue;
+    std::string key, tenant;
+    std::uint64_t most = 0, used = 0, waiting = 0;
+    WallTime next;
+};
+struct TypeRunInfo {
+    WallTime at;
+    TaskId task;
+    std::string worker;
+    Duration run, p50, p90;
+    std::uint64_t size = 0;
 };
 
 struct StatusInfo {
@@ -207,10 +252,17 @@ struct StatusInfo {
     double decision_p50_us = 0, decision_p99_us = 0, commit_p50_us = 0, commit_p99_us = 0;
     std::array<PromiseCount, core::kToldAs> promises{};       // since the start
     std::map<std::string, PromiseCount> promises_of_tenants;  // the same, of the first 200 that were told anything
+    std::vector<core::WaitingBy> waiting_by;                  // most first
+    WallTime oldest_waiting;                                  // 0 = none waits
+    Duration wait_p50, wait_p99;                              // to the first start, of the last one to two minutes
+    WallTime drain_p10, drain_p90;
+    Duration idle_lately;     // slot time within the last hour that was idle while work waited for it
+    WallTime fallback_since;  // 0 = predictions are made
 };
 
 struct TypeInfo : predict::TypeStat {
     PromiseCount promises;  // since the start; of the first 200 types that were told anything
+    Duration slot_time;     // of attempts that ended within the last 15 minutes
 };
 struct TypesInfo {
     std::vector<TypeInfo> types;
@@ -230,6 +282,7 @@ struct WorkerHello {
     std::string version, hostname;
     bool draining = false;       // it wants nothing new
     std::uint64_t instance = 0;  // of the process; 0 = it did not say
+    std::string owner{};         // who connects it: Caller::name
 };
 
 // One order to a worker's stream. The transport merges whatever is queued into one message.

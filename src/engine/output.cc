@@ -26,8 +26,8 @@ bool is_held(const core::TaskView& view) {
 
 }  // namespace
 
-void Engine::answer(const Caller&, ReadOutput request, Done<OutputText> done) {
-    const auto view = core_.task(request.task);
+void Engine::answer(const Caller& caller, ReadOutput request, Done<OutputText> done) {
+    const auto view = sees(caller.tenant, request.task) ? core_.task(request.task) : std::nullopt;
     const std::uint32_t made = view ? view->attempts : 0;
     if (view && is_held(*view) && (request.attempt == 0 || request.attempt == made)) {
         const core::WorkerView worker = core_.worker(view->worker);
@@ -47,7 +47,9 @@ void Engine::answer(const Caller&, ReadOutput request, Done<OutputText> done) {
             std::move(done), fail(Fault::failed_state, "task " + to_text(request.task) + " has not started: it waits"));
     const std::uint32_t number = view && request.attempt == 0 ? made : request.attempt;
     const auto stopping = std::ranges::find_if(revoked_, [&](const Revoked& each) {
-        return each.task == request.task && (number == 0 ? each.last : each.number == number);
+        const bool theirs =
+            caller.tenant.empty() || (each.tenant < names_.size() && names_[each.tenant] == caller.tenant);
+        return theirs && each.task == request.task && (number == 0 ? each.last : each.number == number);
     });
     if (stopping != revoked_.end() && sessions_.contains(stopping->session))
         return look_at({.task = request.task,
@@ -57,8 +59,8 @@ void Engine::answer(const Caller&, ReadOutput request, Done<OutputText> done) {
                         .worker = sessions_[stopping->session].name,
                         .done = std::move(done)},
                        request.out_from, request.err_from);
-    AskOutput asked{.task = request.task, .number = number, .attempt = {}, .made = made};
-    if (const Live* live = live_.find(request.task); live != nullptr && live->rare())
+    AskOutput asked{.task = request.task, .number = number, .attempt = {}, .made = made, .tenant = caller.tenant};
+    if (const Live* live = view ? live_.find(request.task) : nullptr; live != nullptr && live->rare())
         for (const AttemptInfo& ended : live->rare()->ended)
             if (ended.number == number) asked.attempt = ended.attempt;
     ask_kept(std::move(asked), std::move(done));
@@ -101,8 +103,9 @@ void Engine::looked(SessionId session, OutputPart part) {
     const auto view = core_.task(look.task);
     const bool held = view && is_held(*view) && view->attempt == look.attempt;
     if (!part.running && !held)  // it has ended meanwhile
-        return ask_kept({.task = look.task, .number = look.number, .attempt = {}, .made = view ? view->attempts : 0},
-                        std::move(look.done));
+        return ask_kept(
+            {.task = look.task, .number = look.number, .attempt = {}, .made = view ? view->attempts : 0, .tenant = {}},
+            std::move(look.done));
     reply<OutputText>(std::move(look.done), OutputText{.number = look.number,
                                                        .running = part.running,
                                                        .out = std::move(part.out),
@@ -142,7 +145,9 @@ void Engine::remember_revoked(const core::RevokeAttempt& order) {
     if (order.reason == core::RevokeReason::superseded || order.reason == core::RevokeReason::recalled) return;
     Revoked revoked{.task = order.task, .attempt = order.attempt, .session = order.session};
     if (const auto view = core_.task(order.task)) revoked.number = view->attempts;
-    if (const Live* live = live_.find(order.task); live != nullptr && live->rare())
+    const Live* live = live_.find(order.task);
+    if (live != nullptr) revoked.tenant = key_of(*live).tenant;
+    if (live != nullptr && live->rare())
         for (const AttemptInfo& ended : live->rare()->ended)
             if (ended.attempt == order.attempt) revoked.number = ended.number;
     if (revoked_.size() >= kRevokedMax) revoked_.pop_front();

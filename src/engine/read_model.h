@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,12 @@ struct ReadModel {
     std::vector<WorkerInfo> workers;                        // by name
     std::array<std::uint64_t, 8> finished{};                // since the start, by core::TaskState
     std::map<std::string, PromiseCount> promises_of_types;  // since the start, of the first 200 names
+    std::shared_ptr<const std::vector<QueueInfo>> queues;
+    std::uint64_t dead_lately = 0;  // tasks that died within the last hour, most of them of this type
+    std::string dead_type;
+    std::map<std::string, WallTime> drifted;    // types, within the last hour, and when
+    double arrived_per_s = 0, ended_per_s = 0;  // tasks, of the last minutes
+    std::uint64_t tasks_max = 0;                // live tasks that are taken
     predict::ModelFailures failures;
     // An event in the core, a group commit, submission to start, the end of an attempt to the next start in its slot.
     Latency decide, commit, wait, gap;

@@ -16,6 +16,7 @@
 #include "base/caller.h"
 #include "engine/messages.h"
 #include "engine/read_model.h"
+#include "identity/tokens.h"
 
 namespace nexus::engine {
 
@@ -26,7 +27,13 @@ using Done = std::move_only_function<void(Result<T>)>;
 template <class Request>
 inline constexpr bool kLooks = requires { Request::looks; };
 
-// ---- tasks
+// ---- tasks. A caller who is bound to a tenant reaches its tasks only: of others every call says not_found, as of what
+// never was; a request that names another tenant is denied
+
+// Fault denied when the caller is bound to another tenant.
+Result<void> check_tenant(const Caller& caller, const std::string& tenant);
+// A filter that names no tenant is for the caller's own. Fault denied as above.
+Result<void> keep_to_tenant(const Caller& caller, TaskFilter& filter);
 
 // All or nothing. Faults: invalid (names the field and item), conflict (idempotency key with another body), not_found
 // (an `after` task), exhausted (admission limits; retry later), unavailable (stopping, or store too slow).
@@ -115,6 +122,37 @@ struct GetQueue {  // not_found: no task is in it, and no setting names it
     using Answer = QueueInfo;
     static constexpr bool looks = true;
 };
+struct GetWorker {  // not_found
+    std::string name;
+    using Answer = WorkerDetail;
+    static constexpr bool looks = true;
+};
+// What happened to a worker, or to a type, since the start: newest first. not_found: it is not known either.
+struct ListHappened {
+    bool of_type = false;
+    std::string about;
+    using Answer = std::vector<Happened>;
+    static constexpr bool looks = true;
+};
+struct ReadSeries {  // invalid
+    SeriesQuery query;
+    using Answer = SeriesInfo;
+    static constexpr bool looks = true;
+};
+struct ListTenants {
+    using Answer = std::vector<TenantInfo>;  // by name
+    static constexpr bool looks = true;
+};
+struct ListLimits {
+    using Answer = std::vector<LimitInfo>;  // most waiting first
+    static constexpr bool looks = true;
+};
+struct ListTypeRuns {  // of those that succeeded, newest first
+    std::string type;
+    std::size_t limit = 500;
+    using Answer = std::vector<TypeRunInfo>;
+    static constexpr bool looks = true;
+};
 struct ListTypes {
     using Answer = TypesInfo;
     static constexpr bool looks = true;
@@ -134,6 +172,7 @@ struct ListOverrides {
 };
 struct ListDecisions {
     history::DecisionQuery query;  // its place is told by `page`
+    WallTime to;                   // only before; 0 = no bound
     std::string page;
     using Answer = DecisionPage;
     static constexpr bool looks = true;
@@ -221,6 +260,28 @@ struct ClearOverride {
     using Answer = std::uint64_t;  // its number
 };
 
+// ---- credentials: each change is an event and is in the audit. The secret of a token never comes here
+
+// Faults: invalid (names the field), conflict (the id is taken), exhausted (as many tokens as there may be).
+struct IssueToken {
+    identity::Token token;  // created and created_by are the engine's to fill in
+    std::string author, reason;
+    using Answer = identity::Token;
+};
+struct RevokeToken {  // not_found
+    std::string id;
+    std::string author, reason;
+    using Answer = identity::Token;
+};
+struct ListTokens {
+    using Answer = std::shared_ptr<const identity::Tokens>;
+    static constexpr bool looks = true;
+};
+// The caller signs in at the page.
+struct SignIn {
+    using Answer = std::uint64_t;  // the number of the event
+};
+
 // ---- one call
 
 // A request and where its answer goes. `done` runs exactly once.
@@ -232,11 +293,11 @@ struct Asked {
 
 template <class... Requests>
 using AnyOf = std::variant<Asked<Requests>...>;
-using Call =
-    AnyOf<SubmitTasks, CancelTask, RetryTask, CancelMany, RetryMany, GetTask, ReadOutput, ListTasks, ExplainTask,
-          ReadState, ListQueues, GetQueue, ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit,
-          VerifyAudit, ListConfigVersions, ControlWorker, ResetType, ForceEstimate, Configure, RollBackConfig, SetPolicy,
-          PauseQueue, SetOverride, ClearOverride>;
+using Call = AnyOf<SubmitTasks, CancelTask, RetryTask, CancelMany, RetryMany, GetTask, ReadOutput, ListTasks,
+                   ExplainTask, ReadState, GetWorker, ListHappened, ReadSeries, ListTenants, ListLimits, ListTypeRuns,
+                   ListQueues, GetQueue, ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit,
+                   VerifyAudit, ListConfigVersions, ControlWorker, ResetType, ForceEstimate, Configure, RollBackConfig,
+                   SetPolicy, PauseQueue, SetOverride, ClearOverride, IssueToken, RevokeToken, ListTokens, SignIn>;
 
 // The call is not carried out.
 inline void refuse(Call& call, const Error& error) {

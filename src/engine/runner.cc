@@ -14,6 +14,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/system_clock.h"
 #include "config/toml.h"
 #include "engine/commit_line.h"
 #include "engine/engine.h"
@@ -41,15 +42,6 @@ constexpr std::chrono::milliseconds kRenewalLook{100};  // where claims are rene
 constexpr Duration kHistoryTold = seconds(1);
 constexpr Duration kLooksPerTurn = milliseconds(1);
 const Error kDiskFull{Fault::exhausted, "the disk of the server is full; retry later"};
-
-std::int64_t system_steady_ns() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-        .count();
-}
-WallTime wall_now() {
-    return {std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-                .count()};
-}
 
 std::uint64_t random_seed() {
     std::uint64_t seed = 0;
@@ -99,10 +91,11 @@ public:
             return refuse(call, {Fault::exhausted, "the store is slower than the submissions; retry later"});
         inbox_.put_call(std::move(caller), std::move(call));
     }
-    WatchId watch(Caller, std::vector<TaskId> tasks, TaskFilter filter, TaskWatcher watcher) override {
+    WatchId watch(Caller caller, std::vector<TaskId> tasks, TaskFilter filter, TaskWatcher watcher) override {
         const WatchId id = ++watches_;
         // Shared by the engine's table and the notices under way; the last notice is the last owner.
         auto shared = std::make_shared<TaskWatcher>(std::move(watcher));
+        if (!caller.tenant.empty() || !tasks.empty()) filter.tenant = std::move(caller.tenant);
         inbox_.put([id, tasks = std::move(tasks), filter = std::move(filter), shared](Engine& e) mutable {
             e.watch(id, std::move(tasks), std::move(filter), std::move(shared));
         });
@@ -111,8 +104,9 @@ public:
     void unwatch(WatchId watch) override {
         inbox_.put([watch](Engine& e) { e.unwatch(watch); });
     }
-    void connect(Caller, WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) override {
+    void connect(Caller caller, WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) override {
         auto shared = std::make_shared<Done<SessionId>>(std::move(done));  // owned by the call, or answered here
+        hello.owner = std::move(caller.name);
         const auto put = inbox_.put([hello = std::move(hello), link = std::move(link), shared](Engine& e) mutable {
             e.connect(std::move(hello), std::move(link), std::move(*shared));
         });
@@ -143,7 +137,7 @@ private:
         if (!model_ || model_->made < model->made) model_.swap(model);
     }
 
-    Now now() const { return {{base_.us + (steady_ns_() - steady_base_ns_) / 1000}, wall_now()}; }
+    Now now() const { return {{base_.us + (steady_ns_() - steady_base_ns_) / 1000}, system_wall()}; }
     Instant steady() const { return {steady_ns_() / 1000}; }
     void loop();
     void answer_looks();
@@ -239,7 +233,9 @@ Result<void> RunnerThreads::recover() {
         .seed = random_seed(),
         .nanoseconds = system_steady_ns,
         .log = [this](LogLevel l, std::string e, std::string t) { say(l, std::move(e), std::move(t)); },
-        .stopwatch = [] { return Instant{system_steady_ns() / 1000}; }};
+        .stopwatch = [] { return Instant{system_steady_ns() / 1000}; },
+        .make_champion = {},
+        .publish = options_.publish_tokens};
     if (auto model = predict::make_model(engine.model); !model) return std::unexpected(std::move(model).error());
     engine_ = std::make_unique<Engine>(std::move(engine));
     engine_->history_has(head->history);
@@ -285,7 +281,7 @@ void RunnerThreads::go() {
                 }});
     engine_->post = [this](Work work) { inbox_.put(std::move(work)); };
     // The engine's clock goes on where the journal ended, by calendar time when that moved forward.
-    const WallTime wall = wall_now();
+    const WallTime wall = system_wall();
     const std::int64_t away =
         recovery_.fresh
             ? 0

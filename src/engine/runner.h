@@ -27,6 +27,7 @@
 #include "engine/ownership.h"
 #include "engine/service.h"
 #include "history/history_store.h"
+#include "identity/tokens.h"
 #include "store/journal_store.h"
 
 namespace nexus::engine {
@@ -62,6 +63,9 @@ struct Options {
     std::int64_t (*steady_ns)() = nullptr;  // a monotonic clock; null = the system's
 
     Sequence skip_event;  // sets one event of the journal aside at recovery; loud, see docs/journal.md
+
+    // Told the table of tokens at the start and whenever it changes; from the loop's thread. May be empty.
+    std::function<void(std::shared_ptr<const identity::Tokens>)> publish_tokens;
 
     // The store failed for good (C17): nothing is acknowledged any more; end the process within a second. Called once,
     // from the committer thread.

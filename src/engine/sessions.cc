@@ -82,11 +82,22 @@ std::uint32_t Engine::joins_lately(const std::string& name) const {
         std::ranges::count_if(found->second, [this](Instant at) { return now_.at - at <= kLately; }));
 }
 
+// Who it is, by its credential, is beyond doubt; so nobody else gets its name, not even one that holds what it held.
+Result<void> Engine::may_take_name(const WorkerHello& hello, const Session& session) const {
+    if (hello.owner == session.owner) return {};
+    return fail(Fault::denied, "the name " + session.name + " is in use by a worker that signed in as " +
+                                   session.owner + ", not as " + hello.owner +
+                                   "; give this one another --name, or wait until that one is gone");
+}
+
 void Engine::connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<SessionId> done) {
     if (auto ok = check_hello(hello); !ok)
         return reply<SessionId>(std::move(done), std::unexpected(std::move(ok).error()));
     const WorkerNo known = core_.find_worker(hello.joined.name);
     const auto older = known ? sessions_.find(core_.worker(known).session) : sessions_.end();
+    if (older != sessions_.end())
+        if (auto ok = may_take_name(hello, older->second); !ok)
+            return reply<SessionId>(std::move(done), std::unexpected(std::move(ok).error()));
     if (older != sessions_.end() && !may_replace(hello, older->first, older->second))
         return reply<SessionId>(std::move(done), std::unexpected(refuse_rival(older->second, std::move(hello))));
     SessionId id;
@@ -100,6 +111,7 @@ void Engine::connect(WorkerHello hello, std::shared_ptr<WorkerLink> link, Done<S
     }
     session.link = std::move(link);
     session.name = hello.joined.name;
+    session.owner = std::move(hello.owner);
     session.version = std::move(hello.version);
     session.hostname = std::move(hello.hostname);
     session.instance = hello.instance;
@@ -148,6 +160,8 @@ void Engine::report(SessionId id, WorkerReport report) {
         apply(core::AttemptStarted{.task = task, .attempt = attempt, .session = id, .waited = waited});
         Live* const live = live_.find(task);
         if (live == nullptr) continue;
+        const auto view = core_.task(task);
+        if (view && view->attempt == attempt && view->started_at == now_.at && view->attempts == 1) tell_start(*view);
         learner_.started(task, attempt, live->predicted(), core_, now_.at);
         notify(task);
     }

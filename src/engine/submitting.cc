@@ -41,7 +41,26 @@ Result<void> admitted(const core::AdmissionAnswer& answer, const core::TaskSpec&
 
 }  // namespace
 
-void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitted>> done) {
+Result<void> check_tenant(const Caller& caller, const std::string& tenant) {
+    if (caller.tenant.empty() || tenant == caller.tenant) return {};
+    return fail(Fault::denied, "tenant: " + caller.name + " may touch only what is of tenant " + caller.tenant);
+}
+
+Result<void> keep_to_tenant(const Caller& caller, TaskFilter& filter) {
+    if (filter.tenant.empty()) filter.tenant = caller.tenant;
+    return check_tenant(caller, filter.tenant);
+}
+
+// Another tenant's task is no reason to wait, and whether there is one is nobody else's business.
+Result<void> Engine::check_reach(const Caller& caller, const core::TaskSpec& spec) const {
+    if (auto ok = check_tenant(caller, spec.tenant); !ok) return ok;
+    for (const TaskId before : spec.after)
+        if (live_.contains(before) && !sees(caller.tenant, before))
+            return fail(Fault::not_found, "after: task " + to_text(before) + " is not known (or no longer)");
+    return {};
+}
+
+void Engine::answer(const Caller& caller, SubmitTasks request, Done<std::vector<Submitted>> done) {
     using Answer = std::vector<Submitted>;
     std::vector<Submission>& items = request.items;
     // What is refused for now rests on nothing that must be stored first.
@@ -56,6 +75,8 @@ void Engine::answer(const Caller&, SubmitTasks request, Done<std::vector<Submitt
     for (std::size_t i = 0; i < items.size(); ++i) {
         Submission& item = items[i];
         if (auto ok = check_submission(item, now_.wall); !ok)
+            return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
+        if (auto ok = check_reach(caller, item.spec); !ok)
             return reply<Answer>(std::move(done), std::unexpected(at_item(std::move(ok).error(), i, items.size())));
         seal(item);
         std::uint64_t& fresh_here = fresh_of[item.spec.tenant];
@@ -134,7 +155,7 @@ void Engine::submit_one(Submission& item, Submitted& out) {
 
 void Engine::answer(const Caller& caller, CancelTask request, Done<TaskInfo> done) {
     const TaskId task = request.task;
-    if (!live_.contains(task)) {
+    if (!sees(caller.tenant, task)) {
         // Ended or never known: the history can tell.
         auto shared = std::make_shared<Done<TaskInfo>>(std::move(done));
         return answer(caller, GetTask{.task = task}, [shared](Result<TaskInfo> info) mutable {
@@ -195,18 +216,19 @@ core::AdmissionAnswer Engine::admit(const Submission& item, Before before) const
     return answer;
 }
 
-void Engine::answer(const Caller&, RetryTask request, Done<Submitted> done) {
+void Engine::answer(const Caller& caller, RetryTask request, Done<Submitted> done) {
     const TaskId task = request.task;
-    if (live_.contains(task))
+    if (sees(caller.tenant, task))
         return reply<Submitted>(std::move(done),
                                 fail(Fault::failed_state, "task " + to_text(task) + " has not ended yet"));
     if (refusal_) return reply<Submitted>(std::move(done), std::unexpected(*refusal_));
-    ask(AskKeptBody{task}, [post = post, task, done = std::move(done)](Result<std::string> kept) mutable {
-        if (!kept) return done(std::unexpected(std::move(kept).error()));
-        post([kept = *std::move(kept), task, done = std::move(done)](Engine& engine) mutable {
-            engine.resubmit(std::move(kept), task, std::move(done));
+    ask(AskKeptBody{.task = task, .tenant = caller.tenant},
+        [post = post, task, done = std::move(done)](Result<std::string> kept) mutable {
+            if (!kept) return done(std::unexpected(std::move(kept).error()));
+            post([kept = *std::move(kept), task, done = std::move(done)](Engine& engine) mutable {
+                engine.resubmit(std::move(kept), task, std::move(done));
+            });
         });
-    });
 }
 
 Result<Submission> Engine::redriven(std::string kept, TaskId old) const {
@@ -347,9 +369,10 @@ void Engine::answer(const Caller&, ListTypes, Done<TypesInfo> done) {
 }
 
 TypeInfo Engine::with_promises(predict::TypeStat stat) const {
-    TypeInfo info{std::move(stat), {}};
+    TypeInfo info{std::move(stat), {}, {}};
     const auto number = name_numbers_.find(info.type);
     if (number == name_numbers_.end()) return info;
+    info.slot_time = lately_.types.of(number->second);
     if (const auto told = promises_of_types_.find(number->second); told != promises_of_types_.end())
         info.promises = told->second;
     return info;

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 
+#include "base/system_clock.h"
 #include "base/units.h"
 
 namespace nexus::engine {
@@ -23,9 +24,7 @@ public:
     Instant until() const { return {until_us_}; }
     Instant now() const {
         if (steady_ns_ != nullptr) return {steady_ns_() / 1000};
-        return {
-            std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
-                .count()};
+        return {system_steady_us()};
     }
     // kNever: for good.
     void set(Instant until) { until_us_ = until.us; }

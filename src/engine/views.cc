@@ -25,6 +25,8 @@ TaskInfo info_of_row(const history::TaskRow& row) {
                   .payload_bytes = row.payload_bytes};
     info.estimate.p50 = row.predicted_p50;
     info.estimate.p90 = row.predicted_p90;
+    info.told_p50 = row.predicted_p50;
+    info.told_p90 = row.predicted_p90;
     info.promise_p50 = row.eta_finish_p50;
     info.promise_p90 = row.eta_finish_p90;
     info.failures = row.failures;
@@ -47,7 +49,21 @@ AttemptInfo info_of_row(const history::AttemptRow& row) {
             .outcome = core::name_of(static_cast<core::AttemptOutcome>(row.outcome)),
             .error = row.error,
             .peak_memory_bytes = row.peak_memory_bytes,
-            .predicted = row.predicted_p50};
+            .predicted = row.predicted_p50,
+            .progress_note = {},
+            .predicted_p90 = row.predicted_p90,
+            .source = row.source};
+}
+
+void tell_speeds(const ReadModel& state, Explanation& out) {
+    if (!out.decision) return;
+    const auto speed_of = [&](const std::string& name) {
+        const auto worker = std::ranges::lower_bound(state.workers, name, {}, &WorkerInfo::name);
+        return worker == state.workers.end() || worker->name != name ? 0.0 : worker->speed;
+    };
+    out.speed_chosen = speed_of(out.decision->worker);
+    out.speed_baseline = speed_of(out.decision->baseline_worker);
+    if (out.decision->candidates.size() > 1) out.speed_second = speed_of(out.decision->candidates[1].worker);
 }
 
 AskDecisions last_decision(TaskId task) {
@@ -67,6 +83,7 @@ TaskInfo info_of_ended(EndedTask ended) {
     }
     info.result = std::move(ended.result);
     info.metadata = std::move(ended.metadata);
+    info.spec = std::move(ended.spec);
     return info;
 }
 
@@ -81,6 +98,8 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
     info.priority = live.priority;
     info.submitted = {live.submitted_us};
     info.payload_bytes = live.payload_bytes;
+    info.told_p50 = {live.p50_us};
+    info.told_p90 = {live.p90_us};
     if (live.rare()) {
         info.attempts = live.rare()->ended;
         info.redrive_of = live.rare()->redrive_of;
@@ -115,7 +134,12 @@ TaskInfo Engine::info_of(TaskId task, bool with_why) const {
                             .worker = std::string(core_.worker(view->worker).name),
                             .assigned = wall_of(view->assigned_at),
                             .started = wall_of(view->started_at),
-                            .predicted = info.estimate.p50};
+                            .outcome = {},
+                            .error = {},
+                            .predicted = info.estimate.p50,
+                            .progress_note = {},
+                            .predicted_p90 = info.estimate.p90,
+                            .source = std::string(name_of(info.estimate.source))};
         if (view->state == core::TaskState::paused || view->paused_for.us > 0) attempt.run = view->ran(now_.at);
         if (live.rare()) {
             attempt.progress = live.rare()->progress;
@@ -181,36 +205,49 @@ void Engine::tell_etas() {
     for (const TaskId task : moved) notify(task);
 }
 
-void Engine::answer(const Caller&, GetTask request, Done<TaskInfo> done) {
-    if (live_.contains(request.task)) {
+bool Engine::sees(const std::string& tenant, TaskId task) const {
+    const Live* live = live_.find(task);
+    return live != nullptr && (tenant.empty() || tenant_of(*live) == tenant);
+}
+
+void Engine::answer(const Caller& caller, GetTask request, Done<TaskInfo> done) {
+    if (sees(caller.tenant, request.task)) {
         TaskInfo info = info_of(request.task, true);
+        info.whole = true;
         if (!request.with_result) return reply<TaskInfo>(std::move(done), std::move(info));
         return ask(AskMetadata{request.task},
-                   [info = std::move(info), done = std::move(done)](Result<Metadata> metadata) mutable {
-                       if (metadata) info.metadata = *std::move(metadata);  // else the task is shown all the same
+                   [info = std::move(info), done = std::move(done)](Result<ToldByBody> told) mutable {
+                       if (told) {  // else the task is shown all the same
+                           info.metadata = std::move(told->metadata);
+                           info.spec = std::move(told->spec);
+                       }
                        done(std::move(info));
                    });
     }
-    ask(AskTask{.task = request.task, .with_result = request.with_result},
+    ask(AskTask{.task = request.task, .tenant = caller.tenant, .with_result = request.with_result},
         [done = std::move(done)](Result<EndedTask> ended) mutable {
             if (!ended) return done(std::unexpected(std::move(ended).error()));
-            done(info_of_ended(*std::move(ended)));
+            TaskInfo info = info_of_ended(*std::move(ended));
+            info.whole = true;
+            done(std::move(info));
         });
 }
 
 void Engine::watch(WatchId id, std::vector<TaskId> tasks, TaskFilter filter, std::shared_ptr<TaskWatcher> watcher) {
     for (const TaskId task : tasks) {
-        if (live_.contains(task)) {
+        if (sees(filter.tenant, task)) {
             batch_.notices.push_back({.watcher = watcher, .watch = id, .at = now_.wall, .task = info_of(task, true)});
             continue;
         }
-        ask(AskTask{.task = task}, [watcher, task, wall = now_.wall](Result<EndedTask> ended) mutable {
-            if (ended)
-                watcher->changed(wall, info_of_ended(*std::move(ended)));
-            else if (watcher->failed)
-                watcher->failed(task, ended.error());
-        });
+        ask(AskTask{.task = task, .tenant = filter.tenant},
+            [watcher, task, wall = now_.wall](Result<EndedTask> ended) mutable {
+                if (ended)
+                    watcher->changed(wall, info_of_ended(*std::move(ended)));
+                else if (watcher->failed)
+                    watcher->failed(task, ended.error());
+            });
     }
+    std::erase_if(tasks, [&](TaskId task) { return live_.contains(task) && !sees(filter.tenant, task); });
     watches_[id] = {.tasks = std::move(tasks), .filter = std::move(filter), .watcher = std::move(watcher)};
 }
 
@@ -218,9 +255,9 @@ void Engine::unwatch(WatchId watch) {
     watches_.erase(watch);
 }
 
-void Engine::answer(const Caller&, ExplainTask request, Done<Explanation> done) {
+void Engine::answer(const Caller& caller, ExplainTask request, Done<Explanation> done) {
     const TaskId task = request.task;
-    if (!live_.contains(task)) return explain_ended(task, std::move(done));
+    if (!sees(caller.tenant, task)) return explain_ended(task, caller.tenant, std::move(done));
     Explanation out;
     out.task = info_of(task, true);
     const core::ExplainView view = core_.explain(task);
@@ -229,21 +266,23 @@ void Engine::answer(const Caller&, ExplainTask request, Done<Explanation> done) 
     out.workers_eligible = view.workers_eligible;
     out.workers_total = view.workers_total;
     out.excluded = view.excluded;
-    ask(last_decision(task),
-        [out = std::move(out), done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
-            // Without a history a live task is explained all the same.
-            if (decisions && !decisions->empty()) out.decision = std::move(decisions->front());
-            done(std::move(out));
-        });
+    ask(last_decision(task), [out = std::move(out), state = state_now(),
+                              done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
+        // Without a history a live task is explained all the same.
+        if (decisions && !decisions->empty()) out.decision = std::move(decisions->front());
+        tell_speeds(*state, out);
+        done(std::move(out));
+    });
 }
 
-void Engine::explain_ended(TaskId task, Done<Explanation> done) {
-    ask(AskTask{.task = task, .with_result = false, .with_decision = true},
-        [done = std::move(done)](Result<EndedTask> ended) mutable {
+void Engine::explain_ended(TaskId task, const std::string& tenant, Done<Explanation> done) {
+    ask(AskTask{.task = task, .tenant = tenant, .with_result = false, .with_decision = true},
+        [state = state_now(), done = std::move(done)](Result<EndedTask> ended) mutable {
             if (!ended) return done(std::unexpected(std::move(ended).error()));
             Explanation out;
             out.decision = std::move(ended->decision);
             out.task = info_of_ended(*std::move(ended));
+            tell_speeds(*state, out);
             done(std::move(out));
         });
 }
@@ -284,6 +323,15 @@ WorkerInfo Engine::info_of(WorkerNo number) const {
         info.last_heard = wall_of(view.gone);
     }
     info.connects = joins_lately(info.name);
+    info.next_trial = wall_of(view.next_trial);
+    info.empty_at = wall_of(core_.empty_at(number, now_.at));
+    if (const Lately::OfWorker* lately = lately_.worker(info.name)) {
+        info.state_since = lately->state_since;
+        info.state_author = lately->author;
+        info.state_reason = lately->reason;
+        info.breaker_since = lately->breaker_since;
+        info.failures_recent = lately->failures;
+    }
     return info;
 }
 
@@ -311,7 +359,18 @@ StatusInfo Engine::status_now() const {
     }
     if (info.slots > 0) info.utilization = static_cast<double>(running) / info.slots;
     const core::Backlog backlog = core_.backlog(now_.at);
-    if (backlog.left.us > 0) info.drain_eta = now_.wall + backlog.left;
+    if (backlog.left.us > 0) {
+        info.drain_eta = now_.wall + backlog.left;
+        info.drain_p10 = now_.wall + backlog.left_p10;
+        info.drain_p90 = now_.wall + backlog.left_p90;
+    }
+    info.waiting_by = core_.waiting_by(now_.at);
+    Latency waited = wait_minute_before_;
+    waited.add(wait_minute_);
+    info.wait_p50 = {static_cast<std::int64_t>(waited.quantile_us(0.5))};
+    info.wait_p99 = {static_cast<std::int64_t>(waited.quantile_us(0.99))};
+    if (!idle_told_.empty()) info.idle_lately = info.counters.idle_while_waiting - idle_told_.front().second;
+    info.fallback_since = fallback_since_;
     info.waiting_no_worker = backlog.no_worker;
     info.waiting_paused = backlog.paused;
     info.waiting_held = backlog.held;
@@ -324,7 +383,8 @@ StatusInfo Engine::status_now() const {
     return info;
 }
 
-std::shared_ptr<const ReadModel> Engine::read_model() const {
+std::shared_ptr<const ReadModel> Engine::read_model() {
+    tick();
     const auto clock = [this] { return options_.nanoseconds ? options_.nanoseconds() : 0; };
     const std::int64_t begin = clock();
     auto model = std::make_shared<ReadModel>();
@@ -334,6 +394,18 @@ std::shared_ptr<const ReadModel> Engine::read_model() const {
     for (std::uint32_t n = 0; n < core_.worker_count(); ++n)
         if (!core_.worker(WorkerNo{n}).name.empty()) model->workers.push_back(info_of(WorkerNo{n}));
     std::ranges::sort(model->workers, {}, &WorkerInfo::name);
+    queues_now();
+    model->queues = queues_;
+    for (const QueueInfo& queue : *queues_)
+        if (queue.oldest.us != 0 &&
+            (model->status.oldest_waiting.us == 0 || queue.oldest < model->status.oldest_waiting))
+            model->status.oldest_waiting = queue.oldest;
+    const Lately::Deaths deaths = lately_.deaths();
+    model->dead_lately = deaths.tasks;
+    if (deaths.type) model->dead_type = names_[*deaths.type];
+    model->drifted = lately_.drifted({now_.wall.us - hours(1).us});
+    model->tasks_max = core_.config().tasks_max;
+    tell_rates(*model);
     model->finished = finished_;
     for (const auto& [name, count] : promises_of_types_) model->promises_of_types[names_[name]] = count;
     model->failures = learner_.predictor().failures();
@@ -345,9 +417,13 @@ std::shared_ptr<const ReadModel> Engine::read_model() const {
     return model;
 }
 
-void Engine::answer(const Caller&, ReadState, Done<std::shared_ptr<const ReadModel>> done) {
+std::shared_ptr<const ReadModel> Engine::state_now() {
     if (!read_ || now_.at - read_->made >= read_->good_for) read_ = read_model();
-    reply<std::shared_ptr<const ReadModel>>(std::move(done), read_);
+    return read_;
+}
+
+void Engine::answer(const Caller&, ReadState, Done<std::shared_ptr<const ReadModel>> done) {
+    reply<std::shared_ptr<const ReadModel>>(std::move(done), state_now());
 }
 
 void Engine::answer(const Caller&, ListDecisions request, Done<DecisionPage> done) {
@@ -355,8 +431,9 @@ void Engine::answer(const Caller&, ListDecisions request, Done<DecisionPage> don
     if (!place) return reply<DecisionPage>(std::move(done), std::unexpected(place.error()));
     const std::size_t limit = std::clamp<std::size_t>(request.query.limit, 1, 1000);
     request.query.before = *place;
+    if (request.to.us != 0 && (place->at.us == 0 || place->at > request.to)) request.query.before = {.at = request.to};
     request.query.limit = limit + 1;
-    ask(AskDecisions{std::move(request.query)},
+    ask(AskDecisions{.query = std::move(request.query), .with_outcome = true},
         [limit, done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
             if (!decisions) return done(std::unexpected(std::move(decisions).error()));
             DecisionPage page{.decisions = *std::move(decisions), .next = {}};

@@ -141,4 +141,21 @@ Result<DecisionInfo> decision_of(const DecisionRow& row) {
     }
 }
 
+bool is_kind(const DecisionRow& row, std::string_view kind) {
+    const auto info = decision_of(row);
+    return info && info->reason == kind;
+}
+
+bool is_kind(const DecisionNote& note, std::string_view kind) {
+    return core::name_of(note.decision.reason) == kind;
+}
+
+bool is_fallback(const DecisionRow& row) {
+    return row.fallback;
+}
+
+bool is_fallback(const DecisionNote& note) {
+    return note.decision.fallback;
+}
+
 }  // namespace nexus::history

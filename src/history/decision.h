@@ -3,6 +3,7 @@
 // that writes history, read by whoever asks. The bytes of a record are documented in docs/journal.md.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +48,13 @@ struct DecisionInfo {
     Duration remaining, lost, saved;
     double ratio = 0;
     std::vector<core::RunnerUp> runner_ups;
+    // Of the attempt that it led to, when that has ended; only where it is asked for.
+    struct Outcome {
+        Duration run;
+        std::uint8_t outcome = 0;  // core::AttemptOutcome
+        WallTime ended;
+    };
+    std::optional<Outcome> outcome;
 };
 
 DecisionRow row_of(const DecisionNote& note);

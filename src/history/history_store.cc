@@ -4,6 +4,7 @@
 #include <array>
 #include <tuple>
 
+#include "base/ascii.h"
 #include "core/task.h"
 
 namespace nexus::history {
@@ -25,12 +26,6 @@ int hex_digit(char c) {
 }
 
 }  // namespace
-
-std::string in_lower_case(std::string_view text) {
-    std::string lower(text);
-    for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    return lower;
-}
 
 IdRange ids_submitted(WallTime from, WallTime to) {
     IdRange range;
@@ -64,7 +59,7 @@ bool TaskQuery::wants(const TaskRow& row) const {
 
 bool TaskQuery::holds_text(const TaskRow& row) const {
     for (const std::string* name : {&row.type, &row.tenant, &row.queue, &row.worker})
-        if (in_lower_case(*name).find(search) != std::string::npos) return true;
+        if (lower_case(*name).find(search) != std::string::npos) return true;
     return to_text(row.task).starts_with(search);
 }
 

@@ -100,7 +100,6 @@ struct IdRange {  // both ends belong to it
 IdRange ids_submitted(WallTime from, WallTime to);
 // Those whose text begins so, in lower case; none when no id can.
 std::optional<IdRange> ids_beginning_with(std::string_view text);
-std::string in_lower_case(std::string_view text);  // ASCII letters alone
 
 // Of tasks that succeeded and were told at submission when they would be done: by the p90 told, or after it.
 enum class PromiseKept : std::uint8_t { any = 0, kept, missed };
@@ -121,19 +120,29 @@ struct TaskQuery {
     bool continues_with(const TaskRow& row) const;            // it comes after `before`
     bool in_order(const TaskRow& a, const TaskRow& b) const;  // a comes before b
 };
+// Whether it was made for that reason, by its code.
+bool is_kind(const DecisionRow& row, std::string_view kind);
+struct DecisionNote;  // decision.h
+bool is_kind(const DecisionNote& note, std::string_view kind);
+bool is_fallback(const DecisionRow& row);
+bool is_fallback(const DecisionNote& note);
 struct DecisionQuery {
     std::optional<TaskId> task;
     std::string worker, type;  // empty = any
     std::uint64_t number = 0;  // only those of this event; 0 = any
     EventPlace before;         // only older ones; at 0 = from the newest
     std::size_t limit = 100;
+    std::string kind;       // the code of a reason; empty = any
+    bool fallback = false;  // only those of round-robin
+    WallTime from;          // only then or later
 
     // A decision that is written, or noted to be.
     template <class Decision>
     bool wants(const Decision& row) const {
         return (!task || *task == row.task) && (worker.empty() || worker == row.worker) &&
                (type.empty() || type == row.type) && (number == 0 || number == row.place.number) &&
-               (before.at.us == 0 || row.place < before);
+               (before.at.us == 0 || row.place < before) && row.place.at >= from && (!fallback || is_fallback(row)) &&
+               (kind.empty() || is_kind(row, kind));
     }
 };
 struct AuditQuery {

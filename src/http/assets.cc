@@ -1,8 +1,8 @@
 #include "http/assets.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <map>
 
 #include "base/hash.h"
@@ -87,9 +87,7 @@ std::string page_at(std::string_view path) {
 }
 
 std::string etag_of(std::string_view bytes) {
-    std::array<char, 20> text{};
-    std::snprintf(text.data(), text.size(), "\"%016llx\"", static_cast<unsigned long long>(hash_bytes(bytes)));
-    return text.data();
+    return fmt::format("\"{:016x}\"", hash_bytes(bytes));
 }
 
 }  // namespace nexus::http

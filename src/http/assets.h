@@ -22,6 +22,7 @@ bool is_page(std::string_view path);
 // The HTML for such a path: its <base> tells how deep the path lies, so that the page works below any prefix of a proxy.
 std::string page_at(std::string_view path);
 
+// Strong: for bytes that are sent as they are.
 std::string etag_of(std::string_view bytes);
 
 }  // namespace nexus::http

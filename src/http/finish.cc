@@ -9,8 +9,10 @@
 #include <mutex>
 #include <random>
 
+#include "base/ascii.h"
 #include "base/hash.h"
 #include "base/name.h"
+#include "http/assets.h"
 
 namespace nexus::http {
 namespace {
@@ -21,12 +23,6 @@ constexpr std::size_t kIdBytesMax = 128;
 
 bool has_header(const Response& response, std::string_view name) {
     return std::ranges::any_of(response.headers, [&](const auto& header) { return header.first == name; });
-}
-
-std::string_view trimmed(std::string_view text) {
-    const std::size_t first = text.find_first_not_of(" \t");
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(" \t") + 1 - first);
 }
 
 // Calls `visit` with each part of a list separated by commas, until it says true. ETags of ours hold no comma.
@@ -94,7 +90,7 @@ bool same_tag(std::string_view theirs, std::string_view ours) {
 void add_etag(Response& response, const Manners& manners) {
     if (!has_header(response, "ETag")) {
         const std::string_view body = response.fixed.empty() ? std::string_view(response.body) : response.fixed;
-        response.headers.emplace_back("ETag", fmt::format("W/\"{:016x}\"", hash_bytes(body)));
+        response.headers.emplace_back("ETag", "W/" + etag_of(body));
     }
     const auto tag = std::ranges::find(response.headers, "ETag", [](const auto& header) { return header.first; });
     const bool known =

@@ -13,6 +13,8 @@ void readyz(api::Door& door, const Request& request, Reply reply) {
         if (!check.good) why += (why.empty() ? "" : ", ") + check.text;
     }
     std::string text = why.empty() ? "ok\n" : "not ready: " + why + "\n";
+    if (door.guard->insecure())
+        list += "[!] insecure: reachable from outside without TLS or without asking who calls, by server.insecure\n";
     if (request.query.contains("verbose")) text = list + text;
     reply(plain_text(std::move(text), why.empty() ? 200 : 503));
 }

@@ -3,11 +3,13 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 namespace nexus::http {
@@ -40,16 +42,16 @@ std::string_view prefix_of(const EnumDescriptor& type) {
 }  // namespace
 
 std::string short_name_of(const google::protobuf::EnumValueDescriptor& value) {
-    std::string name = value.name().substr(prefix_of(*value.type()).size());
-    for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-    return name;
+    return lower_case(std::string_view(value.name()).substr(prefix_of(*value.type()).size()));
 }
 
 Result<int> enum_of(const EnumDescriptor& type, std::string_view field, std::string_view text) {
     std::string known;
     for (int i = 1; i < type.value_count(); ++i) {
         const std::string name = short_name_of(*type.value(i));
-        if (name == text) return type.value(i)->number();
+        // In a path words are joined as paths join them: close-breaker is close_breaker.
+        if (std::ranges::equal(name, text, [](char a, char b) { return a == b || (a == '_' && b == '-'); }))
+            return type.value(i)->number();
         known += (known.empty() ? "" : ", ") + name;
     }
     return invalid(field, "not one of " + known);

@@ -27,7 +27,7 @@ struct Frame {
 };
 
 Caller the_page() {
-    return {.name = "anonymous", .tenant = {}, .roles = kAllRoles, .from = "http:live"};
+    return {.name = "page", .tenant = {}, .roles = kAllRoles, .credential = {}, .from = "http:live"};
 }
 
 using States = std::vector<core::TaskState>;
@@ -55,7 +55,7 @@ void live_frame(api::Door& door, std::move_only_function<void(std::string)> done
     door.engine.ask(the_page(), engine::ReadState{}, [&door, frame](Result<State>&& state) {
         if (!state) return frame->done(": not ready\n\n");
         v1::Status status;
-        api::to_message((*state)->status, status);
+        api::to_message((*state)->status, door, status);
         frame->add("status", status);
         v1::ListWorkersResponse workers;
         api::to_message((*state)->workers, workers);
@@ -63,9 +63,12 @@ void live_frame(api::Door& door, std::move_only_function<void(std::string)> done
         // What runs first, then what waits.
         using enum core::TaskState;
         add_tasks(door, frame, {running, assigned, paused}, [&door, frame] {
-            add_tasks(door, frame, {waiting}, [frame] {
+            add_tasks(door, frame, {waiting}, [&door, frame] {
                 v1::ListTasksResponse list;
                 api::to_message(engine::TaskPage{.tasks = std::move(frame->tasks)}, list);
+                // One frame serves all, also those who may not read what programs wrote.
+                if (door.guard->asks())
+                    for (v1::Task& task : *list.mutable_tasks()) api::hide_what_programs_wrote(task);
                 frame->add("tasks", list);
                 frame->done(std::move(frame->text));
             });

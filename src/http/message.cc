@@ -47,7 +47,11 @@ Response problem(unsigned status, std::string_view code, std::string_view title,
 Response problem_of(const Error& error) {
     const api::FaultRow& row = api::row_of(error.fault);
     Response response = problem(row.http, row.reason, title_of(row.http), error.what, api::field_of(error));
-    return row.retry_s > 0 ? come_back(std::move(response), row.retry_s) : response;
+    if (const Duration wait = api::retry_after(error); wait.us > 0)  // in whole seconds, the next one
+        response = come_back(std::move(response), static_cast<unsigned>((wait.us + 999'999) / 1'000'000));
+    if (error.fault == Fault::unauthenticated)
+        response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"nexus\"");
+    return response;
 }
 
 Response come_back(Response refusal, unsigned seconds) {
@@ -70,7 +74,8 @@ Response plain_text(std::string text, unsigned status) {
 }
 
 Caller caller_of(const Request& request) {
-    return {.name = "anonymous", .tenant = {}, .roles = kAllRoles, .from = request.from};
+    if (request.caller) return *request.caller;
+    return {.name = "anonymous", .tenant = {}, .roles = kAllRoles, .credential = {}, .from = request.from};
 }
 
 }  // namespace nexus::http

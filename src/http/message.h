@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,7 +34,12 @@ struct Request {
     std::string scheduler_key, correlation_id;  // of the old Nexus
     Manners manners;
     std::string body;
-    std::string from;  // the peer, for Caller::from
+    std::string from;                 // the peer, for Caller::from
+    std::optional<Caller> caller{};   // who sent it, as request_reader.h found before it read the body
+    std::string session{};            // the id in the page's cookie, if it is what the caller proved itself by
+    bool secure = false;              // came in TLS
+    identity::Limits::Place place{};  // among its caller's requests
+    std::vector<std::pair<std::string, std::string>> answer_headers{};  // that its answer has, whatever it is
 };
 
 struct Response {
@@ -58,7 +64,7 @@ Response come_back(Response refusal, unsigned seconds);
 void add_member(Response& response, std::string_view name, std::string_view json);
 Response plain_text(std::string text, unsigned status = 200);
 
-// Nothing is proved about a caller yet: all are "anonymous" and may do all.
+// Whoever was found to be; "anonymous" where nobody was looked for.
 Caller caller_of(const Request& request);
 
 }  // namespace nexus::http

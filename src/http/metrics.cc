@@ -53,6 +53,24 @@ void ports(Page& page, const api::Door& door) {
            &Ports::cut);
     family("nexus_accept_errors_total", "counter", "Connections that found no file descriptor.", &Ports::errors);
     family("nexus_requests_malformed_total", "counter", "Requests that could not be understood.", &Ports::malformed);
+    family("nexus_tls_handshakes_failed_total", "counter", "TLS handshakes that failed or took too long.",
+           &Ports::handshakes_failed);
+    family("nexus_tls_certificates_read_total", "counter", "Certificates read again because their files changed.",
+           &Ports::certificates_read);
+}
+
+void identities(Page& page, const identity::Guard& guard) {
+    page.single("nexus_insecure", "gauge",
+                "1: reachable from outside without TLS or without asking who calls, by order.",
+                guard.insecure() ? 1 : 0);
+    page.single("nexus_unauthenticated_total", "counter",
+                "Requests without a credential, or with one that is not good.", guard.refusals());
+    page.family("nexus_limit_refused_total", "counter", "Requests refused because their caller asked too much.");
+    for (std::size_t i = 0; i < identity::kLimits; ++i) {
+        const auto limit = static_cast<identity::Limit>(i);
+        page.value("nexus_limit_refused_total", guard.limits.refused(limit),
+                   fmt::format("{{limit=\"{}\"}}", identity::name_of(limit)));
+    }
 }
 
 // What became of the times told at submission: counts, from which coverage is a quotient.
@@ -167,6 +185,7 @@ std::string prometheus_text(const engine::ReadModel& state, const api::Door& doo
                 page.value("nexus_requests_total", count,
                            fmt::format("{{method=\"{}\",code=\"{}\"}}", method.name, api::name_of_grpc(code)));
     ports(page, door);
+    identities(page, *door.guard);
 
     page.family("scheduler_decisions_total", "counter", "The old Nexus name of nexus_decisions_total.");
     page.value("scheduler_decisions_total", c.decisions - c.fallback_decisions, "{status=\"success\"}");

@@ -11,6 +11,7 @@
 #include "base/name.h"
 #include "engine/body.h"
 #include "engine/read_model.h"
+#include "identity/tokens.h"
 
 namespace nexus::http {
 namespace {
@@ -92,6 +93,26 @@ std::string plain_name(const std::string& text) {
     return name;
 }
 
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+Response response_of(unsigned status, const Json& body, Headers headers) {
+    Response response;
+    response.status = status;
+    response.body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    response.headers = std::move(headers);
+    return response;
+}
+
+Response refusal_of(unsigned status, const std::string& message, const std::string& correlation, Headers headers,
+                    unsigned retry_s = 0) {
+    Json body{{"error", name_of(status)}, {"message", message}, {"correlationId", correlation}};
+    if (retry_s > 0) {
+        headers.emplace_back("Retry-After", std::to_string(retry_s));
+        body["retryAfter"] = retry_s;
+    }
+    return response_of(status, body, std::move(headers));
+}
+
 }  // namespace
 
 struct OldNexus::Call {
@@ -99,23 +120,12 @@ struct OldNexus::Call {
     Route where;
     Caller caller;
     std::string correlation;
-    std::vector<std::pair<std::string, std::string>> headers;
+    Headers headers;
     Reply reply;
 
-    void answer(unsigned status, const Json& body) {
-        Response response;
-        response.status = status;
-        response.body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-        response.headers = std::move(headers);
-        reply(std::move(response));
-    }
+    void answer(unsigned status, const Json& body) { reply(response_of(status, body, std::move(headers))); }
     void refuse(unsigned status, const std::string& message, unsigned retry_s = 0) {
-        Json body{{"error", name_of(status)}, {"message", message}, {"correlationId", correlation}};
-        if (retry_s > 0) {
-            headers.emplace_back("Retry-After", std::to_string(retry_s));
-            body["retryAfter"] = retry_s;
-        }
-        answer(status, body);
+        reply(refusal_of(status, message, correlation, std::move(headers), retry_s));
     }
     void refuse(const Error& error) {
         const api::FaultRow& row = api::row_of(error.fault);
@@ -132,13 +142,13 @@ struct OldNexus::Call {
 
 OldNexus::OldNexus(api::Door& door, const std::vector<std::string>& keys, std::function<Instant()> now)
     : door_(door), now_(std::move(now)) {
-    for (const std::string& key : keys) key_hashes_.push_back(engine::sha256_hex(key));
+    for (const std::string& key : keys) key_hashes_.push_back(identity::sha256_hex(key));
 }
 
 OldNexus::Window& OldNexus::window_of(const Request& request) {
     const Instant now = now_();
     std::string who =
-        request.scheduler_key.empty() ? "from " + request.from : engine::sha256_hex(request.scheduler_key);
+        request.scheduler_key.empty() ? "from " + request.from : identity::sha256_hex(request.scheduler_key);
     if (windows_.size() >= kWindowsMax && !windows_.contains(who)) {
         std::erase_if(windows_, [&](const auto& each) { return now - each.second.begin >= kWindow; });
         if (windows_.size() >= kWindowsMax) who.clear();
@@ -148,44 +158,67 @@ OldNexus::Window& OldNexus::window_of(const Request& request) {
     return window;
 }
 
-void OldNexus::answer(const Route& where, Request request, Reply reply) {
-    auto call = std::make_unique<Call>();
-    call->reply = std::move(reply);
-    call->where = where;
-    call->correlation =
+// The status and the sentence that it is refused with.
+std::optional<std::pair<unsigned, std::string>> OldNexus::judge_key(Request& request, const api::Method* method) const {
+    const auto no = [](unsigned status, std::string why) { return std::optional(std::pair(status, std::move(why))); };
+    const std::string& key = request.scheduler_key;
+    if (key_hashes_.empty())
+        return no(401,
+                  "no key is configured: start the server with --scheduler-keys-file FILE (one key a line), or set "
+                  "server.scheduler_keys_file");
+    if (key.empty()) return no(401, "the header X-Scheduler-Key is missing");
+    const std::string hash = identity::sha256_hex(key);
+    if (std::ranges::find(key_hashes_, hash) == key_hashes_.end())
+        return no(403, "this X-Scheduler-Key is none of those that are configured");
+    const auto bit = [](Role role) { return static_cast<Roles>(role); };
+    const std::string name = "scheduler-key-" + hash.substr(0, 8);
+    request.caller = Caller{.name = name,
+                            .tenant = {},
+                            .roles = with_implied(static_cast<Roles>(bit(Role::submitter) | bit(Role::operator_role))),
+                            .credential = name,
+                            .from = request.from};
+    if (method != nullptr)
+        if (auto may = api::allow(*method, *request.caller); !may) return no(403, may.error().what);
+    return std::nullopt;
+}
+
+std::optional<Response> OldNexus::find_caller(Request& request, const api::Method* method) {
+    const std::string correlation =
         is_name(request.correlation_id) ? request.correlation_id : "nexus-" + request.manners.request_id;
-    call->headers.emplace_back("X-Correlation-ID", call->correlation);
-    call->request = std::move(request);
-    const std::string name = where.method == nullptr ? "" : where.method->name;
-    if (where.method != nullptr) door_.counts->add(*where.method, 0);
-    if (name == "http/scheduler_health") return route(name, std::move(call));
-    Window& window = window_of(call->request);
+    auto& headers = request.answer_headers;
+    headers.emplace_back("X-Correlation-ID", correlation);
+    request.correlation_id = correlation;
+    if (method != nullptr && !method->role) return std::nullopt;
+    Window& window = window_of(request);
     const Duration left = kWindow - (now_() - window.begin);
     const auto seconds_left = static_cast<unsigned>((left.us + 999'999) / 1'000'000);
     const bool over = window.used >= kRequestsMax;
     if (!over) ++window.used;
-    call->headers.emplace_back("RateLimit-Policy", fmt::format("{};w={}", kRequestsMax, kWindow.us / 1'000'000));
-    call->headers.emplace_back("RateLimit-Limit", std::to_string(kRequestsMax));
-    call->headers.emplace_back("RateLimit-Remaining", std::to_string(kRequestsMax - window.used));
-    call->headers.emplace_back("RateLimit-Reset", std::to_string(seconds_left));
+    headers.emplace_back("RateLimit-Policy", fmt::format("{};w={}", kRequestsMax, kWindow.us / 1'000'000));
+    headers.emplace_back("RateLimit-Limit", std::to_string(kRequestsMax));
+    headers.emplace_back("RateLimit-Remaining", std::to_string(kRequestsMax - window.used));
+    headers.emplace_back("RateLimit-Reset", std::to_string(seconds_left));
+    const auto refused = [&](unsigned status, const std::string& why, unsigned retry_s) {
+        const Fault fault = status == 401 ? Fault::unauthenticated : status == 403 ? Fault::denied : Fault::exhausted;
+        if (method != nullptr) door_.counts->add(*method, api::row_of(fault).grpc);
+        return refusal_of(status, why, correlation, headers, retry_s);
+    };
     if (over)
-        return call->refuse(429, fmt::format("more than {} requests in a minute with this key", kRequestsMax),
-                            seconds_left);
-    const std::string& key = call->request.scheduler_key;
-    if (key_hashes_.empty())
-        return call->refuse(401,
-                            "no key is configured: start the server with --scheduler-keys-file FILE (one key a line), "
-                            "or set server.scheduler_keys_file");
-    if (key.empty()) return call->refuse(401, "the header X-Scheduler-Key is missing");
-    const std::string hash = engine::sha256_hex(key);
-    if (std::ranges::find(key_hashes_, hash) == key_hashes_.end())
-        return call->refuse(403, "this X-Scheduler-Key is none of those that are configured");
-    const auto bit = [](Role role) { return static_cast<Roles>(role); };
-    call->caller = {.name = "scheduler-key-" + hash.substr(0, 8),
-                    .tenant = {},
-                    .roles = static_cast<Roles>(bit(Role::viewer) | bit(Role::submitter) | bit(Role::operator_role)),
-                    .from = call->request.from};
-    route(name, std::move(call));
+        return refused(429, fmt::format("more than {} requests in a minute with this key", kRequestsMax), seconds_left);
+    if (const auto no = judge_key(request, method)) return refused(no->first, no->second, 0);
+    return std::nullopt;
+}
+
+void OldNexus::answer(const Route& where, Request request, Reply reply) {
+    auto call = std::make_unique<Call>();
+    call->reply = std::move(reply);
+    call->where = where;
+    call->correlation = request.correlation_id;
+    call->headers = std::move(request.answer_headers);
+    call->caller = caller_of(request);
+    call->request = std::move(request);
+    if (where.method != nullptr) door_.counts->add(*where.method, 0);
+    route(where.method == nullptr ? "" : where.method->name, std::move(call));
 }
 
 void OldNexus::route(const std::string& name, std::unique_ptr<Call> call) {
@@ -362,7 +395,7 @@ engine::SubmitTasks task_of(const Wish& wish) {
     if (item.spec.type != wish.type) item.body.metadata.emplace_back("nexus.task_type", wish.type);
     if (!wish.reason.empty()) item.body.metadata.emplace_back("nexus.reason", wish.reason);
     item.idempotency_key =
-        "scheduler-override:" + (wish.task.size() <= kKeyMax ? wish.task : engine::sha256_hex(wish.task));
+        "scheduler-override:" + (wish.task.size() <= kKeyMax ? wish.task : identity::sha256_hex(wish.task));
     engine::SubmitTasks submit;
     submit.items.push_back(std::move(item));
     return submit;

@@ -12,8 +12,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "http/rest.h"
@@ -28,6 +30,9 @@ public:
     // `now` is a monotonic clock.
     OldNexus(api::Door& door, const std::vector<std::string>& keys, std::function<Instant()> now);
     static bool serves(const std::string& path) { return path == "/scheduler" || path.starts_with("/scheduler/"); }
+    // Who sends it, as Request::caller; before its body is read. Else what it is refused with.
+    std::optional<Response> find_caller(Request& request, const api::Method* method);
+    // Of a caller that was found.
     void answer(const Route& where, Request request, Reply reply);
 
 private:
@@ -37,6 +42,7 @@ private:
     };
     struct Call;  // one request and where its answer goes
     Window& window_of(const Request& request);
+    std::optional<std::pair<unsigned, std::string>> judge_key(Request& request, const api::Method* method) const;
     void route(const std::string& name, std::unique_ptr<Call> call);
     void status(std::unique_ptr<Call> call);
     void workers(std::unique_ptr<Call> call);

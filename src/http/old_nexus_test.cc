@@ -14,6 +14,7 @@ struct Face : Site {
     Response ask(const std::string& key, const std::string& from = "http:a") const {
         Request request{.path = "/scheduler/workers", .scheduler_key = key, .from = from};
         const Route where = find_route(api::Verb::get, request.path);
+        if (auto refusal = old->find_caller(request, where.method)) return *std::move(refusal);
         std::promise<Response> promise;
         old->answer(where, std::move(request), [&](Response response) { promise.set_value(std::move(response)); });
         return promise.get_future().get();

@@ -10,6 +10,7 @@
 #include "base/must.h"
 #include "http/rest.h"
 #include "http/schema.h"
+#include "identity/roles.h"
 
 namespace nexus::http {
 namespace {
@@ -25,7 +26,7 @@ struct PageRow {
 constexpr PageRow kPages[] = {
     {"http/watch", "The changes of tasks as they happen, by ids or by type and tenant.", "text/event-stream"},
     {"http/watch_task", "The changes of one task until it has ended.", "text/event-stream"},
-    {"http/live", "Status, workers and tasks once a second, as the page shows them.", "text/event-stream"},
+    {"http/live", "Status, workers and tasks once a second, or the topics that are asked for.", "text/event-stream"},
     {"http/openapi", "This description.", "application/json"},
     {"http/scheduler_health", "Of the old Nexus: whether work is accepted.", "application/json"},
     {"http/scheduler_status", "Of the old Nexus: health in numbers.", "application/json"},
@@ -34,6 +35,8 @@ constexpr PageRow kPages[] = {
     {"http/scheduler_reset", "Of the old Nexus: forgets what was learned of a type.", "application/json"},
     {"http/scheduler_config", "Of the old Nexus: weights, fallbackThreshold, heartbeatTimeoutMs.", "application/json"},
     {"http/scheduler_override", "Of the old Nexus: pins a task to a worker, or makes one there.", "application/json"},
+    {"http/sign_in", "Exchanges a token for the cookie of the page.", "application/json"},
+    {"http/sign_out", "Ends the session of the page.", ""},
     {"http/metrics", "Counters and gauges for Prometheus.", "text/plain"},
     {"http/livez", "The process lives.", "text/plain"},
     {"http/readyz", "Work is accepted; 503 when not. With ?verbose each check is listed.", "text/plain"},
@@ -52,18 +55,6 @@ constexpr std::string_view kIntroduction =
     "numbers are exact up to 2^53 only; numbers are taken as well. Bytes are base64; beside a field x of bytes x_text "
     "is "
     "given when they are text, and may be sent instead. Refusals are problem documents (RFC 9457) with a stable code.";
-
-const char* name_of(Role role) {
-    switch (role) {
-        case Role::viewer: return "viewer";
-        case Role::payload: return "payload_read";
-        case Role::submitter: return "submitter";
-        case Role::worker: return "worker";
-        case Role::operator_role: return "operator";
-        case Role::admin: return "admin";
-    }
-    return "";
-}
 
 const char* name_of(api::Verb verb) {
     switch (verb) {
@@ -159,7 +150,8 @@ void add_body(const api::Method& method, const Descriptor& request, Schemas& sch
 }
 
 Json good_answer(const api::Method& method, Json content) {
-    Json answer{{"description", "It is done."}, {"content", std::move(content)}};
+    Json answer{{"description", "It is done."}};
+    if (!content.empty()) answer["content"] = std::move(content);
     if (method.rest.status == 202) answer["description"] = "It is accepted, and durable as the answer says.";
     if (*method.rest.location != '\0')
         answer["headers"] = {
@@ -180,17 +172,33 @@ void add_page(const api::Method& method, Json& operation, Json& content) {
     Json parameters = Json::array();
     for (const std::string& name : variables_of(method.rest.path))
         parameters.push_back({{"name", name}, {"in", "path"}, {"required", true}, {"schema", text}});
-    if (page->name.starts_with("http/watch"))
+    if (page->name.starts_with("http/watch") || page->name == "http/live")
         parameters.push_back(
             header_parameter("Last-Event-ID", "Goes on behind this event: what changed since is told again."));
+    if (page->name == "http/live")
+        parameters.push_back({{"name", "topics"},
+                              {"in", "query"},
+                              {"required", false},
+                              {"description",
+                               "Only these, with commas, and when they changed: status, attention, fleet, queues, "
+                               "types, tenants, series, tasks(state=waiting|running,type=T), task:ID, worker:NAME, "
+                               "type:NAME"},
+                              {"schema", text}});
     if (page->name == "http/watch")
         for (const char* name : {"id", "type", "tenant"})
             parameters.push_back({{"name", name}, {"in", "query"}, {"required", false}, {"schema", text}});
     if (!parameters.empty()) operation["parameters"] = std::move(parameters);
     const Json any{{"type", "object"}};
     if (*method.rest.body != '\0')
-        operation["requestBody"] = {{"required", true}, {"content", {{"application/json", {{"schema", any}}}}}};
-    content[std::string(page->type)] = {{"schema", page->type == "application/json" ? any : text}};
+        operation["requestBody"] = {
+            {"required", true},
+            {"content",
+             {{"application/json",
+               {{"schema", page->name == "http/sign_in"
+                               ? Json{{"type", "object"}, {"required", {"token"}}, {"properties", {{"token", text}}}}
+                               : any}}}}}};
+    if (!page->type.empty())
+        content[std::string(page->type)] = {{"schema", page->type == "application/json" ? any : text}};
 }
 
 Json operation_of(const api::Method& method, Schemas& schemas) {
@@ -214,7 +222,7 @@ Json operation_of(const api::Method& method, Schemas& schemas) {
     if (is_old(method) && std::string_view(method.name) != "http/scheduler_health") {
         operation["security"] = Json::array({{{"schedulerKey", Json::array()}}});
     } else if (method.role) {
-        operation["x-nexus-role"] = name_of(*method.role);
+        operation["x-nexus-role"] = identity::name_of(*method.role);
         if (method.reads_payloads) operation["x-nexus-payload"] = true;
     } else {
         operation["security"] = Json::array();

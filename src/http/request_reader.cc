@@ -6,8 +6,12 @@
 #include <cctype>
 #include <utility>
 
+#include "api/error.h"
+#include "base/ascii.h"
 #include "base/utf8.h"
 #include "http/finish.h"
+#include "http/old_nexus.h"
+#include "http/session.h"
 #include "http/target.h"
 
 namespace nexus::http {
@@ -20,12 +24,6 @@ std::string_view view(boost::core::string_view text) {
     return {text.data(), text.size()};
 }
 
-std::string lower(std::string_view text) {
-    std::string out(text);
-    std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return out;
-}
-
 // The name of "name", "name:80" or "[::1]:80" in lower case; empty when it is none of these.
 std::string host_of(std::string_view authority) {
     const bool v6 = authority.starts_with('[');
@@ -33,7 +31,7 @@ std::string host_of(std::string_view authority) {
     if (v6 && end == 0) return {};
     const std::string_view rest = authority.substr(end);
     const bool port = rest.empty() || (rest[0] == ':' && rest.find_first_not_of("0123456789", 1) == rest.npos);
-    return port ? lower(authority.substr(0, end)) : std::string();
+    return port ? lower_case(authority.substr(0, end)) : std::string();
 }
 
 Response wrong_host() {
@@ -69,13 +67,19 @@ Response too_large(std::uint64_t limit) {
 // Two of one of these, and each reader takes the one it likes.
 constexpr field kOnce[] = {field::host,         field::content_length,   field::transfer_encoding,
                            field::content_type, field::content_encoding, field::origin,
-                           field::expect};
+                           field::expect,       field::authorization,    field::cookie};
+
+// Where people are tempted to put a token: a URL is kept in histories, logs and referrers.
+constexpr std::string_view kSecretParameters[] = {"token", "access_token", "auth_token", "api_key", "apikey", "secret"};
 
 }  // namespace
 
 struct RequestReader::Parser : bhttp::request_parser<bhttp::string_body> {};
 
-RequestReader::RequestReader(const ReadRules& rules) : rules_(rules), parser_(std::make_unique<Parser>()) {
+RequestReader::RequestReader(const ReadRules& rules, Peer peer)
+    : rules_(rules), peer_(std::move(peer)), parser_(std::make_unique<Parser>()) {
+    request_.from = peer_.from;
+    request_.secure = peer_.secure;
     parser_->header_limit(rules.header_bytes_max);
     parser_->body_limit(UINT64_MAX);  // judged here, once it is known what is asked
 }
@@ -124,7 +128,7 @@ RequestReader::Step RequestReader::judge_header() {
     const auto& message = parser_->get();
     request_.verb = verb_of(message.method());
     request_.manners = manners_of({.is_get = is_read(message.method()),
-                                   .accept_encoding = lower(view(message[field::accept_encoding])),
+                                   .accept_encoding = lower_case(view(message[field::accept_encoding])),
                                    .if_none_match = view(message[field::if_none_match]),
                                    .request_id = view(message["X-Request-Id"]),
                                    .traceparent = view(message["traceparent"])});
@@ -138,13 +142,14 @@ RequestReader::Step RequestReader::judge_header() {
     if (!message[field::content_encoding].empty())
         return refuse(problem(415, "ENCODING", "Unsupported media type", "compressed bodies are refused"));
     if (!take_target()) return Step::refused;
-    request_.content_type = lower(view(message[field::content_type]));
+    request_.content_type = lower_case(view(message[field::content_type]));
     request_.idempotency_key = view(message["Idempotency-Key"]);
     request_.if_match = view(message[field::if_match]);
     request_.last_event_id = view(message["Last-Event-ID"]);
     request_.scheduler_key = view(message["X-Scheduler-Key"]);
     request_.correlation_id = view(message["X-Correlation-ID"]);
     route_ = find_route(request_.verb, request_.path);
+    if (refuse_caller()) return Step::refused;
     // Where nothing is served the body is of no interest.
     body_max_ = route_.method == nullptr ? 0 : route_.method->body_bytes_max;
     const auto announced = parser_->content_length();
@@ -152,7 +157,7 @@ RequestReader::Step RequestReader::judge_header() {
     parser_->body_limit(route_.method == nullptr ? UINT64_MAX : body_max_);
     const bool body_to_come = !parser_->is_done();
     if (route_.method == nullptr && body_to_come) return Step::whole;
-    const std::string expected = lower(view(message[field::expect]));
+    const std::string expected = lower_case(view(message[field::expect]));
     if (!expected.empty() && expected != "100-continue")
         return refuse(problem(417, "EXPECT", "Expectation failed", "only Expect: 100-continue is known"));
     continue_ = !expected.empty() && body_to_come && message.version() == 11;
@@ -171,7 +176,7 @@ bool RequestReader::refuse_framing() {
     if (message.count("Idempotency-Key") > 1) return no(malformed("Idempotency-Key: stands more than once"));
     if (message.count(field::transfer_encoding) == 1) {
         if (message.version() == 10) return no(malformed("Transfer-Encoding: HTTP/1.0 has none"));
-        if (lower(view(message[field::transfer_encoding])) != "chunked")
+        if (lower_case(view(message[field::transfer_encoding])) != "chunked")
             return no(malformed("Transfer-Encoding: only \"chunked\" is taken"));
         if (message.count(field::content_length) > 0)
             return no(malformed("Content-Length: stands beside Transfer-Encoding"));
@@ -192,8 +197,8 @@ bool RequestReader::refuse_foreign() {
     };
     const std::string_view host = view(message[field::host]);
     if (std::ranges::find(rules_.hosts, host_of(host)) == rules_.hosts.end()) return no(wrong_host());
-    const std::string origin = lower(view(message[field::origin]));
-    if (!origin.empty() && origin != "http://" + lower(host) && origin != "https://" + lower(host))
+    const std::string origin = lower_case(view(message[field::origin]));
+    if (!origin.empty() && origin != "http://" + lower_case(host) && origin != "https://" + lower_case(host))
         return no(problem(403, "FOREIGN_ORIGIN", "Forbidden", "requests from pages of another origin are refused"));
     const std::string_view site = view(message["Sec-Fetch-Site"]);
     const bool navigation = is_read(message.method()) && view(message["Sec-Fetch-Mode"]) == "navigate";
@@ -202,10 +207,64 @@ bool RequestReader::refuse_foreign() {
     return false;
 }
 
+bool RequestReader::refuse_caller() {
+    for (const auto& [name, value] : request_.query) {
+        const bool secret = value.starts_with("nxt_") ||
+                            std::ranges::find(kSecretParameters, lower_case(name)) != std::end(kSecretParameters);
+        if (!secret) continue;
+        refuse(problem(400, "TOKEN_IN_URL", "Bad request",
+                       "a token does not belong into a URL: send it as Authorization: Bearer; this one is known to "
+                       "whoever reads logs and histories, so revoke it"));
+        return true;
+    }
+    if (rules_.old_nexus != nullptr && OldNexus::serves(request_.path)) {
+        auto refusal = rules_.old_nexus->find_caller(request_, route_.method);
+        if (refusal) refuse(*std::move(refusal));
+        return refused_;
+    }
+    if (route_.method == nullptr || rules_.door == nullptr) return false;
+    auto caller = find_caller();
+    if (caller && route_.method->role) {
+        auto place = rules_.door->guard->limits.enter(*caller);
+        if (place)
+            request_.place = std::move(*place);
+        else
+            caller = std::unexpected(std::move(place).error());
+    }
+    if (caller) {
+        request_.caller = *std::move(caller);
+        return false;
+    }
+    rules_.door->counts->add(*route_.method, api::row_of(caller.error().fault).grpc);
+    refuse(problem_of(caller.error()));
+    return true;
+}
+
+Result<Caller> RequestReader::find_caller() {
+    const auto& message = parser_->get();
+    identity::Guard& guard = *rules_.door->guard;
+    identity::Proof proof{.token = {}, .session = {}, .names = peer_.names, .from = peer_.from};
+    if (const std::string_view header = view(message[field::authorization]); guard.asks() && !header.empty()) {
+        const auto token = identity::bearer_of(header);
+        if (!token) return std::unexpected(token.error());
+        proof.token = *token;
+    } else {
+        proof.session = cookie_of(view(message[field::cookie]), kSessionCookie);
+        request_.session = proof.session;
+    }
+    auto caller = api::enter(*rules_.door, *route_.method, proof);
+    const bool by_cookie = caller && guard.asks() && route_.method->role && !proof.session.empty();
+    if (by_cookie && request_.verb != api::Verb::get &&
+        !guard.csrf_fits(proof.session,
+                         view(message[boost::beast::string_view(kCsrfHeader.data(), kCsrfHeader.size())])))
+        return fail(Fault::denied, "a change by the page's cookie needs the header X-Nexus-CSRF that its sign-in told");
+    return caller;
+}
+
 // "/path?query", or the same behind "http://name" as clients send it to a proxy. False: refused.
 bool RequestReader::take_target() {
     std::string_view target = view(parser_->get().target());
-    const std::string begin = lower(target.substr(0, 8));
+    const std::string begin = lower_case(target.substr(0, 8));
     const std::size_t scheme = begin == "https://" ? 8 : begin.starts_with("http://") ? 7 : 0;
     std::string absolute;
     if (scheme > 0) {

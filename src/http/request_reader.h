@@ -9,6 +9,7 @@
 //   405   a verb that nothing here has     413  a body longer than its method takes
 //   415   a compressed body                421  a Host (or absolute target) that is not ours: DNS rebinding
 //   403   from a page of another site      431  header longer than header_bytes_max      505  not HTTP/1
+//   401, 403, 429   the caller is not known, may not do this, or asks too much: all before a byte of the body is read
 //
 // No I/O and no clock; one thread. Memory: the header, and the body up to its limit.
 
@@ -26,16 +27,27 @@ namespace nexus::http {
 
 inline constexpr std::size_t kFramingMax = 16 << 10;
 
+class OldNexus;
+
 struct ReadRules {
     std::vector<std::string> hosts;  // accepted names in Host, lower case, port ignored
     std::uint32_t header_bytes_max = 16 << 10;
+    api::Door* door = nullptr;      // whose guard says who may come in; null: nobody is asked
+    OldNexus* old_nexus = nullptr;  // says it for /scheduler/*
+};
+
+// What is known of the other side of a connection.
+struct Peer {
+    std::string from;                // for Caller::from
+    std::vector<std::string> names;  // of its certificate, which was verified
+    bool secure = false;             // in TLS
 };
 
 class RequestReader {
 public:
     enum class Step : std::uint8_t { more, whole, refused };
 
-    explicit RequestReader(const ReadRules& rules);  // must outlive it
+    explicit RequestReader(const ReadRules& rules, Peer peer = {});  // rules must outlive it
     ~RequestReader();
     RequestReader(const RequestReader&) = delete;
     RequestReader& operator=(const RequestReader&) = delete;
@@ -67,8 +79,11 @@ private:
     bool refuse_framing();
     bool refuse_foreign();
     bool take_target();
+    bool refuse_caller();
+    Result<Caller> find_caller();
 
     const ReadRules& rules_;
+    const Peer peer_;
     std::unique_ptr<Parser> parser_;
     Request request_;
     Route route_;

@@ -8,6 +8,7 @@
 #include "http/health.h"
 #include "http/metrics.h"
 #include "http/openapi.h"
+#include "http/session.h"
 
 namespace nexus::http {
 namespace {
@@ -43,9 +44,10 @@ std::string_view media_type(std::string_view content_type) {
 }
 
 using Page = void (*)(api::Door& door, const Request& request, Reply reply);
-constexpr std::string_view kNames[] = {"http/metrics",    "http/livez", "http/readyz", "http/healthz", "http/page",
-                                       "http/index.html", "http/asset", "http/icon",   "http/favicon", "http/openapi"};
-constexpr Page kPages[] = {metrics, livez, readyz, readyz, page, page, file, file, file, openapi};
+constexpr std::string_view kNames[] = {"http/metrics", "http/livez",      "http/readyz",  "http/healthz",
+                                       "http/page",    "http/index.html", "http/asset",   "http/icon",
+                                       "http/favicon", "http/openapi",    "http/sign_in", "http/sign_out"};
+constexpr Page kPages[] = {metrics, livez, readyz, readyz, page, page, file, file, file, openapi, sign_in, sign_out};
 static_assert(std::size(kNames) == std::size(kPages));
 
 }  // namespace

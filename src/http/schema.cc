@@ -121,7 +121,11 @@ Json Schemas::reference(const Descriptor& type) {
 
 Json Schemas::value(const FieldDescriptor& field) {
     switch (field.cpp_type()) {
-        case FieldDescriptor::CPPTYPE_MESSAGE: return reference(*field.message_type());
+        case FieldDescriptor::CPPTYPE_MESSAGE:
+            // The only ones that are not ours: lists of numbers, with null for what is not known.
+            if (field.message_type()->full_name() == "google.protobuf.ListValue")
+                return {{"type", "array"}, {"items", {{"type", {"number", "null"}}}}};
+            return reference(*field.message_type());
         case FieldDescriptor::CPPTYPE_BOOL: return {{"type", "boolean"}};
         case FieldDescriptor::CPPTYPE_ENUM: return {{"type", "string"}, {"enum", names_of(*field.enum_type(), false)}};
         case FieldDescriptor::CPPTYPE_STRING:

@@ -1,5 +1,7 @@
 #include "http/server.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/asio.hpp>
 #include <boost/beast/core.hpp>
@@ -8,13 +10,17 @@
 #include <chrono>
 #include <list>
 #include <memory>
+#include <random>
 #include <thread>
 
 #include "http/finish.h"
 #include "http/live.h"
+#include "http/live_topics.h"
 #include "http/old_nexus.h"
 #include "http/request_reader.h"
 #include "http/routes.h"
+#include "http/tls.h"
+#include "http/transport.h"
 #include "http/watch.h"
 
 namespace nexus::http {
@@ -35,6 +41,7 @@ constexpr std::size_t kSmallAnswer = 64 << 10;  // is never refused for what oth
 constexpr std::chrono::seconds kLinger{2};
 constexpr std::size_t kLingerBytes = 16 << 20;
 constexpr std::chrono::seconds kHeartbeat{5};  // of a stream that has nothing to say: whoever is gone is noticed
+constexpr std::chrono::seconds kAskAgain{1};   // whether a stream's credential still holds
 
 std::chrono::microseconds chrono(Duration d) {
     return std::chrono::microseconds(d.us);
@@ -84,32 +91,39 @@ void secure_headers(bhttp::fields& fields) {
 struct Server::State : std::enable_shared_from_this<Server::State> {
     State(Options o, api::Door& d)
         : options(std::move(o)),
-          rules{.hosts = options.hosts, .header_bytes_max = options.header_bytes_max},
-          door(d),
           old_nexus(std::make_shared<OldNexus>(d, options.scheduler_keys, [] { return now(); })),
+          rules{.hosts = options.hosts,
+                .header_bytes_max = options.header_bytes_max,
+                .door = &d,
+                .old_nexus = old_nexus.get()},
+          door(d),
           acceptor(io),
           tick(io),
+          tls_look(io),
           live_news(io) {
         live_news.expires_at(asio::steady_timer::time_point::max());
     }
 
     struct Connection {
-        explicit Connection(tcp::socket socket) : stream(std::move(socket)) {}
-        beast::tcp_stream stream;
+        Connection(tcp::socket socket, Transport::Context context) : stream(std::move(socket), std::move(context)) {}
+        Transport stream;
         beast::flat_buffer buffer;
-        std::string from;
+        Peer peer;
         bool waits = true;  // for its client to say something, since then
         Clock::time_point since = Clock::now();
         bool evicted = false;
     };
 
     Options options;
+    const std::shared_ptr<OldNexus> old_nexus;
     ReadRules rules;
     api::Door& door;
-    const std::shared_ptr<OldNexus> old_nexus;
     asio::io_context io{1};
     tcp::acceptor acceptor;
     asio::steady_timer tick;
+    asio::steady_timer tls_look;
+    Transport::Context tls;  // of new connections; null: plain text
+    std::string tls_stamp;   // of the files that it was made of
     std::thread thread;
     std::list<Connection> open;
     std::size_t evicted = 0;                         // of them, on their way out
@@ -119,23 +133,32 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     std::uint32_t live_streams = 0;
     std::shared_ptr<const std::string> live_latest;  // shared by the streams that write it
     std::uint64_t live_version = 0;
+    std::shared_ptr<LiveTopics> topics;  // of those who say what they want to see
+    std::uint32_t topic_streams = 0;
     std::uint32_t watch_streams = 0;
     std::shared_ptr<WatchFeed::Shared> watches = std::make_shared<WatchFeed::Shared>();
     asio::steady_timer live_news;  // cancelled to wake the streams
 
     asio::awaitable<void> accept_loop();
+    asio::awaitable<void> tls_loop();
+    asio::awaitable<bool> shake_hands(Connection& connection);
     bool evict_one();
     asio::awaitable<void> serve(tcp::socket socket);
     asio::awaitable<bool> serve_one(Connection& connection);  // false: the connection ends
     asio::awaitable<bool> read(Connection& connection, RequestReader& reader, Response& refusal);
     asio::awaitable<Response> respond(RequestReader& reader);
+    void add_allowance(Response& response, const Caller& caller) const;
     asio::awaitable<bool> write(Connection& connection, const Response& response, bool head, bool keep_alive);
     asio::awaitable<Response> serve_stream(Connection& connection, RequestReader& reader, Stream stream);
     asio::awaitable<void> linger(Connection& connection);
     asio::awaitable<void> live_loop();
-    asio::awaitable<void> stream_live(Connection& connection);
+    asio::awaitable<void> stream_live(Connection& connection, Caller caller);
+    asio::awaitable<void> stream_topics(Connection& connection, Caller caller, LiveTopics::View view);
+    void make_topics();
     asio::awaitable<Response> stream_watch(Connection& connection, RequestReader& reader);  // status 0: it was streamed
     asio::awaitable<bool> begin_stream(Connection& connection);
+    asio::awaitable<bool> say(Connection& connection, std::string_view text);  // false: the client is gone
+    static std::string farewell();  // to whoever's credential does not hold any more
     asio::awaitable<Response> answer(Route where, Request request);
 };
 
@@ -154,14 +177,25 @@ asio::awaitable<Response> Server::State::answer(Route where, Request request) {
         asio::use_awaitable, std::move(where), std::move(request));
 }
 
+asio::awaitable<bool> Server::State::say(Connection& connection, std::string_view text) {
+    connection.stream.tcp().expires_after(chrono(options.write_time_max));
+    auto [error, bytes] = co_await asio::async_write(connection.stream, asio::buffer(text), kTuple);
+    if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
+    co_return !error;
+}
+
 asio::awaitable<bool> Server::State::begin_stream(Connection& connection) {
-    static constexpr std::string_view kHead =
+    co_return co_await say(
+        connection,
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: "
         "nosniff\r\n"
-        "Connection: close\r\n\r\nretry: 1000\n\n";
-    connection.stream.expires_after(chrono(options.write_time_max));
-    auto [error, bytes] = co_await asio::async_write(connection.stream, asio::buffer(kHead), kTuple);
-    co_return !error;
+        "Connection: close\r\n\r\nretry: 1000\n\n");
+}
+
+std::string Server::State::farewell() {
+    return "event: error\ndata: " +
+           problem_of({Fault::unauthenticated, "the credential of this stream was revoked, or has expired"}).body +
+           "\n\n";
 }
 
 asio::awaitable<Response> Server::State::stream_watch(Connection& connection, RequestReader& reader) {
@@ -174,31 +208,37 @@ asio::awaitable<Response> Server::State::stream_watch(Connection& connection, Re
             if (const auto timer = weak.lock()) timer->cancel();
         });
     };
+    const Caller caller = caller_of(reader.request());
     const auto feed = WatchFeed::start(door, reader.route(), reader.request(), watches, wake);
     if (!feed) co_return problem_of(feed.error());
     Response done;
     done.status = 0;
     bool over = !co_await begin_stream(connection);
+    auto said = Clock::now(), asked = said;
     while (!over) {
         std::string text = (*feed)->take(kReadBytes, over);
         if (text.empty() && !over) {
-            news->expires_after(kHeartbeat);
+            news->expires_after(kAskAgain);
             co_await news->async_wait(kTuple);
             if (!acceptor.is_open()) break;
-            text = (*feed)->take(kReadBytes, over);
-            if (text.empty()) text = ": still here\n\n";
         }
-        connection.stream.expires_after(chrono(options.write_time_max));
-        auto [error, bytes] = co_await asio::async_write(connection.stream, asio::buffer(text), kTuple);
-        if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
-        if (error) break;
+        if (Clock::now() - asked >= kAskAgain) {
+            asked = Clock::now();
+            if (!door.guard->still(caller)) {
+                co_await say(connection, farewell());
+                break;
+            }
+        }
+        if (text.empty() && !over && Clock::now() - said >= kHeartbeat) text = ": still here\n\n";
+        if (text.empty()) continue;
+        said = Clock::now();
+        if (!co_await say(connection, text)) break;
     }
     (*feed)->close();
     co_return done;
 }
 
-asio::awaitable<void> Server::State::stream_live(Connection& connection) {
-    beast::tcp_stream& stream = connection.stream;
+asio::awaitable<void> Server::State::stream_live(Connection& connection, Caller caller) {
     if (!co_await begin_stream(connection)) co_return;
     std::uint64_t sent = 0;
     for (;;) {
@@ -208,19 +248,58 @@ asio::awaitable<void> Server::State::stream_live(Connection& connection) {
         }
         sent = live_version;
         const std::shared_ptr<const std::string> frame = live_latest;
-        stream.expires_after(chrono(options.write_time_max));
-        auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(*frame), kTuple);
-        if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
-        if (error) co_return;
+        if (!door.guard->still(caller)) {
+            co_await say(connection, farewell());
+            co_return;
+        }
+        if (!co_await say(connection, *frame)) co_return;
+    }
+}
+
+void Server::State::make_topics() {
+    const auto post = [self = weak_from_this()](std::function<void()> work) {
+        if (const auto state = self.lock()) asio::post(state->io, std::move(work));
+    };
+    std::random_device random;
+    topics = std::make_shared<LiveTopics>(door, fmt::format("{:08x}", random()), post);
+}
+
+asio::awaitable<void> Server::State::stream_topics(Connection& connection, Caller caller, LiveTopics::View view) {
+    if (!co_await begin_stream(connection)) co_return;
+    Clock::time_point said = Clock::now();
+    for (;;) {
+        if (!door.guard->still(caller)) {
+            co_await say(connection, farewell());
+            co_return;
+        }
+        std::string text = view.take();
+        if (text.empty() && Clock::now() - said >= kHeartbeat) text = ": still here\n\n";
+        if (text.empty()) {
+            co_await live_news.async_wait(kTuple);  // each second
+            if (!acceptor.is_open()) co_return;
+            continue;
+        }
+        said = Clock::now();
+        if (!co_await say(connection, text)) co_return;
     }
 }
 
 asio::awaitable<void> Server::State::live_loop() {
     for (;;) {
-        tick.expires_after(std::chrono::seconds(live_streams > 0 ? 1 : 3600));
+        tick.expires_after(std::chrono::seconds(live_streams + topic_streams > 0 ? 1 : 3600));
         [[maybe_unused]] auto [stopped] = co_await tick.async_wait(kTuple);
         if (!acceptor.is_open()) co_return;
-        if (live_streams == 0) continue;
+        if (topic_streams > 0)
+            co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+                [this](auto handler) {
+                    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+                    topics->tick([shared] { (*shared)(); });
+                },
+                asio::use_awaitable);
+        if (live_streams == 0) {
+            live_news.cancel();
+            continue;
+        }
         std::string made = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::string)>(
             [this](auto handler) {
                 auto shared = std::make_shared<decltype(handler)>(std::move(handler));  // owned by the callback alone
@@ -237,7 +316,7 @@ asio::awaitable<void> Server::State::live_loop() {
 
 // True: there is something to answer, a request or its refusal. False: the connection is over.
 asio::awaitable<bool> Server::State::read(Connection& connection, RequestReader& reader, Response& refusal) {
-    beast::tcp_stream& stream = connection.stream;
+    Transport& stream = connection.stream;
     beast::flat_buffer& buffer = connection.buffer;
     std::uint64_t held = 0;
     const auto hold = [&](std::uint64_t bytes) {
@@ -260,7 +339,7 @@ asio::awaitable<bool> Server::State::read(Connection& connection, RequestReader&
             break;
         }
         // Between requests a connection may idle; once bytes came the whole request has to arrive in time.
-        if (fresh && reader.begun()) stream.expires_after(chrono(options.header_time_max));
+        if (fresh && reader.begun()) stream.tcp().expires_after(chrono(options.header_time_max));
         if (reader.wants_continue()) {
             static constexpr std::string_view kGoOn = "HTTP/1.1 100 Continue\r\n\r\n";
             auto [error, bytes] = co_await asio::async_write(stream, asio::buffer(kGoOn), kTuple);
@@ -280,13 +359,28 @@ asio::awaitable<bool> Server::State::read(Connection& connection, RequestReader&
     co_return !over;
 }
 
+// What is left of the caller's requests, and in how many seconds all of them will be there again.
+void Server::State::add_allowance(Response& response, const Caller& caller) const {
+    const identity::Allowance allowance = door.guard->limits.allowance(caller);
+    if (allowance.limit == 0) return;
+    const std::uint64_t per_s = allowance.limit / identity::Bucket::kHolds_s;
+    response.headers.emplace_back("RateLimit-Limit", std::to_string(allowance.limit));
+    response.headers.emplace_back("RateLimit-Remaining", std::to_string(allowance.left));
+    response.headers.emplace_back("RateLimit-Reset",
+                                  std::to_string((allowance.limit - allowance.left + per_s - 1) / per_s));
+}
+
 asio::awaitable<Response> Server::State::respond(RequestReader& reader) {
     const api::Method* method = reader.route().method;
     const bool page = method == nullptr || method->kind == api::Kind::page;
     if (!page && answer_bytes > options.answer_bytes_max)
         co_return too_busy("TOO_MANY_ANSWERS", "too many answers wait for their clients to read them; retry later");
     const Manners manners = reader.request().manners;
+    const Caller caller = caller_of(reader.request());
+    const bool limited = method != nullptr && method->role && door.guard->asks() &&
+                         !OldNexus::serves(reader.request().path);  // which counts by itself
     Response response = co_await answer(std::move(reader.route()), std::move(reader.request()));
+    if (limited) add_allowance(response, caller);
     finish(response, manners);
     if (response.body.size() > kSmallAnswer && answer_bytes + response.body.size() > options.answer_bytes_max)
         co_return too_busy("TOO_MANY_ANSWERS", "too many answers wait for their clients to read them; retry later");
@@ -301,14 +395,16 @@ asio::awaitable<bool> Server::State::write(Connection& connection, const Respons
     out.result(response.status);
     out.version(11);
     secure_headers(out);
-    if (response.status != 304) out.set(bhttp::field::content_type, response.content_type);
-    for (const auto& [name, value] : response.headers) out.set(name, value);
+    const bool bare = response.status == 304 || response.status == 204;  // has no body, nor a word about one
+    if (!bare) out.set(bhttp::field::content_type, response.content_type);
+    for (const auto& [name, value] : response.headers)
+        name == "Set-Cookie" ? out.insert(name, value) : out.set(name, value);
     out.keep_alive(keep_alive);
-    if (response.status != 304) out.content_length(body.size());
+    if (!bare) out.content_length(body.size());
     if (!head) out.body() = beast::span<const char>(body.data(), body.size());
     bhttp::serializer<false, bhttp::span_body<const char>> serializer(out);
     answer_bytes += response.body.size();
-    connection.stream.expires_after(chrono(options.write_time_max));
+    connection.stream.tcp().expires_after(chrono(options.write_time_max));
     auto [error, written] = head ? co_await bhttp::async_write_header(connection.stream, serializer, kTuple)
                                  : co_await bhttp::async_write(connection.stream, serializer, kTuple);
     answer_bytes -= response.body.size();
@@ -318,8 +414,8 @@ asio::awaitable<bool> Server::State::write(Connection& connection, const Respons
 
 asio::awaitable<void> Server::State::linger(Connection& connection) {
     beast::error_code ignored;
-    connection.stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
-    connection.stream.expires_after(kLinger);
+    connection.stream.tcp().socket().shutdown(tcp::socket::shutdown_send, ignored);
+    connection.stream.tcp().expires_after(kLinger);
     connection.buffer.clear();
     for (std::size_t dropped = 0; dropped < kLingerBytes;) {
         auto [error, bytes] = co_await connection.stream.async_read_some(connection.buffer.prepare(kReadBytes), kTuple);
@@ -330,14 +426,27 @@ asio::awaitable<void> Server::State::linger(Connection& connection) {
 
 // Status 0: it was streamed, and the connection ends.
 asio::awaitable<Response> Server::State::serve_stream(Connection& connection, RequestReader& reader, Stream stream) {
-    if (live_streams + watch_streams >= options.live_streams_max)
+    if (live_streams + topic_streams + watch_streams >= options.live_streams_max)
         co_return too_busy("TOO_MANY_STREAMS", "too many event streams are open");
-    door.counts->add(*reader.route().method, 0);
+    const Caller caller = caller_of(reader.request());
+    reader.request().place.reset();  // a stream is no request that is being answered
+    const auto place = door.guard->limits.open_stream(caller);
+    if (!place) co_return problem_of(place.error());
     Response response;
     response.status = 0;
+    if (stream == Stream::live && reader.request().query.contains("topics")) {
+        auto view = topics->watch(reader.request());
+        if (!view) co_return problem_of(view.error());
+        door.counts->add(*reader.route().method, 0);
+        if (topic_streams++ + live_streams == 0) tick.cancel();
+        co_await stream_topics(connection, caller, *std::move(view));
+        --topic_streams;
+        co_return response;
+    }
+    door.counts->add(*reader.route().method, 0);
     if (stream == Stream::live) {
-        if (live_streams++ == 0) tick.cancel();
-        co_await stream_live(connection);
+        if (live_streams++ + topic_streams == 0) tick.cancel();
+        co_await stream_live(connection, caller);
         --live_streams;
     } else {
         ++watch_streams;
@@ -348,7 +457,7 @@ asio::awaitable<Response> Server::State::serve_stream(Connection& connection, Re
 }
 
 asio::awaitable<bool> Server::State::serve_one(Connection& connection) {
-    RequestReader reader(rules);
+    RequestReader reader(rules, connection.peer);
     connection.waits = true;
     connection.since = Clock::now();
     Response response;
@@ -359,7 +468,6 @@ asio::awaitable<bool> Server::State::serve_one(Connection& connection) {
     const bool head = reader.is_head();
     if (response.status == 400 || response.status == 431 || response.status == 505)
         door.http.malformed.fetch_add(1, std::memory_order_relaxed);
-    reader.request().from = connection.from;
     const Stream stream = refused ? Stream::none : stream_of(reader.route().method);
     const bool more = !refused && reader.keeps_alive();
     // Statements of their own: GCC 12 destroys the answer of a co_await in a conditional expression twice.
@@ -383,15 +491,44 @@ asio::awaitable<bool> Server::State::serve_one(Connection& connection) {
     co_return false;
 }
 
+// False: it did not come about, and the connection is over.
+asio::awaitable<bool> Server::State::shake_hands(Connection& connection) {
+    auto [error] = co_await connection.stream.async_handshake(kTuple);
+    if (error == beast::error::timeout) door.http.cut.fetch_add(1, std::memory_order_relaxed);
+    if (error) door.http.handshakes_failed.fetch_add(1, std::memory_order_relaxed);
+    connection.peer.secure = true;
+    if (!error) connection.peer.names = connection.stream.client_names();
+    co_return !error;
+}
+
+// A certificate that is renewed is taken without a restart; one that is wrong is left alone, and so is the old one.
+asio::awaitable<void> Server::State::tls_loop() {
+    for (;;) {
+        tls_look.expires_after(std::chrono::seconds(1));
+        [[maybe_unused]] auto [stopped] = co_await tls_look.async_wait(kTuple);
+        if (!acceptor.is_open()) co_return;
+        const std::string stamp = identity::stamp_of(*options.tls);
+        if (stamp == tls_stamp) continue;
+        auto fresh = make_context(*options.tls);
+        if (!fresh) continue;  // half of a pair: the other half is on its way
+        tls = std::move(*fresh);
+        tls_stamp = stamp;
+        door.http.certificates_read.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
 asio::awaitable<void> Server::State::serve(tcp::socket socket) {
-    const auto here = open.emplace(open.end(), std::move(socket));
+    const auto here = open.emplace(open.end(), std::move(socket), tls);
     Connection& connection = *here;
     door.http.open.store(open.size(), std::memory_order_relaxed);
     beast::error_code ignored;
-    connection.from = "http:" + connection.stream.socket().remote_endpoint(ignored).address().to_string();
-    connection.stream.expires_after(chrono(options.header_time_max));
-    while (co_await serve_one(connection)) connection.stream.expires_after(chrono(options.idle_max));
-    connection.stream.socket().shutdown(tcp::socket::shutdown_both, ignored);
+    connection.peer.from = "http:" + connection.stream.tcp().socket().remote_endpoint(ignored).address().to_string();
+    connection.stream.tcp().expires_after(chrono(options.header_time_max));
+    bool more = true;
+    if (connection.stream.secure()) more = co_await shake_hands(connection);
+    if (more)
+        while (co_await serve_one(connection)) connection.stream.tcp().expires_after(chrono(options.idle_max));
+    connection.stream.tcp().socket().shutdown(tcp::socket::shutdown_both, ignored);
     if (connection.evicted) --evicted;
     open.erase(here);
     door.http.open.store(open.size(), std::memory_order_relaxed);
@@ -406,7 +543,7 @@ bool Server::State::evict_one() {
     if (oldest == nullptr) return false;
     oldest->evicted = true;
     ++evicted;
-    oldest->stream.close();
+    oldest->stream.tcp().close();
     door.http.cut.fetch_add(1, std::memory_order_relaxed);
     return true;
 }
@@ -441,6 +578,12 @@ Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) 
     if (!split_address(options.address, host, port))
         return fail(Fault::invalid, "address '" + options.address + "' is not host:port");
     auto state = std::make_shared<State>(std::move(options), door);
+    if (state->options.tls) {
+        auto context = make_context(*state->options.tls);
+        if (!context) return std::unexpected(std::move(context).error());
+        state->tls = std::move(*context);
+        state->tls_stamp = identity::stamp_of(*state->options.tls);
+    }
     beast::error_code error;
     const auto ip = asio::ip::make_address(host, error);
     if (error) return fail(Fault::invalid, "address '" + host + "': " + error.message());
@@ -453,7 +596,9 @@ Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) 
     if (!error) state->acceptor.listen(1024, error);
     if (error) return fail(Fault::unavailable, "listening on " + state->options.address + ": " + error.message());
     asio::co_spawn(state->io, state->accept_loop(), asio::detached);
+    state->make_topics();
     asio::co_spawn(state->io, state->live_loop(), asio::detached);
+    if (state->tls) asio::co_spawn(state->io, state->tls_loop(), asio::detached);
     state->thread = std::thread([raw = state.get()] { raw->io.run(); });
     return std::unique_ptr<Server>(new Server(std::move(state)));
 }
@@ -468,7 +613,7 @@ Server::~Server() {
         raw->acceptor.close(ignored);
         raw->tick.cancel();
         raw->live_news.cancel();
-        for (State::Connection& connection : raw->open) connection.stream.close();
+        for (State::Connection& connection : raw->open) connection.stream.tcp().close();
         // Requests still waiting for the engine are dropped with the context.
         raw->io.stop();
     });

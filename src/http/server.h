@@ -13,11 +13,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "api/methods.h"
 #include "base/result.h"
+#include "identity/tls_files.h"
 
 namespace nexus::http {
 
@@ -33,6 +35,7 @@ struct Options {
     std::uint64_t body_bytes_max = 32 << 20;    // of all bodies that are arriving; then 503
     std::vector<std::string> scheduler_keys;    // of /scheduler/*; none: nobody may
     std::uint64_t answer_bytes_max = 64 << 20;  // of all answers that wait to be read; then 503
+    std::optional<identity::TlsFiles> tls;      // read again when they change
 };
 
 class Server {

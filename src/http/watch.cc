@@ -79,7 +79,7 @@ Result<std::shared_ptr<WatchFeed>> WatchFeed::start(api::Door& door, const Route
     const std::string& last = request.last_event_id;
     const auto [end, error] = std::from_chars(last.data(), last.data() + last.size(), feed->resumed_);
     if (!last.empty() && (error != std::errc{} || end != last.data() + last.size() || feed->resumed_ <= 0))
-        return fail(Fault::invalid, "Last-Event-ID: is none of ours");
+        return fail(Fault::invalid, "Last-Event-ID: not an id of this stream; leave it out to begin anew");
     feed->begin(std::move(ids), std::move(filter));
     return feed;
 }

@@ -16,7 +16,7 @@
 
 namespace nexus::journal {
 
-inline constexpr std::uint32_t kFormatVersion = 5;
+inline constexpr std::uint32_t kFormatVersion = 6;
 
 void encode(const core::Event& event, std::string& out);
 // Faults: corrupt, or unsupported for an event kind of a newer version.

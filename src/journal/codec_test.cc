@@ -101,7 +101,7 @@ TEST_CASE("an event of a newer kind is unsupported, other damage is corrupt") {
         {"empty", {}, Fault::corrupt},
         {"kind only", {"\x15", 1}, Fault::corrupt},
         {"kind zero", {"\x00\x00", 2}, Fault::corrupt},
-        {"first kind of a newer release", {"\x19\x00", 2}, Fault::unsupported},
+        {"first kind of a newer release", {"\x1c\x00", 2}, Fault::unsupported},
         {"a far newer kind", {"\xff\xff\x03\x00", 4}, Fault::unsupported},
         {"bytes after the event", {"\x15\x00\x00", 3}, Fault::corrupt},
         {"a bit beyond the members", {"\x09\x00\x02", 3}, Fault::corrupt},

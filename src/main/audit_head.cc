@@ -1,27 +1,11 @@
 #include "main/audit_head.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include "base/private_file.h"
 
 namespace nexus::serve {
 namespace {
 
 constexpr std::chrono::seconds kEvery{60};
-
-// Beside it and then in its place, so that a reader never sees half of it and a planted link is replaced, not followed.
-bool write_file(const std::string& path, const std::string& text) {
-    const std::string fresh = path + ".new";
-    unlink(fresh.c_str());
-    const int file = open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (file < 0) return false;
-    const bool written = write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    close(file);
-    return written && rename(fresh.c_str(), path.c_str()) == 0;
-}
 
 }  // namespace
 
@@ -46,8 +30,8 @@ void AuditHead::look(engine::Service& engine) {
 void AuditHead::tell(const std::string& head) {
     told_ = head;
     log_.write(engine::LogLevel::info, "audit_head", "the audit's head is " + head);
-    if (!write_file(path_, head + "\n"))
-        log_.write(engine::LogLevel::warning, "audit_head_failed", path_ + ": " + std::strerror(errno));
+    if (const auto written = write_private(path_, head + "\n"); !written)
+        log_.write(engine::LogLevel::warning, "audit_head_failed", written.error().what);
 }
 
 }  // namespace nexus::serve

@@ -68,8 +68,7 @@ Answer<int> verify(Shell& shell, const Flags& flags) {
 }  // namespace
 
 void add_audit_verify(CLI::App& root, int& exit_code) {
-    const auto nouns = root.get_subcommands([](const CLI::App* app) { return app->get_name() == "audit"; });
-    CLI::App& audit = nouns.empty() ? *cli::add_noun(root, "audit", "Who changed what, when and why") : *nouns.front();
+    CLI::App& audit = *cli::add_noun(root, "audit", "Who changed what, when and why");
     const auto flags = std::make_shared<Flags>();
     CLI::App* verb =
         cli::add_verb(audit,

@@ -199,8 +199,7 @@ void add_keys(CLI::App& config, int& exit_code) {
 }  // namespace
 
 void add_config_verbs(CLI::App& root, int& exit_code) {
-    const auto nouns = root.get_subcommands([](const CLI::App* app) { return app->get_name() == "config"; });
-    CLI::App& config = nouns.empty() ? *cli::add_noun(root, "config", "The configuration") : *nouns.front();
+    CLI::App& config = *cli::add_noun(root, "config", "The configuration");
     add_validate(config, exit_code);
     add_show(config, exit_code);
     add_diff(config, exit_code);

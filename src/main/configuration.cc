@@ -16,6 +16,7 @@
 #include "cli/shell.h"
 #include "cli/text.h"
 #include "config/toml.h"
+#include "identity/subjects.h"
 #include "main/serve.h"
 #include "predict/predictor.h"
 
@@ -88,6 +89,8 @@ Result<void> take_files(const StartFlags& flags, config::Start& start) {
 Result<void> check_start(const config::Start& start) {
     if (auto model = predict::make_model(start.values.server.model); !model)
         return std::unexpected(std::move(model).error().during("server.model"));
+    if (auto subjects = identity::subjects_from(start.values.server.tls_subjects); !subjects)
+        return std::unexpected(std::move(subjects).error().during("server.tls_subjects"));
     return config::check(start);
 }
 
@@ -105,16 +108,23 @@ void add_start_flags(CLI::App& verb, StartFlags& flags) {
     const config::Values defaults;
     for (const config::Setting& setting : config::settings()) {
         if (!setting.has_flag) continue;
+        std::string name = "--" + std::string(setting.key());
+        std::ranges::replace(name, '_', '-');
+        // --tls-cert of a verb that calls a server is what it shows that server.
+        if (verb.get_option_no_throw(name) != nullptr) continue;
         std::string& given = flags.named[std::string(setting.name)];
         if (setting.kind == config::Kind::hosts) {  // one of them each time
             verb.add_option("--http-host", given, fmt::format("{}; repeatable", setting.meaning))->join(',');
             continue;
         }
+        if (setting.kind == config::Kind::flag) {
+            verb.add_flag_callback(name, [&given] { given = "true"; }, std::string(setting.meaning));
+            continue;
+        }
         std::string value = config::value_text(setting, defaults);
         std::erase(value, '"');
-        std::string flag(setting.key());
-        std::ranges::replace(flag, '_', '-');
-        verb.add_option("--" + flag, given, fmt::format("{} (default {})", setting.meaning, value));
+        verb.add_option(name, given,
+                        fmt::format("{}{}", setting.meaning, value.empty() ? "" : " (default " + value + ")"));
     }
     verb.add_option("--set", flags.set, "Any setting, e.g. scheduler.lease=3s; see `nexus config keys`");
 }

@@ -21,7 +21,8 @@ struct StartFlags {
     std::map<std::string, std::string> named;  // "server.listen" -> value, of the settings with a flag of their own
     std::vector<std::string> set;              // key=value
 };
-// One flag per setting that has one, --config and --set. `flags` must outlive the parsing.
+// One flag per setting that has one, but for names that the verb has already, --config and --set. `flags` must outlive
+// the parsing.
 void add_start_flags(CLI::App& verb, StartFlags& flags);
 cli::Answer<config::Start> read_start(const StartFlags& flags);
 // Files and folders of files, checked together; without environment and flags.

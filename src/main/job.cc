@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/ascii.h"
 #include "base/hash.h"
 #include "store/sqlite/data_directory.h"
 
@@ -89,9 +90,8 @@ Result<void> write_job(const std::string& manifest, const Job& job) {
 }
 
 std::string type_of(const std::string& path) {
-    std::string suffix = fs::path(path).extension().string();
+    std::string suffix = lower_case(fs::path(path).extension().string());
     if (!suffix.empty()) suffix.erase(0, 1);
-    std::ranges::transform(suffix, suffix.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     const bool plain = !suffix.empty() && suffix.size() <= kSuffixBytesMax &&
                        std::ranges::all_of(suffix, [](unsigned char c) { return std::isalnum(c) != 0 && c < 0x80; });
     return "digest." + (plain ? suffix : std::string("other"));

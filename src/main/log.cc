@@ -9,6 +9,7 @@
 #include <ctime>
 #include <utility>
 
+#include "base/system_clock.h"
 #include "cli/text.h"
 
 namespace nexus::serve {
@@ -71,9 +72,7 @@ bool has_room(int descriptor) {
 Log::Log() : json_(isatty(STDERR_FILENO) != 1) {}
 
 void Log::write(engine::LogLevel level, std::string_view event, std::string_view text) {
-    const std::int64_t now =
-        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-            .count();
+    const std::int64_t now = system_wall().us;
     const std::lock_guard lock(mutex_);
     if (repeats_.size() >= kEventsMax) repeats_.clear();
     Repeats& repeats = repeats_[std::string(event)];

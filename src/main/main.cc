@@ -13,9 +13,11 @@
 
 #include <CLI/CLI.hpp>
 
+#include "bench/command.h"
 #include "cli/command.h"
 #include "cli/completion.h"
 #include "cli/failure.h"
+#include "evaluate/command.h"
 #include "main/arguments.h"
 #include "main/audit_verify.h"
 #include "main/config_verbs.h"
@@ -25,19 +27,9 @@
 #include "main/scheduler_keys.h"
 #include "main/serve.h"
 #include "main/usage.h"
-#if defined(NEXUS_HAS_WORKER)
-#include "worker/command.h"
-#endif
-#if defined(NEXUS_HAS_EVALUATE)
-#include "evaluate/command.h"
-#endif
-#if defined(NEXUS_HAS_SIMULATE)
 #include "simulate/command.h"
 #include "simulate/eta.h"
-#endif
-#if defined(NEXUS_HAS_BENCH)
-#include "bench/command.h"
-#endif
+#include "worker/command.h"
 
 namespace {
 
@@ -50,28 +42,16 @@ int run(int argc, char** argv) {
     root.failure_message([](const CLI::App* app, const CLI::Error& error) { return nexus::usage_text(*app, error); });
     int exit_code = 0;
     nexus::Arguments arguments;
-#if defined(NEXUS_HAS_WORKER)
     nexus::worker::add_command(root, exit_code);
-#endif
     nexus::cli::add_command(root, exit_code, arguments.program);
     nexus::dev::add_command(root, exit_code);
     nexus::serve::add_command(root, exit_code);
     nexus::serve::add_config_verbs(root, exit_code);
     nexus::serve::add_audit_verify(root, exit_code);
     nexus::journal_verbs::add_command(root, exit_code);
-#if defined(NEXUS_HAS_EVALUATE)
-#if defined(NEXUS_HAS_SIMULATE)
     nexus::evaluate::add_command(root, exit_code, nexus::simulate::measure_etas);
-#else
-    nexus::evaluate::add_command(root, exit_code);
-#endif
-#endif
-#if defined(NEXUS_HAS_SIMULATE)
     nexus::simulate::add_command(root, exit_code);
-#endif
-#if defined(NEXUS_HAS_BENCH)
     nexus::bench::add_command(root, exit_code);
-#endif
     nexus::add_manual(root, exit_code);
     if (argc > 1 && std::string_view(argv[1]) == nexus::cli::kCompleteVerb)
         return nexus::cli::complete(root, {argv + 2, argv + argc});

@@ -29,8 +29,10 @@
 #include "http/server.h"
 #include "main/audit_head.h"
 #include "main/configuration.h"
+#include "main/disk_watch.h"
 #include "main/log.h"
 #include "main/open_store.h"
+#include "main/protect.h"
 #include "main/scheduler_keys.h"
 #include "process/notify.h"
 #include "process/proc.h"
@@ -60,6 +62,8 @@ bool names_scheduler(const config::Start& start) {
 
 // Everything that runs, in the order it is made; destroyed the other way round.
 struct Running {
+    std::shared_ptr<identity::Guard> guard;
+    std::optional<identity::TlsFiles> tls;
     OpenJournal store;
     std::unique_ptr<history::SqliteHistory> history;
     std::unique_ptr<engine::Runner> runner;
@@ -67,6 +71,20 @@ struct Running {
     std::unique_ptr<wire::Server> wire;
     std::unique_ptr<http::Server> http;
 };
+
+Answer<void> prepare(const config::Server& settings, Log& log, Running& running) {
+    if (geteuid() == 0) log.write(LogLevel::warning, "runs_as_root", "the server runs as root, which it does not need");
+    if (config::is_open_beyond_loopback(settings))
+        log.write(LogLevel::error, "insecure",
+                  "INSECURE, by server.insecure: whoever reaches this server can run programs on its workers");
+    auto tls = tls_of(settings);
+    if (!tls) return std::unexpected(std::move(tls).error());
+    running.tls = std::move(*tls);
+    auto guard = make_guard(settings);
+    if (!guard) return std::unexpected(std::move(guard).error());
+    running.guard = std::move(*guard);
+    return protect_data(settings.data, log);
+}
 
 Answer<void> open_stores(const config::Server& settings, const Flags& flags, Log& log, Running& running) {
     auto opened = open_journal(settings, flags.store, log);
@@ -95,6 +113,7 @@ Answer<void> start_engine(const config::Start& start, const Flags& flags, Log& l
         if (!file.is_open() || options.nexus_snapshot.empty())
             return failed({Fault::not_found, "no such file, or nothing in it"}, flags.nexus_snapshot);
     }
+    options.publish_tokens = [guard = running.guard](auto tokens) { guard->publish(std::move(tokens)); };
     options.log = [&log](const engine::LogLine& line) { log.write(line.level, line.event, line.text); };
     options.on_fatal = [&log](const Error& error) {
         log.write(LogLevel::error, "store_failed", "the store failed, ending at once: " + error.what);
@@ -134,9 +153,14 @@ Answer<void> open_ports(const config::Start& start, const Flags& flags, Log& log
     const config::Server& settings = start.values.server;
     const auto head = running.store.journal->head();
     if (!head) return failed(head.error(), "the journal");
-    running.door = std::make_unique<api::Door>(*running.runner, store::name_of(head->level));
+    running.door = std::make_unique<api::Door>(*running.runner, store::name_of(head->level), running.guard);
     running.door->start_files = start_files(flags.start, start);
-    auto wire = wire::Server::start({.address = settings.listen, .reflection = !flags.no_reflection}, *running.door);
+    running.door->name = settings.name;
+    running.door->disk = [watch = std::make_shared<DiskWatch>(settings.data)] { return watch->look(); };
+    // gRPC's own reflection asks nobody who they are.
+    const bool reflection = !flags.no_reflection && !running.guard->asks();
+    auto wire =
+        wire::Server::start({.address = settings.listen, .tls = running.tls, .reflection = reflection}, *running.door);
     if (!wire)
         return failed(wire.error(), "listen on " + settings.listen,
                       "is another server running there? choose another with --listen, or :0 for any free port");
@@ -145,6 +169,7 @@ Answer<void> open_ports(const config::Start& start, const Flags& flags, Log& log
     auto keys = scheduler_keys(settings, flags, log);
     if (!keys) return std::unexpected(std::move(keys).error());
     http::Options options{.address = settings.http};
+    options.tls = running.tls;
     options.scheduler_keys = *std::move(keys);
     std::istringstream names(settings.http_hosts);
     for (std::string name; std::getline(names, name, ',');) options.hosts.push_back(name);
@@ -158,7 +183,8 @@ Answer<void> open_ports(const config::Start& start, const Flags& flags, Log& log
 void say_ready(const config::Server& settings, const Running& running, Log& log) {
     const engine::Recovery& recovery = running.runner->recovery();
     std::string line = "nexus: ready on " + with_port(settings.listen, running.wire->port());
-    if (running.http) line += ", http://" + with_port(settings.http, running.http->port());
+    if (running.http)
+        line += (running.tls ? ", https://" : ", http://") + with_port(settings.http, running.http->port());
     if (!running.store.told.empty()) line += ", store " + running.store.told;
     line += fmt::format(", data {}, {}", settings.data,
                         recovery.fresh
@@ -243,11 +269,16 @@ Answer<int> serve(const Flags& flags) {
     Log log;
     cli::Interrupt interrupt;
     Running running;
-    Answer<void> done = open_stores(settings, flags, log, running);
+    Answer<void> done = prepare(settings, log, running);
+    if (done) done = open_stores(settings, flags, log, running);
     if (done) done = start_engine(*start, flags, log, running);
-    if (done) done = open_ports(*start, flags, log, running);
+    if (!done) return std::unexpected(std::move(done).error());
+    const Answer<std::string> first = first_admin(settings, *running.runner, *running.guard);
+    if (!first) return std::unexpected(first.error());
+    done = open_ports(*start, flags, log, running);
     if (!done) return std::unexpected(std::move(done).error());
     say_ready(settings, running, log);
+    if (!first->empty()) cli::put("nexus: " + *first + "\n");
     std::string why;
     bool was_ready = true;
     const Duration watchdog = process::watchdog_interval();

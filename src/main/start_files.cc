@@ -49,6 +49,10 @@ std::unique_ptr<api::StartFiles> start_files(const StartFlags& flags, config::St
         for (const auto& row : known->read.origins)
             if (!row.first.starts_with("server.")) known->started.origins.insert(row);
     };
+    files->in_force = [known](const core::Config& live) {
+        const std::lock_guard lock(known->mutex);
+        return config::in_force(known->started, live);
+    };
     files->effective = [known](const core::Config& live) {
         const std::lock_guard lock(known->mutex);
         return config::to_toml(config::in_force(known->started, live), true);

@@ -9,13 +9,13 @@ namespace nexus::wire {
 
 CapacityStream* CapacityStream::begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call,
                                       v1::ReportCapacityResponse* response) {
-    const auto stream = std::make_shared<CapacityStream>(context, method, response);
+    auto caller = enter(context, method, *call);
+    const auto stream = std::make_shared<CapacityStream>(context, method, response, caller ? *caller : Caller{});
     stream->self_ = stream;
     const bool open = context.streams.add(stream);
-    const auto fits = check_metadata(*call, context.options.limits.metadata_bytes_max);
     const std::lock_guard lock(stream->mutex_);
-    if (!fits)
-        stream->end(to_grpc(fits.error()));
+    if (!caller)
+        stream->end(to_grpc(caller.error()));
     else if (open)
         stream->StartRead(&stream->in_);
     else
@@ -32,7 +32,7 @@ void CapacityStream::OnReadDone(bool ok) {
     if (in_.queue_depth() < 0) return refuse({.fault = Fault::invalid, .what = "queue_depth: negative"});
     response_->set_received(response_->received() + 1);
     context_.counters.legacy_reports.fetch_add(1, std::memory_order_relaxed);
-    if (const SessionId session = context_.workers.find(in_.worker_id())) {
+    if (const SessionId session = context_.workers.find(in_.worker_id(), caller_.name)) {
         engine::WorkerReport report;
         report.load = *load;
         context_.door.engine.report(session, std::move(report));
@@ -43,6 +43,11 @@ void CapacityStream::OnReadDone(bool ok) {
 void CapacityStream::OnDone() {
     context_.streams.remove(this);
     self_.reset();
+}
+
+void CapacityStream::turn_out(const Error& error) {
+    const std::lock_guard lock(mutex_);
+    end(to_grpc(error));
 }
 
 void CapacityStream::wind_up() {

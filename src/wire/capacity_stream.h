@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "wire/context.h"
 
@@ -17,13 +18,15 @@ class CapacityStream final : public grpc::ServerReadReactor<v1::WorkerHeartbeat>
 public:
     static CapacityStream* begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call,
                                  v1::ReportCapacityResponse* response);
-    CapacityStream(Context& context, const api::Method& method, v1::ReportCapacityResponse* response)
-        : context_(context), method_(method), response_(response) {}
+    CapacityStream(Context& context, const api::Method& method, v1::ReportCapacityResponse* response, Caller caller)
+        : context_(context), method_(method), caller_(std::move(caller)), response_(response) {}
 
     void OnReadDone(bool ok) override;
     void OnDone() override;
     void look_after(Clock::time_point) override {}
     void wind_up() override;
+    const Caller* caller() const override { return &caller_; }
+    void turn_out(const Error& error) override;
 
 private:
     // The two below are called with mutex_ held.
@@ -32,6 +35,7 @@ private:
 
     Context& context_;
     const api::Method& method_;
+    const Caller caller_;
     v1::ReportCapacityResponse* const response_;
     std::shared_ptr<CapacityStream> self_;  // until OnDone
     v1::WorkerHeartbeat in_;

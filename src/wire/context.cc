@@ -24,8 +24,13 @@ std::vector<std::shared_ptr<Stream>> Streams::all() const {
     return streams;
 }
 
-void Streams::look_after(Clock::time_point now) {
-    for (const auto& stream : all()) stream->look_after(now);
+void Streams::look_after(Clock::time_point now, const identity::Guard& guard) {
+    static const Error kOver{Fault::unauthenticated, "the credential of this stream was revoked, or has expired"};
+    for (const auto& stream : all()) {
+        if (const Caller* caller = stream->caller(); caller != nullptr && !guard.still(*caller))
+            stream->turn_out(kOver);
+        stream->look_after(now);
+    }
 }
 
 void Streams::wind_up() {
@@ -36,21 +41,21 @@ void Streams::wind_up() {
     for (const auto& stream : all()) stream->wind_up();
 }
 
-void WorkerNames::set(const std::string& name, SessionId session) {
+void WorkerNames::set(const std::string& name, SessionId session, const std::string& owner) {
     const std::lock_guard lock(mutex_);
-    sessions_[name] = session;
+    sessions_[name] = {session, owner};
 }
 
 void WorkerNames::erase(const std::string& name, SessionId session) {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(name);
-    if (found != sessions_.end() && found->second == session) sessions_.erase(found);
+    if (found != sessions_.end() && found->second.first == session) sessions_.erase(found);
 }
 
-SessionId WorkerNames::find(const std::string& name) const {
+SessionId WorkerNames::find(const std::string& name, const std::string& owner) const {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(name);
-    return found == sessions_.end() ? SessionId{} : found->second;
+    return found == sessions_.end() || found->second.second != owner ? SessionId{} : found->second.first;
 }
 
 }  // namespace nexus::wire

@@ -26,6 +26,9 @@ public:
     virtual ~Stream() = default;
     virtual void look_after(Clock::time_point now) = 0;  // about once a second: cut what stalls
     virtual void wind_up() = 0;                          // the server stops: end in good order, soon
+    // Who called, while the stream goes on only as long as that holds; null: it ends by itself anyway.
+    virtual const Caller* caller() const { return nullptr; }
+    virtual void turn_out(const Error&) {}  // its caller's credential is good no more
 };
 
 // The open streams. Thread-safe. A stream adds itself when it begins and removes itself in OnDone.
@@ -34,7 +37,7 @@ public:
     // False when the server is stopping: the stream must refuse the call.
     bool add(const std::shared_ptr<Stream>& stream);
     void remove(const Stream* stream);
-    void look_after(Clock::time_point now);
+    void look_after(Clock::time_point now, const identity::Guard& guard);
     void wind_up();
 
 private:
@@ -48,13 +51,14 @@ private:
 // Which session a connected worker has, for the old capacity reports. Thread-safe.
 class WorkerNames {
 public:
-    void set(const std::string& name, SessionId session);
+    void set(const std::string& name, SessionId session, const std::string& owner);
     void erase(const std::string& name, SessionId session);  // nothing when a newer session took the name
-    SessionId find(const std::string& name) const;           // none when not connected
+    // None when it is not connected, or by somebody else than `owner` (Caller::name).
+    SessionId find(const std::string& name, const std::string& owner) const;
 
 private:
     mutable std::mutex mutex_;  // guards sessions_
-    std::map<std::string, SessionId> sessions_;
+    std::map<std::string, std::pair<SessionId, std::string>> sessions_;
 };
 
 struct Counters {

@@ -35,11 +35,14 @@ struct Live {
     std::unique_ptr<v1::WorkerService::Stub> workers;
     std::unique_ptr<v1::AdminService::Stub> admin;
 
-    explicit Live(Limits limits = {}, const std::string& address = "127.0.0.1:0") {
-        auto started = engine::Runner::start({}, journal, history);
+    explicit Live(Limits limits = {}, const std::string& address = "127.0.0.1:0",
+                  std::shared_ptr<identity::Guard> guard = {}) {
+        engine::Options options;
+        if (guard) options.publish_tokens = [guard](auto tokens) { guard->publish(std::move(tokens)); };
+        auto started = engine::Runner::start(std::move(options), journal, history);
         REQUIRE(started.has_value());
         engine = std::move(*started);
-        door = std::make_unique<api::Door>(*engine);
+        door = std::make_unique<api::Door>(*engine, "disk", guard);
         auto serving = Server::start({.address = address, .limits = limits}, *door);
         REQUIRE(serving.has_value());
         server = std::move(*serving);

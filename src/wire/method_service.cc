@@ -34,8 +34,8 @@ public:
     void keep() { self_ = shared_from_this(); }
 
     std::unique_ptr<google::protobuf::Message> request, response;
-    Caller caller() const {
-        Caller caller = caller_of(*call_);
+    identity::Limits::Place place;  // among its caller's requests
+    Caller listening(Caller caller) const {
         caller.gone = gone_;
         return caller;
     }
@@ -134,27 +134,29 @@ grpc::ServerUnaryReactor* MethodService::answer(const api::Method& method, grpc:
     context_.counters.requests.fetch_add(1, std::memory_order_relaxed);
     const auto unary = std::make_shared<Unary>(context_, method, call, response);
     unary->keep();
-    const auto refuse = [&](Fault fault, std::string what) {
-        unary->finish(std::unexpected(Error{fault, std::move(what)}));
-        return unary.get();
-    };
     if (method.changes && given_up(*call)) {
         unary->finish({grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed before the call was taken"}, 0);
         return unary.get();
     }
-    if (auto fits = check_metadata(*call, context_.options.limits.metadata_bytes_max); !fits) {
-        unary->finish(fits);
+    const auto refuse_with = [&](const Error& error) {
+        unary->finish(std::unexpected(error));
         return unary.get();
-    }
+    };
+    auto caller = enter(context_, method, *call);
+    if (!caller) return refuse_with(caller.error());
+    auto place = context_.door.guard->limits.enter(*caller);
+    if (!place) return refuse_with(place.error());
+    unary->place = std::move(*place);
     if (request->Length() > method.body_bytes_max)
-        return refuse(Fault::invalid, "the request is longer than " + std::to_string(method.body_bytes_max) + " bytes");
+        return refuse_with(
+            {Fault::invalid, "the request is longer than " + std::to_string(method.body_bytes_max) + " bytes"});
     unary->request.reset(method.request().New());
     unary->response.reset(method.response().New());
     // gRPC made the buffer for this call alone.
     auto* bytes = const_cast<grpc::ByteBuffer*>(request);
     if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, google::protobuf::Message>(bytes, unary->request.get()).ok())
-        return refuse(Fault::invalid, "the request is not a " + unary->request->GetTypeName());
-    method.run(context_.door, unary->caller(), *unary->request, *unary->response,
+        return refuse_with({Fault::invalid, "the request is not a " + unary->request->GetTypeName()});
+    method.run(context_.door, unary->listening(std::move(*caller)), *unary->request, *unary->response,
                [unary](Result<void>&& outcome) { unary->finish(outcome); });
     return unary.get();
 }

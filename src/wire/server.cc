@@ -7,6 +7,9 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
@@ -21,14 +24,24 @@ using FromFd = grpc::experimental::ExternalConnectionAcceptor;
 
 constexpr const char* kServices[] = {"nexus.v1.TaskService", "nexus.v1.WorkerService", "nexus.v1.AdminService"};
 
-std::shared_ptr<grpc::ServerCredentials> credentials_of(const std::optional<Tls>& tls) {
+constexpr unsigned kTlsLook_s = 1;  // how often gRPC looks whether the files have changed
+
+// TLS 1.2 or newer, which is what gRPC takes.
+std::shared_ptr<grpc::ServerCredentials> credentials_of(const std::optional<identity::TlsFiles>& tls) {
+    namespace security = grpc::experimental;
     if (!tls) return grpc::InsecureServerCredentials();
-    const bool mutual = !tls->client_ca.empty();
-    grpc::SslServerCredentialsOptions options(mutual ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-                                                     : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-    options.pem_root_certs = tls->client_ca;
-    options.pem_key_cert_pairs.push_back({.private_key = tls->key, .cert_chain = tls->certificate});
-    return grpc::SslServerCredentials(options);
+    const bool asks = !tls->client_ca.empty();
+    const auto files =
+        asks ? std::make_shared<security::FileWatcherCertificateProvider>(tls->key, tls->certificate, tls->client_ca,
+                                                                          kTlsLook_s)
+             : std::make_shared<security::FileWatcherCertificateProvider>(tls->key, tls->certificate, kTlsLook_s);
+    security::TlsServerCredentialsOptions options(files);
+    options.watch_identity_key_cert_pairs();
+    options.set_cert_request_type(!asks                 ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                                  : tls->require_client ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                                        : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+    if (asks) options.watch_root_certs();
+    return security::TlsServerCredentials(options);
 }
 
 void set_arguments(grpc::ServerBuilder& builder, const Limits& limits) {
@@ -111,7 +124,7 @@ Result<std::unique_ptr<Server>> Server::start(Options options, api::Door& door) 
             connection.fd = descriptor;
             running.from_fd->HandleNewConnection(&connection);
         },
-        [&running] { running.context.streams.look_after(Clock::now()); });
+        [&running] { running.context.streams.look_after(Clock::now(), *running.context.door.guard); });
     return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 

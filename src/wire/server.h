@@ -20,6 +20,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "identity/tls_files.h"
 
 namespace nexus::api {
 struct Door;
@@ -52,15 +53,10 @@ struct Limits {
     std::uint32_t watches_max = 1024;               // open at once
 };
 
-// PEM texts. With client_ca every client must present a certificate that it signed.
-struct Tls {
-    std::string certificate, key, client_ca;
-};
-
 struct Options {
     std::string address = "127.0.0.1:7070";  // numeric IPv4, [IPv6] or "localhost", with port; port 0 = any free one
     Limits limits;
-    std::optional<Tls> tls;
+    std::optional<identity::TlsFiles> tls;  // read again when they change
     std::string version = "0.1.0";
     bool reflection = true;
 };

@@ -34,8 +34,9 @@ constexpr StreamRow kStreams[] = {
      }},
     {"/nexus.v1.TaskService/Watch", RpcMethod::SERVER_STREAMING,
      [](Context& context, const api::Method& method) -> MethodHandler* {
-         return new grpc::internal::CallbackServerStreamingHandler<v1::WatchTasksRequest, v1::TaskEvent>(
-             [&](grpc::CallbackServerContext* call, const v1::WatchTasksRequest* request) {
+         // As bytes: who may not call it is refused before they are looked at.
+         return new grpc::internal::CallbackServerStreamingHandler<grpc::ByteBuffer, v1::TaskEvent>(
+             [&](grpc::CallbackServerContext* call, const grpc::ByteBuffer* request) {
                  count(context);
                  return WatchStream::begin(context, method, call, *request);
              });

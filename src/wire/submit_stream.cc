@@ -8,18 +8,17 @@
 
 namespace nexus::wire {
 
-SubmitStream::SubmitStream(Context& context, const api::Method& method, grpc::CallbackServerContext* call)
-    : context_(context), method_(method), call_(call), caller_(caller_of(*call)) {}
-
 SubmitStream* SubmitStream::begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call) {
-    const auto stream = std::make_shared<SubmitStream>(context, method, call);
+    auto caller = enter(context, method, *call);
+    auto place = caller ? context.door.guard->limits.open_stream(*caller) : std::unexpected(caller.error());
+    const auto stream = std::make_shared<SubmitStream>(context, method, call, caller ? *caller : Caller{});
     stream->self_ = stream;
     const bool room = context.counters.submit_streams_open.fetch_add(1) < context.options.limits.submit_streams_max;
     const bool open = context.streams.add(stream);
-    const auto fits = check_metadata(*call, context.options.limits.metadata_bytes_max);
     const std::lock_guard lock(stream->mutex_);
-    if (!fits)
-        stream->end(to_grpc(fits.error()));
+    if (place) stream->place_ = std::move(*place);
+    if (!place)
+        stream->end(to_grpc(place.error()));
     else if (!room)
         stream->end(to_grpc({.fault = Fault::exhausted, .what = "too many submit streams are open"}));
     else if (!open)
@@ -39,7 +38,10 @@ void SubmitStream::OnReadDone(bool ok) {
         }
     }
     const auto tasks = static_cast<std::size_t>(in_.tasks_size());
-    auto items = api::to_submissions(in_, context_.door.tasks_max, context_.door.payload_bytes_max);
+    api::name_tenant(caller_, in_);
+    const auto room = context_.door.guard->limits.take_tasks(caller_, tasks);
+    auto items = !room ? std::unexpected(room.error())
+                       : api::to_submissions(in_, context_.door.tasks_max, context_.door.payload_bytes_max);
     std::uint64_t number = 0;
     {
         const std::lock_guard lock(mutex_);
@@ -54,7 +56,7 @@ void SubmitStream::OnReadDone(bool ok) {
                                      self->settle(number, std::move(result));
                                  });
     } else {
-        context_.malformed();
+        if (items.error().fault == Fault::invalid) context_.malformed();
         settle(number, std::unexpected(std::move(items).error()));
     }
     const std::lock_guard lock(mutex_);
@@ -120,6 +122,11 @@ void SubmitStream::look_after(Clock::time_point now) {
     cut_ = true;
     context_.cut(context_.counters.submit_streams_cut);
     call_->TryCancel();  // a stream that nobody reads carries no status either
+}
+
+void SubmitStream::turn_out(const Error& error) {
+    const std::lock_guard lock(mutex_);
+    end(to_grpc(error));
 }
 
 void SubmitStream::wind_up() {

@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <grpcpp/support/server_callback.h>
@@ -29,7 +30,8 @@ class SubmitStream final : public grpc::ServerBidiReactor<v1::SubmitBatchRequest
                            public std::enable_shared_from_this<SubmitStream> {
 public:
     static SubmitStream* begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call);
-    SubmitStream(Context& context, const api::Method& method, grpc::CallbackServerContext* call);
+    SubmitStream(Context& context, const api::Method& method, grpc::CallbackServerContext* call, Caller caller)
+        : context_(context), method_(method), call_(call), caller_(std::move(caller)) {}
 
     void OnReadDone(bool ok) override;
     void OnWriteDone(bool ok) override;
@@ -37,6 +39,8 @@ public:
     void OnDone() override;
     void look_after(Clock::time_point now) override;
     void wind_up() override;
+    const Caller* caller() const override { return &caller_; }
+    void turn_out(const Error& error) override;
 
 private:
     struct Slot {
@@ -52,6 +56,7 @@ private:
     const api::Method& method_;
     grpc::CallbackServerContext* const call_;  // valid until OnDone
     const Caller caller_;
+    identity::Limits::Place place_;       // among its caller's streams
     std::shared_ptr<SubmitStream> self_;  // until OnDone
     v1::SubmitBatchRequest in_;           // touched by the read under way only
     v1::SubmitBatchResponse out_;         // touched by the write under way only

@@ -1,5 +1,8 @@
 #include "wire/watch_stream.h"
 
+#include <google/protobuf/message.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
+
 #include <utility>
 #include <vector>
 
@@ -18,15 +21,24 @@ bool is_final(core::TaskState state) {
 }  // namespace
 
 WatchStream* WatchStream::begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call,
-                                const v1::WatchTasksRequest& request) {
-    const auto stream = std::make_shared<WatchStream>(context, method, call);
+                                const grpc::ByteBuffer& bytes) {
+    auto caller = enter(context, method, *call);
+    auto place = caller ? context.door.guard->limits.open_stream(*caller) : std::unexpected(caller.error());
+    const auto stream = std::make_shared<WatchStream>(context, method, call, caller ? *caller : Caller{});
     stream->self_ = stream;
-    if (const auto fits = check_metadata(*call, context.options.limits.metadata_bytes_max); !fits) {
+    const auto refuse_with = [&](const Error& error) {
         const std::lock_guard lock(stream->mutex_);
-        stream->end(to_grpc(fits.error()));
-    } else {
-        stream->start(request);
-    }
+        stream->end(to_grpc(error));
+        return stream.get();
+    };
+    if (!place) return refuse_with(place.error());
+    stream->place_ = std::move(*place);
+    v1::WatchTasksRequest request;
+    // gRPC made the buffer for this call alone.
+    auto* own = const_cast<grpc::ByteBuffer*>(&bytes);
+    if (!grpc::GenericDeserialize<grpc::ProtoBufferReader, google::protobuf::Message>(own, &request).ok())
+        return refuse_with({Fault::invalid, "the request is not a " + request.GetTypeName()});
+    stream->start(request);
     return stream.get();
 }
 
@@ -43,6 +55,8 @@ void WatchStream::start(const v1::WatchTasksRequest& request) {
         if (!id) return refuse_with(id.error());
         if (unfinished_.insert(*id).second) ids.push_back(*id);
     }
+    if (!request.tenant().empty())
+        if (const auto ok = engine::check_tenant(caller_, request.tenant()); !ok) return refuse_with(ok.error());
     by_id_ = !ids.empty();
     counted_ = true;
     if (context_.counters.watches_open.fetch_add(1) >= context_.options.limits.watches_max)
@@ -148,6 +162,13 @@ void WatchStream::end(const grpc::Status& status) {
     ended_ = true;
     context_.door.counts->add(method_, status.error_code());
     Finish(status);
+}
+
+void WatchStream::turn_out(const Error& error) {
+    const std::lock_guard lock(mutex_);
+    if (ended_) return;
+    forget_changes();
+    stop(to_grpc(error));
 }
 
 void WatchStream::wind_up() {

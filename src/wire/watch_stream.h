@@ -14,7 +14,9 @@
 #include <mutex>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 #include <nexus/v1/nexus.pb.h>
 
@@ -28,15 +30,17 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::TaskEvent>,
                           public std::enable_shared_from_this<WatchStream> {
 public:
     static WatchStream* begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call,
-                              const v1::WatchTasksRequest& request);
-    WatchStream(Context& context, const api::Method& method, grpc::CallbackServerContext* call)
-        : context_(context), method_(method), call_(call), caller_(caller_of(*call)) {}
+                              const grpc::ByteBuffer& bytes);
+    WatchStream(Context& context, const api::Method& method, grpc::CallbackServerContext* call, Caller caller)
+        : context_(context), method_(method), call_(call), caller_(std::move(caller)) {}
 
     void OnWriteDone(bool ok) override;
     void OnCancel() override;
     void OnDone() override;
     void look_after(Clock::time_point now) override;
     void wind_up() override;
+    const Caller* caller() const override { return &caller_; }
+    void turn_out(const Error& error) override;
 
 private:
     void start(const v1::WatchTasksRequest& request);
@@ -52,6 +56,7 @@ private:
     const api::Method& method_;
     grpc::CallbackServerContext* const call_;  // valid until OnDone
     const Caller caller_;
+    identity::Limits::Place place_;      // among its caller's streams
     std::shared_ptr<WatchStream> self_;  // until OnDone
     engine::WatchId watch_ = 0;          // set before any reaction needs it, see start()
     v1::TaskEvent out_;                  // touched by the write under way only

@@ -4,6 +4,7 @@
 
 #include "api/error.h"
 #include "api/worker.h"
+#include "base/system_clock.h"
 #include "wire/answer.h"
 
 namespace nexus::wire {
@@ -23,23 +24,17 @@ std::size_t bytes_of(const engine::Assignment& assignment) {
     return bytes;
 }
 
-WallTime calendar_now() {
-    using std::chrono::duration_cast;
-    using std::chrono::microseconds;
-    return {duration_cast<microseconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
-}
-
 }  // namespace
 
 WorkerStream* WorkerStream::begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call) {
-    const auto stream = std::make_shared<WorkerStream>(context, method, call);
+    auto caller = enter(context, method, *call);
+    const auto stream = std::make_shared<WorkerStream>(context, method, call, caller ? *caller : Caller{});
     stream->self_ = stream;
     context.counters.worker_streams_open.fetch_add(1);
     const bool open = context.streams.add(stream);
-    const auto fits = check_metadata(*call, context.options.limits.metadata_bytes_max);
     const std::lock_guard lock(stream->mutex_);
-    if (!fits)
-        stream->close(to_grpc(fits.error()));
+    if (!caller)
+        stream->close(to_grpc(caller.error()));
     else if (open)
         stream->read_on();
     else
@@ -74,7 +69,7 @@ void WorkerStream::greet() {
         greeted_ = true;
         if (closing_) return;
     }
-    context_.door.engine.connect(caller_of(*call_), std::move(*hello), shared_from_this(),
+    context_.door.engine.connect(caller_, std::move(*hello), shared_from_this(),
                                  [self = shared_from_this()](auto session) { self->connected(std::move(session)); });
 }
 
@@ -88,7 +83,7 @@ void WorkerStream::connected(Result<SessionId> session) {
         over = left_;
     }
     if (over) return context_.door.engine.disconnected(*session);  // the stream died while it was being welcomed
-    context_.workers.set(name_, *session);
+    context_.workers.set(name_, *session, caller_.name);
     const std::lock_guard lock(mutex_);
     read_on();
 }
@@ -122,7 +117,7 @@ void WorkerStream::send(engine::WorkerOrders orders) {
     const std::size_t rest_bytes = (orders.answers.size() + orders.revoke.size() + 1) * kAnswerBytes +
                                    orders.looks.size() * kLookBytes + orders.reconnect.size();
     const bool first = orders.welcome.has_value();
-    const WallTime now = calendar_now();
+    const WallTime now = system_wall();
     if (first) api::add_orders(orders, context_.options.version, now, room_for(rest_bytes));
     for (const auto& assignment : assign)
         api::to_message(assignment, now, *room_for(bytes_of(assignment)).add_assign());
@@ -218,6 +213,14 @@ void WorkerStream::look_after(Clock::time_point now) {
     const auto stall_max = std::chrono::microseconds(context_.options.limits.worker_stall_max.us);
     const bool full = queued_bytes_ > context_.options.limits.worker_buffer_bytes_max;
     if (took > stall_max || (full && took > kSlowWrite)) cut();
+}
+
+void WorkerStream::turn_out(const Error& error) {
+    leave();
+    const std::lock_guard lock(mutex_);
+    if (closing_ || ended_) return;
+    queue_.clear();  // it is told nothing more, and no orders least of all
+    close(to_grpc(error));
 }
 
 void WorkerStream::wind_up() {

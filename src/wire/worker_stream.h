@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include <grpcpp/support/server_callback.h>
 #include <nexus/v1/nexus.pb.h>
@@ -31,8 +32,8 @@ class WorkerStream final : public grpc::ServerBidiReactor<v1::WorkerMessage, v1:
                            public std::enable_shared_from_this<WorkerStream> {
 public:
     static WorkerStream* begin(Context& context, const api::Method& method, grpc::CallbackServerContext* call);
-    WorkerStream(Context& context, const api::Method& method, grpc::CallbackServerContext* call)
-        : context_(context), method_(method), call_(call) {}
+    WorkerStream(Context& context, const api::Method& method, grpc::CallbackServerContext* call, Caller caller)
+        : context_(context), method_(method), call_(call), caller_(std::move(caller)) {}
 
     void send(engine::WorkerOrders orders) override;
     void lost() override;
@@ -43,6 +44,8 @@ public:
     void OnDone() override;
     void look_after(Clock::time_point now) override;
     void wind_up() override;
+    const Caller* caller() const override { return &caller_; }
+    void turn_out(const Error& error) override;
 
 private:
     struct Outgoing {
@@ -65,9 +68,10 @@ private:
     Context& context_;
     const api::Method& method_;
     grpc::CallbackServerContext* const call_;  // valid until OnDone
-    std::shared_ptr<WorkerStream> self_;       // until OnDone
-    v1::WorkerMessage in_;                     // touched by the read under way only
-    std::string name_;                         // set by the hello, before the session
+    const Caller caller_;
+    std::shared_ptr<WorkerStream> self_;  // until OnDone
+    v1::WorkerMessage in_;                // touched by the read under way only
+    std::string name_;                    // set by the hello, before the session
 
     std::mutex mutex_;  // guards all below
     std::deque<Outgoing> queue_;

@@ -13,6 +13,7 @@
 #include "nexus/worker.h"
 #include "process/household.h"
 #include "process/notify.h"
+#include "reach/reach.h"
 #include "worker/digest.h"
 #include "worker/exec_handler.h"
 #include "worker/machine.h"
@@ -24,7 +25,7 @@ constexpr int kExitUsage = 2;
 constexpr int kExitNoInput = 66;  // sysexits.h: trying again cannot help, so the task ends at once
 
 struct WorkerFlags {
-    std::string server = "127.0.0.1:7070";
+    reach::Flags access;
     std::string name;
     std::uint32_t slots = 4;
     std::vector<std::string> labels;
@@ -88,12 +89,14 @@ Result<ResourceRequest> offer_of(const WorkerFlags& flags) {
     return offered;
 }
 
-Result<WorkerOptions> options_of(const WorkerFlags& flags) {
+Result<WorkerOptions> options_of(const WorkerFlags& flags, const reach::Access& access) {
     WorkerOptions options{.name = flags.name,
-                          .target = flags.server,
+                          .target = access.server,
                           .slots = flags.slots,
                           .can_pause = !flags.no_pause,
-                          .version = "nexus"};
+                          .version = "nexus",
+                          .tls = access.tls,
+                          .token = access.token};
     for (const std::string& label : flags.labels) {
         const std::size_t equals = label.find('=');
         if (equals == std::string::npos || equals == 0)
@@ -116,7 +119,9 @@ Result<WorkerOptions> options_of(const WorkerFlags& flags) {
 int run_worker(const WorkerFlags& flags) {
     Result<ExecRules> rules = rules_of(flags);
     if (!rules) return complain(rules.error().what);
-    Result<WorkerOptions> options = options_of(flags);
+    const Result<reach::Access> access = reach::resolve(flags.access);
+    if (!access) return complain(access.error().what);
+    Result<WorkerOptions> options = options_of(flags, *access);
     if (!options) return complain(options.error().what);
     const Result<std::chrono::microseconds> grace = duration_of(flags.stop_grace, "--stop-grace");
     if (!grace) return complain(grace.error().what);
@@ -141,7 +146,7 @@ int run_worker(const WorkerFlags& flags) {
     process::notify("READY=1");
     const int code = worker.run();
     process::notify("STOPPING=1");
-    if (code == 2) return complain("the server at " + flags.server + " refuses this worker: " + worker.refusal());
+    if (code == 2) return complain("the server at " + access->server + " refuses this worker: " + worker.refusal());
     return code;
 }
 
@@ -149,9 +154,8 @@ void add_worker(CLI::App& root, int& exit_code) {
     const auto flags = std::make_shared<WorkerFlags>();
     // `worker` is a group of the operators' verbs too (worker list, worker drain, ...); alone, with --allow, it works.
     CLI::App* verb = root.add_subcommand("worker", "Run a worker that executes programs; or list and direct workers");
-    verb->add_option("--server,-s", flags->server, "Address of the server")
-        ->envname("NEXUS_SERVER")
-        ->capture_default_str();
+    reach::add_flags(*verb, flags->access, "Server");
+    verb->add_option("-s", flags->access.server, "As --server")->group("Server");
     verb->add_option("--name,-n", flags->name, "Stable, unique name (default: host name and process number)");
     verb->add_option("--slots", flags->slots, "Tasks it runs at once")
         ->check(CLI::Range(1U, 4096U))

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/ascii.h"
 #include "base/must.h"
 
 namespace nexus::worker {
@@ -57,16 +58,6 @@ private:
     std::uint64_t bytes_ = 0;
 };
 
-std::string hex(const unsigned char* bytes, std::size_t count) {
-    constexpr char kDigits[] = "0123456789abcdef";
-    std::string text;
-    for (std::size_t i = 0; i < count; ++i) {
-        text.push_back(kDigits[bytes[i] >> 4]);
-        text.push_back(kDigits[bytes[i] & 0xF]);
-    }
-    return text;
-}
-
 Result<FileDigest> digest_open_file(const std::string& path, std::FILE* in, const std::string& out_path,
                                     std::FILE* out) {
     struct stat about{};
@@ -88,7 +79,7 @@ Result<FileDigest> digest_open_file(const std::string& path, std::FILE* in, cons
     unsigned char sum[EVP_MAX_MD_SIZE];
     unsigned int sum_bytes = 0;
     MUST(EVP_DigestFinal_ex(hash.get(), sum, &sum_bytes) == 1);
-    digest.sha256 = hex(sum, sum_bytes);
+    digest.sha256 = hex_of({reinterpret_cast<const char*>(sum), sum_bytes});
     digest.compressed_bytes = compressor->bytes();
     return digest;
 }

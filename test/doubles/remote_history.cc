@@ -52,7 +52,7 @@ void fields(Io& io, T& q) {
 template <class Io, class T>
     requires std::same_as<T, DecisionQuery>
 void fields(Io& io, T& q) {
-    io(q.task, q.worker, q.type, q.number, q.before, q.limit);
+    io(q.task, q.worker, q.type, q.number, q.before, q.limit, q.kind, q.fallback, q.from);
 }
 template <class Io, class T>
     requires std::same_as<T, AuditQuery>

@@ -78,7 +78,7 @@ class Browser:
     def complaints(self):
         """What the console holds against the page. That a route is not offered is an answer."""
         return [entry["message"] for entry in self.call("POST", self.session + "/se/log", {"type": "browser"})
-                if entry["level"] == "SEVERE" and not re.search(r"/v1/.* 404 ", entry["message"])]
+                if entry["level"] == "SEVERE" and not re.search(r"/v1/.* 40[45] ", entry["message"])]
 
     def close(self):
         self.call("DELETE", self.session)

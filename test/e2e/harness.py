@@ -71,7 +71,7 @@ class House:
         self.processes = [p for p in self.processes if p.poll() is None] + [self.server]
         ready, _, _ = select.select([self.server.stdout], [], [], 30)
         line = self.server.stdout.readline() if ready else ""
-        found = re.search(r"ready on ([\d.]+:\d+).*http://([\d.]+:\d+)", line)
+        found = re.search(r"ready on ([\d.]+:\d+).*https?://([\d.]+:\d+)", line)
         if not found:
             raise AssertionError(f"no ready line but {line!r}; log:\n" + (self.folder / "server.log").read_text()[-3000:])
         self.grpc, self.http = found[1], found[2]

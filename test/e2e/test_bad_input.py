@@ -119,7 +119,7 @@ class Configuration(Case):
             self.assert_refused(done, (REFUSED, 1), address, "--http")
 
     def test_C8_only_loopback(self):
-        for address in ("0.0.0.0:7070", "[::]:7070", "10.1.2.3:7070", "example.org:7070"):
+        for address in ("0.0.0.0:7081", "[::]:7081", "10.1.2.3:7081", "example.org:7081"):
             self.refuse_file(f'[server]\nlisten = "{address}"\n', REFUSED, "loopback")
             self.refuse_file(f'[server]\nhttp = "{address}"\n', REFUSED, "loopback")
 

@@ -204,6 +204,7 @@ private:
         if (verb == "cordon") return WorkerControlled{.name = arg(0), .order = WorkerOrder::cordon};
         if (verb == "uncordon") return WorkerControlled{.name = arg(0), .order = WorkerOrder::uncordon};
         if (verb == "forget") return WorkerControlled{.name = arg(0), .order = WorkerOrder::forget};
+        if (verb == "close-breaker") return WorkerControlled{.name = arg(0), .order = WorkerOrder::close_breaker};
         if (verb == "drain") return WorkerControlled{.name = arg(0), .order = WorkerOrder::drain};
         if (verb == "speed")
             return WorkerSpeedLearned{scheduler_.find_worker(arg(0)), number("percent", 100) * 10'000, 10'000};

@@ -4,11 +4,14 @@ import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { signedOut } from "./lib/api.ts";
 import { useCell } from "./lib/cell.ts";
+import { me, rolesOf, seesFleet } from "./lib/identity.ts";
+import { link as stream } from "./lib/live.ts";
 import { link, route } from "./lib/router.ts";
 import type { PageName, Place } from "./lib/url.ts";
 import { Frame } from "./ui/frame.tsx";
 import { Skeleton } from "./ui/states.tsx";
-import { visible } from "./ui/parts.tsx";
+import type { Identity } from "./lib/wire.ts";
+import { Name, Verdict, visible } from "./ui/parts.tsx";
 
 export type PageProps = { place: Place };
 type Loaded = { default: ComponentType<PageProps> };
@@ -35,6 +38,19 @@ const TITLES: Record<PageName, string> = {
   tenants: "Tenant", decisions: "Decisions", config: "Config", audit: "Audit", status: "Status", signin: "Sign in",
 };
 
+// What is shown to who is bound to a tenant, or may not look.
+const OF_TASKS: PageName[] = ["tasks", "signin"];
+
+function Denied({ identity, title }: { identity: Identity | null; title: string }) {
+  const bound = identity?.tenant ?? "";
+  return (
+    <Verdict title={bound ? `${title}: this is about the whole fleet.` : `${title}: not for this role.`}>
+      {bound ? <p><Name>{identity?.name ?? ""}</Name> is bound to tenant <Name>{bound}</Name> and sees <a href={link("tasks")}>its tasks</a>.</p>
+        : <p><Name>{identity?.name ?? "Who signed in"}</Name> has {identity ? rolesOf(identity).join(", ") || "no role" : "no role"}; looking needs the role viewer.</p>}
+    </Verdict>
+  );
+}
+
 export function App() {
   const { place, known } = useCell(route);
   const out = useCell(signedOut);
@@ -52,9 +68,12 @@ export function App() {
   useEffect(() => {
     document.title = `${[visible(wanted.name), TITLES[wanted.page]].filter(Boolean).join(" · ")} · Nexus`;
   }, [wanted.page, wanted.name]);
+  const denied = useCell(stream).state === "denied" && !out;
+  const identity = useCell(me);
   const Page = shown?.load === load ? shown.Page : undefined;
   if (!known)
     return <Frame><h1>There is no such page.</h1><p><a href={link("overview")}>Go to the overview</a></p></Frame>;
+  if (denied && !seesFleet(identity) && !OF_TASKS.includes(wanted.page)) return <Frame><Denied identity={identity} title={TITLES[wanted.page]} /></Frame>;
   return (
     <Frame>
       {failed && !Page ? <div class="banner">A part of the page could not be loaded; the server may have been updated. <button type="button" class="btn tiny" onClick={() => location.reload()}>Reload</button></div>

@@ -229,6 +229,7 @@ Result<std::vector<DecisionRow>> SqliteHistory::decisions(const DecisionQuery& q
         sql, [&](Statement& s) { s.bind(query.before.at, std::string_view(id), query.number); },
         [&](const Statement& row) {
             if (rows.size() >= query.limit && (rows.empty() || rows.back().place.at.us > row.integer(0))) return false;
+            if (row.integer(0) < query.from.us) return false;  // the blocks come by their newest decision
             if (query.task && !may_be_about(row.bytes(1), *query.task)) return true;
             auto block = rows_of_block(row.bytes(2));
             if (!block) {

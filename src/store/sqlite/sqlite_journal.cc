@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/must.h"
+#include "base/system_clock.h"
 #include "store/sqlite/batch_sequence.h"
 #include "store/sqlite/journal_schema.h"
 #include "store/sqlite/snapshot_files.h"
@@ -38,9 +39,7 @@ SqliteJournal::~SqliteJournal() {
 }
 
 WallTime SqliteJournal::now() const {
-    if (options_.now) return options_.now();
-    const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
-    return {std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count()};
+    return options_.now ? options_.now() : system_wall();
 }
 
 Result<Head> SqliteJournal::head() {

@@ -2,6 +2,7 @@
 
 import { Cell } from "./cell.ts";
 import { root } from "./router.ts";
+import type { AnswerOf, BodyOf, Explanation, LaterRoutes, NamesIn, QueryOf, Served } from "./wire.ts";
 
 export class Problem extends Error {
   constructor(
@@ -32,23 +33,46 @@ function guard(): string {
   return /(?:^|; )nexus_csrf=([^;]*)/.exec(document.cookie)?.[1] ?? "";
 }
 
-type Query = Record<string, string | number | boolean | undefined>;
+type Query<K extends string = string> = Partial<Record<K, string | number | boolean | undefined>>;
+type Names<P extends string> = Record<NamesIn<P>, string>;
 
-export function pathOf(path: string, query: Query = {}): string {
+// A path with its query, and by its type what it answers.
+export type Path<T> = string & { readonly answers?: T };
+
+export function pathOf<P extends Served<"get">>(route: P, names: Names<P>, query: Query<QueryOf<P, "get">> = {}): Path<AnswerOf<P, "get">> {
+  return written(route, names, query);
+}
+// Nothing is explained but a task.
+export function explainPath(id: string): Path<Explanation> {
+  return pathOf("/v1/tasks/{id}/explain", { id }) as string as Path<Explanation>;
+}
+// Of a route that is not described yet.
+export function laterPath<P extends keyof LaterRoutes>(route: P, names: Names<P>, query: Query = {}): Path<LaterRoutes[P]> {
+  return written(route, names, query);
+}
+
+function written(route: string, names: Record<string, string>, query: Query): string {
+  const path = route.slice(1).replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(names[name]));
   const given = new URLSearchParams();
   for (const [key, value] of Object.entries(query)) if (value !== undefined && value !== "") given.set(key, String(value));
   const text = given.toString();
   return text === "" ? path : `${path}?${text}`;
 }
 
-export async function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
-  return ask<T>("GET", pathOf(path, query), undefined, signal);
+export async function get<T>(path: Path<T>, signal?: AbortSignal): Promise<T> {
+  return ask<T>("GET", path, undefined, signal);
 }
 
-export async function send<T>(verb: "POST" | "PUT" | "DELETE", path: string, body?: unknown): Promise<T> {
-  return ask<T>(verb, path, body);
+export async function send<V extends "post" | "put" | "delete", P extends Served<V>>(
+  verb: V, route: P, names: Names<P>, body: BodyOf<P, V>, query: Query<QueryOf<P, V>> = {},
+): Promise<AnswerOf<P, V>> {
+  return ask(verb.toUpperCase(), written(route, names, query), body);
 }
 
+// A token becomes a session of this browser; without one the session ends.
+export async function session(token?: string): Promise<void> {
+  await (token === undefined ? send("delete", "/v1/session", {}, undefined) : send("post", "/v1/session", {}, { token }));
+}
 async function ask<T>(verb: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -71,13 +95,23 @@ async function ask<T>(verb: string, path: string, body?: unknown, signal?: Abort
 }
 
 async function problemOf(answer: Response): Promise<Problem> {
-  const told = await answer.json().catch(() => ({}));
+  const text = await answer.text().catch(() => "");
+  const told = objectOf(text);
   const retryAfter = Number(answer.headers.get("Retry-After") ?? 0);
-  const problem = new Problem(answer.status, told.title ?? `Status ${answer.status}`, told.detail ?? "", told.code ?? "",
+  const problem = new Problem(answer.status, told.title ?? `Status ${answer.status}`, told.detail ?? text, told.code ?? "",
                               told.field ?? "", told.trace_id ?? "", retryAfter);
   if (problem.status === 401) signedOut.set(true);
-  if (problem.busy) shedUntil.set(Date.now() + 1000 * Math.max(8, retryAfter));
+  // Only the API refuses for being busy: a check that fails is a 503, too, and no reason to ask less.
+  if (problem.busy && told.code) shedUntil.set(Date.now() + 1000 * Math.max(8, retryAfter));
   return problem;
+}
+
+function objectOf(text: string): Partial<Record<string, string>> {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function randomKey(): string {

@@ -1,7 +1,7 @@
 // A view of one answer of the server, asked again every so often while somebody looks.
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { Problem, get, shedUntil, signedOut } from "./api.ts";
+import { type Path, Problem, get, shedUntil, signedOut } from "./api.ts";
 
 export interface Answer<T> {
   data: T | undefined;
@@ -15,7 +15,7 @@ const missing = new Map<string, Problem>();  // routes that this server does not
 const routeOf = (path: string) => path.split("?")[0];
 
 // `path` null: nothing is asked. `every` in milliseconds; 0: once. An answer of another path is dropped at once.
-export function useAnswer<T>(path: string | null, every = 0): Answer<T> {
+export function useAnswer<T>(path: Path<T> | null, every = 0): Answer<T> {
   const [state, setState] = useState<{ path: string | null; data?: T; problem?: Problem; at: number }>({ path: null, at: 0 });
   const [turn, setTurn] = useState(0);
   const shown = useRef(path);
@@ -34,7 +34,7 @@ export function useAnswer<T>(path: string | null, every = 0): Answer<T> {
     };
     const once = async () => {
       try {
-        const data = await get<T>(path, {}, stop.signal);
+        const data = await get<T>(path, stop.signal);
         if (!stop.signal.aborted) setState({ path, data, at: Date.now() });
       } catch (error) {
         if (stop.signal.aborted) return;

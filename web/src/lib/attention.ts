@@ -3,9 +3,9 @@
 import { type World, recentRate, trend } from "./frames.ts";
 import { count, duration, num, share } from "./format.ts";
 import type { Place } from "./url.ts";
-import { at } from "./url.ts";
-import type { TypeStat } from "./wire.ts";
-import { breakerOpen, plural, workerState } from "./words.ts";
+import { at, parse } from "./url.ts";
+import type { Attention, TypeStat } from "./wire.ts";
+import { breakerOpen, plural, sentence, workerState } from "./words.ts";
 
 export interface Need {
   id: string;
@@ -16,6 +16,27 @@ export interface Need {
   since: number;  // 0: not known
   act: string;
   to: Place;
+}
+
+// As the server itself sees it, and `nexus doctor` with it.
+const GLYPHS: Record<string, string> = {
+  ready: "dead", worker: "dead", prediction: "drift", drift: "drift", disk: "warn", history: "info", gone: "gone", silent: "suspect",
+  rival: "warn", flaps: "warn", breaker: "breaker", waiting: "none", dead: "dead", idle: "warn", queue: "paused", held: "limit", limit: "limit",
+};
+const SEVERITIES: Record<string, Need["kind"]> = { stops: "bad", breaks: "bad", waste: "warn", notice: "run" };
+const OPENS: Partial<Record<Place["page"], string>> = {
+  workers: "Open worker", fleet: "Open fleet", types: "Open type", tasks: "Show them", queues: "Open queue", status: "Open status",
+  decisions: "Open decisions", config: "Open config", audit: "Open audit", tenants: "Open tenant",
+};
+export function needsTold(told: Attention): Need[] {
+  return (told.needs ?? []).map((each) => {
+    const [path, search = ""] = each.target.split("?");
+    const to = parse(path, search).place;
+    return {
+      id: each.id, kind: SEVERITIES[each.severity] ?? "run", glyph: GLYPHS[each.kind] ?? "info", title: each.sentence,
+      why: [each.meaning, each.act].filter(Boolean).join(" "), since: num(each.since_unix_us), act: OPENS[to.page] ?? "Open", to,
+    };
+  });
 }
 
 // Order: work stops > promises break > waste > notices.
@@ -73,11 +94,6 @@ function namesOf(workers: readonly { name: string }[]): string {
   const names = workers.slice(0, 2).map((each) => each.name);
   return workers.length > 2 ? `${names.join(", ")} and ${workers.length - 2} more` : names.join(" and ");
 }
-export function sentence(text: string): string {
-  const first = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(first) ? first : first + ".";
-}
-
 export type Verdict =
   | { kind: "none" }          // nobody has connected or submitted yet
   | { kind: "no-worker" | "fallback" | "well" | "stuck" }

@@ -28,7 +28,7 @@ export const NOTHING: World = { status: undefined, workers: [], tasks: [], frame
 const POINTS_MAX = 1800;
 const GAP_US = 5e6;
 
-export function finishedOf(status: Status): number {
+function finishedOf(status: Status): number {
   return num(status.succeeded) + num(status.dead) + num(status.cancelled) + num(status.expired);
 }
 

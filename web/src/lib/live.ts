@@ -8,7 +8,7 @@ import { NOTHING, type World, addStatus } from "./frames.ts";
 import { root } from "./router.ts";
 import type { Status, Task, Worker } from "./wire.ts";
 
-export type LinkState = "connecting" | "live" | "off";
+export type LinkState = "connecting" | "live" | "off" | "denied";  // denied: the stream is not for this caller
 export interface Link {
   state: LinkState;
   since: number;    // browser's milliseconds
@@ -120,7 +120,17 @@ function lost(): void {
   clearTimeout(retryTimer);
   retryTimer = window.setTimeout(open, wait);
   others?.postMessage({ name: "lost", data: "" });
-  void fetch(new URL("v1/status", root)).then((answer) => answer.status === 401 && signedOut.set(true), () => undefined);
+  void fetch(new URL("v1/status", root)).then((answer) => {
+    if (answer.status === 401) signedOut.set(true);
+    if (answer.status === 401 || answer.status === 403) denied();
+  }, () => undefined);
+}
+
+// Trying again would change nothing; signing in does.
+function denied(): void {
+  clearTimeout(retryTimer);
+  link.set({ ...link.value, state: "denied", since: Date.now(), nextTry: 0 });
+  others?.postMessage({ name: "denied", data: "" });
 }
 
 export function tryNow(): void {
@@ -134,17 +144,19 @@ export function pause(on: boolean): void {
 
 function hear({ name, data }: { name: string; data: string }): void {
   if (name === "try") {
-    if (release && link.value.state === "off") open();
+    if (release && link.value.state !== "live") open();
   } else if (release) return;
+  else if (name === "denied") link.set({ ...link.value, state: "denied", since: Date.now(), nextTry: 0 });
   else if (name !== "lost") take(name, data);
   else if (link.value.state !== "off") link.set({ ...link.value, state: "off", since: Date.now(), nextTry: Date.now() + RETRY_MAX_MS });
 }
 
 export function startLive(): void {
+  signedOut.follow((out) => !out && link.value.state !== "live" && tryNow());
   if (others) others.onmessage = (event) => hear(event.data);
   join();
   setInterval(() => {
-    if (source && link.value.state !== "off" && Date.now() - heard > QUIET_MS) lost();
+    if (source && link.value.state !== "off" && link.value.state !== "denied" && Date.now() - heard > QUIET_MS) lost();
     if (!paused.value) tick.set(tick.value + 1);
   }, 1000);
   document.addEventListener("visibilitychange", () => {

@@ -22,7 +22,7 @@ export function rowsOf(task: Task, now: number): Row[] {
     const bad = ended > 0 && attempt.outcome !== "succeeded";
     const p50 = num(attempt.predicted_us);
     const latest = attempt === task.attempts?.at(-1);
-    const p90 = predictionOf({ ...task, attempts: [attempt] }).p90;
+    const p90 = num(attempt.predicted_p90_us) || predictionOf({ ...task, attempts: [attempt] }).p90;
     const row: Row = { name: `Attempt ${attempt.number}`, spans: [{ from: started, to: ended || now, kind: bad ? "bad" : stateOf(task) === "paused" && latest ? "still" : "run", text: attempt.worker }] };
     if (ended > 0) row.end = { t: ended, bad, text: bad ? `${outcomeWord(attempt.outcome)} on ${attempt.worker}` : "" };
     if (!hasEnded(task) && latest && ended === 0 && task.eta) row.predicted = pair(num(task.eta.finish_p50_unix_us), num(task.eta.finish_p90_unix_us));
@@ -39,6 +39,11 @@ const pair = (a: number, b: number): [number, number] => [a, Math.max(a, b)];
 
 function waitsOf(task: Task, now: number): Span[] {
   const spans: Span[] = [];
+  if (task.waits && task.waits.length > 0)
+    return task.waits.map((each): Span => {
+      const word = reasonWord(reasonOf(each));
+      return { from: num(each.from_unix_us), to: num(each.to_unix_us) || now, kind: "wait", text: each.culprit ? `${word}: ${each.culprit}` : word };
+    }).filter((each) => each.to > each.from);
   let free = num(task.submitted_unix_us);
   for (const attempt of task.attempts ?? []) {
     const started = num(attempt.started_unix_us) || num(attempt.assigned_unix_us);

@@ -13,7 +13,7 @@ export const PARAMETERS: Record<PageName, readonly string[]> = {
   types: ["sort"],
   queues: ["sort"],
   tenants: [],
-  decisions: ["task", "worker"],
+  decisions: ["task", "worker", "type", "kind", "fallback", "regret", "from", "to"],
   config: ["at", "show"],
   audit: ["q", "from", "to"],
   status: [],

@@ -1,7 +1,7 @@
 // The words of states, reasons and factors: the same as in the protocol and the command line.
 
-import { count, num, plural } from "./format.ts";
-import type { Task, Waiting, Worker } from "./wire.ts";
+import { num, plural } from "./format.ts";
+import type { Task, Worker } from "./wire.ts";
 
 export function stateOf(task: { state: string }): string {
   return task.state.replace("TASK_STATE_", "").toLowerCase();
@@ -28,7 +28,7 @@ export function slowness(worker: Worker): number {
   return worker.speed > 0 ? 1 / worker.speed : 1;
 }
 
-export function reasonOf(waiting: Waiting): string {
+export function reasonOf(waiting: { reason: string }): string {
   return waiting.reason.replace("WAIT_REASON_", "").toLowerCase();
 }
 
@@ -48,6 +48,17 @@ const REASONS: Record<string, string> = {
 };
 export function reasonWord(reason: string): string {
   return REASONS[reason] ?? reason.replaceAll("_", " ");
+}
+
+// Of many tasks at once: what all of them wait for.
+const REASONS_MANY: Record<string, string> = {
+  not_before: "Their start time has not come", dependency: "Tasks they come after have not ended", retry_backoff: "A failed attempt is repeated soon",
+  held: "An operator holds them", queue_paused: "Their queue is paused", ordering: "An earlier task of their ordering key runs",
+  concurrency: "A concurrency limit is used up", rate: "A rate limit lets one through at a time", no_eligible_worker: "No connected worker may run them",
+  breaker: "Who may run them stands behind a breaker", capacity: "All workers that may run them are busy", lease: "Their worker fell silent",
+};
+export function reasonMany(reason: string): string {
+  return REASONS_MANY[reason] ?? reasonWord(reason);
 }
 
 export function waitsFor(task: Task): string {
@@ -116,7 +127,10 @@ export function waited(task: Task, now: number): number {
   return Math.max(0, end - num(task.submitted_unix_us));
 }
 
-export function tasksText(n: number): string {
-  return n === 1 ? "1 task" : `${count(n)} tasks`;
+// With a capital and a full stop.
+export function sentence(text: string): string {
+  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(first) ? first : first + ".";
 }
+
 export { plural };

@@ -16,9 +16,9 @@ const PAGE = 100;
 export default function Audit({ place }: PageProps) {
   const { q = "", from, to } = place.query;
   const micros = (text: string | undefined) => (text && !Number.isNaN(Date.parse(text)) ? String(Date.parse(text) * 1000) : undefined);
-  const path = pathOf("v1/audit", { search: q, from_unix_us: micros(from), to_unix_us: micros(to), limit: PAGE });
+  const path = pathOf("/v1/audit", {}, { search: q, from_unix_us: micros(from), to_unix_us: micros(to), limit: PAGE });
   const answer = useAnswer<AuditPage>(path, 10_000);
-  const verified = useAnswer<AuditVerdict>("v1/audit/verify");
+  const verified = useAnswer(pathOf("/v1/audit/verify", {}));
   const [more, setMore] = useState<{ path: string; rows: AuditEntry[]; cursor?: string }>({ path: "", rows: [] });
   useEffect(() => {
     if (more.path !== path || more.rows.length === 0) setMore({ path, rows: [], cursor: answer.data?.next_page_token });

@@ -2,14 +2,14 @@
 
 import { useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { send } from "../lib/api.ts";
+import { pathOf, send } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { num, plural } from "../lib/format.ts";
 import { may, me } from "../lib/identity.ts";
 import { link, set } from "../lib/router.ts";
-import { type Setting, changesOf, settingsOf, withValue } from "../lib/settings.ts";
-import type { ConfigChange, ConfigVersion, ConfigVersions, Policy, SchedulerConfig } from "../lib/wire.ts";
+import { type Setting, changesOf, judge, nameOf, originWord, rangeWords, settingsOf, withValue } from "../lib/settings.ts";
+import type { ConfigChange, ConfigVersion, Policy, SettingHelp } from "../lib/wire.ts";
 import { type Act, ActButton } from "../ui/dialog.tsx";
 import { Diff } from "../ui/diff.tsx";
 import { Overrides } from "../ui/overrides.tsx";
@@ -37,8 +37,10 @@ export function ConfigTabs({ current }: { current: string }) {
 }
 
 function Settings() {
-  const answer = useAnswer<SchedulerConfig>("v1/config", 10_000);
+  const answer = useAnswer(pathOf("/v1/config", {}), 10_000);
   const [edited, setEdited] = useState<{ setting: Setting; value: string; toml: string } | null>(null);
+  const schema = useAnswer(pathOf("/v1/config/schema", {}), 60_000).data?.settings ?? [];
+  const helpOf = new Map(schema.map((each) => [each.key, each]));
   const admin = may(useCell(me), "admin");
   if (!answer.data) return answer.problem ? <ErrorBox problem={answer.problem} again={answer.again} /> : <Skeleton height="24rem" />;
   const { toml, etag } = answer.data;
@@ -50,24 +52,28 @@ function Settings() {
     title: "Change the configuration", verb: "Change it", onDone: () => (setEdited(null), answer.again()),
     effect: <div class="stack"><p>It holds at once, for every decision from now on, and is written to the journal. The server keeps the version before it.</p><Diff changes={changes} /></div>,
     carryOut: async (by) => {
-      const after = await send<SchedulerConfig>("PUT", "v1/config", { etag, toml: next, ...by });
+      const after = await send("put", "/v1/config", {}, { etag, toml: next, ...by });
       return <p>The configuration is version {after.version || after.etag} now. <a href={link("audit")}>See it in the audit</a>.</p>;
     },
   });
   return (
     <div class="grid">
       <Panel title="Settings that change while the server runs" sub={`version ${answer.data.version || etag}`} class="c12" tools={<Reload />}>
+        {!admin && <p class="note">What is set is changed by who has the role admin.</p>}
         {moved && <p class="note warn" role="alert">Somebody changed the configuration meanwhile. <button type="button" class="btn tiny" onClick={() => setEdited(edited && { ...edited, toml })}>Go on from the new one</button></p>}
         <Scroll label="Settings" flush>
           <table>
-            <thead><tr><th>Setting</th><th>Value</th><th><span class="sr">Change</span></th></tr></thead>
+            <thead><tr><th>Setting</th><th>Value</th>{schema.length > 0 && <><th>Where from</th><th class="opt">Range</th><th class="opt">Default</th><th class="opt">What it does</th></>}<th><span class="sr">Change</span></th></tr></thead>
             <tbody>{settingsOf(toml).map((each) => {
               const open = edited?.setting.key === each.key && edited.setting.section === each.section;
+              const help = helpOf.get(nameOf(each));
+              const wrong = open ? judge(help, edited.value) : "";
               return (
                 <tr key={each.section + each.key}>
                   <td class="mono"><span class="faint">{each.section && `${each.section}.`}</span>{each.key}</td>
-                  <td class="mono">{open ? <input class="text" style={{ height: "1.75rem" }} aria-label={`Value of ${each.key}`} value={edited.value} autofocus onInput={(e) => setEdited({ ...edited, value: e.currentTarget.value })} onKeyDown={(e) => e.key === "Escape" && setEdited(null)} /> : <Name>{each.value}</Name>}</td>
-                  <td class="num">{open ? <span class="row" style={{ justifyContent: "flex-end" }}><ActButton text="Change…" act={save} may={admin && changes.length > 0 && !moved} role="admin and another value" /><button type="button" class="btn tiny quiet" onClick={() => setEdited(null)}>Leave it</button></span>
+                  <td class="mono">{open ? <input class="text" style={{ height: "1.75rem" }} aria-label={`Value of ${each.key}`} value={edited.value} autofocus onInput={(e) => setEdited({ ...edited, value: e.currentTarget.value })} aria-invalid={wrong !== ""} onKeyDown={(e) => e.key === "Escape" && setEdited(null)} /> : <Name>{each.value}</Name>}{open && help?.unit && <span class="faint"> {help.unit}</span>}{wrong !== "" && <span class="bad" role="alert"> {wrong}</span>}</td>
+                  {schema.length > 0 && <><td class={help?.origin === "change" ? "" : "faint"}>{help ? originWord(help.origin) : ""}</td><td class="faint opt"><Name>{help ? rangeWords(help) : ""}</Name></td><td class="mono faint opt"><Name>{help?.default ?? ""}</Name></td><td class="wrap soft opt"><Name>{help?.help ?? ""}</Name></td></>}
+                  <td class="num">{open ? <span class="row" style={{ justifyContent: "flex-end" }}><ActButton text="Change…" act={save} may={admin && changes.length > 0 && !moved && wrong === ""} role={admin ? "another value, in its range" : "admin"} /><button type="button" class="btn tiny quiet" onClick={() => setEdited(null)}>Leave it</button></span>
                     : <button type="button" class="btn tiny quiet" disabled={!admin} title={admin ? undefined : "needs role admin"} aria-label={`Edit ${each.key}`} onClick={() => setEdited({ setting: each, value: each.value, toml })}>Edit</button>}</td>
                 </tr>
               );
@@ -75,9 +81,26 @@ function Settings() {
           </table>
         </Scroll>
       </Panel>
+      {schema.some((each) => !each.live) && <Fixed settings={schema.filter((each) => !each.live)} />}
       <Policies onDone={answer.again} />
       <Terminal lines={["nexus config get", "nexus config keys"]} />
     </div>
+  );
+}
+
+// What only a restart changes.
+function Fixed({ settings }: { settings: readonly SettingHelp[] }) {
+  return (
+    <Panel title="Settings of the start" sub="a restart changes them" class="c12">
+      <details><summary class="small">{plural(settings.length, "setting")}</summary>
+        <Scroll label="Settings of the start" flush>
+          <table>
+            <thead><tr><th>Setting</th><th>Value</th><th>Where from</th><th class="opt">Range</th><th class="opt">What it does</th></tr></thead>
+            <tbody>{settings.map((each) => <tr key={each.key}><td class="mono"><Name>{each.key}</Name></td><td class="mono"><Name>{each.value}</Name></td><td class="faint">{originWord(each.origin)}</td><td class="faint opt"><Name>{rangeWords(each)}</Name></td><td class="wrap soft opt"><Name>{each.help}</Name></td></tr>)}</tbody>
+          </table>
+        </Scroll>
+      </details>
+    </Panel>
   );
 }
 
@@ -86,7 +109,7 @@ function Reload() {
   const act = (): Act => ({
     title: "Read the files again", verb: "Read them", effect: <p>The server reads its configuration files as at the start. What is live changes at once; what needs a restart is named and left as it is.</p>,
     carryOut: async (by) => {
-      const after = await send<SchedulerConfig>("POST", "v1/config/reload", by);
+      const after = await send("post", "/v1/config/reload", {}, by);
       return <div class="stack"><Diff changes={after.changes ?? []} />{(after.restart_keys ?? []).length > 0 && <p class="warn">These need a restart: {(after.restart_keys ?? []).join(", ")}.</p>}</div>;
     },
   });
@@ -94,24 +117,24 @@ function Reload() {
 }
 
 function Policies({ onDone }: { onDone: () => void }) {
-  const answer = useAnswer<{ policies?: Policy[] }>("v1/policies");
+  const answer = useAnswer(pathOf("/v1/policies", {}));
   const admin = may(useCell(me), "admin");
   if (!answer.data) return null;
   const act = (policy: Policy): Act => ({
     title: `Decide by ${policy.name}`, verb: "Decide by it", onDone: () => (onDone(), answer.again()), effect: <p>{policy.meaning} Every decision from now on follows it; nothing that runs is touched.</p>,
-    carryOut: async (by) => (await send("PUT", "v1/policy", { policy: policy.name, ...by }), undefined),
+    carryOut: async (by) => (await send("put", "/v1/policy", {}, { policy: policy.name, ...by }), undefined),
   });
   return (
     <Panel title="Which policy decides?" class="c12">
-      <table><tbody>{(answer.data.policies ?? []).map((each) => (
+      <Scroll label="Policies"><table><tbody>{(answer.data.policies ?? []).map((each) => (
         <tr key={each.name}><td style={{ paddingLeft: 0 }}>{each.active ? <b>{each.name}</b> : each.name} {each.active && <span class="chip run">in use</span>}</td><td class="wrap soft">{each.meaning}</td><td class="num">{!each.active && <ActButton text="Decide by it…" act={() => act(each)} may={admin} role="admin" />}</td></tr>
-      ))}</tbody></table>
+      ))}</tbody></table></Scroll>
     </Panel>
   );
 }
 
 function Versions({ at }: { at: string }) {
-  const answer = useAnswer<ConfigVersions>("v1/config/history?limit=100");
+  const answer = useAnswer(pathOf("/v1/config/history", {}, { limit: 100 }));
   const versions = answer.data?.versions ?? [];
   if (answer.problem?.notOffered) return <section class="panel"><div class="empty"><p>This server does not keep versions of the configuration. Each change is in the <a href={link("audit")}>audit</a>.</p></div></section>;
   const chosen = versions.find((each) => String(each.version) === at);
@@ -141,15 +164,15 @@ function Versions({ at }: { at: string }) {
 
 function Version({ version, newest, onDone }: { version: ConfigVersion; newest: ConfigVersion; onDone: () => void }) {
   const admin = may(useCell(me), "admin");
-  const current = useAnswer<SchedulerConfig>("v1/config");
-  const dry = useAnswer<ConfigVersions>(`v1/config/history?version=${version.version}`);
+  const current = useAnswer(pathOf("/v1/config", {}));
+  const dry = useAnswer(pathOf("/v1/config/history", {}, { version: version.version }));
   const toml = dry.data?.versions?.[0]?.toml ?? "";
   const undo: ConfigChange[] = toml && current.data ? changesOf(current.data.toml, toml) : [];
   const act = (): Act => ({
     title: `Go back to version ${version.version}`, verb: "Go back", danger: true, onDone,
     effect: <div class="stack"><p>{undo.length > 0 ? `${plural(undo.length, "setting")} ${undo.length === 1 ? "changes" : "change"} at once.` : "The server tells what changed."}</p><Diff changes={undo} /></div>,
     carryOut: async (by) => {
-      const after = await send<SchedulerConfig>("POST", "v1/config/rollback", { version: version.version, etag: current.data?.etag ?? "", ...by });
+      const after = await send("post", "/v1/config/rollback", {}, { version: version.version, etag: current.data?.etag ?? "", ...by });
       return <Diff changes={after.changes ?? []} />;
     },
   });

@@ -2,14 +2,17 @@
 
 import { useMemo, useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
+import { laterPath } from "../lib/api.ts";
+import { useAnswer } from "../lib/ask.ts";
+import { ticksTo } from "../lib/band.ts";
 import { useCell } from "../lib/cell.ts";
 import { MEASURES, filterOf, groupingOf, groups as groupsOf, testOf } from "../lib/fleet.ts";
-import { count, factor, num, plural, share } from "../lib/format.ts";
+import { count, duration, factor, num, plural, share } from "../lib/format.ts";
 import { quantile } from "../lib/frames.ts";
 import { world } from "../lib/live.ts";
 import { go, link, set } from "../lib/router.ts";
 import { at } from "../lib/url.ts";
-import type { Worker } from "../lib/wire.ts";
+import type { Free, Worker } from "../lib/wire.ts";
 import { condition, slowness, workerState } from "../lib/words.ts";
 import { FleetMap } from "../ui/fleetmap.tsx";
 import { Glyph } from "../ui/glyph.tsx";
@@ -69,7 +72,7 @@ export default function Fleet({ place }: PageProps) {
               {view !== "table" && <Legend measure={measure} />}
             </div>
           </section>
-          <div class="grid"><Evenly workers={fitting} /><Fast groups={groupsOf(fitting, keys.slice(0, 1))} /></div>
+          <div class="grid"><Evenly workers={fitting} /><Fast groups={groupsOf(fitting, keys.slice(0, 1))} /><ComingFree /></div>
         </div>
         {chosen && <Inspector worker={chosen} key={chosen.name} />}
       </div>
@@ -98,7 +101,7 @@ function Sentence({ workers, filtered }: { workers: readonly Worker[]; filtered:
   const silent = live.filter((each) => condition(each) === "suspect").length;
   const title = live.length === 0 ? "No worker is connected." : running >= slots && slots > 0 ? "All slots are taken."
     : ready.length < 2 ? `${plural(live.length, "worker")} ${live.length === 1 ? "is" : "are"} connected.`
-    : high < 0.005 ? "The fleet is idle." : high - low <= 0.15 ? `The fleet is evenly used, nine in ten between ${share(low)} and ${share(high)}.` : `The fleet is unevenly used: nine in ten between ${share(low)} and ${share(high)}.`;
+    : high < 0.005 ? "The fleet is idle." : high - low <= 0.15 ? `The fleet is evenly used, nine in ten ${share(low) === share(high) ? `at ${share(low)}` : `between ${share(low)} and ${share(high)}`}.` : `The fleet is unevenly used: nine in ten between ${share(low)} and ${share(high)}.`;
   const remarks = [ill > 0 && `${plural(ill, "worker")} ${ill === 1 ? "is" : "are"} too slow to be trusted`, silent > 0 && `${silent} ${silent === 1 ? "has" : "have"} fallen silent`].filter(Boolean).join(", ");
   return (
     <Verdict title={title}>
@@ -193,6 +196,34 @@ function Fast({ groups }: { groups: ReturnType<typeof groupsOf> }) {
                   </>
                 );
               })}
+            </>
+          );
+        }}
+      </Plot>
+    </Panel>
+  );
+}
+
+// How many slots come free within the next minute.
+function ComingFree() {
+  const free = useAnswer(laterPath("/v1/fleet/free", {}), 2000).data?.slots_free ?? [];
+  if (free.length < 2) return null;
+  const most = Math.max(1, ...free.map((each) => each.p90));
+  const last = free[free.length - 1];
+  return (
+    <Panel title="When do slots come free?" sub={`of those that are taken now, within ${duration(num(last.in_us))}`} class="c12">
+      <Plot height={120} label={`Within ${duration(num(last.in_us))} most likely ${Math.round(last.p50)} slots come free, between ${Math.round(last.p10)} and ${Math.round(last.p90)} in eight of ten cases`}>
+        {({ w, h, k, hatch }) => {
+          const [left, floor] = [34 * k, h - 18 * k];
+          const x = (us: number) => left + ((w - left - 8) * us) / num(last.in_us);
+          const y = (n: number) => floor - ((floor - 8) * n) / most;
+          const line = (of: (each: Free) => number, from = "M") => free.map((each, i) => `${i === 0 ? from : "L"}${x(num(each.in_us)).toFixed(1)} ${y(of(each)).toFixed(1)}`).join("");
+          const back = [...free].reverse().map((each) => `L${x(num(each.in_us)).toFixed(1)} ${y(each.p10).toFixed(1)}`).join("");
+          return (
+            <>
+              {ticksTo(most, 3).map((n) => <><path class="grid-line" d={`M${left} ${y(n)}H${w}`} /><text x={left - 6} y={y(n) + 3.5} text-anchor="end">{Math.round(n)}</text></>)}
+              <path d={`${line((each) => each.p90)}${back}Z`} fill={hatch} /><path class="ln k-pred" d={line((each) => each.p50)} />
+              {free.filter((_, i) => i % Math.ceil(free.length / 6) === 0 || i === free.length - 1).map((each) => <text x={Math.min(w - 18 * k, x(num(each.in_us)))} y={h - 4} text-anchor="middle">{duration(num(each.in_us))}</text>)}
             </>
           );
         }}

@@ -1,19 +1,20 @@
 // Who waits, what holds them? Queues of the server; a tenant shows its tasks.
 
 import type { PageProps } from "../app.tsx";
-import { send } from "../lib/api.ts";
+import { pathOf, send } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { count, duration, num, plural, predicted, share } from "../lib/format.ts";
 import { may, me } from "../lib/identity.ts";
 import { serverNow } from "../lib/live.ts";
 import { link, set } from "../lib/router.ts";
-import type { Queue, TaskPage } from "../lib/wire.ts";
+import type { Limit, Queue, TaskPage, Tenant as TenantShare } from "../lib/wire.ts";
 import { stateOf, waitsFor } from "../lib/words.ts";
 import { type Act, ActButton } from "../ui/dialog.tsx";
 import { Ago, Bar, Kv, Name, Panel, Pill, Scroll, TaskLink, Terminal, TypeLink, Until, Verdict, visible } from "../ui/parts.tsx";
 import { Answered, Empty, ErrorBox, Skeleton } from "../ui/states.tsx";
 import { Glyph } from "../ui/glyph.tsx";
+import { GotBar, LimitTable, TenantTable, leads } from "../ui/tenants.tsx";
 
 const EVERY_MS = 2000;
 
@@ -22,8 +23,10 @@ const SORTS: Record<string, (queue: Queue) => number | string> = {
 };
 
 export default function Queues({ place }: PageProps) {
-  const list = useAnswer<{ queues?: Queue[] }>("v1/queues", EVERY_MS);
-  if (place.page === "tenants") return <Tenant name={place.name} />;
+  const list = useAnswer(pathOf("/v1/queues", {}), EVERY_MS);
+  const tenants = useAnswer(place.name === "" || place.page === "tenants" ? pathOf("/v1/tenants", {}) : null, EVERY_MS).data?.tenants;
+  const limits = useAnswer(place.name === "" || place.page === "tenants" ? pathOf("/v1/limits", {}) : null, EVERY_MS).data?.limits;
+  if (place.page === "tenants" && place.name !== "") return <Tenant name={place.name} tenants={tenants ?? []} limits={limits ?? []} />;
   if (place.name !== "") return <One name={place.name} queues={list.data?.queues} again={list.again} />;
   if (!list.data) return list.problem ? (
     <><Verdict title="Queues & tenants" />{list.problem.notOffered ? <section class="panel"><Empty text="This server does not offer the list of queues. A queue is paused and resumed by its name:" command="nexus queue pause NAME --reason …" /></section> : <ErrorBox problem={list.problem} again={list.again} />}</>
@@ -67,6 +70,8 @@ export default function Queues({ place }: PageProps) {
           </Scroll>
         )}
       </Panel>
+      {tenants && tenants.length > 0 && <TenantTable tenants={tenants} />}
+      {limits && <LimitTable limits={limits} />}
       <Terminal lines={["nexus queue list"]} />
     </>
   );
@@ -77,7 +82,7 @@ function QueueAct({ queue, onDone }: { queue: Queue; onDone: () => void }) {
   const act = (): Act => ({
     title: `${queue.paused ? "Resume" : "Pause"} queue ${visible(queue.name)}`, verb: queue.paused ? "Resume" : "Pause", onDone,
     effect: <p>{queue.paused ? `${plural(num(queue.waiting), "waiting task")} may start again.` : `Nothing of this queue starts until it is resumed: ${plural(num(queue.waiting), "task")} ${num(queue.waiting) === 1 ? "waits" : "wait"} there now. ${plural(num(queue.running), "running task")} ${num(queue.running) === 1 ? "ends" : "end"} normally.`}</p>,
-    carryOut: async (by) => (await send("PUT", `v1/queues/${encodeURIComponent(queue.name)}`, { paused: !queue.paused, ...by }), undefined),
+    carryOut: async (by) => (await send("put", "/v1/queues/{queue}", { queue: queue.name }, { paused: !queue.paused, ...by }), undefined),
   });
   return <ActButton text={queue.paused ? "Resume…" : "Pause…"} act={act} may={allowed} role="operator" />;
 }
@@ -104,12 +109,36 @@ function One({ name, queues, again }: { name: string; queues: Queue[] | undefine
   );
 }
 
-function Tenant({ name }: { name: string }) {
-  return <><Verdict title={<>Tenant <Name>{name}</Name></>} /><div class="grid"><Waiting query={{ tenant: name }} wide /></div></>;
+function Tenant({ name, tenants, limits }: { name: string; tenants: readonly TenantShare[]; limits: readonly Limit[] }) {
+  const tenant = tenants.find((each) => each.name === name);
+  const its = limits.filter((each) => each.tenant === name || (each.kind === "tenant" && each.key === name));
+  return (
+    <>
+      <Verdict title={<>Tenant <Name>{name}</Name>{tenant && <> got {share(tenant.got_15m)} of the slots: {leads(tenant)}.</>}</>} />
+      <div class="grid">
+        {tenant && (
+          <Panel title="Now" class="c4">
+            <div class="stack">
+              <Kv rows={[
+                ["Waiting", count(num(tenant.waiting))],
+                ["Running", <>{count(num(tenant.running))}{num(tenant.running_max) > 0 && ` of ${count(num(tenant.running_max))}`}</>],
+                ["Weight", tenant.weight],
+                ["Its own", tenant.entitled > 0 ? share(tenant.entitled) : "nothing: it wants nothing now"],
+                ["Got, 15 min", share(tenant.got_15m)], ["Got, 24 h", share(tenant.got_24h)],
+              ]} />
+              <GotBar tenant={tenant} most={Math.max(0.01, tenant.got_15m, tenant.entitled)} />
+            </div>
+          </Panel>
+        )}
+        <Waiting query={{ tenant: name }} wide={!tenant} />
+        {its.length > 0 && <LimitTable limits={its} />}
+      </div>
+    </>
+  );
 }
 
 function Waiting({ query, wide }: { query: Record<string, string>; wide: boolean }) {
-  const path = `v1/tasks?${new URLSearchParams({ ...query, state: "waiting,running,assigned,paused", limit: "50" })}`;
+  const path = pathOf("/v1/tasks", {}, { ...query, state: "waiting,running,assigned,paused", limit: 50 });
   const list = useAnswer<TaskPage>(path, EVERY_MS);
   return (
     <Panel title="What waits and runs" sub="the newest 50" class={wide ? "c12" : "c8 keep"} tools={<a class="small" href={link("tasks", "", query)}>All its tasks</a>}>

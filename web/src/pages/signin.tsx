@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { Problem, send } from "../lib/api.ts";
+import { Problem, session } from "../lib/api.ts";
 import { learnWho } from "../lib/identity.ts";
 import { go, route } from "../lib/router.ts";
 import { at } from "../lib/url.ts";
@@ -18,7 +18,7 @@ export default function SignIn(_: PageProps) {
     setBusy(true);
     setProblem(undefined);
     try {
-      await send("POST", "v1/session", { token: token.trim() });
+      await session(token.trim());
       setToken("");
       await learnWho();
       if (route.value.place.page === "signin") go(at("overview"), "replace");

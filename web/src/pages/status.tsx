@@ -1,9 +1,11 @@
 // Is the scheduler itself healthy?
 
 import type { PageProps } from "../app.tsx";
+import { type Path, pathOf } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
-import { bytes, count, duration, num, share } from "../lib/format.ts";
+import { checksOf } from "../lib/checks.ts";
+import { bytes, count, duration, num, predicted, share } from "../lib/format.ts";
 import { link as stream, serverNow, skew, tick, world } from "../lib/live.ts";
 import { root } from "../lib/router.ts";
 import type { Status } from "../lib/wire.ts";
@@ -12,35 +14,29 @@ import { Kv, Name, Panel, Terminal, Time, Verdict } from "../ui/parts.tsx";
 import { Answered, ErrorBox } from "../ui/states.tsx";
 
 const EVERY_MS = 5000;
-
-interface Check { good: boolean; name: string; text: string }
-// "[+] store: it takes what is written", a line for each check.
-export function checksOf(text: string): Check[] {
-  return text.split("\n").flatMap((line) => {
-    const found = /^\[([+-])\]\s*([^:]+):\s*(.*)$/.exec(line);
-    return found ? [{ good: found[1] === "+", name: found[2], text: found[3] }] : [];
-  });
-}
+const WEEK_US = 7 * 86_400e6;
+const GLYPH = { good: "succeeded", bad: "dead", warn: "warn" };
+const SAID = { good: "good: ", bad: "fails: ", warn: "warning: " };
 
 export default function StatusPage(_: PageProps) {
   useCell(tick);
   const live = useCell(world).status;
-  const asked = useAnswer<Status>(live ? null : "v1/status", EVERY_MS);
+  const asked = useAnswer<Status>(live ? null : pathOf("/v1/status", {}), EVERY_MS);
   const status = live ?? asked.data;
-  const ready = useAnswer<string>("readyz?verbose", EVERY_MS);
-  const checks = checksOf(ready.data ?? "");
-  const bad = checks.filter((each) => !each.good);
+  const ready = useAnswer("readyz?verbose" as Path<string>, EVERY_MS);
+  const checks = checksOf(ready.problem?.detail ?? ready.data ?? "");
+  const bad = checks.filter((each) => each.mark === "bad");
   const healthy = bad.length === 0 && checks.length > 0 && !status?.fallback;
   return (
     <>
-      <Verdict title={healthy ? "The scheduler is healthy." : status?.fallback ? "Predictions fail: round-robin decides." : bad.length > 0 ? `${bad.length === 1 ? "One check fails" : `${bad.length} checks fail`}: ${bad.map((each) => each.name).join(", ")}.` : "Status"}>
+      <Verdict title={healthy ? "The scheduler is healthy." : status?.fallback ? <>Predictions fail: round-robin decides{num(status.fallback_since_unix_us) > 0 && <> since <Time us={num(status.fallback_since_unix_us)} /></>}.</> : bad.length > 0 ? `${bad.length === 1 ? "One check fails" : `${bad.length} checks fail`}: ${bad.map((each) => each.name).join(", ")}.` : "Status"}>
         {status && <p>Version {status.version}, up {duration(num(status.uptime_us))}. An acknowledged change survives {status.durability === "disk" ? "a power cut" : status.durability === "process" ? "the end of the process" : status.durability}.</p>}
       </Verdict>
       <div class="grid">
         <Panel title="Checks" sub={ready.at ? `${duration((Date.now() - ready.at) * 1000)} old` : undefined} class="c6">
           {ready.problem && ready.problem.status !== 503 && <ErrorBox problem={ready.problem} again={ready.again} />}
-          {ready.problem?.status === 503 && <p class="note"><b>Not ready.</b> <Name>{ready.problem.detail || "A check fails; the server's log tells which."}</Name></p>}
-          {checks.map((each) => <div class="check" key={each.name}><Glyph name={each.good ? "succeeded" : "dead"} kind={each.good ? "good" : "bad"} /><b>{each.name}</b><span class={each.good ? "soft" : "bad"}><span class="sr">{each.good ? "good: " : "fails: "}</span><Name>{each.text}</Name></span></div>)}
+          {ready.problem?.status === 503 && <p class="note"><b>Not ready:</b> it does not take new work until each check passes.</p>}
+          {checks.map((each) => <div class="check" key={each.name}><Glyph name={GLYPH[each.mark]} kind={each.mark} /><b>{each.name}</b><span class={each.mark === "good" ? "soft" : each.mark}><span class="sr">{SAID[each.mark]}</span><Name>{each.text}</Name></span></div>)}
         </Panel>
         {status ? <><Latency status={status} /><Store status={status} /><Counts status={status} /></> : <Panel class="c6"><Answered answer={asked}>{() => null}</Answered></Panel>}
         <Terminal lines={["nexus status"]} />
@@ -74,6 +70,8 @@ function Store({ status }: { status: Status }) {
         ["Journal position", count(num(status.journal_position))],
         ["Digest", <span class="mono">{status.digest}</span>],
         ["Memory", bytes(num(status.rss_bytes))],
+        num(status.store_bytes) > 0 && ["Store", `${bytes(num(status.store_bytes))}: journal and history`],
+        num(status.disk_free_bytes) > 0 && ["Disk", <span class={num(status.disk_full_unix_us) > 0 && num(status.disk_full_unix_us) - serverNow() < WEEK_US ? "warn" : ""}>{bytes(num(status.disk_free_bytes))} free{num(status.disk_full_unix_us) > 0 && <>; full in <span class="pred">{predicted(num(status.disk_full_unix_us) - serverNow())}</span> if it goes on so</>}</span>],
         ["History dropped", num(status.history_dropped) === 0 ? "no row" : <span class="warn">{count(num(status.history_dropped))} rows</span>],
         ["Stale reports", num(status.stale_reports) === 0 ? "none" : `${count(num(status.stale_reports))} refused`],
         ["Metrics", <a href={new URL("metrics", root).href} target="_blank" rel="noreferrer">for Prometheus</a>],

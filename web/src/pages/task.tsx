@@ -2,13 +2,13 @@
 
 import type { ComponentChildren } from "preact";
 import type { PageProps } from "../app.tsx";
-import { sentence } from "../lib/attention.ts";
+import { explainPath, pathOf } from "../lib/api.ts";
 import { type Answer, useAnswer } from "../lib/ask.ts";
 import { bytes, count, duration, num, plural, predicted, share } from "../lib/format.ts";
 import { link } from "../lib/router.ts";
 import { sharesOf } from "../lib/timeline.ts";
-import type { Attempt, Explanation, Task, TypeStat } from "../lib/wire.ts";
-import { exclusionWord, hasEnded, outcomeWord, reasonOf, reasonWord, sinceStart, stateOf, waited } from "../lib/words.ts";
+import type { Attempt, Explanation, Task, TaskSpec, TypeStat } from "../lib/wire.ts";
+import { exclusionWord, hasEnded, outcomeWord, reasonOf, reasonWord, sentence, sinceStart, stateOf, waited } from "../lib/words.ts";
 import { FactorBars } from "../ui/factors.tsx";
 import { Glyph, Icon } from "../ui/glyph.tsx";
 import { Histogram } from "../ui/histogram.tsx";
@@ -18,18 +18,26 @@ import { TaskActs } from "../ui/taskacts.tsx";
 import { Timeline } from "../ui/timeline.tsx";
 
 const EVERY_MS = 1000;
+const WHOLE_MS = 5000;
 const ENDED_MS = 30_000;
 
+const WHEN: Record<string, string> = { submission: "at submission", dispatch: "at dispatch", now: "latest" };
+
 export default function TaskPage({ place }: PageProps) {
-  const id = encodeURIComponent(place.name);
-  const first = useAnswer<Explanation>(`v1/tasks/${id}/explain`, EVERY_MS);
-  const whole = useAnswer<Task>(`v1/tasks/${id}?result=true`, ENDED_MS);
-  const type = useAnswer<TypeStat>(first.data ? `v1/types/${encodeURIComponent(first.data.task.type)}` : null, ENDED_MS);
+  const id = place.name;
+  const first = useAnswer(explainPath(id), EVERY_MS);
+  const whole = useAnswer<Task>(pathOf("/v1/tasks/{id}", { id }, { result: true }), WHOLE_MS);
+  const type = useAnswer<TypeStat>(first.data ? pathOf("/v1/types/{type}", { type: first.data.task.type }) : null, ENDED_MS);
   if (!first.data) {
     if (first.problem?.status === 404) return <Unknown detail={first.problem.detail} />;
     return first.problem ? <ErrorBox problem={first.problem} again={first.again} /> : <><Skeleton height="5rem" /><Skeleton height="12rem" /></>;
   }
-  return <Known told={first} task={{ ...first.data.task, metadata: whole.data?.metadata ?? first.data.task.metadata }} type={type.data} />;
+  return <Known told={first} task={withMore(first.data.task, whole.data)} type={type.data} />;
+}
+
+// What only the whole task tells; the explanation is the newer one.
+function withMore(task: Task, whole: Task | undefined): Task {
+  return { ...task, metadata: whole?.metadata ?? task.metadata, waits: task.waits ?? whole?.waits, estimates: task.estimates ?? whole?.estimates, spec: task.spec ?? whole?.spec };
 }
 
 function Unknown({ detail }: { detail: string }) {
@@ -118,8 +126,9 @@ function WhyItWaits({ explained, task }: { explained: Explanation; task: Task })
           ["Until about", num(waiting.until_unix_us) > 0 ? <PredictedTime us={num(waiting.until_unix_us)} /> : <span class="faint">unknown: nothing tells when this ends</span>],
           ["Before it", ahead > 0 ? <>{plural(ahead, "task")}, <span class="pred">about {predicted(num(explained.work_ahead_us))}</span> of work</> : "no task"],
           waiting.remedy !== "" && ["What would free it", <Name>{waiting.remedy}</Name>],
+          num(explained.overtaken_until_unix_us) > 0 && ["Overtaking", <>nobody who comes after <Time us={num(explained.overtaken_until_unix_us)} /> may pass it</>],
         ]} />
-        <h3>The {count(explained.workers_total)} workers</h3>
+        <h3>{explained.workers_total === 1 ? "The one worker" : `The ${count(explained.workers_total)} workers`}</h3>
         <div class="lists">
           {explained.workers_eligible > 0 && <ShareLine text="may run it" value={count(explained.workers_eligible)} share={explained.workers_eligible / total} kind="" />}
           {excluded.map(([reason, n]) => <ShareLine text={<Name>{exclusionWord(reason)}</Name>} value={count(n)} share={n / total} kind="wait" />)}
@@ -132,6 +141,8 @@ function WhyItWaits({ explained, task }: { explained: Explanation; task: Task })
 function WhyHere({ explained, wide }: { explained: Explanation; wide: boolean }) {
   const { decision } = explained;
   if (!decision) return null;
+  const { task } = explained;
+  const end = num(task.finished_unix_us) || num(task.eta?.finish_p50_unix_us);
   const robin = decision.baseline_worker !== "" && decision.baseline_worker !== decision.worker;
   const excluded = Object.entries(explained.workers_excluded ?? {}).sort(([, a], [, b]) => b - a);
   return (
@@ -140,18 +151,25 @@ function WhyHere({ explained, wide }: { explained: Explanation; wide: boolean })
         <p><Name>{sentence(decision.reason)}</Name> {decision.eligible_free > 0 && `${plural(decision.eligible_free, "worker")} that may run it had a free slot; ${plural(num(decision.waiting), "task")} waited.`}</p>
         <FactorBars decision={decision} />
         {(decision.runner_ups ?? []).length > 0 && <p class="small soft">Next in turn: {(decision.runner_ups ?? []).slice(0, 3).map((each, i) => <>{i > 0 && ", "}{each.task_id ? <TaskLink id={each.task_id} /> : "a task of another tenant"}, {duration(num(each.behind_us))} behind</>)}.</p>}
-        {robin && <div class="note row" style={{ flexWrap: "nowrap" }}><Glyph name="info" /><p><b>Otherwise: </b>round-robin would have taken <Name>{decision.baseline_worker}</Name>.</p></div>}
+        {robin && <div class="note row" style={{ flexWrap: "nowrap" }}><Glyph name="info" /><p><b>Otherwise: </b>round-robin would have taken <Name>{decision.baseline_worker}</Name>{compared(num(explained.baseline_finish_unix_us), end)}.{num(explained.second_finish_unix_us) > 0 && <> The next best worker: done <Until us={num(explained.second_finish_unix_us)} />{compared(num(explained.second_finish_unix_us), end)}.</>}</p></div>}
         {decision.fallback && <div class="note">No prediction in time, so round-robin decided.</div>}
         {num(decision.lost_us) > 0 && <p class="small">Stopped for another task: {duration(num(decision.lost_us))} of work lost, {duration(num(decision.saved_us))} of waiting saved.</p>}
         {excluded.length > 0 && (
           <details><summary class="small">Why not one of the others</summary>
-            <table style={{ marginTop: ".375rem" }}><tbody>{excluded.map(([reason, n]) => <tr><td class="num" style={{ width: "3rem", paddingLeft: 0 }}>{count(n)}</td><td class="wrap"><Name>{exclusionWord(reason)}</Name></td></tr>)}</tbody></table>
+            <Scroll label="Why not one of the others"><table style={{ marginTop: ".375rem" }}><tbody>{excluded.map(([reason, n]) => <tr><td class="num" style={{ width: "3rem", paddingLeft: 0 }}>{count(n)}</td><td class="wrap"><Name>{exclusionWord(reason)}</Name></td></tr>)}</tbody></table></Scroll>
           </details>
         )}
         <p class="small faint">Decision <a class="mono" href={link("decisions", decision.number)}>{count(num(decision.number))}</a> · policy {decision.policy} · model {decision.model} · <Time us={num(decision.at_unix_us)} /></p>
       </div>
     </Panel>
   );
+}
+
+// How another choice would have ended, against this one.
+function compared(other: number, end: number): ComponentChildren {
+  if (other <= 0 || end <= 0) return "";
+  const later = other - end;
+  return Math.abs(later) < 5e4 ? ", which would have ended at the same time" : <>, most likely <span class="pred">{predicted(Math.abs(later))}</span> {later > 0 ? "later" : "earlier"}</>;
 }
 
 function WhyThatLong({ task, type }: { task: Task; type: TypeStat | undefined }) {
@@ -164,13 +182,14 @@ function WhyThatLong({ task, type }: { task: Task; type: TypeStat | undefined })
     <Panel title="Why that long?" class="c5 keep">
       <div class="stack">
         <p>{type && type.payload_slope > 0.05 ? <>Runs of <Name>{type.type}</Name> grow with <Name>{type.size_name || "payload"}</Name>. </> : null}{type && num(type.samples) < 10 ? `Still learning: ${plural(num(type.samples), "run")}.` : type ? `${share(type.within_25)} of its recent predictions were within 25 %.` : ""}</p>
-        {type && <Histogram type={type} p50={p50} p90={p90} elapsed={running || hasEnded(task) ? elapsed : undefined} height={124} />}
+        {type && <Histogram type={type} p50={p50} p90={p90} elapsed={running || hasEnded(task) ? elapsed : undefined} ended={hasEnded(task)} height={124} />}
         <Scroll label="Predictions made">
           <table>
             <thead><tr><th style={{ paddingLeft: 0 }}>Predicted</th><th class="num">p50</th><th class="num">P90</th><th class="opt">by</th></tr></thead>
             <tbody>
-              <tr><td style={{ paddingLeft: 0 }}>latest</td><td class="num pred">{predicted(p50)}</td><td class="num pred">{predicted(p90)}</td><td class="mono opt"><Name>{estimate?.source ?? ""}</Name></td></tr>
-              {(task.attempts ?? []).map((attempt) => num(attempt.predicted_us) > 0 && <tr><td style={{ paddingLeft: 0 }}>at dispatch of attempt {attempt.number}</td><td class="num pred">{predicted(num(attempt.predicted_us))}</td><td class="num">–</td><td class="opt" /></tr>)}
+              {(task.estimates ?? []).map((each) => <tr key={each.at_unix_us + each.when}><td style={{ paddingLeft: 0 }}>{WHEN[each.when] ?? each.when} <Time us={num(each.at_unix_us)} /></td><td class="num pred">{predicted(num(each.p50_us))}</td><td class="num pred">{predicted(num(each.p90_us))}</td><td class="mono opt"><Name>{each.source}</Name></td></tr>)}
+              {!(task.estimates ?? []).some((each) => each.when === "now") && <tr><td style={{ paddingLeft: 0 }}>latest</td><td class="num pred">{predicted(p50)}</td><td class="num pred">{predicted(p90)}</td><td class="mono opt"><Name>{estimate?.source ?? ""}</Name></td></tr>}
+              {!task.estimates && (task.attempts ?? []).map((attempt) => num(attempt.predicted_us) > 0 && <tr><td style={{ paddingLeft: 0 }}>at dispatch of attempt {attempt.number}</td><td class="num pred">{predicted(num(attempt.predicted_us))}</td><td class="num">{num(attempt.predicted_p90_us) > 0 ? predicted(num(attempt.predicted_p90_us)) : "–"}</td><td class="mono opt"><Name>{attempt.source ?? ""}</Name></td></tr>)}
             </tbody>
           </table>
         </Scroll>
@@ -210,7 +229,7 @@ function AttemptRow({ attempt, task }: { attempt: Attempt; task: Task }) {
 
 function AskedFor({ task }: { task: Task }) {
   return (
-    <Panel title="What is known of it" class="c7 keep">
+    <Panel title={task.spec ? "What it asked for" : "What is known of it"} class="c7 keep">
       <div class="cols">
         <Kv rows={[
           ["Tenant", <a href={link("tasks", "", { tenant: task.tenant })}><Name>{task.tenant}</Name></a>],
@@ -220,12 +239,34 @@ function AskedFor({ task }: { task: Task }) {
           task.error !== "" && ["Error", <span class="bad"><Name>{task.error}</Name></span>],
         ]} />
         <Kv rows={[
+          ...askedFor(task.spec),
           ["Payload", <>{bytes(num(task.payload_bytes))} <span class="faint">· never shown here</span></>],
           ["Metadata", <Labels labels={task.metadata} sign=": " />],
         ]} />
       </div>
     </Panel>
   );
+}
+
+// What is set beyond the defaults.
+function askedFor(spec: TaskSpec | undefined): [string, ComponentChildren][] {
+  if (!spec) return [];
+  const rows: [string, ComponentChildren, boolean][] = [
+    ["Requires", <Labels labels={spec.labels_required} />, Object.keys(spec.labels_required ?? {}).length > 0],
+    ["Prefers", <Labels labels={spec.labels_preferred} />, Object.keys(spec.labels_preferred ?? {}).length > 0],
+    ["Avoids", <Labels labels={spec.labels_forbidden} />, Object.keys(spec.labels_forbidden ?? {}).length > 0],
+    ["Needs", [num(spec.resources?.cpu_milli) > 0 && `${num(spec.resources?.cpu_milli) / 1000} cores`, num(spec.resources?.memory_bytes) > 0 && bytes(num(spec.resources?.memory_bytes)), num(spec.resources?.gpu_milli) > 0 && `${num(spec.resources?.gpu_milli) / 1000} GPU`,
+      ...Object.entries(spec.resources?.custom ?? {}).map(([name, value]) => `${visible(name)} ${value}`)].filter(Boolean).join(", "), spec.resources !== undefined && (num(spec.resources.cpu_milli) > 0 || num(spec.resources.memory_bytes) > 0 || num(spec.resources.gpu_milli) > 0 || Object.keys(spec.resources.custom ?? {}).length > 0)],
+    ["Not before", <Time us={num(spec.run_at_unix_us)} />, num(spec.run_at_unix_us) > 0],
+    ["Not after", <Time us={num(spec.deadline_unix_us)} />, num(spec.deadline_unix_us) > 0],
+    ["Comes after", <>{(spec.after ?? []).slice(0, 5).map((id, i) => <>{i > 0 && ", "}<TaskLink id={id} /></>)}{(spec.after ?? []).length > 5 && `, and ${(spec.after ?? []).length - 5} more`}</>, (spec.after ?? []).length > 0],
+    ["One at a time", <>key <Name>{spec.ordering_key}</Name></>, Boolean(spec.ordering_key)],
+    ["At once", <>{spec.concurrency_max || 1} of key <Name>{spec.concurrency_key}</Name></>, Boolean(spec.concurrency_key)],
+    ["Longest run", duration(num(spec.timeout_us)), num(spec.timeout_us) > 0],
+    ["Attempts", `at most ${spec.retry?.attempts_max}`, (spec.retry?.attempts_max ?? 0) > 0],
+    ["May", [spec.idempotent && "run twice", spec.preemptible && "be stopped for others", spec.exclusive && "never overlap itself"].filter(Boolean).join(", "), Boolean(spec.idempotent || spec.preemptible || spec.exclusive)],
+  ];
+  return rows.filter(([, , told]) => told).map(([name, value]) => [name, value]);
 }
 
 function WhereTimeWent({ task }: { task: Task }) {

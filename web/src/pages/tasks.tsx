@@ -29,7 +29,7 @@ export default function Tasks({ place }: PageProps) {
   const query = place.query;
   const words = filterText(query);
   const asked = listQuery(query);
-  const list = useList(pathOf("v1/tasks", { ...asked, limit: PAGE }), words);
+  const list = useList(pathOf("/v1/tasks", {}, { ...asked, limit: PAGE }), words);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   useEffect(() => setChosen(new Set()), [words]);
   const filtered = words !== "";
@@ -56,7 +56,7 @@ export default function Tasks({ place }: PageProps) {
             {list.newer > 0 && <button type="button" class="chip run" onClick={list.follow}>{list.newer}{list.newer >= PAGE ? " or more" : ""} newer</button>}
             <span class="grow" />
             {chosen.size > 0 && <button type="button" class="btn tiny quiet" onClick={() => setChosen(new Set())}>Choose none</button>}
-            {(chosen.size > 0 || filtered) && list.rows.length > 0 && <BulkActs ids={[...chosen]} filter={asked} filterWords={words} onDone={() => (setChosen(new Set()), list.follow())} />}
+            {(chosen.size > 0 || filtered) && list.rows.length > 0 && <BulkActs ids={[...chosen]} tasks={list.rows} filter={asked} filterWords={words} onDone={() => (setChosen(new Set()), list.follow())} />}
           </header>
           <div class="body">
             {list.problem && <ErrorBox problem={list.problem} again={list.follow} />}
@@ -90,7 +90,7 @@ function FilterLine({ query, status }: { query: Record<string, string>; status: 
   const words = filterText(query);
   const [text, setText] = useState(words);
   useEffect(() => setText(words), [words]);
-  const types = useAnswer<{ types?: { type: string }[] }>("v1/types").data?.types ?? [];
+  const types = useAnswer(pathOf("/v1/types", {})).data?.types ?? [];
   const states = statesOf(query.state);
   const apply = (next: string, how: "push" | "replace") => set({ ...Object.fromEntries(FILTER_KEYS.map((key) => [key, undefined])), ...filterFrom(next) }, how);
   const flip = (state: string) => {

@@ -7,10 +7,11 @@ import { useCell } from "../lib/cell.ts";
 import { duration, factor, num, plural, share } from "../lib/format.ts";
 import { world } from "../lib/live.ts";
 import { link } from "../lib/router.ts";
-import type { Task, TaskPage, Worker } from "../lib/wire.ts";
+import type { Task, TaskPage, Worker, WorkerRun } from "../lib/wire.ts";
 import { condition, sinceStart, slowness, stateOf } from "../lib/words.ts";
 import { Ago, Copy, Name, Panel, Pill, Scroll, TaskLink, Terminal, TypeLink, Verdict } from "../ui/parts.tsx";
 import { Icon } from "../ui/glyph.tsx";
+import { Events } from "../ui/events.tsx";
 import { Plot } from "../ui/plot.tsx";
 import { Answered, Empty, Skeleton } from "../ui/states.tsx";
 import { WorkerActs } from "../ui/workeracts.tsx";
@@ -47,7 +48,11 @@ function nearest(name: string, names: readonly string[]): string | undefined {
 }
 
 function Known({ worker }: { worker: Worker }) {
-  const ended = useAnswer<TaskPage>(pathOf("v1/tasks", { worker: worker.name, state: "succeeded,dead,cancelled,expired", limit: RUNS }), ENDED_MS);
+  const ended = useAnswer<TaskPage>(pathOf("/v1/tasks", {}, { worker: worker.name, state: "succeeded,dead,cancelled,expired", limit: RUNS }), ENDED_MS);
+  const name = { name: worker.name };
+  const detail = useAnswer(pathOf("/v1/workers/{name}", name), ENDED_MS).data;
+  const events = useAnswer(pathOf("/v1/workers/{name}/events", name), ENDED_MS).data?.events ?? [];
+  const runs = detail?.runs_recent ?? [];
   const state = condition(worker);
   const slow = slowness(worker);
   const title = state === "breaker" ? `${worker.name} stands behind an open breaker.` : state === "ready" ? `${worker.name} takes work: ${worker.running} of ${worker.slots} slots are taken.` : `${worker.name} is ${state === "suspect" ? "silent" : state}.`;
@@ -60,8 +65,9 @@ function Known({ worker }: { worker: Worker }) {
         <Panel title="What it is" class="c5 keep"><div class="stack"><WorkerNote worker={worker} /><WorkerFacts worker={worker} /></div></Panel>
         <div class="c7 keep stack">
           <Panel><RunningHere worker={worker} /></Panel>
-          {ended.data && (ended.data.tasks ?? []).length > 1 && <Evidence tasks={ended.data.tasks ?? []} worker={worker.name} />}
+          <Evidence runs={runs.length > 0 ? ratiosOf(runs) : (ended.data?.tasks ?? []).map((each) => ratio(each, worker.name)).filter((each) => each > 0)} />
         </div>
+        <Events events={events} class="c12" />
         <Panel title="Ended here" sub={`the newest ${ROWS}`} class="c12" tools={<a class="small" href={link("tasks", "", { worker: worker.name })}>All its tasks</a>}>
           <Answered answer={ended}>{(page) => (page.tasks ?? []).length === 0 ? <p class="faint small">Nothing has ended here yet.</p> : <Ended tasks={(page.tasks ?? []).slice(0, ROWS)} worker={worker.name} />}</Answered>
         </Panel>
@@ -78,8 +84,13 @@ function ratio(task: Task, worker: string): number {
   return attempt?.outcome === "succeeded" && predicted > 0 && took > 0 ? took / predicted : 0;
 }
 
-function Evidence({ tasks, worker }: { tasks: readonly Task[]; worker: string }) {
-  const runs = tasks.map((each) => ratio(each, worker)).filter((each) => each > 0).slice(0, RUNS).reverse();
+// Of the runs that succeeded: how much longer than predicted. The newest first, as the breaker sees them.
+export function ratiosOf(runs: readonly WorkerRun[]): number[] {
+  return runs.filter((each) => each.outcome === "succeeded" && num(each.predicted_us) > 0 && num(each.run_us) > 0).map((each) => num(each.run_us) / num(each.predicted_us));
+}
+
+function Evidence({ runs: newest }: { runs: readonly number[] }) {
+  const runs = newest.slice(0, RUNS).reverse();
   if (runs.length < 2) return null;
   const high = Math.max(5, ...runs);
   return (

@@ -100,12 +100,14 @@ export function ActDialog({ act, onClose }: { act: Act; onClose: () => void }) {
   );
 }
 
+const ROLES = ["submitter", "operator", "admin"];
 // A button that opens the dialog of an act; disabled, with the reason, for who may not.
-export function ActButton({ text, act, may, role, danger }: { text: string; act: () => Act; may: boolean; role: string; danger?: boolean }) {
+export function ActButton({ text, act, may: ready, role, danger }: { text: string; act: () => Act; may: boolean; role: string; danger?: boolean }) {
   const [open, setOpen] = useState<Act>();
+  const forbidden = !ready && ROLES.includes(role);
   return (
     <>
-      <button type="button" class={`btn tiny ${danger ? "danger" : ""}`} disabled={!may} title={may ? undefined : `needs role ${role}`} onClick={() => setOpen(act())}>{text}</button>
+      <button type="button" class={`btn tiny ${danger ? "danger" : ""}`} disabled={!ready} title={ready ? undefined : `needs ${forbidden ? "role " : ""}${role}`} onClick={() => setOpen(act())}>{text}{forbidden && <small> needs role {role}</small>}</button>
       {open && <ActDialog act={open} onClose={() => setOpen(undefined)} />}
     </>
   );

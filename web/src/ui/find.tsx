@@ -1,18 +1,19 @@
 // Find: a task by its id, a worker, a type, a page. And the keys of the page.
 
 import { useMemo, useState } from "preact/hooks";
+import { pathOf } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
+import { me, signOut } from "../lib/identity.ts";
 import { world } from "../lib/live.ts";
 import { chooseKeys, keysOn } from "../lib/prefs.ts";
 import { go, href } from "../lib/router.ts";
 import { type Place, at } from "../lib/url.ts";
-import type { TypeList } from "../lib/wire.ts";
 import { Dialog } from "./dialog.tsx";
 import { PAGES } from "./pages.ts";
 import { visible } from "./parts.tsx";
 
-interface Found { text: string; kind: string; to: Place }
+interface Found { text: string; kind: string; to?: Place; act?: () => void }
 
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const MOST = 9;
@@ -21,12 +22,13 @@ export function Find({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(0);
   const { workers } = useCell(world);
-  const types = useAnswer<TypeList>("v1/types").data?.types ?? [];
+  const types = useAnswer(pathOf("/v1/types", {})).data?.types ?? [];
   const found = useMemo(() => search(text.trim(), workers.map((each) => each.name), types.map((each) => each.type)), [text, workers, types]);
   const open = (what: Found | undefined) => {
     if (!what) return;
     onClose();
-    go(what.to);
+    if (what.to) go(what.to);
+    else what.act?.();
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Enter") open(found[chosen]);
@@ -43,7 +45,7 @@ export function Find({ onClose }: { onClose: () => void }) {
       <ul class="found" id="found" role="listbox" aria-label="Results">
         {found.map((each, i) => (
           <li id={`found-${i}`} role="option" aria-selected={i === chosen} key={each.kind + each.text}>
-            <a href={href(each.to)} tabIndex={-1} onClick={(e) => (e.preventDefault(), open(each))}><bdi class="clip">{visible(each.text)}</bdi><small>{each.kind}</small></a>
+            <a href={each.to && href(each.to)} tabIndex={-1} onClick={(e) => (e.preventDefault(), open(each))}><bdi class="clip">{visible(each.text)}</bdi><small>{each.kind}</small></a>
           </li>
         ))}
         {found.length === 0 && <li class="faint" style={{ padding: ".5rem .625rem" }}>Nothing has that name. A task is found by its whole id, or in the list of tasks.</li>}
@@ -57,6 +59,8 @@ function search(text: string, workers: string[], types: string[]): Found[] {
   if (ID.test(wanted)) return [{ text: wanted, kind: "task", to: at("tasks", wanted) }];
   const fits = (name: string) => name.toLowerCase().includes(wanted);
   const found: Found[] = PAGES.filter((each) => fits(each.title)).map((each) => ({ text: each.title, kind: "page", to: at(each.page) }));
+  const signed = me.value !== null && !me.value.open && me.value.how === "token";
+  if (signed && fits("sign out")) found.push({ text: "Sign out", kind: `signed in as ${visible(me.value?.name ?? "")}`, act: () => void signOut() });
   if (wanted !== "") {
     found.push(...types.filter(fits).map((name) => ({ text: name, kind: "type", to: at("types", name) })));
     found.push(...workers.filter(fits).map((name) => ({ text: name, kind: "worker", to: at("workers", name) })));

@@ -4,9 +4,9 @@ import { duration, num, predicted } from "../lib/format.ts";
 import type { TypeStat } from "../lib/wire.ts";
 import { Hatched, Plot } from "./plot.tsx";
 
-interface Props { type: TypeStat; p50: number; p90: number; elapsed?: number; height: number | ((w: number) => number) }
+interface Props { type: TypeStat; p50: number; p90: number; elapsed?: number; ended?: boolean; height: number | ((w: number) => number) }
 
-export function Histogram({ type, p50, p90, elapsed, height }: Props) {
+export function Histogram({ type, p50, p90, elapsed, ended, height }: Props) {
   const bounds = (type.histogram_us ?? []).map(num);
   const counts = (type.histogram_count ?? []).map(num);
   if (bounds.length === 0) return <p class="faint small">Still learning: no run has ended.</p>;
@@ -35,10 +35,10 @@ export function Histogram({ type, p50, p90, elapsed, height }: Props) {
               <>
                 <path class="ln k-pred" d={`M${x(p50)} ${top - 8}V${floor}`} /><path class="ln k-pred thin" d={`M${x(p90)} ${top - 8}V${floor}`} />
                 <text class="t-pred e" x={x(p50) - 5} y={top - 10 * k} text-anchor={x(p50) < 70 * k ? "start" : "end"}>p50 {predicted(p50)}</text>
-                <text class="t-pred e" x={x(p50) < 70 * k ? Math.max(x(p90) + 5, x(p50) + 80 * k) : x(p90) + 5} y={top - 10 * k} text-anchor={x(p90) > w - 70 * k && x(p50) >= 70 * k ? "end" : "start"} dy={x(p90) > w - 70 * k && x(p50) >= 70 * k ? 12 * k : 0}>P90 {predicted(p90)}</text>
+                <text class="t-pred e" x={x(p50) < 70 * k ? Math.max(x(p90) + 5, x(p50) + 80 * k) : x(p90) > w - 70 * k ? w : x(p90) + 5} y={top - 10 * k} text-anchor={x(p90) > w - 70 * k && x(p50) >= 70 * k ? "end" : "start"}>P90 {predicted(p90)}</text>
               </>
             )}
-            {elapsed !== undefined && elapsed > 0 && <><path class="now" d={`M${x(elapsed)} ${top + 8}V${floor}`} /><text class="t-ink e" x={x(elapsed) - 4} y={top + 20 * k} text-anchor={x(elapsed) < 80 * k ? "start" : "end"}>now {duration(elapsed)}</text></>}
+            {elapsed !== undefined && elapsed > 0 && <><path class="now" d={`M${x(elapsed)} ${top + 8}V${floor}`} /><text class="t-ink e" x={x(elapsed) - 4} y={top + 20 * k} text-anchor={x(elapsed) < 80 * k ? "start" : "end"}>{ended ? "took" : "now"} {duration(elapsed)}</text></>}
           </>
         );
       }}

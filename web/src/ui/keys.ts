@@ -8,7 +8,7 @@ import { at } from "../lib/url.ts";
 import { PAGES } from "./pages.ts";
 
 const FIELD = /^(input|textarea|select)$/i;
-const RANGE = ["1m", "5m", "30m"];
+const RANGE = ["1m", "5m", "30m", "6h"];
 
 export function useKeys(open: { find: () => void; help: () => void }): void {
   useEffect(() => {

@@ -1,6 +1,6 @@
 // Pins, holds, boosts and exclusions by operators.
 
-import { send } from "../lib/api.ts";
+import { pathOf, send } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { useCell } from "../lib/cell.ts";
 import { duration, num } from "../lib/format.ts";
@@ -11,11 +11,11 @@ import { Name, Panel, Scroll, TaskLink, Terminal, Time, TypeLink, WorkerLink } f
 import { Answered } from "./states.tsx";
 
 export function Overrides() {
-  const answer = useAnswer<{ overrides?: Override[] }>("v1/overrides", 5000);
+  const answer = useAnswer(pathOf("/v1/overrides", {}), 5000);
   const allowed = may(useCell(me), "operator");
   const clear = (each: Override): Act => ({
     title: `Clear override ${each.number}`, verb: "Clear it", reasonNeeded: false, onDone: answer.again, effect: <p>The scheduler decides by itself again: {meaning(each)} ends now.</p>,
-    carryOut: async ({ author }) => (await send("DELETE", `v1/overrides/${each.number}?author=${encodeURIComponent(author)}`), undefined),
+    carryOut: async ({ author }) => (await send("delete", "/v1/overrides/{number}", { number: each.number }, undefined, { author }), undefined),
   });
   return (
     <div class="grid">

@@ -104,8 +104,8 @@ export function Band({ elapsed, p50, p90 }: { elapsed: number; p50: number; p90:
   );
 }
 
-export function Bar({ share, kind = "", thin }: { share: number; kind?: string; thin?: boolean }) {
-  return <span class={`bar ${thin ? "thin" : ""}`} aria-hidden="true"><i class={kind} style={{ width: `${Math.min(100, Math.max(0, 100 * share))}%` }} /></span>;
+export function Bar({ share, kind = "", thin, mark = 0 }: { share: number; kind?: string; thin?: boolean; mark?: number }) {
+  return <span class={`bar ${thin ? "thin" : ""} ${mark > 0 ? "marked" : ""}`} aria-hidden="true"><i class={kind} style={{ width: `${Math.min(100, Math.max(0, 100 * share))}%` }} />{mark > 0 && <u style={{ left: `${100 * mark}%` }} />}</span>;
 }
 export function ShareLine({ text, value, share, kind }: { text: ComponentChildren; value: string; share: number; kind?: string }) {
   return <div class="share"><span class="clip">{text}</span><b>{value}</b><Bar share={share} kind={kind} thin /></div>;

@@ -1,16 +1,16 @@
 // A task beside the list.
 
+import { explainPath } from "../lib/api.ts";
 import { useAnswer } from "../lib/ask.ts";
 import { predictionOf } from "../lib/band.ts";
 import { num } from "../lib/format.ts";
-import type { Explanation } from "../lib/wire.ts";
 import { hasEnded, sinceStart, stateOf } from "../lib/words.ts";
 import { Band, Kv, Name, Pill, TaskLink, Time, TypeLink, Until, WorkerLink, useNow } from "./parts.tsx";
 import { Answered } from "./states.tsx";
 import { TaskActs } from "./taskacts.tsx";
 
 export function Peek({ id, onClose }: { id: string; onClose: () => void }) {
-  const answer = useAnswer<Explanation>(`v1/tasks/${encodeURIComponent(id)}/explain`, 2000);
+  const answer = useAnswer(explainPath(id), 2000);
   const now = useNow();
   return (
     <aside class="panel inspect" aria-label="Task beside the list">

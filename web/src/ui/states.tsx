@@ -1,5 +1,6 @@
 // What is seen when there is nothing to see: loading, empty, no match, an error, not offered.
 
+import { sentence } from "../lib/words.ts";
 import type { ComponentChildren } from "preact";
 import type { Answer } from "../lib/ask.ts";
 import type { Problem } from "../lib/api.ts";
@@ -25,7 +26,7 @@ export function NoMatch({ filter, onDrop }: { filter: string; onDrop: () => void
 export function ErrorBox({ problem, again }: { problem: Problem; again?: () => void }) {
   if (problem.notOffered) return <p class="note">This server does not offer that.</p>;
   if (problem.status === 403)
-    return <p class="note"><b>Not for this role.</b> {visible(problem.detail)}</p>;
+    return <p class="note"><b>Not for this role.</b> {visible(sentence(problem.detail))}</p>;
   return (
     <div class="note" role="alert">
       <p><b>{problem.title}.</b> {visible(problem.detail)}</p>

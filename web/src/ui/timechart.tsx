@@ -19,10 +19,11 @@ export interface Line {
   key?: string;   // class of its sample in the legend; empty: not in the legend
   dash?: boolean;
   fill?: boolean;
+  spans?: boolean;   // from point to point over what is not known
   width?: number;
   write: (value: number) => string;
 }
-export interface Between { high: number; low: number; color: string; alpha: number }  // lines by number
+export interface Between { high: number; low: number; color: string; alpha: number; hatch?: boolean }  // lines by number
 export interface Stripe { from: number; to: number; color: string }
 export interface ChartProps {
   title: string;
@@ -67,7 +68,7 @@ export function TimeChart(props: ChartProps) {
       made.destroy();
       plot.current = undefined;
     };
-  }, [look, where, asTable, lines.length]);
+  }, [look, where, asTable, lines.length, props.between?.length]);
 
   useEffect(() => {
     plot.current?.setData(data(props), false);
@@ -101,7 +102,7 @@ function heightOf(props: ChartProps): number {
   return Math.round((props.height ?? 150) * rem());
 }
 function lastKnown(props: ChartProps): number {
-  for (let i = props.t.length - 1; i >= 0; --i) if (props.t[i] <= props.now) return i;
+  for (let i = props.t.length - 1; i >= 0; --i) if (props.t[i] <= props.now && props.lines.some((each) => each.key !== "" && !each.dash && (each.values[i] ?? null) !== null)) return i;
   return 0;
 }
 function data(props: ChartProps): uPlot.AlignedData {
@@ -129,15 +130,33 @@ function options(latest: { current: ChartProps }, width: number, where: string, 
     ],
     series: [{}, ...props.lines.map((each): uPlot.Series => ({
       label: each.label, stroke: css(each.color), width: each.width ?? 1.75, dash: each.dash ? [5, 4] : undefined, points: { show: false },
-      fill: each.fill ? `color-mix(in srgb, ${css(each.color)} 10%, transparent)` : undefined, spanGaps: each.dash === true,
+      fill: each.fill ? `color-mix(in srgb, ${css(each.color)} 10%, transparent)` : undefined, spanGaps: each.dash === true || each.spans === true,
     }))],
-    bands: (props.between ?? []).map((each) => ({ series: [each.high + 1, each.low + 1], fill: `color-mix(in srgb, ${css(each.color)} ${100 * each.alpha}%, transparent)` })),
+    bands: (props.between ?? []).map((each) => ({ series: [each.high + 1, each.low + 1], fill: each.hatch ? hatching(css(each.color)) : `color-mix(in srgb, ${css(each.color)} ${100 * each.alpha}%, transparent)` })),
     hooks: {
       drawClear: [(u) => drawZone(u, latest.current)],
       draw: [(u) => drawNow(u, latest.current, where, font)],
       setCursor: [(u) => setUnder(u.cursor.idx === null || u.cursor.idx === undefined || (u.cursor.left ?? -1) < 0 ? null : u.cursor.idx)],
     },
   };
+}
+
+// What is predicted is hatched, here as everywhere.
+function hatching(color: string): CanvasPattern | string {
+  const tile = document.createElement("canvas");
+  const size = Math.round(6 * devicePixelRatio);
+  tile.width = tile.height = size;
+  const ctx = tile.getContext("2d");
+  if (!ctx) return color;
+  ctx.strokeStyle = color;
+  ctx.globalAlpha = 0.55;
+  ctx.lineWidth = devicePixelRatio;
+  for (const shift of [-size, 0, size]) {
+    ctx.moveTo(shift, size);
+    ctx.lineTo(shift + size, 0);
+  }
+  ctx.stroke();
+  return ctx.createPattern(tile, "repeat") ?? color;
 }
 
 function drawZone(u: uPlot, props: ChartProps): void {
@@ -157,8 +176,8 @@ function drawNow(u: uPlot, props: ChartProps, where: string, font: string): void
   const { ctx, bbox } = u;
   const x = Math.round(u.valToPos(props.now / 1e6, "x", true)) + 0.5;
   ctx.save();
-  ctx.beginPath();
-  ctx.rect(bbox.left, 0, bbox.width + 60, bbox.top + bbox.height);
+  ctx.setLineDash([]);
+  ctx.textAlign = "left";
   ctx.strokeStyle = ctx.fillStyle = css("ink");
   ctx.lineWidth = devicePixelRatio;
   ctx.beginPath();

@@ -44,6 +44,7 @@ function Drawn({ area: { w, h, k, hatch }, rows, now, zone: where }: { area: Are
   const seconds = axis.to - axis.from < 600e6 || axis.folds.length > 0;
   const pieces = axis.folds.length > 0 ? [[axis.from, axis.folds[0].from], [axis.folds[0].to, axis.to]] : [[axis.from, axis.to]];
   const ticks = pieces.flatMap(([from, to]) => timeTicks(from, to, (axis.x(to) - axis.x(from)) / (70 * k)));
+  if (ticks.length === 0) ticks.push(axis.from, axis.to);
   return (
     <>
       {ticks.map((t) => <><path class="grid-line" d={`M${axis.x(t)} ${18 * k}V${floor}`} /><text x={Math.min(w - 24 * k, Math.max(24 * k, axis.x(t)))} y={h - 7} text-anchor="middle">{clock(t, where, seconds)}</text></>)}
@@ -61,6 +62,7 @@ function Line({ row, y, box, x, small, left, k, w, hatch, now, zone: where }: Li
   const label = row.predicted && a > 0 ? (row.name === "Promised" ? `told at submission: ${clock(a, where)}, by ${clock(b, where)}` : row.spans.length === 0 ? `${clock(a, where)}, by ${clock(b, where)}` : "") : "";
   const width = label.length * 5.8 * k;
   const before = x(b) + width + 8 > w;
+  const within = before && x(a) - width - 8 < left;  // no room on either side: on the span itself
   return (
     <>
       {small ? <text class="e" x={left} y={y - box / 2 - 4}>{row.name}</text> : <text class="t-ink" x={0} y={y + 4}>{row.name}</text>}
@@ -69,7 +71,7 @@ function Line({ row, y, box, x, small, left, k, w, hatch, now, zone: where }: Li
           <Hatched x={x(a)} y={y - box / 2} width={x(b) - x(a)} height={box} hatch={hatch} />
           <path class="ln k-pred" d={`M${x(a)} ${y - box / 2 - 3}v${box + 6}`} /><path class="ln k-pred thin" d={`M${x(b)} ${y - box / 2}v${box}`} />
           {now !== null && row.spans.length === 0 && x(a) > x(now) && <path class="ln k-pred dash thin" d={`M${x(now)} ${y}H${Math.max(x(now), before && !small ? x(a) - width - 10 : x(a))}`} />}
-          {label && !small && <text class="t-pred" x={before ? x(a) - 6 : x(b) + 6} y={y + 4} text-anchor={before ? "end" : "start"}>{label}</text>}
+          {label && !small && <text class="t-pred" x={within ? x(a) + 6 : before ? x(a) - 6 : x(b) + 6} y={y + 4} text-anchor={before && !within ? "end" : "start"}>{label}</text>}
         </>
       )}
       {row.spans.map((span) => {

@@ -7,9 +7,8 @@ import { bytes, duration, factor, num, plural, share } from "../lib/format.ts";
 import { serverNow } from "../lib/live.ts";
 import { link } from "../lib/router.ts";
 import type { TaskPage, Worker } from "../lib/wire.ts";
-import { sentence } from "../lib/attention.ts";
-import { breakerOpen, condition, sinceStart, slowness, workerState } from "../lib/words.ts";
-import { Ago, Band, Kv, Labels, Name, Until, useNow } from "./parts.tsx";
+import { breakerOpen, condition, sentence, sinceStart, slowness, workerState } from "../lib/words.ts";
+import { Ago, Band, Kv, Labels, Name, PredictedTime, Time, Until, useNow } from "./parts.tsx";
 import { Answered } from "./states.tsx";
 
 const TASKS_MS = 2000;
@@ -31,7 +30,8 @@ export function WorkerNote({ worker }: { worker: Worker }) {
     : state === "suspect" ? ["Silent.", "It gets no new work. If it stays silent, its tasks run elsewhere when their leases end."]
     : state === "gone" ? ["Not connected.", "What it ran was given to others after its lease."] : ["", ""];
   if (head === "") return null;
-  return <p class="note"><b>{head} </b><Name>{text}</Name></p>;
+  const trial = breakerOpen(worker) ? num(worker.next_trial_unix_us) : 0;
+  return <p class="note"><b>{head} </b><Name>{text}</Name>{trial > 0 && <> The next trial: <Until us={trial} />.</>}{breakerOpen(worker) && num(worker.breaker_since_unix_us) > 0 && <> So since <Time us={num(worker.breaker_since_unix_us)} />.</>}</p>;
 }
 
 export function WorkerFacts({ worker }: { worker: Worker }) {
@@ -43,9 +43,12 @@ export function WorkerFacts({ worker }: { worker: Worker }) {
       ["Slots", `${worker.running} of ${worker.slots} taken`],
       worker.paused > 0 && ["Paused", `${plural(worker.paused, "attempt")}, in no slot`],
       worker.prefetched > 0 && ["Ready beyond", `${plural(worker.prefetched, "attempt")} until a slot is free`],
+      num(worker.state_since_unix_us) > 0 && ["So since", <><Time us={num(worker.state_since_unix_us)} />{worker.state_author && <> by <Name>{worker.state_author}</Name></>}{worker.state_reason && <>: <Name>{worker.state_reason}</Name></>}</>],
+      num(worker.empty_at_unix_us) > 0 && ["Empty about", <PredictedTime us={num(worker.empty_at_unix_us)} />],
       ["Used, 30 s", share(worker.utilization)],
       ["Speed", <>{factor(slowness(worker))}<span class="faint"> · {speedText(worker)}</span></>],
       ["Runs", done === 0 ? "none yet" : `${done.toLocaleString("en")}, ${share(num(worker.failed) / done, 1)} failed`],
+      worker.failures_recent > 0 && ["Failed lately", <span class="warn">{worker.failures_recent} of its last 36</span>],
       ["Processor, memory", `${share(worker.cpu_usage)}, ${share(worker.memory_usage)}`],
       memory > 0 && ["Offers", `${(num(worker.resources?.cpu_milli) / 1000).toLocaleString("en")} cores, ${bytes(memory)}`],
       ...Object.entries(worker.resources?.custom ?? {}).map(([name, value]): [string, preact.ComponentChildren] => ["Offers", <Name>{`${name} ${value}`}</Name>]),
@@ -61,7 +64,7 @@ export function WorkerFacts({ worker }: { worker: Worker }) {
 }
 
 export function RunningHere({ worker }: { worker: Worker }) {
-  const answer = useAnswer<TaskPage>(pathOf("v1/tasks", { worker: worker.name, state: "running,assigned,paused", limit: 20 }), TASKS_MS);
+  const answer = useAnswer<TaskPage>(pathOf("/v1/tasks", {}, { worker: worker.name, state: "running,assigned,paused", limit: 20 }), TASKS_MS);
   const now = useNow();
   return (
     <div>
