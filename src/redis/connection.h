@@ -17,24 +17,31 @@ namespace nexus::redis {
 
 struct Server {
     Address address;
-    std::string password_file;  // its first line is the password; empty = none. Read anew for each connection
-    Tls tls;
+    std::string key{};            // of a Cluster: the node that has this key is meant
+    std::string password_file{};  // its first line is the password; empty = address.password. Read anew each time
+    Tls tls{};
     Duration connect_limit = seconds(1);
     Duration reply_limit = seconds(2);  // the longest silence while an answer is awaited
 };
 
 class Connection {
 public:
+    // To the server itself, or to the one that the Sentinels or the Cluster name now.
     static Result<std::unique_ptr<Connection>> open(const Server& server);
 
     // Sends all and takes one reply for each. `patience` is added to the limit of silence, for commands that block.
     Result<std::vector<Reply>> run(const Commands& commands, Duration patience = {});
     Result<Reply> run(std::initializer_list<std::string_view> words, Duration patience = {});
+    // Of no use any more: no answer came, or the server told that it is not the one that may write (READONLY, MOVED…).
     bool broken() const { return broken_; }
 
 private:
     Connection(std::unique_ptr<Stream> stream, Duration limit) : stream_(std::move(stream)), limit_(limit) {}
+    static Result<std::unique_ptr<Connection>> reach(const Server& server, const Address& at);
+    static Result<Address> find(const Server& server);
+    static Result<Address> ask_one(const Server& server, const Node& seed);
     Result<void> sign_in(const Server& server);
+    Result<void> check_master();
 
     std::unique_ptr<Stream> stream_;
     ReplyReader reader_;

@@ -24,7 +24,6 @@ Result<std::unique_ptr<Connection>> Pool::open() {
     auto opened = Connection::open(server_);
     const std::lock_guard lock(mutex_);
     if (opened) {
-        if (pause_.count() > 0) ++reconnects_;
         pause_ = {};
         return opened;
     }
@@ -54,9 +53,10 @@ Result<std::vector<Reply>> Pool::run(const Commands& commands, Duration patience
             connection = std::move(*opened);
         }
         auto replies = connection->run(commands, patience);
+        const std::lock_guard lock(mutex_);
+        if (connection->broken()) idle_.clear();  // the others lead to the same server
         if (replies) {
-            const std::lock_guard lock(mutex_);
-            if (idle_.size() < kIdleMax) idle_.push_back(std::move(connection));
+            if (!connection->broken() && idle_.size() < kIdleMax) idle_.push_back(std::move(connection));
             return replies;
         }
         if (fresh) return replies;
@@ -69,11 +69,6 @@ Result<Reply> Pool::run(std::initializer_list<std::string_view> words, Duration 
     auto replies = run(commands, patience);
     if (!replies) return std::unexpected(std::move(replies).error());
     return std::move(replies->front());
-}
-
-std::uint64_t Pool::reconnects() const {
-    const std::lock_guard lock(mutex_);
-    return reconnects_;
 }
 
 }  // namespace nexus::redis

@@ -28,8 +28,6 @@ public:
     Result<Reply> run(std::initializer_list<std::string_view> words, Duration patience = {});
 
     const Server& server() const { return server_; }
-    // How often a server that had been lost was reached again.
-    std::uint64_t reconnects() const;
 
 private:
     std::unique_ptr<Connection> take_idle();
@@ -41,7 +39,6 @@ private:
     Clock::time_point try_again_{};
     std::chrono::milliseconds pause_{0};  // 0: the last attempt succeeded
     Error last_error_;
-    std::uint64_t reconnects_ = 0;
 };
 
 }  // namespace nexus::redis

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -83,7 +84,7 @@ TEST_CASE("connections that are cut and scripts that are forgotten are nobody's 
         REQUIRE(next);
         claim = *next;
     }
-    CHECK_EQ(read_all(*journal).size(), 2);  // what the older snapshot does not cover, and nothing else
+    CHECK_EQ(read_all(*journal).size(), 1);  // what the older snapshot does not cover, and nothing else
 }
 
 TEST_CASE("a long append goes in several parts, and on where it was cut off") {
@@ -172,17 +173,109 @@ TEST_CASE("a server that is full takes what is under way and no more, until it h
     CHECK_FALSE(after->low_on_space);
 }
 
-TEST_CASE("a journal that is gone, or has lost its end, is never written to") {
+namespace {
+
+// What Redis has now, and that it has it again later, as after a crash between two syncs.
+void keep_copy(const RedisServer& server) {
+    server.ask({"COPY", "{nexus:0}:head", "copy:head", "REPLACE"});
+    server.ask({"COPY", "{nexus:0}:journal", "copy:journal", "REPLACE"});
+}
+void roll_back(const RedisServer& server) {
+    server.ask({"COPY", "copy:head", "{nexus:0}:head", "REPLACE"});
+    if (server.ask({"COPY", "copy:journal", "{nexus:0}:journal", "REPLACE"}).number == 0)
+        server.ask({"DEL", "{nexus:0}:journal"});
+}
+
+}  // namespace
+
+TEST_CASE("T32: an end that Redis has lost is stored again, before anything else, with its bodies") {
+    const auto server = server_with({"--appendfsync", "everysec"});
+    std::vector<std::string> told;
+    auto opened = store::RedisJournal::open({.server = server->address(),
+                                             .level = store::Durability::process,
+                                             .notice = [&](bool, std::string text) { told.push_back(text); }});
+    REQUIRE(opened);
+    const auto journal = std::move(*opened);
+    BatchMaker maker;
+    const auto claim = *store::claim_now(*journal, {.name = "me", .token_hi = 1});
+    REQUIRE(journal->append(claim, std::vector{with_body(maker.next(), 1, 40)}));
+    keep_copy(*server);
+    for (std::uint64_t n = 2; n <= 5; ++n) REQUIRE(journal->append(claim, std::vector{with_body(maker.next(), n, 40)}));
+    const auto stored = read_all(*journal);
+    const auto lose = [&] {
+        roll_back(*server);
+        for (std::uint64_t n = 2; n <= 5; ++n) {
+            const store::redis_key::Keys keys("nexus");
+            server->ask({"HDEL", keys.bodies(task_of(n)), store::redis_key::id_bytes(task_of(n))});
+        }
+    };
+    // Found by the next append.
+    lose();
+    CHECK(body(*journal, task_of(1)).state == store::Body::State::found);
+    CHECK(body(*journal, task_of(3)).state == store::Body::State::unreachable);  // not lost: it comes back
+    REQUIRE(journal->append(claim, std::vector{with_body(maker.next(), 6, 40)}));
+    CHECK_EQ(read_all(*journal).size(), 6);
+    for (std::uint64_t n = 1; n <= 6; ++n) CHECK(body(*journal, task_of(n)).bytes == body_of(n, 40));
+    CHECK_EQ(journal->state().repaired, 1);
+    CHECK_EQ(journal->state().batches_repaired, 4);
+    REQUIRE_EQ(told.size(), 1);
+    CHECK(told[0].find("4 batches") != std::string::npos);
+    // Found by a renewal, when nothing is appended.
+    lose();
+    REQUIRE(journal->renew(claim, {}));
+    CHECK_EQ(read_all(*journal).size(), 6);
+    const auto again = read_all(*journal);
+    CHECK(std::ranges::equal(stored, std::span(again).first(5)));
+    CHECK_EQ(journal->state().repaired, 2);
+    CHECK(body(*journal, task_of(999)).state == store::Body::State::missing);
+}
+
+TEST_CASE("T32: more lost than is kept, or written by another, is a conflict and nothing is written") {
+    const auto server = server_with({"--appendfsync", "everysec"});
+    auto opened = store::RedisJournal::open(
+        {.server = server->address(), .level = store::Durability::process, .ring_bytes_max = 1});
+    REQUIRE(opened);
+    const auto journal = std::move(*opened);
+    BatchMaker maker;
+    const auto claim = *store::claim_now(*journal, {.name = "me", .token_hi = 1});
+    REQUIRE(journal->append(claim, std::vector{maker.next()}));
+    keep_copy(*server);
+    for (int i = 0; i < 3; ++i) REQUIRE(journal->append(claim, std::vector{maker.next()}));
+    roll_back(*server);
+    const auto refused = journal->append(claim, std::vector{maker.next()});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().fault == Fault::conflict);
+    CHECK(tells(refused.error(), "more was lost than is kept here"));
+    CHECK(journal->renew(claim, {}).error().fault == Fault::conflict);
+    CHECK_EQ(read_all(*journal).size(), 1);
+    CHECK(journal->state().forked > 0);
+}
+
+TEST_CASE("a claim that Redis has lost is renewed by its owner, and by nobody else") {
+    const auto server = server_with({"--appendfsync", "everysec"});
+    const auto journal = journal_on(server->address(), store::Durability::process);
+    BatchMaker maker;
+    const auto earlier = *store::claim_now(*journal, {.name = "me", .token_hi = 1});
+    REQUIRE(journal->append(earlier, std::vector{maker.next()}));
+    keep_copy(*server);
+    const auto claim = *store::claim_now(*journal, {.name = "me", .token_hi = 2});
+    REQUIRE(journal->append(claim, std::vector{maker.next()}));
+    roll_back(*server);  // both the claim and the batch
+    REQUIRE(journal->append(claim, std::vector{maker.next()}));
+    CHECK_EQ(read_all(*journal).size(), 3);
+    CHECK(journal->head()->claim == claim);
+    CHECK(journal->append(earlier, std::vector{maker.next()}).error().fault == Fault::superseded);
+    // Somebody else's claim stays, even when its epoch is lower.
+    server->ask({"HSET", "{nexus:0}:head", "owner", "other", "epoch", "1", "claim", std::string(32, 'a') + ":1"});
+    CHECK(journal->renew(claim, {}).error().fault == Fault::superseded);
+}
+
+TEST_CASE("T33: a journal that is gone is never written to") {
     const auto server = server_with({"--appendfsync", "always"});
     const auto journal = journal_on(server->address());
     BatchMaker maker;
     const auto claim = *store::claim_now(*journal, {.name = "me", .token_hi = 1});
     REQUIRE(journal->append(claim, std::vector{maker.next()}));
-    const store::Head before = *journal->head();
-    REQUIRE(journal->append(claim, std::vector{maker.next()}));
-    const std::string chain = store::redis_key::hex(before.chain), next = std::to_string(before.last.n + 1);
-    server->ask({"HSET", "{nexus:0}:head", "next", next, "chain", chain});
-    CHECK(journal->append(claim, std::vector{maker.next()}).error().fault == Fault::conflict);
     server->ask({"FLUSHALL"});
     const auto gone = journal->append(claim, std::vector{maker.next()});
     CHECK(gone.error().fault == Fault::failed);
@@ -190,6 +283,63 @@ TEST_CASE("a journal that is gone, or has lost its end, is never written to") {
     CHECK(journal->renew(claim, {}).error().fault == Fault::failed);
     CHECK(journal->cluster()->empty());
     CHECK_EQ(server->ask({"DBSIZE"}).number, 0);
+}
+
+TEST_CASE("T11: with WAIT an append is confirmed when a replica has it, and a master that is alone confirms nothing") {
+    const auto master = server_with({"--appendfsync", "always"});
+    const auto port = master->listen();
+    const std::string port_text = std::to_string(port);
+    const auto first = server_with({"--appendfsync", "always"}), second = server_with({"--appendfsync", "always"});
+    for (const auto* replica : {first.get(), second.get()}) replica->ask({"REPLICAOF", "127.0.0.1", port_text});
+    const auto follow = [&](std::int64_t n) {
+        for (int i = 0; i < 2000; ++i) {
+            if (store::read_facts(master->ask({"INFO"}).text, {}).replicas == static_cast<std::uint64_t>(n))
+                return true;
+            ::usleep(10'000);
+        }
+        return false;
+    };
+    REQUIRE(follow(2));
+    const store::RedisJournalOptions options{
+        .server = master->address(), .level = store::Durability::replicated, .replicas = 1};
+    const auto refused = store::RedisJournal::open(options);
+    REQUIRE_FALSE(refused);
+    CHECK(tells(refused.error(), "min-replicas-to-write 1"));
+    master->ask({"CONFIG", "SET", "min-replicas-to-write", "1"});
+    auto opened = store::RedisJournal::open(options);
+    REQUIRE_MESSAGE(opened.has_value(), opened.error().what);
+    const auto journal = std::move(*opened);
+    CHECK(journal->state().level == store::Durability::replicated);
+    BatchMaker maker;
+    Result<store::Claim> claimed = fail(Fault::unreachable, "");
+    for (int i = 0; i < 500 && !claimed; ++i, ::usleep(10'000))
+        claimed = store::claim_now(*journal, {.name = "me", .token_hi = 1});
+    REQUIRE_MESSAGE(claimed.has_value(), claimed.error().what);
+    const store::Claim claim = *claimed;
+    // Redis itself counts its replicas once a second.
+    const auto in_the_end = [&](const std::vector<JournalBatch>& batches) {
+        Result<store::Appended> done = fail(Fault::unreachable, "");
+        for (int i = 0; i < 500 && !done; ++i) {
+            done = journal->append(claim, batches);
+            if (!done) ::usleep(10'000);
+        }
+        return done;
+    };
+    const auto with_both = in_the_end({maker.next()});
+    REQUIRE_MESSAGE(with_both.has_value(), with_both.error().what);
+    second->signal(SIGSTOP);  // one may be away
+    const auto with_one = journal->append(claim, std::vector{maker.next()});
+    REQUIRE_MESSAGE(with_one.has_value(), with_one.error().what);
+    first->signal(SIGSTOP);
+    const std::vector last = {maker.next()};
+    const auto alone = journal->append(claim, last);
+    REQUIRE_FALSE(alone);
+    CHECK(alone.error().fault == Fault::unreachable);
+    CHECK(tells(alone.error(), "0 of 1 replicas"));
+    first->signal(SIGCONT);
+    REQUIRE(in_the_end(last));
+    CHECK_EQ(read_all(*journal).size(), 3);
+    second->signal(SIGCONT);
 }
 
 TEST_CASE("a user and a password, from a file that only we may read") {

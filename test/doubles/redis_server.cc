@@ -69,6 +69,16 @@ void RedisServer::signal(int number) const {
     MUST(::kill(child_->pid(), number) == 0);
 }
 
+std::uint16_t RedisServer::listen() const {
+    for (int tries = 0; tries < 50; ++tries) {
+        const int port = 20'000 + (::getpid() * 7 + tries * 131) % 20'000;
+        ask({"CONFIG", "SET", "bind", "127.0.0.1"});
+        if (ask({"CONFIG", "SET", "port", std::to_string(port)}).text == "OK") return static_cast<std::uint16_t>(port);
+    }
+    MUST(false);
+    return 0;
+}
+
 Result<void> RedisServer::start_again() {
     kill();
     std::vector<std::string> argv = {program_,   "--port", "0", "--unixsocket", socket_, "--dir",

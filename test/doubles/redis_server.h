@@ -25,6 +25,8 @@ public:
     void kill();
     Result<void> start_again();
     void signal(int number) const;  // SIGSTOP, SIGCONT
+    // From now on it can be reached on this port of 127.0.0.1, too: replicas need one.
+    std::uint16_t listen() const;
     // One command; its reply, which must come.
     redis::Reply ask(std::initializer_list<std::string_view> words) const;
 

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,6 +35,15 @@ inline std::string id_bytes(TaskId task) {
         bytes[static_cast<std::size_t>(i + 8)] = static_cast<char>(task.lo >> (56 - 8 * i));
     }
     return bytes;
+}
+inline std::optional<TaskId> task_of_bytes(std::string_view bytes) {
+    if (bytes.size() != 16) return std::nullopt;
+    TaskId task;
+    for (std::size_t i = 0; i < 8; ++i) {
+        task.hi = task.hi << 8 | static_cast<unsigned char>(bytes[i]);
+        task.lo = task.lo << 8 | static_cast<unsigned char>(bytes[i + 8]);
+    }
+    return task;
 }
 inline std::string hex(std::uint64_t n) {
     std::string text(16, '0');

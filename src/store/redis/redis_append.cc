@@ -17,6 +17,7 @@ constexpr std::size_t kScriptPutsMax = 1000;
 constexpr std::size_t kLongBody = 64 << 10;
 constexpr std::uint64_t kBeyondMemoryMax = 64ULL << 20;
 constexpr std::chrono::seconds kLevelEvery{10};
+constexpr std::string_view kReplicasWait_ms = "500";  // then it is tried again
 constexpr int kTriesMax = 4;  // of one append: connection, scripts and room may each be found wanting once
 
 }  // namespace
@@ -68,13 +69,27 @@ Result<void> RedisJournal::check_level(Connection& connection) {
         Commands commands;
         commands.add({"INFO"});
         commands.add({"CONFIG", "GET", "*appendfsync*"});
+        commands.add({"CONFIG", "GET", "min-replicas-to-write"});
         const auto replies = connection.run(commands);
         if (!replies) return std::unexpected(replies.error());
         if ((*replies)[0].is_error()) return std::unexpected(redis::error_of((*replies)[0]));
         std::vector<std::string> config;
-        for (const Reply& word : (*replies)[1].items) config.push_back(word.text);
-        const ServerFacts facts = read_facts((*replies)[0].text, config);
-        const auto level = store::level_of(facts, options_.level, options_.allow_volatile);
+        for (const Reply* reply : {&(*replies)[1], &(*replies)[2]})
+            for (const Reply& word : reply->items) config.push_back(word.text);
+        ServerFacts facts = read_facts((*replies)[0].text, config);
+        // How many must follow is looked at when it begins. Later each append waits for as many as it needs.
+        if (owner_.size() > 0) facts.replicas = std::max(facts.replicas, options_.replicas + (options_.replicas > 0));
+        const auto level = store::level_of(facts, {.level = options_.level,
+                                                   .allow_volatile = options_.allow_volatile,
+                                                   .replicas = options_.replicas,
+                                                   .finding = options_.server.address.finding});
+        tell([&](RedisJournalState& state) {
+            state.wrong = level ? std::string() : level.error().what;
+            if (level) state.level = *level;
+            if (level) state.meaning = meaning_of(*level, facts);
+            state.memory_used = facts.memory_used;
+            state.memory_max = facts.memory_max;
+        });
         if (level) {
             knows_flags_ = facts.knows_script_flags();
             level_ = *level;
@@ -94,11 +109,16 @@ Result<Connection*> RedisJournal::writer() {
         auto opened = pool_.open();
         if (!opened) {
             if (!std::exchange(away_, true)) note(true, "the store is lost: " + opened.error().what);
+            tell([](RedisJournalState& state) { state.reached = false; });
             return std::unexpected(std::move(opened).error());
         }
+        tell([](RedisJournalState& state) { state.reached = true; });
         writer_ = std::move(*opened);
         level_due_ = {};
-        if (std::exchange(away_, false)) note(false, "the store is reached again");
+        if (std::exchange(away_, false)) {
+            note(false, "the store is reached again");
+            tell([](RedisJournalState& state) { ++state.reconnects; });
+        }
     }
     if (auto ok = check_level(*writer_); !ok) return std::unexpected(std::move(ok).error());
     return writer_.get();
@@ -148,14 +168,111 @@ bool says(const Reply& reply, std::string_view word) {
 
 }  // namespace
 
+// What is sent again writes nothing, and WAIT looks at what its own connection wrote: so a renewal goes ahead.
+Result<void> RedisJournal::await_replicas(const std::string& claim) {
+    if (options_.replicas == 0) return {};
+    const std::string_view keys[] = {keys_.head}, words[] = {claim, {}};
+    const auto renewed = write_script(scripts().renew, keys, words);
+    if (!renewed) return fail(Fault::unreachable, renewed.error().what);
+    if (!says(*renewed, "ok")) return std::unexpected(refusal(*renewed));
+    const std::string wanted = std::to_string(options_.replicas);
+    const auto have = writer_->run({"WAIT", wanted, kReplicasWait_ms});
+    if (!have) return std::unexpected(have.error());
+    if (have->is_error()) return std::unexpected(redis::error_of(*have));
+    if (have->number >= static_cast<std::int64_t>(options_.replicas)) return {};
+    return fail(Fault::unreachable,
+                std::to_string(have->number) + " of " + wanted + " replicas have what was written last");
+}
+
 Result<void> RedisJournal::renew(const Claim& claim, std::string_view wish) {
     const std::lock_guard lock(writer_mutex_);
     const std::string token = redis_key::text_of(claim);
     const std::string_view keys[] = {keys_.head}, words[] = {token, wish};
-    const auto reply = write_script(scripts().renew, keys, words);
+    for (bool repaired = false;; repaired = true) {
+        const auto reply = write_script(scripts().renew, keys, words);
+        if (!reply) return fail(Fault::unreachable, reply.error().what);
+        Error found;
+        if (!says(*reply, "ok"))
+            found = refusal(*reply);
+        else if (reply->items.size() > 1 && redis_key::number(reply->items[1].text) < confirmed_next_)
+            found = {Fault::conflict, "the journal in Redis has lost its end: it has no more than sequence " +
+                                          std::to_string(redis_key::number(reply->items[1].text) - 1)};
+        else
+            return await_replicas(token);
+        if (repaired) return std::unexpected(std::move(found));
+        if (auto ok = repair(claim, found); !ok) return ok;
+    }
+}
+
+// ------------------------------------------------------------------------------------------ a server that has forgotten
+
+void RedisJournal::remember(std::span<const JournalBatch> batches) {
+    const auto now = redis::Pool::Clock::now();
+    for (const JournalBatch& batch : batches) {
+        if (batch.count == 0) continue;
+        std::uint64_t bytes = batch.bytes.size() + sizeof batch;
+        for (const auto* puts : {&batch.puts, &batch.results, &batch.taken})
+            for (const BodyPut& put : *puts) bytes += put.body.size() + sizeof put;
+        bytes += (batch.drops.size() + batch.untaken.size()) * sizeof(TaskId);
+        ring_.push_back({.batch = batch, .bytes = bytes, .at = now});
+        ring_bytes_ += bytes;
+        confirmed_next_ = batch.first.n + batch.count;
+    }
+    const auto oldest = now - std::chrono::microseconds(options_.ring_age_max.us);
+    while (!ring_.empty() && (ring_bytes_ > options_.ring_bytes_max || ring_.front().at < oldest)) {
+        ring_bytes_ -= ring_.front().bytes;
+        ring_.pop_front();
+    }
+}
+
+// `found`: what an append or a renewal was refused with. When the server has forgotten something that is kept here, it
+// gets it back; else `found` is what there is to say.
+Result<void> RedisJournal::repair(const Claim& claim, const Error& found) {
+    if (found.fault == Fault::superseded) return reclaim(claim);
+    if (found.fault == Fault::conflict) return restore(claim, found);
+    return std::unexpected(found);
+}
+
+Result<void> RedisJournal::reclaim(const Claim& claim) {
+    const std::string token = redis_key::text_of(claim), epoch = std::to_string(claim.epoch);
+    const std::string_view keys[] = {keys_.head}, words[] = {token, epoch, owner_};
+    const auto reply = write_script(scripts().reclaim, keys, words);
     if (!reply) return fail(Fault::unreachable, reply.error().what);
-    if (says(*reply, "ok")) return {};
-    return std::unexpected(refusal(*reply));
+    if (!says(*reply, "ok")) return std::unexpected(refusal(*reply));
+    note(true, "Redis had lost our claim on the journal; it was renewed");
+    return {};
+}
+
+Result<void> RedisJournal::restore(const Claim& claim, const Error& found) {
+    const auto connection = writer();
+    if (!connection) return fail(Fault::unreachable, connection.error().what);
+    const auto ends = (*connection)->run({"HMGET", keys_.head, "next", "chain"});
+    if (!ends) return std::unexpected(ends.error());
+    if (ends->items.size() < 2) return fail(Fault::unreachable, "Redis does not tell where the journal ends");
+    const std::uint64_t next = redis_key::number(ends->items[0].text);
+    const std::string& chain = ends->items[1].text;
+    if (next >= confirmed_next_) return std::unexpected(found);  // it has forgotten nothing
+    const auto joins = std::ranges::find_if(ring_, [&](const Remembered& each) {
+        return each.batch.first.n == next && hex(each.batch.chain_before) == chain;
+    });
+    if (joins == ring_.end()) {
+        tell([](RedisJournalState& state) { ++state.forked; });
+        return fail(Fault::conflict,
+                    "the journal in Redis ends at sequence " + std::to_string(next - 1) +
+                        ", and what this server stored last, up to " + std::to_string(confirmed_next_ - 1) +
+                        ", cannot be joined to it: more was lost than is kept here, or another one has written. A new "
+                        "start goes on from what Redis has; to have the rest, restore Redis from its copy first");
+    }
+    std::vector<JournalBatch> lost;
+    for (auto at = joins; at != ring_.end(); ++at) lost.push_back(at->batch);
+    if (auto sent = send(cut(claim, lost)); !sent) return std::unexpected(std::move(sent).error());
+    tell([&](RedisJournalState& state) {
+        ++state.repaired;
+        state.batches_repaired += lost.size();
+    });
+    note(true, "Redis had lost the end of the journal; " + std::to_string(lost.size()) + " batches from sequence " +
+                   std::to_string(next) + " on were stored again");
+    return {};
 }
 
 // ---------------------------------------------------------------------------------------------------------- the append
@@ -301,6 +418,8 @@ Result<Appended> RedisJournal::send(std::span<const Chunk> chunks) {
             if (auto ok = take_answer(verdict, chunks, next); !ok) return std::unexpected(std::move(ok).error());
         }
     }
+    if (!chunks.empty())
+        if (auto ok = await_replicas(chunks.front().claim); !ok) return std::unexpected(std::move(ok).error());
     appended.low_on_space = low_on_space_;
     return appended;
 }
@@ -312,8 +431,14 @@ Result<Appended> RedisJournal::append(const Claim& claim, std::span<const Journa
             return std::unexpected(ok.error());
     const std::lock_guard lock(writer_mutex_);
     auto appended = send(cut(claim, batches));
-    if (appended && std::ranges::any_of(batches, [](const JournalBatch& batch) { return !batch.results.empty(); }))
-        drop_results();
+    // A claim and an end may both have been lost.
+    for (int repairs = 0; !appended && repairs < 2; ++repairs) {
+        if (auto ok = repair(claim, appended.error()); !ok) return std::unexpected(std::move(ok).error());
+        appended = send(cut(claim, batches));
+    }
+    if (!appended) return appended;
+    remember(batches);
+    if (std::ranges::any_of(batches, [](const JournalBatch& batch) { return !batch.results.empty(); })) drop_results();
     return appended;
 }
 

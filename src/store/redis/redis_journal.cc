@@ -25,7 +25,11 @@ std::string_view word_of(const Reply& reply, std::size_t i) {
 RedisJournal::RedisJournal(RedisJournalOptions options)
     : options_(std::move(options)),
       keys_(options_.prefix),
-      pool_(options_.server),
+      pool_([this] {
+          redis::Server server = options_.server;
+          server.key = keys_.head;
+          return server;
+      }()),
       plain_scripts_(redis_script::make_scripts(false)),
       flagged_scripts_(redis_script::make_scripts(true)),
       results_(options_.result_age_max, options_.result_bytes_max) {}
@@ -122,6 +126,21 @@ Result<std::string> RedisJournal::cluster() {
     return reply->text;
 }
 
+Result<std::vector<TaskId>> RedisJournal::taken() {
+    const auto reply = pool_.run({"HKEYS", keys_.taken});
+    if (!reply) return std::unexpected(reply.error());
+    if (reply->is_error()) return std::unexpected(redis::error_of(*reply));
+    std::vector<TaskId> tasks;
+    for (const Reply& key : reply->items)
+        if (const auto task = redis_key::task_of_bytes(key.text)) tasks.push_back(*task);
+    return tasks;
+}
+
+RedisJournalState RedisJournal::state() const {
+    const std::lock_guard lock(state_mutex_);
+    return state_;
+}
+
 Result<Claim> RedisJournal::claim(const Head& observed, const Claimant& me) {
     const Claim claim{.token_hi = me.token_hi, .token_lo = me.token_lo, .epoch = observed.claim.epoch + 1};
     const auto reply = script(
@@ -133,6 +152,13 @@ Result<Claim> RedisJournal::claim(const Head& observed, const Claimant& me) {
     if (word_of(*reply, 0) != "ok")
         return fail(Fault::conflict,
                     "the journal has moved since it was observed; its owner is " + std::string(word_of(*reply, 1)));
+    {
+        const std::lock_guard lock(writer_mutex_);
+        owner_ = me.name;
+        ring_.clear();
+        ring_bytes_ = 0;
+        confirmed_next_ = observed.last.n + 1;
+    }
     // Whoever had it before has put results into pages.
     if (auto ok = load_results(); !ok) return std::unexpected(std::move(ok).error());
     return claim;
@@ -186,6 +212,8 @@ std::vector<Body> RedisJournal::bodies(BodyKind kind, std::span<const TaskId> ta
         for (Body& answer : answers) answer = {.state = Body::State::unreachable, .bytes = {}, .why = why};
         return answers;
     };
+    // A server that has forgotten the end of the journal may have had them: what it lacks then is not lost.
+    const std::uint64_t confirmed = confirmed_next_;
     // Which hashes may hold them: of each task one, or of results all pages.
     std::map<std::string, std::vector<std::size_t>> of_hash;
     std::vector<std::pair<std::string, std::vector<std::size_t>>> questions;
@@ -199,6 +227,7 @@ std::vector<Body> RedisJournal::bodies(BodyKind kind, std::span<const TaskId> ta
         questions.assign(of_hash.begin(), of_hash.end());
     }
     Commands commands;
+    commands.add({"HGET", keys_.head, "next"});
     std::vector<std::span<const std::size_t>> asked;
     for (const auto& [key, all] : questions) {
         for (std::size_t at = 0; at < all.size(); at += kBodiesAtOnce) {
@@ -209,11 +238,12 @@ std::vector<Body> RedisJournal::bodies(BodyKind kind, std::span<const TaskId> ta
         }
     }
     for (Body& answer : answers) answer.why = "it is not stored";
-    if (commands.count() == 0) return answers;
+    if (asked.empty()) return answers;
     auto replies = pool_.run(commands);
     if (!replies) return unreachable(replies.error().what);
+    const bool forgot = number(replies->front().text) < confirmed;
     for (std::size_t q = 0; q < asked.size(); ++q) {
-        Reply& reply = (*replies)[q];
+        Reply& reply = (*replies)[q + 1];
         if (reply.is_error()) return unreachable(redis::error_of(reply).what);
         for (std::size_t k = 0; k < asked[q].size() && k < reply.items.size(); ++k) {
             Body& answer = answers[asked[q][k]];
@@ -221,6 +251,9 @@ std::vector<Body> RedisJournal::bodies(BodyKind kind, std::span<const TaskId> ta
                 answer = {.state = Body::State::found, .bytes = std::move(reply.items[k].text), .why = {}};
         }
     }
+    for (Body& answer : answers)
+        if (forgot && answer.state == Body::State::missing)
+            answer = {.state = Body::State::unreachable, .bytes = {}, .why = "Redis has lost the end of the journal"};
     return answers;
 }
 

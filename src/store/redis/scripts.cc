@@ -18,15 +18,15 @@ if ARGV[2] ~= '' then
     if head[2] == ARGV[3] and head[3] == ARGV[5] then return {'again'} end
     return {'elsewhere', head[2], head[3]}
   end
-  redis.call('HSET', KEYS[1], 'next', ARGV[3], 'chain', ARGV[5])
 end
-local old, new = head[6] or '', ARGV[6]
-if #new > #old or (#new == #old and new > old) then redis.call('HSET', KEYS[1], 'history', new) end
 local at = 7
 for _ = 1, tonumber(ARGV[7]) do
   redis.call('XADD', KEYS[2], ARGV[at + 1] .. '-0', 'b', ARGV[at + 2])
   at = at + 2
 end
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'next', ARGV[3], 'chain', ARGV[5]) end
+local old, new = head[6] or '', ARGV[6]
+if #new > #old or (#new == #old and new > old) then redis.call('HSET', KEYS[1], 'history', new) end
 local function each(command, key, words, slice)
   at = at + 1
   local last = at + words
@@ -57,6 +57,18 @@ if not head[1] then return {'gone'} end
 if head[1] ~= ARGV[1] then return {'superseded', head[2], head[3]} end
 redis.call('HINCRBY', KEYS[1], 'beat', 1)
 if ARGV[2] == '' then redis.call('HDEL', KEYS[1], 'wish') else redis.call('HSET', KEYS[1], 'wish', ARGV[2]) end
+local ends = redis.call('HMGET', KEYS[1], 'next', 'chain')
+return {'ok', ends[1], ends[2]}
+)";
+
+// The server has forgotten a claim: of before there is an earlier one of the same owner, whose process is gone.
+constexpr std::string_view kReclaim = R"(
+local head = redis.call('HMGET', KEYS[1], 'epoch', 'claim', 'owner')
+if not head[2] then return {'gone'} end
+if head[2] == ARGV[1] then return {'ok'} end
+if tonumber(head[1]) >= tonumber(ARGV[2]) or head[3] ~= ARGV[3] then return {'superseded', head[1], head[3]} end
+redis.call('HSET', KEYS[1], 'claim', ARGV[1], 'epoch', ARGV[2])
+redis.call('HINCRBY', KEYS[1], 'beat', 1)
 return {'ok'}
 )";
 
@@ -123,6 +135,7 @@ Scripts make_scripts(bool knows_flags) {
             .put = make(kPut, false),
             .put_beyond = make(kPut, knows_flags),
             .renew = make(kRenew, knows_flags),
+            .reclaim = make(kReclaim, knows_flags),
             .claim = make(kClaim, knows_flags),
             .keep = make(kKeep, knows_flags),
             .trim = make(kTrim, knows_flags)};

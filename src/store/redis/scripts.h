@@ -17,7 +17,8 @@ struct Scripts {
     // The same twice: as Redis runs them, and so that they also run when Redis is at maxmemory (from 7.0 on).
     Script append, append_beyond;  // KEYS head, journal, hashes…   ARGV: see RedisJournal::send
     Script put, put_beyond;        // KEYS head, hash               ARGV claim, (field, value)…
-    Script renew;                  // KEYS head                     ARGV claim, wish
+    Script renew;                  // KEYS head                     ARGV claim, wish; answers ok, next, chain
+    Script reclaim;                // KEYS head                     ARGV claim, its epoch, owner
     Script claim;                  // KEYS head                     ARGV as observed: epoch, claim, next, beat;
                                    //                               name, address, claim, epoch, cluster
     Script keep;  // KEYS head, unfinished         ARGV newest as seen, newest, before, name, name to drop
