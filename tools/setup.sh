@@ -34,6 +34,7 @@ python3                        end-to-end tests and checks of the tree
 sqlite3                        tests look into the store from outside
 redis-server                   the journal is tested on a real one
 redis-tools                    tests look into it from outside
+python3-redis                  a stock client: a producer and a worker of the old Nexus in tests
 openssl                        makes the certificates of tests
 binutils                       the purity check reads symbols
 chromium                       the page is tested in a real browser

@@ -16,6 +16,8 @@ struct Looked {
     const engine::ReadModel& state;
     std::vector<engine::Check> checks;
     Disk disk;
+    StoreFacts store{};
+    IntakeFacts intake{};
 };
 // Pure. The worst first; equal states give equal ids.
 void attention_of(const Looked& looked, v1::Attention& out);

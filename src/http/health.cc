@@ -12,6 +12,13 @@ void readyz(api::Door& door, const Request& request, Reply reply) {
         list += std::string(check.good ? "[+] " : "[-] ") + check.name + ": " + check.text + "\n";
         if (!check.good) why += (why.empty() ? "" : ", ") + check.text;
     }
+    if (door.store) {
+        const api::StoreFacts store = door.store();
+        const bool good = store.wrong.empty();
+        list += std::string(good ? "[+]" : "[-]") + " level: " + store.where + " gives level " + store.level + ": " +
+                (good ? store.meaning : store.wrong) + "\n";
+        if (!good) why += (why.empty() ? "" : ", ") + store.wrong;
+    }
     std::string text = why.empty() ? "ok\n" : "not ready: " + why + "\n";
     if (door.guard->insecure())
         list += "[!] insecure: reachable from outside without TLS or without asking who calls, by server.insecure\n";

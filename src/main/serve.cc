@@ -47,7 +47,6 @@ using engine::LogLevel;
 
 struct Flags {
     StartFlags start;
-    StoreFlags store;
     std::string nexus_snapshot;
     bool config_wins = false;
     bool no_reflection = false;
@@ -67,6 +66,7 @@ struct Running {
     OpenJournal store;
     std::unique_ptr<history::SqliteHistory> history;
     std::unique_ptr<engine::Runner> runner;
+    RedisDoors redis;
     std::unique_ptr<api::Door> door;
     std::unique_ptr<wire::Server> wire;
     std::unique_ptr<http::Server> http;
@@ -86,8 +86,9 @@ Answer<void> prepare(const config::Server& settings, Log& log, Running& running)
     return protect_data(settings.data, log);
 }
 
-Answer<void> open_stores(const config::Server& settings, const Flags& flags, Log& log, Running& running) {
-    auto opened = open_journal(settings, flags.store, log);
+Answer<void> open_stores(const config::Start& start, cli::Interrupt& interrupt, Log& log, Running& running) {
+    const config::Server& settings = start.values.server;
+    auto opened = open_journal(start, [&interrupt](Duration time) { return interrupt.wait(time); }, log);
     if (!opened) return std::unexpected(std::move(opened).error());
     running.store = *std::move(opened);
     auto history = history::SqliteHistory::open({.path = settings.data + "/history.db"});
@@ -151,9 +152,14 @@ Answer<std::vector<std::string>> scheduler_keys(const config::Server& settings, 
 
 Answer<void> open_ports(const config::Start& start, const Flags& flags, Log& log, Running& running) {
     const config::Server& settings = start.values.server;
-    const auto head = running.store.journal->head();
-    if (!head) return failed(head.error(), "the journal");
-    running.door = std::make_unique<api::Door>(*running.runner, store::name_of(head->level), running.guard);
+    running.door = std::make_unique<api::Door>(*running.runner, running.store.promised, running.guard);
+    running.door->store = running.store.facts;
+    running.redis = open_redis_doors(settings, *running.store.journal, *running.runner, log);
+    if (running.redis.intake) running.door->intake = [&doors = running.redis] { return facts_of(doors); };
+    if (running.redis.workers)
+        running.door->heard = [&doors = running.redis](const std::string& worker, engine::WorkerReport::Load load) {
+            doors.workers->heard(worker, load);
+        };
     running.door->start_files = start_files(flags.start, start);
     running.door->name = settings.name;
     running.door->disk = [watch = std::make_shared<DiskWatch>(settings.data)] { return watch->look(); };
@@ -222,6 +228,8 @@ int stop(Running& running, int signal, Log& log) {
     running.wire->set_ready(false);
     running.http.reset();
     running.wire->stop(seconds(1));
+    running.redis.workers.reset();
+    running.redis.intake.reset();
     const auto stopped = running.runner->stop(seconds(3));
     if (!stopped)
         log.write(LogLevel::warning, "stopped_early", stopped.error().what);
@@ -270,7 +278,7 @@ Answer<int> serve(const Flags& flags) {
     cli::Interrupt interrupt;
     Running running;
     Answer<void> done = prepare(settings, log, running);
-    if (done) done = open_stores(settings, flags, log, running);
+    if (done) done = open_stores(*start, interrupt, log, running);
     if (done) done = start_engine(*start, flags, log, running);
     if (!done) return std::unexpected(std::move(done).error());
     const Answer<std::string> first = first_admin(settings, *running.runner, *running.guard);
@@ -333,7 +341,6 @@ void add_command(CLI::App& root, int& exit_code) {
         "  nexus serve --listen 127.0.0.1:0 --http off --set scheduler.lease=3s\n"
         "  nexus serve --store redis://127.0.0.1:6379");
     add_start_flags(*verb, flags->start);
-    add_store_flags(*verb, flags->store);
     verb->add_flag("--config-wins", flags->config_wins,
                    "Replace the scheduler's configuration in the journal by the one given here");
     verb->add_option("--nexus-snapshot", flags->nexus_snapshot,
