@@ -14,13 +14,15 @@ ROOMS = {
     "learn": ("the learning loop around a core: when to estimate, what to publish; pure", ["base", "core", "predict"]),
     "journal": ("byte format of events, batches, snapshots", ["base", "core"]),
     "sqlite": ("a thin owner of SQLite's handles", ["base"]),
+    "redis": ("a small client of Redis: connections, commands, replies", ["base"]),
     "config": ("the one table of settings: parse, check, print, diff", ["base", "core"]),
-    "store": ("the journal port and its adapters: memory, sqlite", ["base", "journal", "sqlite"]),
+    "store": ("the journal port and its adapters: memory, sqlite, redis", ["base", "journal", "sqlite", "redis"]),
     "history": ("the history port and its adapters: memory, sqlite, clickhouse; the spool before one; decisions as records", ["base", "core", "sqlite"]),
     "identity": ("who calls and how much: tokens, certificate subjects, sessions, limits", ["base"]),
     "engine": ("the one loop: stamp, estimate, apply, journal, release",
                ["base", "core", "predict", "learn", "journal", "store", "history", "config", "identity"]),
     "api": ("proto to engine values and back; the table of errors", ["base", "core", "predict", "history", "engine", "config", "identity"]),
+    "intake": ("tasks and workers that speak Redis alone, as the old Nexus does", ["base", "core", "redis", "store", "engine"]),
     "wire": ("gRPC services and the acceptor", ["base", "core", "history", "engine", "api", "config", "identity"]),
     "http": ("REST, event stream, page, metrics", ["base", "core", "history", "engine", "api", "identity"]),
     "process": ("child processes: started, followed, guarded", ["base"]),
@@ -33,7 +35,7 @@ ROOMS = {
     "main": ("main, serve, dev: names the concrete adapters", None),  # None: every room
 }
 # Rooms that see the ports of store and history, never an adapter.
-ONLY_PORTS = {"engine", "api", "wire", "http"}
+ONLY_PORTS = {"engine", "api", "intake", "wire", "http"}
 # What a pure room may not say: time, chance, threads, files, environment, unordered iteration for results.
 IMPURE = re.compile(
     r"#include <(chrono|random|thread|mutex|atomic|condition_variable|future|fstream|iostream|filesystem|ctime|cstdio|"

@@ -19,6 +19,7 @@ libabsl-dev                    needed by gRPC
 libsqlite3-dev                 the embedded store
 libboost1.81-dev               HTTP (Beast)
 libssl-dev                     TLS, hashes, random ids
+libhiredis-dev                 reads what Redis answers
 zlib1g-dev                     compression
 libfmt-dev                     text formatting
 libcli11-dev                   command line
@@ -31,6 +32,10 @@ libbenchmark-dev               benchmarks
 git                            checks of the tree list its files
 python3                        end-to-end tests and checks of the tree
 sqlite3                        tests look into the store from outside
+redis-server                   the journal is tested on a real one
+redis-tools                    tests look into it from outside
+python3-redis                  a stock client: a producer and a worker of the old Nexus in tests
+openssl                        makes the certificates of tests
 binutils                       the purity check reads symbols
 chromium                       the page is tested in a real browser
 chromium-driver                drives that browser
@@ -49,7 +54,6 @@ libclang-rt-19-dev             sanitizers and libFuzzer for clang
 peers='
 g++                            builds the loops of bench/peers/
 redis-server                   compared with
-libhiredis-dev                 its C client
 beanstalkd                     compared with
 nodejs                         runs BullMQ, which npm installs
 '

@@ -89,6 +89,49 @@ void look_at_server(const Looked& looked, Needs& needs) {
                    .meaning = "Tasks run as before, but in order and placement nothing is predicted.",
                    .act = "See the server's log, and `nexus type list`.",
                    .target = "types"});
+    if (!looked.store.wrong.empty())
+        needs.add({.severity = Severity::stops,
+                   .kind = "store",
+                   .object = {},
+                   .sentence = "Nothing can be stored: " + looked.store.wrong + ".",
+                   .meaning = "What runs goes on; calls are refused until the store promises again what was asked for.",
+                   .act = "Set it back; no restart is needed.",
+                   .target = "status"});
+    if (looked.store.forked > 0)
+        needs.add({.severity = Severity::breaks,
+                   .kind = "store",
+                   .object = "end",
+                   .sentence = "The store has lost the end of the journal, and more of it than is kept here.",
+                   .meaning = "The server ends; what was acknowledged last may be missing.",
+                   .act = "Restore Redis from its copy, or start again to go on with what it has: docs/redis.md.",
+                   .target = "status"});
+    if (const StoreFacts& store = looked.store; store.memory_max > 0 && store.memory_used > store.memory_max / 4 * 3)
+        needs.add({.severity = Severity::breaks,
+                   .kind = "store",
+                   .object = "memory",
+                   .sentence = "Redis uses " + size_words(store.memory_used) + " of " + size_words(store.memory_max) +
+                               " (maxmemory).",
+                   .meaning = "At its limit new tasks are refused; what runs ends as usual.",
+                   .act = "Raise maxmemory, or find out why tasks pile up.",
+                   .target = "status"});
+    if (!looked.intake.trouble.empty() && looked.store.reached)
+        needs.add({.severity = Severity::stops,
+                   .kind = "intake",
+                   .object = {},
+                   .sentence = "Nothing is read from nexus:tasks:pending: " + looked.intake.trouble + ".",
+                   .meaning = "What producers write there waits; nothing is lost.",
+                   .act = "See the server's log, and the key in Redis.",
+                   .target = "status"});
+    if (looked.intake.dead > 0)
+        needs.add({.severity = Severity::breaks,
+                   .kind = "intake",
+                   .object = "dead",
+                   .sentence = std::to_string(looked.intake.dead) + plural(looked.intake.dead, " entry", " entries") +
+                               " of nexus:tasks:pending could not become tasks; the last: " + looked.intake.last_dead +
+                               ".",
+                   .meaning = "They stand in the stream nexus:tasks:dead, each with its reason.",
+                   .act = "Look at them with `redis-cli XRANGE nexus:tasks:dead - +`, and mend what writes them.",
+                   .target = "status"});
     if (const Disk& disk = looked.disk; disk.free_bytes > 0) {
         const bool soon = disk.full.us != 0 && disk.full.us - status.now.us < kDiskSoonUs;
         if (disk.free_bytes < kDiskFreeMin || soon)

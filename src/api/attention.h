@@ -18,6 +18,8 @@ struct Looked {
     std::vector<engine::Check> checks;
     Disk disk;
     std::optional<history::HistoryHealth> history;  // where it is somewhere else
+    StoreFacts store{};
+    IntakeFacts intake{};
 };
 // Pure. The worst first; equal states give equal ids.
 void attention_of(const Looked& looked, v1::Attention& out);

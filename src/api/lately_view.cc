@@ -190,6 +190,7 @@ void to_message(const std::vector<engine::TypeRunInfo>& runs, v1::TypeReliabilit
 void to_message(const engine::StatusInfo& status, const Door& door, v1::Status& out) {
     to_message(status, out);
     out.set_server_name(door.name);
+    if (door.store) out.set_durability(door.store().level);
     if (!door.disk) return;
     const Disk disk = door.disk();
     out.set_store_bytes(disk.store_bytes);
@@ -201,7 +202,9 @@ void to_message(const engine::ReadModel& state, const Door& door, v1::Attention&
     attention_of({.state = state,
                   .checks = door.engine.checks(),
                   .disk = door.disk ? door.disk() : Disk{},
-                  .history = door.history ? std::optional(door.history()) : std::nullopt},
+                  .history = door.history ? std::optional(door.history()) : std::nullopt,
+                  .store = door.store ? door.store() : StoreFacts{},
+                  .intake = door.intake ? door.intake() : IntakeFacts{}},
                  out);
 }
 

@@ -50,6 +50,27 @@ struct Disk {
     WallTime full;                                 // if it goes on as in the last hour; 0 = not known, or never
 };
 
+// Where the journal is kept, and what that promises.
+struct StoreFacts {
+    std::string where = "embedded";  // or an address, without password
+    std::string level = "disk";      // in force now: process | disk | replicated
+    std::string meaning;             // of the level, one sentence without its stop
+    std::string wrong;               // why nothing can be stored, with what to do; empty = all is well
+    bool reached = true;
+    std::uint64_t reconnects = 0, repaired = 0, forked = 0;  // a lost server was back; it had lost its end, twice
+    std::uint64_t memory_used = 0, memory_max = 0;           // bytes of the server; 0 = not known, no limit
+};
+
+// What came from the stream of the old producers since the start.
+struct IntakeFacts {
+    std::uint64_t read = 0, submitted = 0, duplicates = 0, dead = 0, warnings = 0, claimed = 0, deleted = 0;
+    std::uint64_t foreign = 0;  // fetched by other consumers and not acknowledged
+    std::string last_dead;      // which entry became no task, and why
+    std::string trouble;        // why nothing is read; empty = all is well
+    // Of workers that speak Redis alone: connected now, tasks sent, sent to nobody, ends read, of those of no use.
+    std::uint64_t workers = 0, published = 0, unheard = 0, completions = 0, stale = 0, malformed = 0;
+};
+
 // What the methods of one server work with; made once, and used by every transport. Thread-safe.
 struct Door {
     // Without a guard nobody is asked who they are.
@@ -63,10 +84,14 @@ struct Door {
     std::size_t tasks_max = kTasksMax;  // of one batch
     std::unique_ptr<MethodCounts> counts;
     PortCounts grpc, http;
-    std::unique_ptr<StartFiles> start_files;          // set before the first call; null: there are none
-    std::string name = "nexus";                       // of this server, for people
-    std::function<history::HistoryHealth()> history;  // likewise; empty: it is embedded
-    std::function<Disk()> disk;  // set before the first call, or empty; thread-safe, never waits for long
+    std::unique_ptr<StartFiles> start_files;  // set before the first call; null: there are none
+    std::string name = "nexus";               // of this server, for people
+    std::function<Disk()> disk;               // set before the first call, or empty; thread-safe, never waits for long
+    std::function<history::HistoryHealth()> history;  // as above; empty: it is embedded
+    std::function<StoreFacts()> store;                // as above; never waits
+    std::function<IntakeFacts()> intake;              // as above; empty: there is none
+    // A report of capacity by a worker that has no stream: ids are free text. As above.
+    std::function<void(const std::string& worker, engine::WorkerReport::Load load)> heard;
 };
 
 enum class Kind : std::uint8_t {

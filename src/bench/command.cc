@@ -48,7 +48,8 @@ void add_end_to_end(CLI::App& bench, const std::shared_ptr<std::string>& output,
     CLI::App* verb = bench.add_subcommand("e2e", "A real server, real gRPC and a real store");
     verb->footer(
         "Examples:\n  nexus bench e2e --tasks 500000\n  nexus bench e2e --tasks 3000 --rate 100\n"
-        "  nexus bench e2e --tasks 50000 --batch 1 --inflight 64");
+        "  nexus bench e2e --tasks 50000 --batch 1 --inflight 64\n"
+        "  nexus bench e2e --store redis --durability process");
     verb->add_option("--tasks", options->tasks, "Tasks")->check(CLI::Range(1, 100'000'000))->capture_default_str();
     verb->add_option("--rate", options->rate, "Tasks per second (Poisson), or max")->capture_default_str();
     verb->add_option("--workers", options->workers, "Workers")->check(CLI::Range(1, 4000))->capture_default_str();
@@ -60,8 +61,11 @@ void add_end_to_end(CLI::App& bench, const std::shared_ptr<std::string>& output,
         ->check(CLI::Range(0, 1000));
     verb->add_option("--inflight", options->inflight, "Submit calls at once; 0 = 4, or 64 with single tasks")
         ->check(CLI::Range(0, 4096));
-    verb->add_option("--store", options->store, "Store")->check(CLI::IsMember({"sqlite"}))->capture_default_str();
-    verb->add_option("--durability", options->durability, "disk or process")->check(CLI::IsMember({"disk", "process"}));
+    verb->add_option("--store", options->store, "sqlite, or redis: a redis-server of its own")
+        ->check(CLI::IsMember({"sqlite", "redis"}))
+        ->capture_default_str();
+    verb->add_option("--durability", options->durability, "disk or process; of Redis, AOF always or everysec")
+        ->check(CLI::IsMember({"disk", "process"}));
     verb->add_flag("--started", options->tell_started, "Workers also report each start");
     verb->add_option("--auth", options->auth, "tokens: the server asks, clients and workers show one")
         ->check(CLI::IsMember({"none", "tokens"}));

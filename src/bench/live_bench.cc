@@ -92,8 +92,15 @@ Result<Report> run_end_to_end(EndToEndOptions options, bool& complete) {
     if (options.batch == 0) options.batch = *rate > 0 ? 1 : 500;
     if (options.inflight == 0) options.inflight = options.batch == 1 ? 64 : 4;
     const ScratchDirectory scratch;
+    std::unique_ptr<RedisProcess> redis;
+    if (options.store == "redis") {
+        auto started = RedisProcess::start(scratch.path(), options.durability);
+        if (!started) return std::unexpected(std::move(started).error());
+        redis = std::move(*started);
+    }
     auto server = ServerProcess::start(scratch.path(), options.durability, "off",
-                                       {.tokens = options.auth == "tokens", .tls = options.tls});
+                                       {.tokens = options.auth == "tokens", .tls = options.tls},
+                                       redis ? redis->url() : "embedded");
     if (!server) return std::unexpected(std::move(server).error());
     Ledger ledger(options.tasks);
     Workers workers((*server)->target(), options.workers, options.slots, options.tell_started, ledger);
@@ -130,6 +137,10 @@ Result<Report> run_end_to_end(EndToEndOptions options, bool& complete) {
                       {"submits_put_off", submitted->retried},
                       {"streams_lost", workers.streams_lost()},
                       {"took_s", took_s}};
+    if (redis) {
+        report.metrics["redis_cpu_s"] = cpu_s(redis->pid());
+        report.metrics["redis_rss_bytes"] = rss_bytes(redis->pid());
+    }
     return report;
 }
 

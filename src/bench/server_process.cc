@@ -3,11 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -39,10 +41,11 @@ static std::string after(const std::string& line, std::string_view mark) {
 }
 
 Result<std::unique_ptr<ServerProcess>> ServerProcess::start(const std::string& data, const std::string& durability,
-                                                            const std::string& http, Protection protection) {
+                                                            const std::string& http, Protection protection,
+                                                            const std::string& store) {
     std::vector<std::string> argv = {
         process::own_program(), "serve",        "--listen", "127.0.0.1:0", "--http", http, "--data",
-        data + "/store",        "--durability", durability};
+        data + "/store",        "--durability", durability, "--store", store};
     if (protection.tokens) argv.insert(argv.end(), {"--auth", "tokens"});
     if (protection.tls) {
         if (auto made = make_certificate(data + "/server"); !made) return std::unexpected(std::move(made).error());
@@ -61,15 +64,36 @@ Result<std::unique_ptr<ServerProcess>> ServerProcess::start(const std::string& d
         new ServerProcess(std::move(*child), std::move(target), after(*line, ", http://")));
 }
 
-std::uint64_t ServerProcess::rss_bytes() const {
-    std::ifstream statm("/proc/" + std::to_string(child_.pid()) + "/statm");
+Result<std::unique_ptr<RedisProcess>> RedisProcess::start(const std::string& directory, const std::string& durability) {
+    std::string program;
+    for (const char* folder : {"/usr/bin", "/usr/local/bin"})
+        if (const std::string file = std::string(folder) + "/redis-server"; access(file.c_str(), X_OK) == 0)
+            program = file;
+    if (program.empty()) return fail(Fault::not_found, "redis-server is not installed: apt-get install redis-server");
+    const std::string socket = directory + "/redis.sock";
+    const bool always = durability == "disk";
+    auto child = process::Child::start({program, "--port", "0", "--unixsocket", socket, "--dir", directory, "--save",
+                                        "", "--appendonly", "yes", "--appendfsync", always ? "always" : "everysec"},
+                                       directory + "/redis.log", false);
+    if (!child) return std::unexpected(std::move(child).error().during("start redis-server"));
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (access(socket.c_str(), F_OK) != 0) {
+        if (std::chrono::steady_clock::now() > end || child->ended())
+            return fail(Fault::unavailable, "redis-server did not start; see " + directory + "/redis.log");
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return std::unique_ptr<RedisProcess>(new RedisProcess(std::move(*child), "redis+unix://" + socket));
+}
+
+std::uint64_t rss_bytes(pid_t process) {
+    std::ifstream statm("/proc/" + std::to_string(process) + "/statm");
     std::uint64_t size = 0, resident = 0;
     statm >> size >> resident;
     return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-double ServerProcess::cpu_s() const {
-    std::ifstream stat("/proc/" + std::to_string(child_.pid()) + "/stat");
+double cpu_s(pid_t process) {
+    std::ifstream stat("/proc/" + std::to_string(process) + "/stat");
     std::stringstream text;
     text << stat.rdbuf();
     std::istringstream fields(text.str().substr(text.str().rfind(')') + 1));

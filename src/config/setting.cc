@@ -46,15 +46,85 @@ constexpr std::array kSettings{
             .has_flag = true},
     Setting{.name = "server.data",
             .kind = Kind::text,
-            .meaning = "Directory of the embedded store",
+            .meaning = "Directory of the embedded store, and of the history",
             .member = &Server::data,
             .has_flag = true},
     Setting{.name = "server.durability",
             .kind = Kind::choice,
-            .meaning = "What an acknowledged change survives: disk = a power cut, process = the end of the process",
+            .meaning = "What an acknowledged change survives: disk = a power cut, process = the end of the process, "
+                       "replicated = the loss of the machine of Redis (docs/redis.md)",
             .member = &Server::durability,
-            .choices = "disk process",
+            .choices = "disk process replicated",
             .has_flag = true},
+    Setting{.name = "server.store",
+            .kind = Kind::address,
+            .meaning = "Where the journal is kept: embedded = in the data directory, or redis://HOST:PORT and other "
+                       "addresses of docs/redis.md; the environment may call it REDIS_URL",
+            .member = &Server::store,
+            .has_flag = true,
+            .old_name = "REDIS_URL"},
+    Setting{.name = "server.store_prefix",
+            .kind = Kind::text,
+            .meaning = "How the keys of the journal in Redis begin; each journal needs its own",
+            .member = &Server::store_prefix,
+            .has_flag = true},
+    Setting{.name = "server.store_password_file",
+            .kind = Kind::text,
+            .meaning = "File whose first line is the password for Redis; nobody else may read it",
+            .member = &Server::store_password_file,
+            .has_flag = true},
+    Setting{.name = "server.store_ca",
+            .kind = Kind::text,
+            .meaning = "File of the authorities that may sign the certificate of Redis; empty = those of the system",
+            .member = &Server::store_ca,
+            .has_flag = true},
+    Setting{.name = "server.store_cert",
+            .kind = Kind::text,
+            .meaning = "File of the certificate that Redis is shown",
+            .member = &Server::store_cert,
+            .has_flag = true},
+    Setting{.name = "server.store_key",
+            .kind = Kind::text,
+            .meaning = "File of that certificate's key",
+            .member = &Server::store_key,
+            .has_flag = true},
+    Setting{.name = "server.store_volatile",
+            .kind = Kind::flag,
+            .meaning = "Accept a Redis without append-only file, whose end loses every task",
+            .member = &Server::store_volatile,
+            .has_flag = true},
+    Setting{
+        .name = "server.store_replicas",
+        .kind = Kind::number,
+        .meaning = "How many replicas of Redis must have a change before it is acknowledged; 0 = none is waited for",
+        .member = &Server::store_replicas,
+        .max = 16,
+        .has_flag = true},
+    Setting{.name = "server.store_start_limit",
+            .kind = Kind::duration,
+            .meaning = "How long a start waits for a Redis that does not answer",
+            .member = &Server::store_start_limit,
+            .max = hours(1).us,
+            .has_flag = true},
+    Setting{.name = "server.intake",
+            .kind = Kind::flag,
+            .meaning = "Take tasks from the stream nexus:tasks:pending, and workers that speak Redis alone, from the "
+                       "Redis that holds the journal",
+            .member = &Server::intake},
+    Setting{.name = "server.intake_claim_after",
+            .kind = Kind::duration,
+            .meaning = "How long an entry that another consumer fetched may stand still before it is taken from it",
+            .member = &Server::intake_claim_after,
+            .min = seconds(1).us,
+            .max = hours(24).us},
+    Setting{.name = "server.redis_worker_timeout",
+            .kind = Kind::duration,
+            .meaning = "Silence after which a worker that speaks Redis alone is lost; the environment may call it "
+                       "HEARTBEAT_TIMEOUT_MS",
+            .member = &Server::redis_worker_timeout,
+            .min = seconds(1).us,
+            .max = hours(24).us,
+            .old_name = "HEARTBEAT_TIMEOUT_MS"},
     Setting{.name = "server.model",
             .kind = Kind::text,
             .meaning = "The model that predicts run times",
@@ -292,7 +362,8 @@ constexpr std::array kSettings{
             .meaning = "Failed predictions in a row before tasks are placed round-robin",
             .member = &Config::fallback_threshold,
             .min = 1,
-            .max = 1'000'000},
+            .max = 1'000'000,
+            .old_name = "FALLBACK_THRESHOLD"},
     Setting{.name = "scheduler.worker_retention",
             .kind = Kind::duration,
             .meaning = "How long a worker that is gone is remembered, with its speed; 0s = for ever",
@@ -477,8 +548,8 @@ Result<void> read(const Setting& setting, Written value, core::Placement& field)
     return {};
 }
 
-std::string text_of(const Setting&, const std::string& field) {
-    return quoted(field);
+std::string text_of(const Setting& setting, const std::string& field) {
+    return quoted(setting.kind == Kind::address ? without_password(field) : field);
 }
 std::string text_of(const Setting&, Duration field) {
     return quoted(duration_text(field));
@@ -543,7 +614,7 @@ std::string environment_name(const Setting& setting) {
 
 std::string_view kind_text(Kind kind) {
     static constexpr std::string_view names[] = {"text",   "choice",        "duration", "size",
-                                                 "number", "true or false", "names"};
+                                                 "number", "true or false", "names",    "address"};
     return names[static_cast<std::size_t>(kind)];
 }
 
@@ -603,6 +674,15 @@ Result<void> set(const ListField<Entry>& field, Written value, Entry& entry) {
 template Result<void> set(const ListField<Queue>&, Written, Queue&);
 template Result<void> set(const ListField<Tenant>&, Written, Tenant&);
 template Result<void> set(const ListField<Type>&, Written, Type&);
+
+std::string without_password(std::string_view address) {
+    const std::size_t scheme = address.find("://");
+    const std::size_t begin = scheme == std::string_view::npos ? 0 : scheme + 3;
+    const std::size_t at = address.rfind('@');
+    const std::size_t colon = address.find(':', begin);
+    if (at == std::string_view::npos || colon == std::string_view::npos || colon > at) return std::string(address);
+    return std::string(address.substr(0, colon + 1)) + "***" + std::string(address.substr(at));
+}
 
 std::string settings_markdown() {
     const Values defaults;

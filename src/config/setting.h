@@ -28,6 +28,15 @@ struct Server {
     std::string scheduler_keys_file;
     std::string data = "./nexus-data";
     std::string durability = "disk";
+    std::string store = "embedded";
+    std::string store_prefix = "nexus";
+    std::string store_password_file, store_ca, store_cert, store_key;
+    bool store_volatile = false;
+    std::uint64_t store_replicas = 0;
+    Duration store_start_limit = minutes(1);
+    bool intake = true;
+    Duration intake_claim_after = seconds(60);
+    Duration redis_worker_timeout = seconds(30);
     std::string model = "mixture";
     std::string name = "nexus";
     Duration history_retention = hours(24 * 30);
@@ -53,7 +62,7 @@ struct Values {
     bool operator==(const Values&) const = default;
 };
 
-enum class Kind : std::uint8_t { text, choice, duration, size, number, flag, hosts };
+enum class Kind : std::uint8_t { text, choice, duration, size, number, flag, hosts, address };
 
 struct Setting {
     using Member =
@@ -67,8 +76,9 @@ struct Setting {
     // Of durations (in microseconds), numbers and sizes. The bounds keep sums far from overflow where no meaning sets them.
     std::int64_t min = 0;
     std::int64_t max = INT64_MAX;
-    std::string_view choices{};  // of a choice, separated by blanks
-    bool has_flag = false;       // `nexus serve` has a flag of this name
+    std::string_view choices{};   // of a choice, separated by blanks
+    bool has_flag = false;        // `nexus serve` has a flag of this name
+    std::string_view old_name{};  // in the environment of the old Nexus; the name that is ours wins
 
     bool live() const { return name.starts_with("scheduler."); }
     std::string_view section() const { return name.substr(0, name.find('.')); }
@@ -93,7 +103,7 @@ struct Written {
 // Fault invalid says what was expected; `values` is unchanged then. The caller names the setting.
 Result<void> set(const Setting& setting, Written value, Values& values);
 void copy(const Setting& setting, const Values& from, Values& to);
-// As TOML: quoted where TOML wants quotes, with escapes.
+// As TOML: quoted where TOML wants quotes, with escapes. Of an address without its password.
 std::string value_text(const Setting& setting, const Values& values);
 std::string quoted(std::string_view text);
 
@@ -130,6 +140,8 @@ std::string value_text(const ListField<Entry>& field, const Entry& entry) {
     return std::to_string(entry.*std::get<std::uint32_t Entry::*>(field.member));
 }
 
+// An address with *** where its password stands: "redis://me:***@host".
+std::string without_password(std::string_view address);
 // The whole table as docs/settings.md shows it.
 std::string settings_markdown();
 

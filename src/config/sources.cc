@@ -119,6 +119,16 @@ Result<void> take_value(std::string_view name, std::string_view value, const std
 
 Result<void> take_environment(std::span<const char* const> environment, Start& start) {
     for (const std::string_view entry : environment) {
+        const std::string_view variable = entry.substr(0, entry.find('='));
+        const auto named = std::ranges::find(settings(), variable, &Setting::old_name);
+        if (variable.empty() || variable.size() + 1 >= entry.size() || named == settings().end()) continue;
+        std::string value(entry.substr(variable.size() + 1));
+        if (variable.ends_with("_MS")) value += "ms";
+        auto done = take_value(named->name, value, "environment " + std::string(variable), start);
+        if (!done)
+            return std::unexpected(std::move(done).error().during("environment variable " + std::string(variable)));
+    }
+    for (const std::string_view entry : environment) {
         const std::size_t equals = entry.find('=');
         const bool ours = entry.starts_with("NEXUS_SERVER_") || entry.starts_with("NEXUS_SCHEDULER_");
         if (!ours || equals == std::string_view::npos) continue;

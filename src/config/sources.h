@@ -27,7 +27,8 @@ struct Start {
 // `origin` says where the text or value comes from.
 Result<void> take_text(std::string_view toml, const std::string& origin, Start& start);
 Result<void> take_value(std::string_view name, std::string_view value, const std::string& origin, Start& start);
-// `environment` is a list of NAME=value. Names that begin with NEXUS_SERVER_ or NEXUS_SCHEDULER_ are ours.
+// `environment` is a list of NAME=value. Names that begin with NEXUS_SERVER_ or NEXUS_SCHEDULER_ are ours, and win over
+// those of the old Nexus (REDIS_URL).
 Result<void> take_environment(std::span<const char* const> environment, Start& start);
 
 // The configuration in force when files, environment and flags are read again: `live`, with the keys that the files name

@@ -142,7 +142,7 @@ TEST_CASE("an error changes nothing and says where") {
         const char* says;
     } rows[] = {{"[server]\nlissten = \"127.0.0.1:1\"", "did you mean \"listen\"?"},
                 {"[server]\ndata = 5", "line 2: server.data: expected text in quotes"},
-                {"[server]\ndurability = \"maybe\"", "disk or process"},
+                {"[server]\ndurability = \"maybe\"", "disk, process or replicated"},
                 {"[server]\nhistory_retention = \"5\"", "unit is missing"},
                 {"[server]\nhistory_retention = \"1s\"", "1m to 36500d"},
                 {"[server]\ndisk_reserve = \"64\"", "is not a size"},

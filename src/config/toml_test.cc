@@ -122,7 +122,7 @@ TEST_CASE("each setting has a name, a meaning and a range that its default is in
     CHECK(std::ranges::adjacent_find(names) == names.end());
     CHECK_EQ(config::environment_name(*config::find_setting("scheduler.close_grace")), "NEXUS_SCHEDULER_CLOSE_GRACE");
     CHECK_EQ(config::range_text(*config::find_setting("scheduler.lease")), "2s to 1d");
-    CHECK_EQ(config::range_text(*config::find_setting("server.durability")), "disk or process");
+    CHECK_EQ(config::range_text(*config::find_setting("server.durability")), "disk, process or replicated");
 }
 
 TEST_CASE("bad configurations are refused by key and line, and change nothing") {

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/name.h"
 #include "base/shape_bytes.h"
+#include "core/priority.h"
 #include "core/shape.h"
 
 namespace nexus::engine {
@@ -92,7 +93,8 @@ Result<void> check_submission(const Submission& submission, WallTime wall, const
     if (auto ok = check_name("tenant", spec.tenant); !ok) return ok;
     if (auto ok = check_name("queue", spec.queue); !ok) return ok;
     if (auto ok = check_name("worker", spec.pinned_worker, true); !ok) return ok;
-    if (spec.priority > core::kPriorityMax) return invalid("priority", "must be from 0 to 9");
+    if (spec.priority > (submission.entry.empty() ? core::kPriorityMax : core::kPriorityTop))
+        return invalid("priority", "must be from 0 to 9");
     if (body.payload.size() > limits.payload_bytes_max)
         return invalid("payload", "longer than " + std::to_string(limits.payload_bytes_max) + " bytes");
     if (auto ok = check_times(spec, wall); !ok) return ok;

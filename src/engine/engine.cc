@@ -225,6 +225,8 @@ PendingBatch Engine::take_batch() {
     stored.puts = std::move(out.journal.puts);
     stored.drops = std::move(out.journal.drops);
     stored.results = std::move(out.journal.results);
+    stored.taken = std::move(out.journal.taken);
+    stored.untaken = std::exchange(unmarked_, {});
     out.journal = std::move(stored);
     replica_.moved(last_sequence(), writer_.chain());
     return out;

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -431,6 +432,7 @@ private:
     std::shared_ptr<const ReadModel> read_model();
     std::shared_ptr<const ReadModel> state_now();  // the latest, or a new one when that is too old
     TaskId new_task_id();
+    void drop_marks(const std::vector<TaskId>& tasks);
 
     EngineOptions options_;
     Along along_{*this};
@@ -473,6 +475,8 @@ private:
 
     std::optional<Error> refusal_;
     std::uint64_t room_ = UINT64_MAX;
+    std::set<TaskId> marked_;           // entries of foreign queues that became tasks, as long as their marks stand
+    std::vector<TaskId> unmarked_;      // whose marks the next batch drops
     std::uint64_t put_bytes_ = 0;       // of the batch's new bodies
     std::vector<TaskId> recall_again_;  // could not be read, not before recall_at_
     Instant recall_at_;

@@ -42,6 +42,10 @@ struct Submission {
     core::TaskSpec spec;  // idempotency hashes, payload_bytes and body_hash are filled in by the engine
     TaskBody body;
     std::string idempotency_key;
+    // Of an entry of a foreign queue: its id there, and the id that the task gets. The entry becomes one task, however
+    // often it is submitted, until its mark (store::JournalBatch::taken) is dropped.
+    std::string entry{};
+    TaskId task{};
 };
 
 struct Submitted {

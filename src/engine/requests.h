@@ -39,6 +39,7 @@ Result<void> keep_to_tenant(const Caller& caller, TaskFilter& filter);
 // (an `after` task), exhausted (admission limits; retry later), unavailable (stopping, or store too slow).
 struct SubmitTasks {
     std::vector<Submission> items;
+    std::vector<TaskId> untaken{};  // of entries that their queue does not hold any more: their marks are dropped
     using Answer = std::vector<Submitted>;
 };
 struct CancelTask {  // not_found | failed_state (it has ended otherwise)

@@ -148,6 +148,7 @@ private:
     bool wait_for_commits(bool again);
     void tell();
     void note_space(bool low);
+    void renew_when_due();
     void look_at_store();
     void end_commits(const Error& error);
     void die(const Error& error);
@@ -432,6 +433,7 @@ void RunnerThreads::commit_loop() {
             }
             tell();
             again = !line_->empty() && line_->confirmed_left();
+            renew_when_due();  // reads alone are confirmed without the store
         } else if (outcome.step == Step::superseded || outcome.step == Step::failed) {
             if (outcome.step == Step::superseded) ownership_.superseded();
             die(outcome.error);
@@ -467,18 +469,21 @@ void RunnerThreads::tell() {
         snapshots_->order(std::exchange(recovered_predictor_, {}), {}, std::exchange(recovered_, {}));
 }
 
+void RunnerThreads::renew_when_due() {
+    const Instant sent = steady();
+    if (!ownership_.renewal_due(sent)) return;
+    const auto renewed = line_->renew(sent);
+    if (renewed) ownership_.confirmed(sent);
+    if (!renewed && renewed.error().fault != Fault::unreachable) {
+        if (renewed.error().fault == Fault::superseded) ownership_.superseded();
+        die(renewed.error());
+    }
+    sure_.set(ownership_.sure_until());
+}
+
 // Nothing waits: renewals, and whether a full disk has room again.
 void RunnerThreads::look_at_store() {
-    const Instant sent = steady();
-    if (ownership_.renewal_due(sent)) {
-        const auto renewed = line_->renew(sent);
-        if (renewed) ownership_.confirmed(sent);
-        if (!renewed && renewed.error().fault != Fault::unreachable) {
-            if (renewed.error().fault == Fault::superseded) ownership_.superseded();
-            die(renewed.error());
-        }
-        sure_.set(ownership_.sure_until());
-    }
+    renew_when_due();
     if (!low_on_space_) return;
     if (const auto head = journal_.head()) note_space(head->low_on_space);
 }

@@ -63,6 +63,7 @@ Result<void> Engine::check_reach(const Caller& caller, const core::TaskSpec& spe
 void Engine::answer(const Caller& caller, SubmitTasks request, Done<std::vector<Submitted>> done) {
     using Answer = std::vector<Submitted>;
     std::vector<Submission>& items = request.items;
+    drop_marks(request.untaken);
     // What is refused for now rests on nothing that must be stored first.
     if (refusal_) return done(std::unexpected(*refusal_));
     if (items.empty() || items.size() > SubmissionLimits{}.batch_max)
@@ -108,15 +109,29 @@ void Engine::answer(const Caller& caller, SubmitTasks request, Done<std::vector<
     reply<Answer>(std::move(done), std::move(answer));
 }
 
+void Engine::drop_marks(const std::vector<TaskId>& tasks) {
+    for (const TaskId task : tasks) marked_.erase(task);
+    unmarked_.insert(unmarked_.end(), tasks.begin(), tasks.end());
+}
+
 void Engine::submit_one(Submission& item, Submitted& out) {
+    if (!item.entry.empty() && (marked_.contains(item.task) || live_.contains(item.task))) {
+        out.task = item.task;
+        out.duplicate = true;
+        return;
+    }
     if (const core::AdmissionAnswer again = admit(item, {}); again.admission == core::Admission::duplicate) {
         out.task = again.existing;
         out.duplicate = true;
         if (const auto view = core_.task(again.existing)) out.estimate = view->estimate;
         return;
     }
-    core::TaskSubmitted fact{.task = new_task_id(), .promise = true};
+    core::TaskSubmitted fact{.task = item.entry.empty() ? new_task_id() : item.task, .promise = true};
     const TaskId id = out.task = fact.task;
+    if (!item.entry.empty()) {
+        marked_.insert(id);
+        batch_.journal.taken.push_back({.task = id, .body = std::move(item.entry)});
+    }
     const core::Resources& asked = item.spec.resources;
     fact.estimate = learner_.submitted(id,
                                        {.type = item.spec.type,

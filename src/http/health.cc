@@ -20,6 +20,13 @@ void readyz(api::Door& door, const Request& request, Reply reply) {
                             : "[!] history: not written to " + health.store + ": " + health.why;
         list += health.waiting > 0 ? "; " + counted(health.waiting, "row") + " in the spool\n" : std::string("\n");
     }
+    if (door.store) {
+        const api::StoreFacts store = door.store();
+        const bool good = store.wrong.empty();
+        list += std::string(good ? "[+]" : "[-]") + " level: " + store.where + " gives level " + store.level + ": " +
+                (good ? store.meaning : store.wrong) + "\n";
+        if (!good) why += (why.empty() ? "" : ", ") + store.wrong;
+    }
     std::string text = why.empty() ? "ok\n" : "not ready: " + why + "\n";
     if (door.guard->insecure())
         list += "[!] insecure: reachable from outside without TLS or without asking who calls, by server.insecure\n";

@@ -59,6 +59,45 @@ void ports(Page& page, const api::Door& door) {
            &Ports::certificates_read);
 }
 
+void stores(Page& page, const api::StoreFacts& store) {
+    page.family("nexus_store_level", "gauge", "1 for what an acknowledged change survives now: docs/redis.md.");
+    for (const char* level : {"process", "disk", "replicated"})
+        page.value("nexus_store_level", store.wrong.empty() && store.level == level ? 1 : 0,
+                   fmt::format("{{level=\"{}\"}}", level));
+    page.single("nexus_store_reached", "gauge", "1 while the store can be reached.", store.reached ? 1 : 0);
+    page.single("nexus_store_reconnects_total", "counter", "How often a store that was lost was reached again.",
+                store.reconnects);
+    page.family("nexus_store_rollbacks_total", "counter", "How often the store had lost the end of the journal.");
+    page.value("nexus_store_rollbacks_total", store.repaired, "{result=\"repaired\"}");
+    page.value("nexus_store_rollbacks_total", store.forked, "{result=\"forked\"}");
+    page.single("nexus_store_memory_bytes", "gauge", "Memory that Redis uses; 0 = the store is embedded.",
+                store.memory_used);
+    page.single("nexus_store_memory_max_bytes", "gauge", "Its maxmemory; 0 = no limit.", store.memory_max);
+}
+
+void intake(Page& page, const api::IntakeFacts& intake) {
+    page.family("nexus_intake_entries_total", "counter", "Entries of nexus:tasks:pending, by what became of them.");
+    page.value("nexus_intake_entries_total", intake.submitted, "{result=\"submitted\"}");
+    page.value("nexus_intake_entries_total", intake.duplicates, "{result=\"duplicate\"}");
+    page.value("nexus_intake_entries_total", intake.dead, "{result=\"dead\"}");
+    page.value("nexus_intake_entries_total", intake.deleted, "{result=\"deleted\"}");
+    page.single("nexus_intake_warnings_total", "counter", "Values of entries that were taken otherwise than written.",
+                intake.warnings);
+    page.single("nexus_intake_claimed_total", "counter", "Entries taken from consumers that are dead.", intake.claimed);
+    page.single("nexus_intake_foreign_pending", "gauge",
+                "Entries that other consumers fetched and did not acknowledge.", intake.foreign);
+    page.single("nexus_redis_workers", "gauge", "Connected workers that speak Redis alone.", intake.workers);
+    page.family("nexus_redis_published_total", "counter", "Tasks sent to such workers, by whether anybody listened.");
+    page.value("nexus_redis_published_total", intake.published, "{result=\"heard\"}");
+    page.value("nexus_redis_published_total", intake.unheard, "{result=\"nobody\"}");
+    page.family("nexus_redis_completions_total", "counter", "Entries of nexus:tasks:completed.");
+    page.value("nexus_redis_completions_total", intake.completions - intake.stale - intake.malformed,
+               "{result=\"taken\"}");
+    page.value("nexus_redis_completions_total", intake.stale, "{result=\"stale\"}");
+    page.value("nexus_redis_completions_total", intake.malformed, "{result=\"malformed\"}");
+    page.single("nexus_intake_stopped", "gauge", "1 while nothing can be read.", intake.trouble.empty() ? 0 : 1);
+}
+
 void identities(Page& page, const identity::Guard& guard) {
     page.single("nexus_insecure", "gauge",
                 "1: reachable from outside without TLS or without asking who calls, by order.",
@@ -202,6 +241,8 @@ std::string prometheus_text(const engine::ReadModel& state, const api::Door& doo
                 page.value("nexus_requests_total", count,
                            fmt::format("{{method=\"{}\",code=\"{}\"}}", method.name, api::name_of_grpc(code)));
     ports(page, door);
+    if (door.store) stores(page, door.store());
+    if (door.intake) intake(page, door.intake());
     identities(page, *door.guard);
 
     page.family("scheduler_decisions_total", "counter", "The old Nexus name of nexus_decisions_total.");

@@ -58,10 +58,17 @@ double confidence_of(const predict::TypeStat& type) {
 
 Json worker_json(const engine::WorkerInfo& worker) {
     Json tags = Json::object();
-    for (const auto& [name, value] : worker.labels) tags[name] = value;
+    std::vector<std::string> capabilities = worker.types;
+    for (const auto& [name, value] : worker.labels) {
+        constexpr std::string_view kCapability = "capability.";
+        if (name.starts_with(kCapability))
+            capabilities.push_back(name.substr(kCapability.size()));
+        else
+            tags[name] = value;
+    }
     return {{"id", worker.name},
             {"status", status_of(worker)},
-            {"capabilities", worker.types},
+            {"capabilities", std::move(capabilities)},
             {"currentLoad", load_of(worker)},
             {"lastHeartbeat", iso(worker.last_heard)},
             {"activeTasks", worker.running},

@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "base/shape_bytes.h"
+#include "core/priority.h"
 #include "core/shape.h"
 #include "journal/event_codec.h"
 
@@ -14,7 +15,7 @@ bool get_fact(Reader& r, core::Fact& fact) {
     T value;
     get_shaped(r, value);
     if constexpr (std::same_as<T, core::TaskSubmitted>)
-        if (value.spec.priority > core::kPriorityMax) r.set_failed();
+        if (value.spec.priority > core::kPriorityTop) r.set_failed();
     fact = std::move(value);
     return !r.failed();
 }
@@ -40,7 +41,7 @@ void encode_after(const core::Event& event, Instant before, std::string& out) {
     std::visit(
         [&](const auto& fact) {
             using T = std::remove_cvref_t<decltype(fact)>;
-            if constexpr (std::same_as<T, core::TaskSubmitted>) MUST(fact.spec.priority <= core::kPriorityMax);
+            if constexpr (std::same_as<T, core::TaskSubmitted>) MUST(fact.spec.priority <= core::kPriorityTop);
             w.varint(Shape<T>::kind);
             // Unsigned arithmetic wraps, so that every pair of instants has a difference.
             w.svarint(static_cast<std::int64_t>(static_cast<std::uint64_t>(event.at.us) -

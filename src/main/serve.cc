@@ -31,11 +31,11 @@
 #include "main/disk_watch.h"
 #include "main/log.h"
 #include "main/open_history.h"
+#include "main/open_store.h"
 #include "main/protect.h"
 #include "main/scheduler_keys.h"
 #include "process/notify.h"
 #include "process/proc.h"
-#include "store/sqlite/sqlite_journal.h"
 #include "wire/server.h"
 
 namespace nexus::serve {
@@ -59,17 +59,14 @@ bool names_scheduler(const config::Start& start) {
     return false;
 }
 
-store::Durability level_of(const config::Server& settings) {
-    return settings.durability == "disk" ? store::Durability::disk : store::Durability::process;
-}
-
 // Everything that runs, in the order it is made; destroyed the other way round.
 struct Running {
     std::shared_ptr<identity::Guard> guard;
     std::optional<identity::TlsFiles> tls;
-    std::unique_ptr<store::SqliteJournal> journal;
+    OpenJournal store;
     std::unique_ptr<OpenHistory> history;
     std::unique_ptr<engine::Runner> runner;
+    RedisDoors redis;
     std::unique_ptr<api::Door> door;
     std::unique_ptr<wire::Server> wire;
     std::unique_ptr<http::Server> http;
@@ -89,17 +86,11 @@ Answer<void> prepare(const config::Server& settings, Log& log, Running& running)
     return protect_data(settings.data, log);
 }
 
-Answer<void> open_stores(const config::Server& settings, Log& log, Running& running) {
-    auto journal = store::SqliteJournal::open(
-        {.directory = settings.data, .level = level_of(settings), .reserve_bytes = settings.reserve_bytes});
-    if (!journal)
-        return failed(
-            journal.error(), "open " + settings.data,
-            journal.error().fault == Fault::conflict ? "stop that server, or give this one another --data" : "");
-    running.journal = std::move(*journal);
-    if (const auto& report = running.journal->open_report(); report.batches_cut > 0)
-        log.write(LogLevel::warning, "journal_cut",
-                  fmt::format("{} torn batches at the end were set aside: {}", report.batches_cut, report.cut_reason));
+Answer<void> open_stores(const config::Start& start, cli::Interrupt& interrupt, Log& log, Running& running) {
+    const config::Server& settings = start.values.server;
+    auto opened = open_journal(start, [&interrupt](Duration time) { return interrupt.wait(time); }, log);
+    if (!opened) return std::unexpected(std::move(opened).error());
+    running.store = *std::move(opened);
     auto history = OpenHistory::open(settings, log);
     if (!history) return std::unexpected(std::move(history).error());
     running.history = std::move(*history);
@@ -126,9 +117,12 @@ Answer<void> start_engine(const config::Start& start, const Flags& flags, Log& l
         log.write(LogLevel::error, "store_failed", "the store failed, ending at once: " + error.what);
         _exit(kExitStoreFailed);
     };
-    auto runner = engine::Runner::start(std::move(options), *running.journal, running.history->store());
+    options.name = running.store.owner;
+    options.address = settings.listen;
+    auto runner = engine::Runner::start(std::move(options), *running.store.journal, running.history->store());
     if (!runner) return failed(runner.error(), "recover " + settings.data);
     running.runner = std::move(*runner);
+    if (auto ok = remember_journal(settings, *running.store.journal); !ok) return ok;
     if (names_scheduler(start) && !running.runner->recovery().fresh && !flags.config_wins)
         log.write(LogLevel::info, "config_of_journal",
                   "the journal's own scheduler configuration is in force; --config-wins replaces it");
@@ -155,7 +149,14 @@ Answer<std::vector<std::string>> scheduler_keys(const config::Server& settings, 
 
 Answer<void> open_ports(const config::Start& start, const Flags& flags, Log& log, Running& running) {
     const config::Server& settings = start.values.server;
-    running.door = std::make_unique<api::Door>(*running.runner, settings.durability, running.guard);
+    running.door = std::make_unique<api::Door>(*running.runner, running.store.promised, running.guard);
+    running.door->store = running.store.facts;
+    running.redis = open_redis_doors(settings, *running.store.journal, *running.runner, log);
+    if (running.redis.intake) running.door->intake = [&doors = running.redis] { return facts_of(doors); };
+    if (running.redis.workers)
+        running.door->heard = [&doors = running.redis](const std::string& worker, engine::WorkerReport::Load load) {
+            doors.workers->heard(worker, load);
+        };
     running.door->start_files = start_files(flags.start, start);
     running.door->name = settings.name;
     running.door->disk = [watch = std::make_shared<DiskWatch>(settings.data)] { return watch->look(); };
@@ -188,6 +189,7 @@ void say_ready(const config::Server& settings, const Running& running, Log& log)
     std::string line = "nexus: ready on " + with_port(settings.listen, running.wire->port());
     if (running.http)
         line += (running.tls ? ", https://" : ", http://") + with_port(settings.http, running.http->port());
+    if (!running.store.told.empty()) line += ", store " + running.store.told;
     line += fmt::format(", data {}, {}", settings.data,
                         recovery.fresh
                             ? std::string("new")
@@ -224,6 +226,8 @@ int stop(Running& running, int signal, Log& log) {
     running.wire->set_ready(false);
     running.http.reset();
     running.wire->stop(seconds(1));
+    running.redis.workers.reset();
+    running.redis.intake.reset();
     const auto stopped = running.runner->stop(seconds(3));
     if (!stopped)
         log.write(LogLevel::warning, "stopped_early", stopped.error().what);
@@ -272,7 +276,7 @@ Answer<int> serve(const Flags& flags) {
     cli::Interrupt interrupt;
     Running running;
     Answer<void> done = prepare(settings, log, running);
-    if (done) done = open_stores(settings, log, running);
+    if (done) done = open_stores(*start, interrupt, log, running);
     if (done) done = start_engine(*start, flags, log, running);
     if (!done) return std::unexpected(std::move(done).error());
     const Answer<std::string> first = first_admin(settings, *running.runner, *running.guard);
@@ -332,7 +336,8 @@ void add_command(CLI::App& root, int& exit_code) {
         "Examples:\n"
         "  nexus serve\n"
         "  nexus serve --config nexus.toml --data /var/lib/nexus\n"
-        "  nexus serve --listen 127.0.0.1:0 --http off --set scheduler.lease=3s");
+        "  nexus serve --listen 127.0.0.1:0 --http off --set scheduler.lease=3s\n"
+        "  nexus serve --store redis://127.0.0.1:6379");
     add_start_flags(*verb, flags->start);
     verb->add_flag("--config-wins", flags->config_wins,
                    "Replace the scheduler's configuration in the journal by the one given here");

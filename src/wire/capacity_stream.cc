@@ -36,6 +36,8 @@ void CapacityStream::OnReadDone(bool ok) {
         engine::WorkerReport report;
         report.load = *load;
         context_.door.engine.report(session, std::move(report));
+    } else if (context_.door.heard) {
+        context_.door.heard(in_.worker_id(), *load);
     }
     if (!ended_) StartRead(&in_);
 }

@@ -1,0 +1,47 @@
+#pragma once
+// The journal that the flags name, with what must be held as long as it is open.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "api/methods.h"
+#include "cli/failure.h"
+#include "config/sources.h"
+#include "intake/intake.h"
+#include "intake/workers.h"
+#include "main/log.h"
+#include "store/journal_store.h"
+#include "store/sqlite/data_directory.h"
+
+namespace nexus::serve {
+
+struct OpenJournal {
+    std::optional<store::DirectoryLock> lock;  // of the data directory, where the journal does not hold it itself
+    std::unique_ptr<store::JournalStore> journal;
+    std::string owner = "nexus";             // as whom this server claims it
+    std::string told;                        // of the ready line: "redis://… (disk)"; empty = embedded
+    std::string promised;                    // to who submits: process | disk | replicated(k)
+    std::function<api::StoreFacts()> facts;  // thread-safe, while the journal lives
+};
+
+// A Redis that does not answer is tried again until server.store_start_limit is over, or `pause` answers that the server
+// is to stop. `log` must outlive the journal.
+cli::Answer<OpenJournal> open_journal(const config::Start& start, const std::function<bool(Duration)>& pause, Log& log);
+
+// Tasks and workers that speak Redis alone, where the journal is in Redis and the settings want them; null: none.
+struct RedisDoors {
+    std::unique_ptr<redis::Pool> pool;
+    std::unique_ptr<intake::Intake> intake;
+    std::unique_ptr<intake::Workers> workers;
+};
+RedisDoors open_redis_doors(const config::Server& settings, store::JournalStore& journal, engine::Service& engine,
+                            Log& log);
+api::IntakeFacts facts_of(const RedisDoors& doors);
+
+// Once it is claimed: the data directory remembers whose journal it belongs to, so that another one, or an emptied server,
+// is not taken for it.
+cli::Answer<void> remember_journal(const config::Server& settings, store::JournalStore& journal);
+
+}  // namespace nexus::serve

@@ -1,0 +1,238 @@
+"""A producer and workers of the old Nexus, written from its wire alone with a stock client, against the journal in Redis.
+Names (X9, X11, ...) are those of the catalogue of bad entries in docs/testing.md."""
+import collections
+import glob
+import http.client
+import json
+import os
+import random
+import sys
+import threading
+import time
+import unittest
+
+sys.path += glob.glob("/usr/lib/python3/dist-packages")  # python3-redis of Debian, whichever python runs this
+import redis as stock  # noqa: E402
+
+from harness import House, wait_until  # noqa: E402
+from test_redis import Redis, metric  # noqa: E402
+
+PENDING, DEAD, COMPLETED, GROUP = "nexus:tasks:pending", "nexus:tasks:dead", "nexus:tasks:completed", "scheduler-group"
+
+
+def client(redis):
+    return stock.Redis(unix_socket_path=str(redis.socket), decode_responses=True, socket_timeout=30)
+
+
+class OldWorker:
+    """Subscribes to its channel, runs each task by writing down that it ran, and reports to the stream of completions."""
+
+    def __init__(self, redis, name, slots=4, takes_s=0.0, capabilities=(), describe=True):
+        self.redis, self.name, self.takes_s = redis, name, takes_s
+        self.runs = []
+        self.stopped = threading.Event()
+        self.client = client(redis)
+        if describe:
+            self.client.hset(f"nexus:workers:{name}", mapping={
+                "capabilities": json.dumps(list(capabilities)), "maxConcurrency": slots, "status": "idle", "hostname": "h", "version": "1"})
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.ready = threading.Event()
+        self.thread.start()
+        self.ready.wait(10)
+
+    def listen(self):
+        while not self.stopped.is_set():
+            try:
+                channel = self.client.pubsub(ignore_subscribe_messages=False)
+                channel.subscribe(f"nexus:worker:{self.name}")
+                while not self.stopped.is_set():
+                    message = channel.get_message(timeout=0.2)
+                    if message and message["type"] == "subscribe":
+                        self.ready.set()
+                    if message and message["type"] == "message":
+                        threading.Thread(target=self.run, args=(json.loads(message["data"]),), daemon=True).start()
+                channel.close()
+            except (stock.exceptions.ConnectionError, stock.exceptions.TimeoutError, stock.exceptions.BusyLoadingError, OSError):
+                time.sleep(0.05)
+
+    def run(self, message):
+        begin = time.time()
+        self.runs.append(message)
+        time.sleep(self.takes_s)
+        end = time.time()
+        entry = {"taskId": message["taskId"], "taskType": message["task"]["type"], "workerId": self.name, "startedAt": str(begin),
+                 "completedAt": str(end), "durationMs": str(int((end - begin) * 1000)), "success": "true", "result": "done"}
+        while not self.stopped.is_set():
+            try:
+                return self.client.xadd(COMPLETED, entry)
+            except (stock.exceptions.ConnectionError, stock.exceptions.TimeoutError, stock.exceptions.BusyLoadingError, OSError):
+                time.sleep(0.05)
+
+    def stop(self):
+        self.stopped.set()
+        self.thread.join(10)
+
+
+def pending_count(redis):
+    return client(redis).xpending(PENDING, GROUP)["pending"]
+
+
+def succeeded(house):
+    return int(house.status().get("succeeded", 0))
+
+
+class Intake(unittest.TestCase):
+    def test_entries_become_tasks_once_and_workers_of_redis_run_them(self):
+        with Redis() as redis, House() as house:
+            house.start_server("--store", redis.url)
+            worker = OldWorker(redis, "w 1", slots=8, capabilities=["gpu"])
+            producer = client(redis)
+            metadata = json.dumps({"requiredCapabilities": ["gpu"], "estimatedDurationMs": 20, "extra": [1]})
+            for i in range(50):
+                producer.xadd(PENDING, {"id": f"job {i}", "type": "resize image", "payload": json.dumps({"n": i}), "priority": "7",
+                                        "createdAt": "2020-01-01T00:00:00.000Z", "metadata": metadata})
+            wait_until("all have ended", lambda: succeeded(house) == 50, 60)
+            self.assertEqual(sorted(m["taskId"] for m in worker.runs), sorted(f"job {i}" for i in range(50)))
+            message = worker.runs[0]
+            self.assertEqual(set(message), {"taskId", "task", "assignedAt"})
+            self.assertEqual(message["task"], {
+                "id": message["taskId"], "type": "resize image", "payload": {"n": int(message["taskId"].split()[1])}, "priority": 7,
+                "createdAt": "2020-01-01T00:00:00.000Z", "metadata": json.loads(metadata)})
+            wait_until("all is acknowledged", lambda: pending_count(redis) == 0)
+            wait_until("completions, too", lambda: producer.xpending(COMPLETED, GROUP)["pending"] == 0)
+            self.assertEqual(metric(house, 'nexus_intake_entries_total{result="submitted"}'), 50)
+            self.assertEqual(metric(house, "nexus_redis_workers"), 1)
+            shown = house.json("worker", "list")["workers"][0]
+            self.assertEqual(shown["name"], "w_1")
+            worker.stop()
+
+    def test_priorities_keep_the_order_of_the_old_numbers(self):
+        with Redis() as redis, House() as house:
+            house.start_server("--store", redis.url)
+            producer = client(redis)
+            for priority in ("0", "9", "10", "999", "5"):
+                producer.xadd(PENDING, {"id": priority, "type": "t", "priority": priority})
+            wait_until("all wait", lambda: int(house.status().get("waiting", 0)) == 5)
+            worker = OldWorker(redis, "w", slots=1)
+            wait_until("all have ended", lambda: succeeded(house) == 5, 60)
+            self.assertEqual([m["taskId"] for m in worker.runs], ["999", "10", "9", "5", "0"])
+            worker.stop()
+
+    def test_what_cannot_become_a_task_is_told_and_put_aside(self):
+        """X1, X3, X4, X6, X18, X20."""
+        with Redis() as redis, House() as house:
+            house.start_server("--store", redis.url)
+            producer = client(redis)
+            bad = producer.xadd(PENDING, {"id": "x", "payload": "{no json", "type": "a\r\nb"})
+            producer.xadd(PENDING, {"foo": "bar"})
+            redis.cli("xadd", PENDING, "*", "type", "t", "payload", "1", "payload", "2")  # X4
+            producer.xadd(PENDING, {"type": "t", "priority": "urgent"})
+            wait_until("the good ones wait", lambda: int(house.status().get("waiting", 0)) == 2)
+            wait_until("the bad ones stand aside", lambda: producer.xlen(DEAD) == 2)
+            dead = producer.xrange(DEAD)[0][1]
+            self.assertEqual(dead, {"id": bad, "reason": "payload: is no JSON", "original:id": "x", "original:payload": "{no json",
+                                    "original:type": "a\r\nb"})
+            wait_until("all is acknowledged", lambda: pending_count(redis) == 0)
+            self.assertEqual(metric(house, 'nexus_intake_entries_total{result="dead"}'), 2)
+            self.assertEqual(metric(house, "nexus_intake_warnings_total"), 1)
+            doctor = house.run("doctor", check=False)
+            self.assertIn("2 entries of nexus:tasks:pending could not become tasks", doctor.stdout)
+
+    def test_entries_of_a_dead_consumer_are_taken_over_and_deleted_ones_forgotten(self):
+        """X11, X13."""
+        with Redis() as redis, House() as house:
+            producer = client(redis)
+            producer.xgroup_create(PENDING, GROUP, id="0", mkstream=True)
+            ids = [producer.xadd(PENDING, {"type": "t", "id": str(i)}) for i in range(3)]
+            producer.xreadgroup(GROUP, "old-scheduler", {PENDING: ">"}, count=10)
+            producer.xdel(PENDING, ids[1])
+            house.start_server("--store", redis.url, "--set", "server.intake_claim_after=2s")
+            wait_until("they are taken over", lambda: int(house.status().get("waiting", 0)) == 2, 30)
+            wait_until("all is acknowledged", lambda: pending_count(redis) == 0)
+            # X13: somebody deletes the group. What was acknowledged does not come again.
+            producer.xgroup_destroy(PENDING, GROUP)
+            producer.xadd(PENDING, {"type": "t", "id": "after"})
+            wait_until("the new one is taken", lambda: int(house.status().get("waiting", 0)) == 3, 30)
+            wait_until("all is acknowledged", lambda: pending_count(redis) == 0)
+            self.assertEqual(int(house.status().get("waiting", 0)), 3)
+
+    def test_X12_a_key_that_is_no_stream_stops_the_intake_alone(self):
+        with Redis() as redis, House() as house:
+            client(redis).set(PENDING, "text")
+            house.start_server("--store", redis.url)
+            wait_until("it is told", lambda: metric(house, "nexus_intake_stopped") == 1)
+            self.assertIn("WRONGTYPE", house.run("doctor", check=False).stdout)
+            house.json("task", "submit", "--type", "t", "--payload", "x")
+            client(redis).delete(PENDING)
+            client(redis).xadd(PENDING, {"type": "t"})
+            wait_until("it goes on", lambda: int(house.status().get("waiting", 0)) == 2, 30)
+
+    def test_a_worker_that_does_not_listen_loses_nothing(self):
+        with Redis() as redis, House() as house:
+            house.start_server("--store", redis.url, "--set", "server.redis_worker_timeout=2s")
+            first = OldWorker(redis, "first", takes_s=3600)
+            client(redis).xadd(PENDING, {"type": "t", "id": "one"})
+            wait_until("it runs", lambda: len(first.runs) == 1)
+            first.stop()  # as if it had died: its task goes elsewhere when its time is over
+            second = OldWorker(redis, "second")
+            wait_until("the other one has run it", lambda: succeeded(house) == 1, 60)
+            self.assertEqual([m["taskId"] for m in second.runs], ["one"])
+            # A late word of the first changes nothing.
+            client(redis).xadd(COMPLETED, {"taskId": "one", "workerId": "first", "success": "false", "durationMs": "1"})
+            wait_until("it is of no use", lambda: metric(house, 'nexus_redis_completions_total{result="stale"}') >= 1)
+            self.assertEqual(succeeded(house), 1)
+            second.stop()
+
+    def test_kill_9_of_the_server_and_of_redis(self):
+        """Nothing is lost, nothing runs twice for one entry, nothing is left unaccounted."""
+        kills = int(os.environ.get("NEXUS_KILLS", "12"))
+        dice = random.Random(int(os.environ.get("NEXUS_SEED", "7")))
+        with Redis() as redis, House() as house:
+            house.start_server("--store", redis.url)
+            workers = [OldWorker(redis, f"w{i}", slots=4, takes_s=0.02) for i in range(2)]
+            sent, over = [], threading.Event()
+
+            def produce():
+                producer = client(redis)
+                while not over.is_set():
+                    name = f"job-{len(sent)}"
+                    try:
+                        producer.xadd(PENDING, {"id": name, "type": "t", "payload": json.dumps({"n": len(sent)})})
+                        sent.append(name)
+                    except (stock.exceptions.ConnectionError, stock.exceptions.TimeoutError, stock.exceptions.BusyLoadingError, OSError):
+                        sent.append(name)  # it may or may not have been written: the name is not used again
+                        time.sleep(0.02)
+                    time.sleep(0.004)
+            thread = threading.Thread(target=produce, daemon=True)
+            thread.start()
+            for kill in range(kills):
+                time.sleep(dice.uniform(0.05, 0.6))
+                if dice.random() < 0.3:
+                    redis.kill()
+                    redis.start()
+                else:
+                    house.kill_server()
+                    house.start_server("--store", redis.url)
+            over.set()
+            thread.join()
+            entries = client(redis).xrange(PENDING)
+            names = [fields["id"] for _, fields in entries]
+            wait_until("all is acknowledged", lambda: pending_count(redis) == 0, 60)
+            house.await_idle()
+            wait_until("completions are acknowledged", lambda: client(redis).xpending(COMPLETED, GROUP)["pending"] == 0, 60)
+            runs = collections.Counter(m["taskId"] for worker in workers for m in worker.runs)
+            twice = [name for name, n in runs.items() if n > 1]
+            missing = set(names) - set(runs)
+            outcomes = house.json("task", "list", "--state", "succeeded", "--limit", "1000")["tasks"]
+            print(f"\n{kills} kills, {len(names)} entries, {len(runs)} run, {len(twice)} twice, {len(missing)} missing")
+            self.assertEqual(missing, set(), "an entry was lost")
+            self.assertEqual(twice, [], "an entry ran twice")
+            self.assertEqual(client(redis).xlen(DEAD), 0)
+            if len(names) < 1000:
+                self.assertEqual(len(outcomes), len(names), "each entry has exactly one outcome")
+            for worker in workers:
+                worker.stop()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
