@@ -41,7 +41,6 @@ chromium                       the page is tested in a real browser
 chromium-driver                drives that browser
 nodejs                         builds the page and tests its parts; a validator and a client of the HTTP API
 npm                            installs what these need, by their lock files
-openssl                        makes the certificates of tests
 curl                           the tour of docs/rest.md is tried with it
 clickhouse-server              the history in ClickHouse is tried on a real one
 '
