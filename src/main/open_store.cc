@@ -13,6 +13,7 @@
 #include "base/system_clock.h"
 #include "engine/ownership.h"
 #include "main/configuration.h"
+#include "predict/predictor.h"
 #include "store/redis/redis_journal.h"
 #include "store/sqlite/sqlite_journal.h"
 
@@ -22,6 +23,7 @@ namespace {
 using cli::Answer;
 using engine::LogLevel;
 
+constexpr const char* kOldPredictions = "scheduler:predictions";
 constexpr std::chrono::milliseconds kLook{100};
 constexpr Duration kTryFirst = milliseconds(250), kTryMost = seconds(5);
 constexpr engine::OwnershipTimes kOfStranger{.claim_after = milliseconds(2300)};  // it follows nothing yet
@@ -279,6 +281,24 @@ RedisDoors open_redis_doors(const config::Server& settings, store::JournalStore&
             .keys = "{" + settings.store_prefix + ":0}:", .timeout = settings.redis_worker_timeout, .log = say},
         *doors.pool, engine);
     return doors;
+}
+
+std::string learned_by_old_nexus(const config::Server& settings, Log& log) {
+    const auto address = redis::parse_address(settings.store);
+    if (settings.store == "embedded" || !settings.intake || !address || address->finding == redis::Finding::cluster)
+        return {};
+    const auto warn = [&log](const std::string& why) {
+        log.write(LogLevel::warning, "old_predictions",
+                  fmt::format("{} is not read, so what the old Nexus learned is not known: {}", kOldPredictions, why));
+        return std::string();
+    };
+    redis::Pool pool(options_of(settings, *address, log).server);
+    auto reply = pool.run({"GET", kOldPredictions});
+    if (!reply) return warn(reply.error().what);
+    if (reply->is_error()) return warn(redis::error_of(*reply).what);
+    if (reply->text.empty()) return {};
+    if (auto ok = predict::Predictor(nullptr).load_nexus_snapshot(reply->text); !ok) return warn(ok.error().what);
+    return std::move(reply->text);
 }
 
 api::IntakeFacts facts_of(const RedisDoors& doors) {

@@ -39,6 +39,9 @@ struct RedisDoors {
 RedisDoors open_redis_doors(const config::Server& settings, store::JournalStore& journal, engine::Service& engine,
                             Log& log);
 api::IntakeFacts facts_of(const RedisDoors& doors);
+// What the old Nexus learned, as its key scheduler:predictions holds it there; empty: nothing, or nothing that can be
+// read, which is told in the log and stops no start.
+std::string learned_by_old_nexus(const config::Server& settings, Log& log);
 
 // Once it is claimed: the data directory remembers whose journal it belongs to, so that another one, or an emptied server,
 // is not taken for it.

@@ -110,6 +110,8 @@ Answer<void> start_engine(const config::Start& start, const Flags& flags, Log& l
         options.nexus_snapshot.assign(std::istreambuf_iterator<char>(file), {});
         if (!file.is_open() || options.nexus_snapshot.empty())
             return failed({Fault::not_found, "no such file, or nothing in it"}, flags.nexus_snapshot);
+    } else {
+        options.nexus_snapshot = learned_by_old_nexus(settings, log);
     }
     options.publish_tokens = [guard = running.guard](auto tokens) { guard->publish(std::move(tokens)); };
     options.log = [&log](const engine::LogLine& line) { log.write(line.level, line.event, line.text); };

@@ -233,6 +233,19 @@ class Intake(unittest.TestCase):
             for worker in workers:
                 worker.stop()
 
+    def test_a_new_journal_knows_what_the_old_nexus_learned(self):
+        for value, known in ((json.dumps({"predictions": {"resize": {"ema": 2500, "sampleCount": 40, "lastUpdated": "2026-01-01T00:00:00Z"}},
+                                          "savedAt": "2026-01-01T00:00:00Z", "version": 1}), True), ("{", False)):
+            with self.subTest(known=known), Redis() as redis, House() as house:
+                client(redis).set("scheduler:predictions", value)
+                house.start_server("--store", redis.url)
+                types = {kind["type"]: kind for kind in house.json("type", "list")["types"]}
+                self.assertEqual("resize" in types, known)
+                if known:
+                    self.assertAlmostEqual(int(types["resize"]["p50_us"]), 2_500_000, delta=600_000)
+                else:
+                    self.assertIn("scheduler:predictions is not read", (house.folder / "server.log").read_text())
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
