@@ -7,6 +7,8 @@ JOBS       ?= $(shell nproc)
 # The folder that `make run` works on, and where the embedded store lives.
 DIR        ?= .
 DATA       ?= nexus-data
+# Where `make run` keeps journal and history: embedded, or redis (Redis and ClickHouse, started below DATA).
+STORE      ?= embedded
 NEXUS      := bin/nexus
 
 .DEFAULT_GOAL := help
@@ -26,8 +28,12 @@ page: ## build the page (web/dist) from web/src
 	@TOOLS="build test" tools/setup.sh
 	@tools/page.sh build
 
-run: build ## start server, four workers and the page, and run a real job over DIR=...
-	@$(NEXUS) dev "$(DIR)" --data "$(DATA)"
+run: build ## start server, four workers and the page, and run a real job over DIR=... (STORE=redis: on Redis and ClickHouse)
+	@case "$(STORE)" in \
+	embedded) exec $(NEXUS) dev "$(DIR)" --data "$(DATA)" ;; \
+	redis) TOOLS=stores tools/setup.sh && exec python3 tools/stores.py "$(DATA)" -- $(NEXUS) dev "$(DIR)" --data "$(DATA)" ;; \
+	*) echo "make run: STORE=$(STORE) is none; it is embedded or redis" >&2; exit 2 ;; \
+	esac
 
 test: ## install, build and pass all tests
 	@TOOLS="build test" tools/setup.sh

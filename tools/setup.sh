@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing for building, running and testing, by apt alone. Asks nothing, says what and why.
-# Already there: silent, no network, a fraction of a second. TOOLS names the groups wanted: build (default), test, lint.
+# Already there: silent, no network, a fraction of a second. TOOLS names the groups wanted: build (default), test, lint, peers, stores.
 set -eu
 
 # package                      why
@@ -50,6 +50,11 @@ clang-tidy-19                  linter
 clang-format-19                formatter
 libclang-rt-19-dev             sanitizers and libFuzzer for clang
 '
+stores='
+redis-server                   keeps the journal of `make run STORE=redis`
+clickhouse-server              keeps its history
+python3                        starts and stops both
+'
 peers='
 g++                            builds the loops of bench/peers/
 redis-server                   compared with
@@ -63,7 +68,8 @@ for group in ${TOOLS:-build}; do
         test) wanted="$wanted$test" ;;
         lint) wanted="$wanted$lint" ;;
         peers) wanted="$wanted$peers" ;;
-        *) echo "setup: no tool group '$group' (build, test, lint, peers)" >&2; exit 2 ;;
+        stores) wanted="$wanted$stores" ;;
+        *) echo "setup: no tool group '$group' (build, test, lint, peers, stores)" >&2; exit 2 ;;
     esac
 done
 
