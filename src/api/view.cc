@@ -205,6 +205,7 @@ void to_message(const history::DecisionInfo& decision, v1::Decision& out) {
         out.mutable_outcome()->set_run_us(std::max<std::int64_t>(decision.outcome->run.us, 0));
         out.mutable_outcome()->set_result(core::name_of(static_cast<core::AttemptOutcome>(decision.outcome->outcome)));
         out.mutable_outcome()->set_ended_unix_us(decision.outcome->ended.us);
+        out.mutable_outcome()->set_regret_us(decision.outcome->regret.us);
     }
 }
 

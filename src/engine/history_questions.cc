@@ -139,7 +139,11 @@ Result<std::vector<history::DecisionInfo>> answer_to(const AskDecisions& asked, 
         const auto own = std::ranges::equal_range(*attempts, decision.task, {}, &history::AttemptRow::task);
         for (const history::AttemptRow& attempt : own)
             if (attempt.worker == decision.worker && attempt.assigned == decision.place.at && attempt.ended.us != 0)
-                decision.outcome = {.run = attempt.run, .outcome = attempt.outcome, .ended = attempt.ended};
+                decision.outcome = {.run = attempt.run,
+                                    .outcome = attempt.outcome,
+                                    .ended = attempt.ended,
+                                    .predicted = attempt.predicted_p50,
+                                    .regret = {}};
     }
     return list;
 }

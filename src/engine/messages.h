@@ -183,6 +183,14 @@ struct Explanation {
     double speed_chosen = 0, speed_baseline = 0, speed_second = 0;
 };
 
+struct FreeSlotsInfo {
+    struct Point {
+        Duration in;
+        double p10 = 0, p50 = 0, p90 = 0;
+    };
+    std::uint64_t free = 0, taken = 0;
+    std::vector<Point> coming;  // how many of those taken are free by then
+};
 struct WorkerInfo {
     std::string name, version, hostname;
     core::Labels labels;

@@ -1,6 +1,7 @@
 // What happened lately, as the engine tells it and shows it: lately.h.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -261,6 +262,73 @@ void Engine::answer(const Caller&, ListTenants, Done<std::vector<TenantInfo>> do
             info.entitled = static_cast<double>(info.weight) / static_cast<double>(std::max<std::uint64_t>(weights, 1));
     std::ranges::sort(all, {}, &TenantInfo::name);
     reply<std::vector<TenantInfo>>(std::move(done), std::move(all));
+}
+
+namespace {
+
+constexpr Duration kComingStep = seconds(5);
+constexpr int kComingPoints = 12;
+constexpr double kTenth = 1.2816;  // standard deviations, of a sum of many
+
+bool takes(const core::WorkerView& worker, const GetFreeSlots& wanted) {
+    if (!worker.connected || worker.suspect || worker.cordoned || worker.draining || worker.breaker != 0) return false;
+    const bool any = worker.types == nullptr || worker.types->empty() || wanted.type.empty();
+    if (!any && std::ranges::find(*worker.types, wanted.type) == worker.types->end()) return false;
+    return std::ranges::all_of(wanted.labels, [&](const auto& label) {
+        return worker.labels != nullptr && std::ranges::find(*worker.labels, label) != worker.labels->end();
+    });
+}
+
+// How likely it is that a run ends within that time, between what is told of it.
+double chance(const core::EtaView& eta, Instant at) {
+    const std::pair<Instant, double> told[] = {{eta.finish_p10, 0.1}, {eta.finish_p50, 0.5}, {eta.finish_p90, 0.9}};
+    if (at >= eta.finish_p90) return 0.95;
+    std::pair<Instant, double> before{{}, 0};
+    for (const auto& next : told) {
+        if (at < next.first) {
+            if (before.second == 0) return at >= eta.finish_p10 ? 0.1 : 0;
+            const double part =
+                static_cast<double>((at - before.first).us) / static_cast<double>((next.first - before.first).us);
+            return before.second + (next.second - before.second) * part;
+        }
+        before = next;
+    }
+    return before.second;
+}
+
+}  // namespace
+
+// O(workers + runs): the runs of those workers, each with what is told of its end.
+void Engine::answer(const Caller&, GetFreeSlots wanted, Done<FreeSlotsInfo> done) {
+    FreeSlotsInfo info;
+    std::vector<bool> takers(core_.worker_count());
+    for (std::uint32_t n = 0; n < takers.size(); ++n) {
+        const core::WorkerView worker = core_.worker(WorkerNo{n}, now_.at);
+        takers[n] = takes(worker, wanted);
+        if (takers[n]) info.free += worker.slots - std::min(worker.slots, worker.running);
+    }
+    std::array<double, kComingPoints> mean{}, spread{};
+    for (const TaskId id : core_.running_after({})) {
+        const auto task = core_.task(id);
+        if (!task || task->prefetched || task->paused_at != kNever || !takers[task->worker.n]) continue;
+        const auto eta = core_.eta(id, now_.at);
+        if (!eta) continue;
+        ++info.taken;
+        for (int i = 0; i < kComingPoints; ++i) {
+            const double p = chance(*eta, now_.at + Duration{kComingStep.us * (i + 1)});
+            mean[i] += p;
+            spread[i] += p * (1 - p);
+        }
+    }
+    info.coming.push_back({});
+    for (int i = 0; i < kComingPoints; ++i) {
+        const double wide = kTenth * std::sqrt(spread[i]);
+        info.coming.push_back({.in = {kComingStep.us * (i + 1)},
+                               .p10 = std::max(0.0, mean[i] - wide),
+                               .p50 = mean[i],
+                               .p90 = std::min(static_cast<double>(info.taken), mean[i] + wide)});
+    }
+    reply<FreeSlotsInfo>(std::move(done), std::move(info));
 }
 
 void Engine::answer(const Caller&, ListLimits, Done<std::vector<LimitInfo>> done) {

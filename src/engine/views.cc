@@ -55,15 +55,28 @@ AttemptInfo info_of_row(const history::AttemptRow& row) {
             .source = row.source};
 }
 
+// 0: not known.
+double speed_of(const ReadModel& state, const std::string& name) {
+    const auto worker = std::ranges::lower_bound(state.workers, name, {}, &WorkerInfo::name);
+    return worker == state.workers.end() || worker->name != name ? 0.0 : worker->speed;
+}
+
 void tell_speeds(const ReadModel& state, Explanation& out) {
     if (!out.decision) return;
-    const auto speed_of = [&](const std::string& name) {
-        const auto worker = std::ranges::lower_bound(state.workers, name, {}, &WorkerInfo::name);
-        return worker == state.workers.end() || worker->name != name ? 0.0 : worker->speed;
-    };
-    out.speed_chosen = speed_of(out.decision->worker);
-    out.speed_baseline = speed_of(out.decision->baseline_worker);
-    if (out.decision->candidates.size() > 1) out.speed_second = speed_of(out.decision->candidates[1].worker);
+    out.speed_chosen = speed_of(state, out.decision->worker);
+    out.speed_baseline = speed_of(state, out.decision->baseline_worker);
+    if (out.decision->candidates.size() > 1) out.speed_second = speed_of(state, out.decision->candidates[1].worker);
+}
+
+// What the choice cost: the end against the one that the best runner-up was predicted to bring.
+void tell_regret(const ReadModel& state, history::DecisionInfo& decision) {
+    if (!decision.outcome || decision.candidates.size() < 2) return;
+    history::DecisionInfo::Outcome& outcome = *decision.outcome;
+    const bool good = outcome.outcome == static_cast<std::uint8_t>(core::AttemptOutcome::succeeded);
+    const double chosen = speed_of(state, decision.worker), second = speed_of(state, decision.candidates[1].worker);
+    if (!good || outcome.predicted.us <= 0 || chosen <= 0 || second <= 0) return;
+    const Duration there{static_cast<std::int64_t>(static_cast<double>(outcome.predicted.us) * chosen / second)};
+    outcome.regret = {std::max<std::int64_t>((outcome.ended - (decision.place.at + there)).us, 0)};
 }
 
 AskDecisions last_decision(TaskId task) {
@@ -434,9 +447,11 @@ void Engine::answer(const Caller&, ListDecisions request, Done<DecisionPage> don
     if (request.to.us != 0 && (place->at.us == 0 || place->at > request.to)) request.query.before = {.at = request.to};
     request.query.limit = limit + 1;
     ask(AskDecisions{.query = std::move(request.query), .with_outcome = true},
-        [limit, done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
+        [limit, state = state_now(),
+         done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
             if (!decisions) return done(std::unexpected(std::move(decisions).error()));
             DecisionPage page{.decisions = *std::move(decisions), .next = {}};
+            for (history::DecisionInfo& decision : page.decisions) tell_regret(*state, decision);
             if (page.decisions.size() > limit) {
                 page.decisions.resize(limit);
                 page.next = page_token(page.decisions.back().place);
