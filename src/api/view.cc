@@ -229,6 +229,7 @@ void to_message(const engine::Explanation& explanation, v1::Explanation& out) {
     for (const auto& [cause, workers] : explanation.excluded)
         (*out.mutable_workers_excluded())[std::string(exclusion_words(cause))] = workers;
     out.set_summary(summary_of(explanation));
+    out.set_overtaken_until_unix_us(explanation.overtaken_until.us);
     tell_alternatives(explanation, out);
 }
 

@@ -181,6 +181,7 @@ struct Explanation {
     std::vector<std::pair<core::WaitCause, std::uint32_t>> excluded;
     // Speeds of now of the workers of the decision, a faster one's is greater; 0 = it is not here.
     double speed_chosen = 0, speed_baseline = 0, speed_second = 0;
+    WallTime overtaken_until;  // see Explanation of the protocol
 };
 
 struct FreeSlotsInfo {
@@ -191,6 +192,7 @@ struct FreeSlotsInfo {
     std::uint64_t free = 0, taken = 0;
     std::vector<Point> coming;  // how many of those taken are free by then
 };
+
 struct WorkerInfo {
     std::string name, version, hostname;
     core::Labels labels;

@@ -268,7 +268,7 @@ namespace {
 
 constexpr Duration kComingStep = seconds(5);
 constexpr int kComingPoints = 12;
-constexpr double kTenth = 1.2816;  // standard deviations, of a sum of many
+constexpr double kTenth = 1.2816;  // standard deviations from the middle to p10 and p90 of a sum of many
 
 bool takes(const core::WorkerView& worker, const GetFreeSlots& wanted) {
     if (!worker.connected || worker.suspect || worker.cordoned || worker.draining || worker.breaker != 0) return false;
@@ -279,21 +279,20 @@ bool takes(const core::WorkerView& worker, const GetFreeSlots& wanted) {
     });
 }
 
-// How likely it is that a run ends within that time, between what is told of it.
-double chance(const core::EtaView& eta, Instant at) {
-    const std::pair<Instant, double> told[] = {{eta.finish_p10, 0.1}, {eta.finish_p50, 0.5}, {eta.finish_p90, 0.9}};
-    if (at >= eta.finish_p90) return 0.95;
-    std::pair<Instant, double> before{{}, 0};
-    for (const auto& next : told) {
-        if (at < next.first) {
-            if (before.second == 0) return at >= eta.finish_p10 ? 0.1 : 0;
-            const double part =
-                static_cast<double>((at - before.first).us) / static_cast<double>((next.first - before.first).us);
-            return before.second + (next.second - before.second) * part;
-        }
-        before = next;
-    }
-    return before.second;
+// How likely it is that a run has ended by then: straight between what is told of it, and as far beyond its P90 as that
+// lies beyond its p50.
+double ended_by(const core::EtaView& eta, Instant now, Instant at) {
+    const std::pair<Instant, double> told[] = {{now, 0},
+                                               {eta.finish_p10, 0.1},
+                                               {eta.finish_p50, 0.5},
+                                               {eta.finish_p90, 0.9},
+                                               {eta.finish_p90 + (eta.finish_p90 - eta.finish_p50), 1}};
+    const auto* const next = std::ranges::find_if(told, [&](const auto& each) { return at < each.first; });
+    if (next == std::end(told)) return 1;
+    if (next == std::begin(told)) return 0;
+    const auto& [from, least] = next[-1];
+    return least +
+           (next->second - least) * static_cast<double>((at - from).us) / static_cast<double>((next->first - from).us);
 }
 
 }  // namespace
@@ -315,7 +314,7 @@ void Engine::answer(const Caller&, GetFreeSlots wanted, Done<FreeSlotsInfo> done
         if (!eta) continue;
         ++info.taken;
         for (int i = 0; i < kComingPoints; ++i) {
-            const double p = chance(*eta, now_.at + Duration{kComingStep.us * (i + 1)});
+            const double p = ended_by(*eta, now_.at, now_.at + Duration{kComingStep.us * (i + 1)});
             mean[i] += p;
             spread[i] += p * (1 - p);
         }

@@ -61,13 +61,6 @@ double speed_of(const ReadModel& state, const std::string& name) {
     return worker == state.workers.end() || worker->name != name ? 0.0 : worker->speed;
 }
 
-void tell_speeds(const ReadModel& state, Explanation& out) {
-    if (!out.decision) return;
-    out.speed_chosen = speed_of(state, out.decision->worker);
-    out.speed_baseline = speed_of(state, out.decision->baseline_worker);
-    if (out.decision->candidates.size() > 1) out.speed_second = speed_of(state, out.decision->candidates[1].worker);
-}
-
 // What the choice cost: the end against the one that the best runner-up was predicted to bring.
 void tell_regret(const ReadModel& state, history::DecisionInfo& decision) {
     if (!decision.outcome || decision.candidates.size() < 2) return;
@@ -76,7 +69,15 @@ void tell_regret(const ReadModel& state, history::DecisionInfo& decision) {
     const double chosen = speed_of(state, decision.worker), second = speed_of(state, decision.candidates[1].worker);
     if (!good || outcome.predicted.us <= 0 || chosen <= 0 || second <= 0) return;
     const Duration there{static_cast<std::int64_t>(static_cast<double>(outcome.predicted.us) * chosen / second)};
-    outcome.regret = {std::max<std::int64_t>((outcome.ended - (decision.place.at + there)).us, 0)};
+    outcome.regret = std::max(outcome.ended - (decision.place.at + there), Duration{});
+}
+
+void tell_alternatives(const ReadModel& state, Explanation& out) {
+    if (!out.decision) return;
+    out.speed_chosen = speed_of(state, out.decision->worker);
+    out.speed_baseline = speed_of(state, out.decision->baseline_worker);
+    if (out.decision->candidates.size() > 1) out.speed_second = speed_of(state, out.decision->candidates[1].worker);
+    tell_regret(state, *out.decision);
 }
 
 AskDecisions last_decision(TaskId task) {
@@ -279,11 +280,12 @@ void Engine::answer(const Caller& caller, ExplainTask request, Done<Explanation>
     out.workers_eligible = view.workers_eligible;
     out.workers_total = view.workers_total;
     out.excluded = view.excluded;
+    out.overtaken_until = wall_of(core_.overtaken_until(task));
     ask(last_decision(task), [out = std::move(out), state = state_now(),
                               done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
         // Without a history a live task is explained all the same.
         if (decisions && !decisions->empty()) out.decision = std::move(decisions->front());
-        tell_speeds(*state, out);
+        tell_alternatives(*state, out);
         done(std::move(out));
     });
 }
@@ -295,7 +297,7 @@ void Engine::explain_ended(TaskId task, const std::string& tenant, Done<Explanat
             Explanation out;
             out.decision = std::move(ended->decision);
             out.task = info_of_ended(*std::move(ended));
-            tell_speeds(*state, out);
+            tell_alternatives(*state, out);
             done(std::move(out));
         });
 }
