@@ -11,7 +11,7 @@ export default defineConfig({
     assetsDir: "assets",
     assetsInlineLimit: 0,
     cssCodeSplit: false,
-    modulePreload: false,
+    modulePreload: { polyfill: false },  // the parts of a page come together, not one after another
     reportCompressedSize: false,
     rollupOptions: {
       output: {

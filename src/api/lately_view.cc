@@ -143,6 +143,18 @@ void to_message(const std::vector<engine::TenantInfo>& tenants, v1::ListTenantsR
     }
 }
 
+void to_message(const engine::FreeSlotsInfo& free, v1::FreeSlots& out) {
+    out.set_free(free.free);
+    out.set_taken(free.taken);
+    for (const auto& point : free.coming) {
+        v1::SlotsFree& to = *out.add_slots_free();
+        to.set_in_us(point.in.us);
+        to.set_p10(point.p10);
+        to.set_p50(point.p50);
+        to.set_p90(point.p90);
+    }
+}
+
 void to_message(const std::vector<engine::LimitInfo>& limits, v1::ListLimitsResponse& out) {
     for (const engine::LimitInfo& limit : limits) {
         v1::Limit& to = *out.add_limits();

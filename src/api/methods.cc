@@ -306,6 +306,8 @@ constexpr Method kMethods[] = {
         {.name = "/nexus.v1.AdminService/ListTenants", .rest = {Verb::get, "/v1/tenants"}, .role = Role::viewer}),
     unary<v1::ListLimitsRequest, v1::ListLimitsResponse>(
         {.name = "/nexus.v1.AdminService/ListLimits", .rest = {Verb::get, "/v1/limits"}, .role = Role::viewer}),
+    unary<v1::GetFreeSlotsRequest, v1::FreeSlots>(
+        {.name = "/nexus.v1.AdminService/GetFreeSlots", .rest = {Verb::get, "/v1/fleet/free"}, .role = Role::viewer}),
     with_run<v1::GetConfigSchemaRequest, v1::ConfigSchema>({.name = "/nexus.v1.AdminService/GetConfigSchema",
                                                             .rest = {Verb::get, "/v1/config/schema"},
                                                             .role = Role::viewer},

@@ -219,6 +219,18 @@ Result<engine::ListLimits> to_request(v1::ListLimitsRequest&, const Door&) {
     return engine::ListLimits{};
 }
 
+Result<engine::GetFreeSlots> to_request(v1::GetFreeSlotsRequest& from, const Door&) {
+    constexpr int kLabelsMost = 64;
+    engine::GetFreeSlots request{.type = from.type(), .labels = {}};
+    if (from.labels_size() > kLabelsMost) return invalid("labels: at most " + std::to_string(kLabelsMost));
+    for (const std::string& label : from.labels()) {
+        const std::size_t equals = label.find('=');
+        if (equals == std::string::npos) return invalid("labels: '" + label + "' is not name=value");
+        request.labels.emplace_back(label.substr(0, equals), label.substr(equals + 1));
+    }
+    return request;
+}
+
 Result<engine::ListTypeRuns> to_request(v1::ListTypeRunsRequest& from, const Door&) {
     constexpr std::uint32_t kMost = 500;
     if (from.page_size() > kMost) return invalid("page_size: at most " + std::to_string(kMost));

@@ -30,6 +30,7 @@ Result<engine::ListHappened> to_request(v1::ListWorkerEventsRequest& from, const
 Result<engine::ListHappened> to_request(v1::ListTypeEventsRequest& from, const Door& door);
 Result<engine::ListTenants> to_request(v1::ListTenantsRequest& from, const Door& door);
 Result<engine::ListLimits> to_request(v1::ListLimitsRequest& from, const Door& door);
+Result<engine::GetFreeSlots> to_request(v1::GetFreeSlotsRequest& from, const Door& door);
 Result<engine::ListTypeRuns> to_request(v1::ListTypeRunsRequest& from, const Door& door);
 Result<engine::ListTypeRuns> to_request(v1::GetTypeReliabilityRequest& from, const Door& door);
 Result<engine::ControlWorker> to_request(v1::ControlWorkerRequest& from, const Door& door);

@@ -205,6 +205,7 @@ void to_message(const history::DecisionInfo& decision, v1::Decision& out) {
         out.mutable_outcome()->set_run_us(std::max<std::int64_t>(decision.outcome->run.us, 0));
         out.mutable_outcome()->set_result(core::name_of(static_cast<core::AttemptOutcome>(decision.outcome->outcome)));
         out.mutable_outcome()->set_ended_unix_us(decision.outcome->ended.us);
+        out.mutable_outcome()->set_regret_us(decision.outcome->regret.us);
     }
 }
 
@@ -228,6 +229,7 @@ void to_message(const engine::Explanation& explanation, v1::Explanation& out) {
     for (const auto& [cause, workers] : explanation.excluded)
         (*out.mutable_workers_excluded())[std::string(exclusion_words(cause))] = workers;
     out.set_summary(summary_of(explanation));
+    out.set_overtaken_until_unix_us(explanation.overtaken_until.us);
     tell_alternatives(explanation, out);
 }
 

@@ -47,6 +47,7 @@ void to_message(const std::vector<engine::Happened>& events, v1::ListHappenedRes
 void to_message(const engine::SeriesInfo& series, v1::Series& out);
 void to_message(const std::vector<engine::TenantInfo>& tenants, v1::ListTenantsResponse& out);
 void to_message(const std::vector<engine::LimitInfo>& limits, v1::ListLimitsResponse& out);
+void to_message(const engine::FreeSlotsInfo& free, v1::FreeSlots& out);
 void to_message(const std::vector<engine::TypeRunInfo>& runs, v1::ListTypeRunsResponse& out);
 void to_message(const std::vector<engine::TypeRunInfo>& runs, v1::TypeReliability& out);
 void to_message(const core::Config& config, v1::SchedulerConfig& out);

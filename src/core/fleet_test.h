@@ -44,6 +44,7 @@ public:
         TaskSubmitted submitted{.task = {1, ++submitted_}, .promise = true};
         submitted.spec.type = "t";
         submitted.spec.tenant = tenant;
+        submitted.spec.priority = priority;
         submitted.estimate = {.p50 = p50, .p90 = p90, .mean = mean, .confidence_permille = 900, .source = source};
         const TaskId task = submitted.task;
         run_of_[task] = run;
@@ -69,6 +70,7 @@ public:
 
     Scheduler scheduler;
     Instant now;
+    std::uint8_t priority = kPriorityDefault;  // of what is submitted
     bool recording = false;
     std::vector<Event> applied;          // while recording
     std::vector<AssignAttempt> started;  // in order

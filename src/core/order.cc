@@ -121,6 +121,18 @@ void Scheduler::State::set_key(Index task) {
     t.key = std::min(t.key, due - t.p90.us - 2 * tau_us);
 }
 
+// Its key is beaten by a later start only as far as size_term() may advance that: by half the bound.
+Instant Scheduler::overtaken_until(TaskId id) const {
+    const State& s = *state_;
+    const Index task = s.find_task(id);
+    if (task == kNone || s.config.policy != PolicyKind::predictive) return kNever;
+    const Task& t = s.tasks[task];
+    if (!t.keyed || t.run != kNone) return kNever;
+    const std::int64_t credit =
+        scale(s.mean_us, s.config.priority_credit_permille, 1000) * (s.classes[t.cls].spec.priority - kPriorityDefault);
+    return {saturating_add(t.key, credit + s.overtake_bound() / 2)};
+}
+
 std::int64_t Scheduler::State::slowness_ln(Index cls, Index worker) const {
     std::int64_t ln = workers[worker].speed_ln;
     if (!affinity_known || workers[worker].hardware == kNone) return ln;

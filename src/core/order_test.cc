@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/rng.h"
 #include "core/fleet_test.h"
@@ -111,6 +112,47 @@ TEST_CASE("what may be long or short keeps its place: only sure sizes move a tas
     CHECK_EQ(key_of(milliseconds(10), seconds(1), EstimateSource::sibling_wait), 0);
     CHECK_EQ(key_of(seconds(40), seconds(50), EstimateSource::sibling_wait), 0);
     CHECK(key_of(milliseconds(10), seconds(1), EstimateSource::sibling_mode) < 0);
+}
+
+TEST_CASE("what becomes ready after it may be overtaken comes after it") {
+    Rng rng(11);
+    TestFleet fleet(Config{.speculation = false}, 3, 1);
+    fleet.now = {1'000'000};
+    struct Seen {
+        Instant came, until;
+        int priority;
+    };
+    std::map<TaskId, Seen> seen;
+    for (int n = 0; n < 3000; ++n) {  // an overload of a quarter, nine in ten short
+        fleet.pass(fleet.now + Duration{static_cast<std::int64_t>(rng.below(500'000))});
+        fleet.priority = static_cast<std::uint8_t>(rng.below(3) + kPriorityDefault - 1);
+        const TaskId task = fleet.submit("default", rng.below(10) == 0 ? seconds(5) : milliseconds(500));
+        if (!fleet.begun.contains(task))
+            seen[task] = {fleet.now, fleet.scheduler.overtaken_until(task), fleet.priority};
+    }
+    REQUIRE(seen.size() > 1000);
+    int overtaken = 0, beyond = 0, later = 0;
+    for (const auto& [task, it] : seen) {
+        CHECK(it.until != kNever);
+        const bool began = fleet.begun.contains(task);
+        for (const auto& [other, its] : seen) {
+            if (its.came <= it.came || its.priority > it.priority || !fleet.begun.contains(other)) continue;
+            // The credit of a level is so many mean tasks, and the mean moves.
+            const Duration moved =
+                it.priority == kPriorityDefault && its.priority == it.priority ? Duration{} : seconds(1);
+            const bool before = !began || fleet.begun[other] < fleet.begun[task];
+            overtaken += before ? 1 : 0;
+            beyond += before && its.came > it.until + moved ? 1 : 0;
+            later += its.came > it.until ? 1 : 0;
+        }
+    }
+    CHECK(overtaken > 100);
+    CHECK(later > 100);
+    CHECK_EQ(beyond, 0);
+    CHECK(fleet.scheduler.overtaken_until(fleet.started.front().task) == kNever);  // it has ended
+    TestFleet by_arrival(Config{.policy = PolicyKind::fcfs}, 1, 1);
+    by_arrival.submit("default", seconds(1));
+    CHECK(by_arrival.scheduler.overtaken_until(by_arrival.submit("default", seconds(1))) == kNever);
 }
 
 TEST_CASE("the key before which so much work waits is the inverse of the work before a key") {

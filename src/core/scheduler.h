@@ -222,7 +222,10 @@ public:
     Instant empty_at(WorkerNo worker, Instant at = {}) const;  // kNever: it holds nothing
     Duration queue_work(std::string_view queue) const;         // predicted, of what could start now
     ExplainView explain(TaskId task) const;                    // O(workers)
-    std::uint32_t worker_count() const;                        // WorkerNo are 0 .. this - 1, some of them vacant
+    // Of a waiting task: of its tenant and of its priority or a lower one, what becomes ready later comes after it, by
+    // the estimates of now. kNever: it is not in the order yet, or arrival is the order. O(1).
+    Instant overtaken_until(TaskId task) const;
+    std::uint32_t worker_count() const;  // WorkerNo are 0 .. this - 1, some of them vacant
     WorkerView worker(WorkerNo worker, Instant at = {}) const;
     WorkerNo find_worker(std::string_view name) const;  // none when unknown
     WorkerNo worker_of(SessionId session) const;        // none when the session is over

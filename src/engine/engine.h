@@ -145,6 +145,7 @@ public:
     void answer(const Caller& caller, ListHappened request, Done<std::vector<Happened>> done);
     void answer(const Caller& caller, ReadSeries request, Done<SeriesInfo> done);
     void answer(const Caller& caller, ListTenants request, Done<std::vector<TenantInfo>> done);
+    void answer(const Caller& caller, GetFreeSlots request, Done<FreeSlotsInfo> done);
     void answer(const Caller& caller, ListLimits request, Done<std::vector<LimitInfo>> done);
     void answer(const Caller& caller, ListTypeRuns request, Done<std::vector<TypeRunInfo>> done);
     void answer(const Caller& caller, ListTypes request, Done<TypesInfo> done);

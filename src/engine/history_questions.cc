@@ -1,6 +1,7 @@
 #include "engine/history_questions.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/quantity.h"
 #include "core/command.h"
@@ -42,6 +43,17 @@ Result<std::string> result_at(TaskId place, TaskId task, JournalStore& journal) 
     return std::string(left_behind(stored.bytes).bytes);
 }
 
+// Its attempt is the one that was given to the worker at that moment.
+void tell_outcome(std::span<const history::AttemptRow> attempts, history::DecisionInfo& decision) {
+    for (const history::AttemptRow& attempt : attempts)
+        if (attempt.worker == decision.worker && attempt.assigned == decision.place.at && attempt.ended.us != 0)
+            decision.outcome = {.run = attempt.run,
+                                .outcome = attempt.outcome,
+                                .ended = attempt.ended,
+                                .predicted = attempt.predicted_p50,
+                                .regret = {}};
+}
+
 Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, JournalStore& journal) {
     auto row = row_of(asked.task, asked.tenant, history);
     if (!row) return std::unexpected(std::move(row).error());
@@ -56,6 +68,7 @@ Result<EndedTask> answer_to(const AskTask& asked, WholeHistory& history, Journal
         if (!rows) return std::unexpected(std::move(rows).error());
         if (!rows->empty())
             if (auto decision = history::decision_of(rows->front())) ended.decision = *std::move(decision);
+        if (ended.decision) tell_outcome(ended.attempts, *ended.decision);
     }
     if (!asked.with_result) return ended;
     const bool good = ended.row.state == static_cast<std::uint8_t>(core::TaskState::succeeded);
@@ -128,7 +141,6 @@ Result<std::vector<history::DecisionInfo>> answer_to(const AskDecisions& asked, 
     for (const history::DecisionRow& row : *rows)
         if (auto info = history::decision_of(row)) list.push_back(*std::move(info));
     if (!asked.with_outcome) return list;
-    // Its attempt is the one that was given to the worker at that moment.
     std::vector<TaskId> tasks;
     for (const history::DecisionInfo& decision : list) tasks.push_back(decision.task);
     std::ranges::sort(tasks);
@@ -137,9 +149,7 @@ Result<std::vector<history::DecisionInfo>> answer_to(const AskDecisions& asked, 
     if (!attempts) return std::unexpected(attempts.error());
     for (history::DecisionInfo& decision : list) {
         const auto own = std::ranges::equal_range(*attempts, decision.task, {}, &history::AttemptRow::task);
-        for (const history::AttemptRow& attempt : own)
-            if (attempt.worker == decision.worker && attempt.assigned == decision.place.at && attempt.ended.us != 0)
-                decision.outcome = {.run = attempt.run, .outcome = attempt.outcome, .ended = attempt.ended};
+        tell_outcome({own.begin(), own.end()}, decision);
     }
     return list;
 }

@@ -285,3 +285,77 @@ TEST_CASE("decisions are found by kind and time, with what became of them") {
     fallback.query.fallback = true;
     CHECK_EQ(world.call(fallback)->decisions.size(), page->decisions[0].fallback ? 1 : 0);
 }
+
+TEST_CASE("a decision tells by how much the runner-up would have been done earlier, of what succeeded") {
+    World world;
+    auto first = std::make_shared<RecordingLink>(), second = std::make_shared<RecordingLink>();
+    const SessionId one = world.connect(a_worker("w1"), first);
+    world.teach(one, *first);
+    const SessionId two = world.connect(a_worker("w2"), second);
+    const auto run = [&](Duration took, core::AttemptOutcome outcome) {
+        const std::size_t before = first->assigned().size();
+        const TaskId task = world.submitted(a_task());
+        const bool there = first->assigned().size() > before;
+        world.pass(took);
+        AttemptReport report{.run = took};
+        report.outcome = outcome;
+        report.retryable = false;
+        world.finish(there ? one : two, (there ? first : second)->assigned().back(), report);
+        return task;
+    };
+    const auto told = [&](TaskId task) {
+        ListDecisions of_task;
+        of_task.query.task = task;
+        const auto page = world.call(of_task);
+        REQUIRE_EQ(page->decisions.size(), 1);
+        REQUIRE(page->decisions[0].outcome.has_value());
+        CHECK_EQ(page->decisions[0].candidates.size(), 2);
+        const auto explained = world.call(ExplainTask{task});
+        REQUIRE(explained->decision.has_value());
+        REQUIRE(explained->decision->outcome.has_value());
+        CHECK_EQ(explained->decision->outcome->regret, page->decisions[0].outcome->regret);
+        return page->decisions[0].outcome->regret;
+    };
+    const Duration regret = told(run(seconds(5), core::AttemptOutcome::succeeded));
+    CHECK(regret > seconds(4));
+    CHECK(regret < milliseconds(4900));
+    CHECK_EQ(told(run(milliseconds(10), core::AttemptOutcome::succeeded)), Duration{});  // no later than predicted
+    CHECK_EQ(told(run(seconds(5), core::AttemptOutcome::failed)), Duration{});
+}
+
+TEST_CASE("slots that come free are told of the workers that take a type and have the labels") {
+    World world;
+    auto link = std::make_shared<RecordingLink>();
+    WorkerHello hello = a_worker("w1", 3);
+    hello.joined.labels = {{"zone", "a"}};
+    hello.joined.types = {"resize"};
+    const SessionId session = world.connect(hello, link);
+    world.teach(session, *link);
+    CHECK_EQ(world.call(GetFreeSlots{})->free, 3);
+    world.submitted(a_task());
+    world.submitted(a_task());
+    for (const GetFreeSlots& wanted :
+         {GetFreeSlots{}, GetFreeSlots{.type = "resize"}, GetFreeSlots{.type = "resize", .labels = {{"zone", "a"}}}}) {
+        const auto told = world.call(wanted);
+        CHECK_EQ(told->free, 1);
+        CHECK_EQ(told->taken, 2);
+        REQUIRE_EQ(told->coming.size(), 13);
+        CHECK_EQ(told->coming.front().p90, 0);
+        for (std::size_t n = 1; n < told->coming.size(); ++n) {
+            const auto& [before, point] = std::pair(told->coming[n - 1], told->coming[n]);
+            CHECK_EQ(point.in - before.in, seconds(5));
+            CHECK(point.p50 >= before.p50);
+            CHECK(point.p10 <= point.p50);
+            CHECK(point.p50 <= point.p90);
+            CHECK(point.p90 <= 2);
+        }
+        CHECK(told->coming.back().p10 == doctest::Approx(2));
+    }
+    for (const GetFreeSlots& wanted : {GetFreeSlots{.type = "other"}, GetFreeSlots{.labels = {{"zone", "b"}}},
+                                       GetFreeSlots{.labels = {{"zone", "a"}, {"gpu", "yes"}}}}) {
+        CHECK_EQ(world.call(wanted)->free, 0);
+        CHECK_EQ(world.call(wanted)->taken, 0);
+    }
+    world.call(ControlWorker{.name = "w1"});
+    CHECK_EQ(world.call(GetFreeSlots{})->free, 0);  // it takes no new ones
+}

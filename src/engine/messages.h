@@ -185,6 +185,16 @@ struct Explanation {
     std::vector<std::pair<core::WaitCause, std::uint32_t>> excluded;
     // Speeds of now of the workers of the decision, a faster one's is greater; 0 = it is not here.
     double speed_chosen = 0, speed_baseline = 0, speed_second = 0;
+    WallTime overtaken_until;  // see Explanation of the protocol
+};
+
+struct FreeSlotsInfo {
+    struct Point {
+        Duration in;
+        double p10 = 0, p50 = 0, p90 = 0;
+    };
+    std::uint64_t free = 0, taken = 0;
+    std::vector<Point> coming;  // how many of those taken are free by then
 };
 
 struct WorkerInfo {

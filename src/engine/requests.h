@@ -148,6 +148,12 @@ struct ListLimits {
     using Answer = std::vector<LimitInfo>;  // most waiting first
     static constexpr bool looks = true;
 };
+struct GetFreeSlots {
+    std::string type;     // empty = any
+    core::Labels labels;  // that a worker must have
+    using Answer = FreeSlotsInfo;
+    static constexpr bool looks = true;
+};
 struct ListTypeRuns {  // of those that succeeded, newest first
     std::string type;
     std::size_t limit = 500;
@@ -294,11 +300,12 @@ struct Asked {
 
 template <class... Requests>
 using AnyOf = std::variant<Asked<Requests>...>;
-using Call = AnyOf<SubmitTasks, CancelTask, RetryTask, CancelMany, RetryMany, GetTask, ReadOutput, ListTasks,
-                   ExplainTask, ReadState, GetWorker, ListHappened, ReadSeries, ListTenants, ListLimits, ListTypeRuns,
-                   ListQueues, GetQueue, ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit,
-                   VerifyAudit, ListConfigVersions, ControlWorker, ResetType, ForceEstimate, Configure, RollBackConfig,
-                   SetPolicy, PauseQueue, SetOverride, ClearOverride, IssueToken, RevokeToken, ListTokens, SignIn>;
+using Call =
+    AnyOf<SubmitTasks, CancelTask, RetryTask, CancelMany, RetryMany, GetTask, ReadOutput, ListTasks, ExplainTask,
+          ReadState, GetWorker, ListHappened, ReadSeries, ListTenants, ListLimits, GetFreeSlots, ListTypeRuns,
+          ListQueues, GetQueue, ListTypes, GetType, GetConfig, ListOverrides, ListDecisions, ListAudit, VerifyAudit,
+          ListConfigVersions, ControlWorker, ResetType, ForceEstimate, Configure, RollBackConfig, SetPolicy, PauseQueue,
+          SetOverride, ClearOverride, IssueToken, RevokeToken, ListTokens, SignIn>;
 
 // The call is not carried out.
 inline void refuse(Call& call, const Error& error) {

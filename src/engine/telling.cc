@@ -1,6 +1,7 @@
 // What happened lately, as the engine tells it and shows it: lately.h.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -261,6 +262,72 @@ void Engine::answer(const Caller&, ListTenants, Done<std::vector<TenantInfo>> do
             info.entitled = static_cast<double>(info.weight) / static_cast<double>(std::max<std::uint64_t>(weights, 1));
     std::ranges::sort(all, {}, &TenantInfo::name);
     reply<std::vector<TenantInfo>>(std::move(done), std::move(all));
+}
+
+namespace {
+
+constexpr Duration kComingStep = seconds(5);
+constexpr int kComingPoints = 12;
+constexpr double kTenth = 1.2816;  // standard deviations from the middle to p10 and p90 of a sum of many
+
+bool takes(const core::WorkerView& worker, const GetFreeSlots& wanted) {
+    if (!worker.connected || worker.suspect || worker.cordoned || worker.draining || worker.breaker != 0) return false;
+    const bool any = worker.types == nullptr || worker.types->empty() || wanted.type.empty();
+    if (!any && std::ranges::find(*worker.types, wanted.type) == worker.types->end()) return false;
+    return std::ranges::all_of(wanted.labels, [&](const auto& label) {
+        return worker.labels != nullptr && std::ranges::find(*worker.labels, label) != worker.labels->end();
+    });
+}
+
+// How likely it is that a run has ended by then: straight between what is told of it, and as far beyond its P90 as that
+// lies beyond its p50.
+double ended_by(const core::EtaView& eta, Instant now, Instant at) {
+    const std::pair<Instant, double> told[] = {{now, 0},
+                                               {eta.finish_p10, 0.1},
+                                               {eta.finish_p50, 0.5},
+                                               {eta.finish_p90, 0.9},
+                                               {eta.finish_p90 + (eta.finish_p90 - eta.finish_p50), 1}};
+    const auto* const next = std::ranges::find_if(told, [&](const auto& each) { return at < each.first; });
+    if (next == std::end(told)) return 1;
+    if (next == std::begin(told)) return 0;
+    const auto& [from, least] = next[-1];
+    return least +
+           (next->second - least) * static_cast<double>((at - from).us) / static_cast<double>((next->first - from).us);
+}
+
+}  // namespace
+
+// O(workers + runs): the runs of those workers, each with what is told of its end.
+void Engine::answer(const Caller&, GetFreeSlots wanted, Done<FreeSlotsInfo> done) {
+    FreeSlotsInfo info;
+    std::vector<bool> takers(core_.worker_count());
+    for (std::uint32_t n = 0; n < takers.size(); ++n) {
+        const core::WorkerView worker = core_.worker(WorkerNo{n}, now_.at);
+        takers[n] = takes(worker, wanted);
+        if (takers[n]) info.free += worker.slots - std::min(worker.slots, worker.running);
+    }
+    std::array<double, kComingPoints> mean{}, spread{};
+    for (const TaskId id : core_.running_after({})) {
+        const auto task = core_.task(id);
+        if (!task || task->prefetched || task->paused_at != kNever || !takers[task->worker.n]) continue;
+        const auto eta = core_.eta(id, now_.at);
+        if (!eta) continue;
+        ++info.taken;
+        for (int i = 0; i < kComingPoints; ++i) {
+            const double p = ended_by(*eta, now_.at, now_.at + Duration{kComingStep.us * (i + 1)});
+            mean[i] += p;
+            spread[i] += p * (1 - p);
+        }
+    }
+    info.coming.push_back({});
+    for (int i = 0; i < kComingPoints; ++i) {
+        const double wide = kTenth * std::sqrt(spread[i]);
+        info.coming.push_back({.in = {kComingStep.us * (i + 1)},
+                               .p10 = std::max(0.0, mean[i] - wide),
+                               .p50 = mean[i],
+                               .p90 = std::min(static_cast<double>(info.taken), mean[i] + wide)});
+    }
+    reply<FreeSlotsInfo>(std::move(done), std::move(info));
 }
 
 void Engine::answer(const Caller&, ListLimits, Done<std::vector<LimitInfo>> done) {

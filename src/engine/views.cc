@@ -55,15 +55,29 @@ AttemptInfo info_of_row(const history::AttemptRow& row) {
             .source = row.source};
 }
 
-void tell_speeds(const ReadModel& state, Explanation& out) {
+// 0: not known.
+double speed_of(const ReadModel& state, const std::string& name) {
+    const auto worker = std::ranges::lower_bound(state.workers, name, {}, &WorkerInfo::name);
+    return worker == state.workers.end() || worker->name != name ? 0.0 : worker->speed;
+}
+
+// What the choice cost: the end against the one that the best runner-up was predicted to bring.
+void tell_regret(const ReadModel& state, history::DecisionInfo& decision) {
+    if (!decision.outcome || decision.candidates.size() < 2) return;
+    history::DecisionInfo::Outcome& outcome = *decision.outcome;
+    const bool good = outcome.outcome == static_cast<std::uint8_t>(core::AttemptOutcome::succeeded);
+    const double chosen = speed_of(state, decision.worker), second = speed_of(state, decision.candidates[1].worker);
+    if (!good || outcome.predicted.us <= 0 || chosen <= 0 || second <= 0) return;
+    const Duration there{static_cast<std::int64_t>(static_cast<double>(outcome.predicted.us) * chosen / second)};
+    outcome.regret = std::max(outcome.ended - (decision.place.at + there), Duration{});
+}
+
+void tell_alternatives(const ReadModel& state, Explanation& out) {
     if (!out.decision) return;
-    const auto speed_of = [&](const std::string& name) {
-        const auto worker = std::ranges::lower_bound(state.workers, name, {}, &WorkerInfo::name);
-        return worker == state.workers.end() || worker->name != name ? 0.0 : worker->speed;
-    };
-    out.speed_chosen = speed_of(out.decision->worker);
-    out.speed_baseline = speed_of(out.decision->baseline_worker);
-    if (out.decision->candidates.size() > 1) out.speed_second = speed_of(out.decision->candidates[1].worker);
+    out.speed_chosen = speed_of(state, out.decision->worker);
+    out.speed_baseline = speed_of(state, out.decision->baseline_worker);
+    if (out.decision->candidates.size() > 1) out.speed_second = speed_of(state, out.decision->candidates[1].worker);
+    tell_regret(state, *out.decision);
 }
 
 AskDecisions last_decision(TaskId task) {
@@ -266,11 +280,12 @@ void Engine::answer(const Caller& caller, ExplainTask request, Done<Explanation>
     out.workers_eligible = view.workers_eligible;
     out.workers_total = view.workers_total;
     out.excluded = view.excluded;
+    out.overtaken_until = wall_of(core_.overtaken_until(task));
     ask(last_decision(task), [out = std::move(out), state = state_now(),
                               done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
         // Without a history a live task is explained all the same.
         if (decisions && !decisions->empty()) out.decision = std::move(decisions->front());
-        tell_speeds(*state, out);
+        tell_alternatives(*state, out);
         done(std::move(out));
     });
 }
@@ -282,7 +297,7 @@ void Engine::explain_ended(TaskId task, const std::string& tenant, Done<Explanat
             Explanation out;
             out.decision = std::move(ended->decision);
             out.task = info_of_ended(*std::move(ended));
-            tell_speeds(*state, out);
+            tell_alternatives(*state, out);
             done(std::move(out));
         });
 }
@@ -434,9 +449,11 @@ void Engine::answer(const Caller&, ListDecisions request, Done<DecisionPage> don
     if (request.to.us != 0 && (place->at.us == 0 || place->at > request.to)) request.query.before = {.at = request.to};
     request.query.limit = limit + 1;
     ask(AskDecisions{.query = std::move(request.query), .with_outcome = true},
-        [limit, done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
+        [limit, state = state_now(),
+         done = std::move(done)](Result<std::vector<history::DecisionInfo>> decisions) mutable {
             if (!decisions) return done(std::unexpected(std::move(decisions).error()));
             DecisionPage page{.decisions = *std::move(decisions), .next = {}};
+            for (history::DecisionInfo& decision : page.decisions) tell_regret(*state, decision);
             if (page.decisions.size() > limit) {
                 page.decisions.resize(limit);
                 page.next = page_token(page.decisions.back().place);

@@ -53,6 +53,8 @@ struct DecisionInfo {
         Duration run;
         std::uint8_t outcome = 0;  // core::AttemptOutcome
         WallTime ended;
+        Duration predicted;  // at dispatch
+        Duration regret;     // see DecisionOutcome of the protocol
     };
     std::optional<Outcome> outcome;
 };

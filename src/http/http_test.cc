@@ -89,6 +89,7 @@ TEST_CASE("what cannot be asked is refused with the right status") {
         {api::Verb::get, "/v1/tasks?state=asleep", "", 400, "waiting"},
         {api::Verb::get, "/v1/tasks?limit=1001", "", 400, "limit"},
         {api::Verb::get, "/v1/tasks?limit=-1", "", 400, "limit"},
+        {api::Verb::get, "/v1/fleet/free?labels=zone", "", 400, "'zone' is not name=value"},
         {api::Verb::get, "/v1/tasks?colour=red", "", 400, "colour"},
         {api::Verb::get, "/v1/tasks?cursor=x", "", 400, "cursor"},
         {api::Verb::get, "/v1/tasks/00000000-0000-7000-8000-00000000000a?id=x", "", 400, "path"},

@@ -135,6 +135,31 @@ class Overview(unittest.TestCase):
         later = int(decisions[0]["at_unix_us"])
         self.assertEqual(self.get(f"/v1/decisions?type=doomed&from_unix_us={later + 1}")["decisions"], [])
         self.assertEqual(self.get(f"/v1/decisions?type=doomed&to_unix_us={later}")["decisions"], [])
+        self.assertEqual(decisions[0]["outcome"]["regret_us"], "0")  # it failed, and there was no other worker
+        explained = self.get(f"/v1/tasks/{self.failed}/explain")
+        self.assertEqual(explained["decision"]["outcome"], decisions[0]["outcome"])
+        self.assertEqual(explained["overtaken_until_unix_us"], "0")
+
+    def test_a_waiting_task_tells_until_when_it_may_be_overtaken(self):
+        explained = self.get(f"/v1/tasks/{self.stuck}/explain")
+        since = int(explained["task"]["waiting"]["since_unix_us"])
+        self.assertGreaterEqual(int(explained["overtaken_until_unix_us"]), since)
+        self.assertLessEqual(int(explained["overtaken_until_unix_us"]), since + 60_000_000)
+
+    def test_slots_that_come_free_are_those_that_a_run_takes(self):
+        free = lambda query="": [self.get(f"/v1/fleet/free{query}")[field] for field in ("free", "taken")]
+        wait_until("nothing runs", lambda: free() == ["2", "0"])
+        nap = self.house.submit_exec("sleep", "20", flags=("--type", "nap"))
+        wait_until("it runs", lambda: free() == ["1", "1"])
+        points = self.get("/v1/fleet/free?type=nap&labels=zone=here")["slots_free"]
+        self.assertEqual([int(point["in_us"]) for point in points], [5_000_000 * n for n in range(13)])
+        self.assertTrue(all(0 <= point["p10"] <= point["p50"] <= point["p90"] <= 1 for point in points))
+        self.assertEqual(points[0]["p90"], 0)
+        self.assertGreater(points[-1]["p50"], 0)
+        self.assertEqual(free("?labels=zone=here,zone=moon"), ["0", "0"])
+        self.assertEqual(self.refused("/v1/fleet/free?labels=zone"), (400, "labels: 'zone' is not name=value"))
+        self.post(f"/v1/tasks/{nap}/cancel", {})
+        wait_until("it is free again", lambda: free() == ["2", "0"])
 
     def test_a_task_tells_its_way_and_what_it_asked_for(self):
         task = self.get(f"/v1/tasks/{self.stuck}?result=true")

@@ -32,6 +32,14 @@ const PAGES: Record<PageName, () => Promise<Loaded>> = {
 // The one task has a page of its own.
 const TASK = () => import("./pages/task.tsx");
 
+function loaderOf(place: Place): () => Promise<Loaded> {
+  return place.page === "tasks" && place.name !== "" ? TASK : PAGES[place.page];
+}
+// While the frame around it is drawn. What fails is told when it is shown.
+export function fetchAhead(): void {
+  loaderOf(route.value.place)().catch(() => undefined);
+}
+
 const TITLES: Record<PageName, string> = {
   overview: "Overview", fleet: "Fleet", workers: "Worker", tasks: "Tasks", types: "Types", queues: "Queues & tenants",
   tenants: "Tenant", decisions: "Decisions", config: "Config", audit: "Audit", status: "Status", signin: "Sign in",
@@ -54,7 +62,7 @@ export function App() {
   const { place, known } = useCell(route);
   const out = useCell(signedOut);
   const wanted: Place = out && place.page !== "status" ? { page: "signin", name: "", query: {} } : place;
-  const load = wanted.page === "tasks" && wanted.name !== "" ? TASK : PAGES[wanted.page];
+  const load = loaderOf(wanted);
   const [shown, setShown] = useState<{ load: unknown; Page: ComponentType<PageProps> }>();
   const [failed, setFailed] = useState(false);
   useEffect(() => {

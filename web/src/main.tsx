@@ -1,5 +1,5 @@
 import { render } from "preact";
-import { App } from "./app.tsx";
+import { App, fetchAhead } from "./app.tsx";
 import { learnWho } from "./lib/identity.ts";
 import { startLive } from "./lib/live.ts";
 import { startPrefs } from "./lib/prefs.ts";
@@ -10,6 +10,7 @@ import "./style/frame.css";
 import "./style/parts.css";
 import "./style/pages.css";
 
+fetchAhead();
 startPrefs();
 followLinks();
 startLive();

@@ -2,7 +2,7 @@
 
 import { Cell } from "./cell.ts";
 import { root } from "./router.ts";
-import type { AnswerOf, BodyOf, Explanation, LaterRoutes, NamesIn, QueryOf, Served } from "./wire.ts";
+import type { AnswerOf, BodyOf, Explanation, NamesIn, QueryOf, Served } from "./wire.ts";
 
 export class Problem extends Error {
   constructor(
@@ -45,10 +45,6 @@ export function pathOf<P extends Served<"get">>(route: P, names: Names<P>, query
 // Nothing is explained but a task.
 export function explainPath(id: string): Path<Explanation> {
   return pathOf("/v1/tasks/{id}/explain", { id }) as string as Path<Explanation>;
-}
-// Of a route that is not described yet.
-export function laterPath<P extends keyof LaterRoutes>(route: P, names: Names<P>, query: Query = {}): Path<LaterRoutes[P]> {
-  return written(route, names, query);
 }
 
 function written(route: string, names: Record<string, string>, query: Query): string {

@@ -349,6 +349,6 @@ export function startLive(): void {
   addEventListener("pagehide", leave);
   addEventListener("pageshow", (event) => event.persisted && back());
   // Who signed in sees other things, and may be let in.
-  me.follow(() => wish(NEW_MS));
+  me.follow(() => wish(stream ? NEW_MS : FIRST_MS));
   signedOut.follow((out) => !out && link.value.state !== "live" && tryNow());
 }

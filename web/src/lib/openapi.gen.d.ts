@@ -345,6 +345,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/fleet/free": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Of workers that take new tasks; with a type those that take it, with labels ("zone=a") those that have all of them. */
+        get: operations["AdminService_GetFreeSlots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/config/schema": {
         parameters: {
             query?: never;
@@ -1278,6 +1295,11 @@ export interface components {
             result?: string;
             /** Format: int64 */
             ended_unix_us?: string | number;
+            /**
+             * Format: int64
+             * @description Of a success: how much later it ended than the best runner-up would have ended it by the estimate of then and the speeds of now. 0 = no later, or not known: there was no runner-up, or it is not known any more.
+             */
+            regret_us?: string | number;
         };
         Estimate: {
             /** Format: int64 */
@@ -1357,6 +1379,25 @@ export interface components {
              * @description the best runner-up
              */
             second_finish_unix_us?: string | number;
+            /**
+             * Format: int64
+             * @description Of a waiting task: tasks of its tenant, of its priority or a lower one, that become ready later than this come after it in the order, by the estimates of now. Not meant: boosts, deadlines, and what only other workers may run. 0 = not known: it is not in the order yet, or the policy has another.
+             */
+            overtaken_until_unix_us?: string | number;
+        };
+        FreeSlots: {
+            /**
+             * Format: int64
+             * @description now
+             */
+            free?: string | number;
+            /**
+             * Format: int64
+             * @description now, by runs whose end is predicted
+             */
+            taken?: string | number;
+            /** @description of the taken ones, each 5 s of the next minute */
+            slots_free?: components["schemas"]["SlotsFree"][];
         };
         /** @description What happened to a worker, or to a task type, since the server started: the newest 200, newest first. */
         HappenedEvent: {
@@ -1686,6 +1727,14 @@ export interface components {
             help?: string;
             /** @description in force now */
             value?: string;
+        };
+        /** @description So many of those runs have ended by then; in eight of ten cases p10 to p90. What waits takes such slots at once, and a task may need more of a worker than a slot, or be held by a limit: neither is taken off. */
+        SlotsFree: {
+            /** Format: int64 */
+            in_us?: string | number;
+            p10?: number;
+            p50?: number;
+            p90?: number;
         };
         Status: {
             version?: string;
@@ -2823,6 +2872,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListLimitsResponse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AdminService_GetFreeSlots: {
+        parameters: {
+            query?: {
+                type?: string;
+                labels?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FreeSlots"];
                 };
             };
             default: components["responses"]["Problem"];

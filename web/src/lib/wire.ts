@@ -1,5 +1,4 @@
-// What the server answers, by the description of its API (web/api/openapi.json; openapi.gen.d.ts is made from it). Below are
-// the parts that it does not describe yet: what shows them looks whether they are there.
+// What the server answers, by the description of its API (web/api/openapi.json; openapi.gen.d.ts is made from it).
 
 import type { components, paths } from "./openapi.gen.d.ts";
 
@@ -37,10 +36,10 @@ export type TaskSpec = Told<Schemas["TaskSpec"]>;
 export type Task = Told<Schemas["Task"]>;
 export type Wait = Told<Schemas["TaskWait"]>;
 export type TaskPage = Told<Schemas["ListTasksResponse"]>;
-export type Decision = Told<Schemas["Decision"]> & { outcome?: { regret_us?: I64 } };
-export type DecisionPage = Omit<Told<Schemas["ListDecisionsResponse"]>, "decisions"> & { decisions?: Decision[] };
+export type Decision = Told<Schemas["Decision"]>;
+export type DecisionPage = Told<Schemas["ListDecisionsResponse"]>;
 // Nothing is explained but a task.
-export type Explanation = Told<Schemas["Explanation"]> & { task: Task; decision?: Decision; overtaken_until_unix_us?: I64 };
+export type Explanation = Told<Schemas["Explanation"]> & { task: Task };
 export type Worker = Told<Schemas["Worker"]>;
 export type WorkerRun = Told<Schemas["WorkerRun"]>;  // one of the last attempts on a worker, the newest first
 export type TypeStat = Told<Schemas["TypeStat"]>;
@@ -64,9 +63,4 @@ export type AuditPage = Told<Schemas["ListAuditResponse"]>;
 export type AuditVerdict = Told<Schemas["VerifyAuditResponse"]>;
 export type ChangedTasks = Told<Schemas["ChangeTasksResponse"]>;
 export type Identity = Told<Schemas["Identity"]>;
-
-// Not described yet, as are `regret_us` and `overtaken_until_unix_us` above.
-export interface Free { in_us: I64; p10: number; p50: number; p90: number }
-export interface LaterRoutes {
-  "/v1/fleet/free": { slots_free?: Free[] };
-}
+export type Free = Told<Schemas["SlotsFree"]>;

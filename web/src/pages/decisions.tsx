@@ -122,7 +122,7 @@ function Detail({ decision }: { decision: Decision }) {
           ["Task", <TaskLink id={decision.task_id} text={decision.task_id} />],
           ["Time", <Time us={num(decision.at_unix_us)} />],
           ["Worker", <WorkerLink name={decision.worker} />],
-          decision.outcome !== undefined && num(decision.outcome.run_us) > 0 && ["Outcome", <>{decision.outcome.result ? outcomeWord(decision.outcome.result) : "ended"} after {duration(num(decision.outcome.run_us))}{offBy(decision) !== null && `, ${factor(offBy(decision) ?? 1)} of what was predicted`}{regretOf(decision) > 0 && <>; another choice would have ended {duration(regretOf(decision))} earlier</>}</>],
+          decision.outcome !== undefined && num(decision.outcome.run_us) > 0 && ["Outcome", <>{decision.outcome.result ? outcomeWord(decision.outcome.result) : "ended"} after {duration(num(decision.outcome.run_us))}{offBy(decision) !== null && `, ${factor(offBy(decision) ?? 1)} of what was predicted`}{regretOf(decision) > 0 && <>; the next best worker would most likely have ended it {duration(regretOf(decision))} earlier</>}</>],
           ["Round-robin", decision.baseline_worker === decision.worker ? "would have taken the same" : <WorkerLink name={decision.baseline_worker} />],
           ["Estimate", <><span class="pred">{predicted(num(decision.estimate?.p50_us))}</span>, P90 <span class="pred">{predicted(num(decision.estimate?.p90_us))}</span>, by <Name>{decision.estimate?.source ?? "nobody"}</Name></>],
           ["Free workers", `${count(decision.eligible_free)} that may run it`],

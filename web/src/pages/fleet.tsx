@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
-import { laterPath, pathOf } from "../lib/api.ts";
+import { pathOf } from "../lib/api.ts";
 import { useAnswer, useFleet, useLive } from "../lib/ask.ts";
 import { ticksTo } from "../lib/band.ts";
 import type { Seen } from "../lib/columns.ts";
@@ -206,14 +206,15 @@ function Fast({ groups }: { groups: ReturnType<typeof groupsOf> }) {
   );
 }
 
-// How many slots come free within the next minute.
+// How many of the slots that are taken now come free within the next minute.
 function ComingFree() {
-  const free = useAnswer(laterPath("/v1/fleet/free", {}), 2000).data?.slots_free ?? [];
-  if (free.length < 2) return null;
+  const told = useAnswer(pathOf("/v1/fleet/free", {}), 5000).data;
+  const free = told?.slots_free ?? [];
+  if (!told || free.length < 2) return null;
   const most = Math.max(1, ...free.map((each) => each.p90));
   const last = free[free.length - 1];
   return (
-    <Panel title="When do slots come free?" sub={`of those that are taken now, within ${duration(num(last.in_us))}`} class="c12">
+    <Panel title="When do slots come free?" sub={`in the whole fleet, of the ${count(num(told.taken))} where a run goes on; ${count(num(told.free))} free now. What waits takes them at once`} class="c12">
       <Plot height={120} label={`Within ${duration(num(last.in_us))} most likely ${Math.round(last.p50)} slots come free, between ${Math.round(last.p10)} and ${Math.round(last.p90)} in eight of ten cases`}>
         {({ w, h, k, hatch }) => {
           const [left, floor] = [34 * k, h - 18 * k];

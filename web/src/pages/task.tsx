@@ -5,6 +5,7 @@ import { useEffect } from "preact/hooks";
 import type { PageProps } from "../app.tsx";
 import { explainPath, pathOf } from "../lib/api.ts";
 import { type Answer, useAnswer, useLive } from "../lib/ask.ts";
+import { regretOf } from "../lib/decisions.ts";
 import { bytes, count, duration, num, plural, predicted, share } from "../lib/format.ts";
 import { link } from "../lib/router.ts";
 import { sharesOf } from "../lib/timeline.ts";
@@ -140,7 +141,7 @@ function WhyItWaits({ explained, task }: { explained: Explanation; task: Task })
           ["Until about", num(waiting.until_unix_us) > 0 ? <PredictedTime us={num(waiting.until_unix_us)} /> : <span class="faint">unknown: nothing tells when this ends</span>],
           ["Before it", ahead > 0 ? <>{plural(ahead, "task")}, <span class="pred">about {predicted(num(explained.work_ahead_us))}</span> of work</> : "no task"],
           waiting.remedy !== "" && ["What would free it", <Name>{waiting.remedy}</Name>],
-          num(explained.overtaken_until_unix_us) > 0 && ["Overtaking", <>nobody who comes after <Time us={num(explained.overtaken_until_unix_us)} /> may pass it</>],
+          num(explained.overtaken_until_unix_us) > 0 && ["Overtaking", <>its tenant's tasks that come after <Time us={num(explained.overtaken_until_unix_us)} /> go after it, unless their priority is higher</>],
         ]} />
         <h3>{explained.workers_total === 1 ? "The one worker" : `The ${count(explained.workers_total)} workers`}</h3>
         <div class="lists">
@@ -157,6 +158,7 @@ function WhyHere({ explained, wide }: { explained: Explanation; wide: boolean })
   if (!decision) return null;
   const { task } = explained;
   const end = num(task.finished_unix_us) || num(task.eta?.finish_p50_unix_us);
+  const regret = regretOf(decision);
   const robin = decision.baseline_worker !== "" && decision.baseline_worker !== decision.worker;
   const excluded = Object.entries(explained.workers_excluded ?? {}).sort(([, a], [, b]) => b - a);
   return (
@@ -165,7 +167,8 @@ function WhyHere({ explained, wide }: { explained: Explanation; wide: boolean })
         <p><Name>{sentence(decision.reason)}</Name> {decision.eligible_free > 0 && `${plural(decision.eligible_free, "worker")} that may run it had a free slot; ${plural(num(decision.waiting), "task")} waited.`}</p>
         <FactorBars decision={decision} />
         {(decision.runner_ups ?? []).length > 0 && <p class="small soft">Next in turn: {(decision.runner_ups ?? []).slice(0, 3).map((each, i) => <>{i > 0 && ", "}{each.task_id ? <TaskLink id={each.task_id} /> : "a task of another tenant"}, {duration(num(each.behind_us))} behind</>)}.</p>}
-        {robin && <div class="note row" style={{ flexWrap: "nowrap" }}><Glyph name="info" /><p><b>Otherwise: </b>round-robin would have taken <Name>{decision.baseline_worker}</Name>{compared(num(explained.baseline_finish_unix_us), end)}.{num(explained.second_finish_unix_us) > 0 && <> The next best worker: done <Until us={num(explained.second_finish_unix_us)} />{compared(num(explained.second_finish_unix_us), end)}.</>}</p></div>}
+        {robin && <div class="note row" style={{ flexWrap: "nowrap" }}><Glyph name="info" /><p><b>Otherwise: </b>round-robin would have taken <Name>{decision.baseline_worker}</Name>{compared(num(explained.baseline_finish_unix_us), end)}.{num(explained.second_finish_unix_us) > 0 && regret === 0 && <> The next best worker: done <Until us={num(explained.second_finish_unix_us)} />{compared(num(explained.second_finish_unix_us), end)}.</>}</p></div>}
+        {regret > 0 && <p class="small">It ended <b>{duration(regret)}</b> later than the next best worker would most likely have ended it.</p>}
         {decision.fallback && <div class="note">No prediction in time, so round-robin decided.</div>}
         {num(decision.lost_us) > 0 && <p class="small">Stopped for another task: {duration(num(decision.lost_us))} of work lost, {duration(num(decision.saved_us))} of waiting saved.</p>}
         {excluded.length > 0 && (
