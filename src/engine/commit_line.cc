@@ -22,10 +22,19 @@ std::uint64_t bytes_of(const PendingBatch& batch) {
 CommitLine::CommitLine(store::JournalStore& store, store::Claim claim, Options options)
     : store_(store), claim_(claim), options_(std::move(options)) {}
 
-void CommitLine::answer(PendingBatch& batch, const Error* error) {
-    for (PendingBatch::Reply& reply : batch.replies) reply(error);
-    answers_ -= batch.replies.size();
-    batch.replies.clear();
+void CommitLine::tell(std::vector<PendingBatch::Reply> replies, const Error* error) {
+    for (PendingBatch::Reply& reply : replies) reply(error);
+    answers_ -= replies.size();
+}
+
+void CommitLine::answer_next(const Error* error) {
+    std::vector<PendingBatch::Reply> replies;
+    {
+        const std::lock_guard lock(mutex_);
+        replies = std::move(open_.front().replies);
+        open_.pop_front();
+    }
+    tell(std::move(replies), error);
 }
 
 void CommitLine::take(PendingBatch batch, Instant now) {
@@ -33,7 +42,20 @@ void CommitLine::take(PendingBatch batch, Instant now) {
     bytes_ += batch.bytes;
     answers_ += batch.replies.size();
     const std::lock_guard lock(mutex_);
-    taken_.push_back({.batch = std::move(batch), .since = now});
+    open_.push_back({.since = now, .replies = std::move(batch.replies)});
+    taken_.push_back(std::move(batch));
+}
+
+void CommitLine::expire(Instant now) {
+    std::vector<PendingBatch::Reply> late;
+    {
+        const std::lock_guard lock(mutex_);
+        for (Open& open : open_) {
+            if (now - open.since < options_.ack_timeout) break;
+            std::ranges::move(std::exchange(open.replies, {}), std::back_inserter(late));
+        }
+    }
+    tell(std::move(late), &kUnknown);
 }
 
 bool CommitLine::prepare(Instant now) {
@@ -43,8 +65,8 @@ bool CommitLine::prepare(Instant now) {
             group_.swap(taken_);
         }
         if (group_.empty() || !keep_bodies(now)) return false;
-        for (Waiting& waiting : group_)
-            if (waiting.batch.journal.count > 0) journal_.push_back(std::move(waiting.batch.journal));
+        for (PendingBatch& batch : group_)
+            if (batch.journal.count > 0) journal_.push_back(std::move(batch.journal));
         prepared_ = true;
     }
     return true;
@@ -83,38 +105,14 @@ Result<void> CommitLine::renew(Instant now) {
     return done;
 }
 
-// Who waited too long hears that the outcome is unknown.
-void CommitLine::expire(Instant now) {
-    const auto tell = [&](std::deque<Waiting>& line) {
-        for (Waiting& waiting : line) {
-            if (waiting.answered || now - waiting.since < options_.ack_timeout) continue;
-            waiting.answered = true;
-            answer(waiting.batch, &kUnknown);
-        }
-    };
-    tell(group_);
-    std::deque<Waiting> taken;
-    {
-        const std::lock_guard lock(mutex_);
-        taken.swap(taken_);
-    }
-    tell(taken);
-    const std::lock_guard lock(mutex_);
-    while (!taken.empty()) {
-        taken_.push_front(std::move(taken.back()));
-        taken.pop_back();
-    }
-}
-
 // Bodies of tasks that ended without success become results, for a re-drive. False: no answer yet.
 bool CommitLine::keep_bodies(Instant now) {
     std::vector<TaskId> asked;
-    for (const Waiting& waiting : group_)
-        asked.insert(asked.end(), waiting.batch.keep.begin(), waiting.batch.keep.end());
+    for (const PendingBatch& batch : group_) asked.insert(asked.end(), batch.keep.begin(), batch.keep.end());
     if (asked.empty()) return true;
     std::unordered_map<TaskId, const std::string*, IdHash> fresh;
-    for (const Waiting& waiting : group_)
-        for (const store::BodyPut& put : waiting.batch.journal.puts) fresh.emplace(put.task, &put.body);
+    for (const PendingBatch& batch : group_)
+        for (const store::BodyPut& put : batch.journal.puts) fresh.emplace(put.task, &put.body);
     std::erase_if(asked, [&](TaskId task) { return fresh.contains(task); });
     std::vector<store::Body> stored = store_.bodies(store::BodyKind::body, asked);
     const bool silent = std::ranges::any_of(
@@ -125,14 +123,12 @@ bool CommitLine::keep_bodies(Instant now) {
     std::unordered_map<TaskId, std::string*, IdHash> found;
     for (std::size_t i = 0; i < asked.size(); ++i)
         if (stored[i].state == store::Body::State::found) found.emplace(asked[i], &stored[i].bytes);
-    for (Waiting& waiting : group_) {
-        for (const TaskId task : std::exchange(waiting.batch.keep, {})) {
+    for (PendingBatch& batch : group_) {
+        for (const TaskId task : std::exchange(batch.keep, {})) {
             if (const auto put = fresh.find(task); put != fresh.end())
-                waiting.batch.journal.results.push_back(
-                    {.task = task, .body = marked(LeftBehind::What::body, *put->second)});
+                batch.journal.results.push_back({.task = task, .body = marked(LeftBehind::What::body, *put->second)});
             else if (const auto body = found.find(task); body != found.end())
-                waiting.batch.journal.results.push_back(
-                    {.task = task, .body = marked(LeftBehind::What::body, *body->second)});
+                batch.journal.results.push_back({.task = task, .body = marked(LeftBehind::What::body, *body->second)});
         }
     }
     return true;
@@ -142,8 +138,8 @@ bool CommitLine::keep_bodies(Instant now) {
 // the store is silent, ask again.
 bool CommitLine::fetch_bodies(Instant now) {
     std::vector<TaskId> asked;
-    for (const Waiting& waiting : group_)
-        for (const PendingBatch::Outgoing& out : waiting.batch.orders)
+    for (const PendingBatch& batch : group_)
+        for (const PendingBatch::Outgoing& out : batch.orders)
             for (const Assignment& assignment : out.orders.assign)
                 if (!assignment.body) asked.push_back(assignment.order.task);
     if (asked.empty()) return true;
@@ -217,9 +213,8 @@ std::optional<PendingBatch> CommitLine::release_next(Instant now) {
         if (!fetch_bodies(now)) return std::nullopt;
         fetched_ = true;
         std::size_t next = 0;
-        for (Waiting& waiting : group_)
-            if (next < journal_.size() && waiting.batch.journal.count > 0)
-                waiting.batch.journal = std::move(journal_[next++]);
+        for (PendingBatch& batch : group_)
+            if (next < journal_.size() && batch.journal.count > 0) batch.journal = std::move(journal_[next++]);
         journal_.clear();
     }
     if (group_.empty()) {
@@ -227,10 +222,10 @@ std::optional<PendingBatch> CommitLine::release_next(Instant now) {
         bodies_.clear();
         return std::nullopt;
     }
-    PendingBatch batch = std::move(group_.front().batch);
+    PendingBatch batch = std::move(group_.front());
     group_.pop_front();
     complete(batch);
-    answer(batch, nullptr);
+    answer_next(nullptr);
     if (!batch.recall.empty()) recall(batch);
     for (PendingBatch::Notice& notice : std::exchange(batch.notices, {}))
         if (!notice.watcher->changed(notice.at, notice.task))
@@ -242,14 +237,14 @@ std::optional<PendingBatch> CommitLine::release_next(Instant now) {
 std::vector<PendingBatch> CommitLine::refuse_all(const Error& error) {
     {
         const std::lock_guard lock(mutex_);
-        for (Waiting& waiting : taken_) group_.push_back(std::move(waiting));
+        for (PendingBatch& batch : taken_) group_.push_back(std::move(batch));
         taken_.clear();
     }
     std::vector<PendingBatch> left;
-    for (Waiting& waiting : group_) {
-        answer(waiting.batch, &error);
-        bytes_ -= waiting.batch.bytes;
-        left.push_back(std::move(waiting.batch));
+    for (PendingBatch& batch : group_) {
+        answer_next(&error);
+        bytes_ -= batch.bytes;
+        left.push_back(std::move(batch));
     }
     group_.clear();
     journal_.clear();

@@ -9,8 +9,8 @@
 // Nothing leaves before its batch is confirmed (C1, C21). Whoever has waited for longer than ack_timeout hears that the
 // outcome is unknown; everything else (orders, notices, history) stays and is told when the store confirms it.
 //
-// The Runner drives it with a thread, the simulator with simulated time. take(), bytes_in_flight() and answers_waiting()
-// may be called from another thread than the rest.
+// The Runner drives it with a thread, the simulator with simulated time. take(), expire(), bytes_in_flight() and
+// answers_waiting() may be called from another thread than the rest: a store that is asked and silent holds that one.
 
 #include <atomic>
 #include <cstdint>
@@ -38,6 +38,8 @@ public:
 
     // In the order in which the engine gave them.
     void take(PendingBatch batch, Instant now);
+    // Who waited too long hears that the outcome is unknown.
+    void expire(Instant now);
     // Of everything taken and not yet told.
     std::uint64_t bytes_in_flight() const { return bytes_; }
     bool empty() const { return bytes_ == 0; }
@@ -71,13 +73,13 @@ public:
     std::vector<PendingBatch> refuse_all(const Error& error);
 
 private:
-    struct Waiting {
-        PendingBatch batch;
+    // The answers of one batch that was taken; none are left once they were told "unknown".
+    struct Open {
         Instant since;
-        bool answered = false;  // with "unknown"
+        std::vector<PendingBatch::Reply> replies;
     };
-    void answer(PendingBatch& batch, const Error* error);
-    void expire(Instant now);
+    void answer_next(const Error* error);
+    void tell(std::vector<PendingBatch::Reply> replies, const Error* error);
     bool keep_bodies(Instant now);
     bool fetch_bodies(Instant now);
     void complete(PendingBatch& batch);
@@ -87,13 +89,14 @@ private:
     const store::Claim claim_;
     Options options_;
 
-    std::mutex mutex_;  // guards taken_
-    std::deque<Waiting> taken_;
+    std::mutex mutex_;  // guards taken_ and open_
+    std::deque<PendingBatch> taken_;
+    std::deque<Open> open_;  // of the batches in group_ and taken_, in that order
     std::atomic<std::uint64_t> bytes_ = 0;
     std::atomic<std::size_t> answers_ = 0;
 
     // The group that one call of the store stores: its batches, and of those with events what is stored.
-    std::deque<Waiting> group_;
+    std::deque<PendingBatch> group_;
     std::vector<store::JournalBatch> journal_;
     bool prepared_ = false;
     bool confirmed_ = false;

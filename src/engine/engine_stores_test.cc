@@ -69,6 +69,40 @@ TEST_CASE(
     CHECK(world.answer->value().front().task == link->assigned()[0].order.task);
 }
 
+TEST_CASE("C1: a call of the store that hangs holds nobody: the outcome is told as unknown meanwhile, and once") {
+    struct Hanging final : store::FaultyJournal {
+        using FaultyJournal::FaultyJournal;
+        std::function<void()> meanwhile;
+        Result<store::Appended> append(const store::Claim& claim,
+                                       std::span<const store::JournalBatch> batches) override {
+            if (meanwhile) meanwhile();
+            return FaultyJournal::append(claim, batches);
+        }
+    } disk{1, {}};
+    CommitLine line(disk, *store::claim_now(disk, {.name = "test"}), {.post = [](auto) {}});
+    std::vector<std::string> told;
+    PendingBatch batch;
+    batch.replies.push_back([&](const Error* error) { told.push_back(error ? error->what : "confirmed"); });
+    batch.journal = store::JournalBatch{.first = Sequence{1}, .count = 1};
+    line.take(std::move(batch), Instant{} + seconds(10));
+    PendingBatch later;
+    later.replies.push_back([&](const Error* error) { told.push_back(error ? error->what : "confirmed"); });
+    line.take(std::move(later), Instant{} + seconds(11));
+    disk.meanwhile = [&] {
+        line.expire(Instant{} + seconds(11));
+        CHECK(told.empty());
+        line.expire(Instant{} + seconds(12));
+        REQUIRE(told.size() == 1);
+        CHECK(told[0].contains("unknown"));
+    };
+    line.append(Instant{} + seconds(10));
+    CHECK_EQ(line.answers_waiting(), 1);
+    while (line.release_next(Instant{} + seconds(13))) continue;
+    REQUIRE(told.size() == 2);
+    CHECK_EQ(told[1], "confirmed");
+    CHECK(line.empty());
+}
+
 TEST_CASE("C17: what was applied is kept while not even the reserve has room, and stored when there is") {
     SilentStore world;
     world.disk.full(true);

@@ -365,8 +365,10 @@ void RunnerThreads::stand_still(std::vector<Inbox::Item>& items) {
     const auto asks = std::stable_partition(items.begin(), items.end(), [](const auto& item) { return !item.call; });
     for (auto item = asks; item != items.end(); ++item) item->refuse(kNotSure);
     items.erase(asks, items.end());
-    while (!sure_.holds() && !inbox_.closed())
+    while (!sure_.holds() && !inbox_.closed()) {
         inbox_.refuse_calls(kNotSure, std::chrono::microseconds(kStoreRetry).count());
+        line_->expire(steady());
+    }
     if (!sure_.holds()) return items.clear();
     const Duration stood = steady() - since;
     say(LogLevel::info, "sure_again", "the store answers again, after " + std::to_string(stood.us / 1000) + " ms");

@@ -37,7 +37,7 @@ struct JournalFaultCounts {  // so that a test can insist that each thing happen
                   bit_flips = 0;
 };
 
-class FaultyJournal final : public JournalStore {
+class FaultyJournal : public JournalStore {
 public:
     FaultyJournal(std::uint64_t seed, JournalFaults faults, MemoryJournalOptions options = {.level = Durability::disk});
 
