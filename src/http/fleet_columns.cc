@@ -14,6 +14,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kUsedStep = 5;
 constexpr std::int64_t kSpeedMost = 10'000;  // per cent
+constexpr std::uint64_t kSlowTurns = 10;
 
 std::int64_t percent(double share) {
     return std::clamp<std::int64_t>(std::llround(share * 100), 0, kSpeedMost);
@@ -24,14 +25,17 @@ std::string dumped(const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-constexpr const char* kNames[] = {"state", "breaker", "slots", "running", "used", "speed", "failures"};
-
-bool is_news(std::size_t column, std::size_t used, std::int64_t before, std::int64_t now) {
-    if (column != used) return before != now;
-    return before != now && (std::llabs(before - now) >= kUsedStep || now == 0 || now == 100);
-}
+constexpr const char* kNames[] = {"state", "breaker",  "slots", "running", "used",
+                                  "speed", "failures", "done",  "cpu",     "memory"};
 
 }  // namespace
+
+bool FleetColumns::is_news(std::size_t column, std::size_t row, std::int64_t now) const {
+    const std::int64_t before = rows_[row].values[column];
+    if (before == now) return false;
+    if (column == used) return std::llabs(before - now) >= kUsedStep || now == 0 || now == 100;
+    return column < done || (row + updates_) % kSlowTurns == 0;
+}
 
 FleetColumns::Row FleetColumns::row_of(const engine::WorkerInfo& worker) {
     Row row{.name = worker.name, .hostname = worker.hostname, .labels = worker.labels, .values = {}};
@@ -42,6 +46,9 @@ FleetColumns::Row FleetColumns::row_of(const engine::WorkerInfo& worker) {
     row.values[used] = percent(worker.utilization);
     row.values[speed] = percent(worker.speed);
     row.values[failures] = worker.failures_recent;
+    row.values[done] = static_cast<std::int64_t>(worker.succeeded);
+    row.values[cpu] = percent(worker.cpu_usage);
+    row.values[memory] = percent(worker.memory_usage);
     return row;
 }
 
@@ -76,6 +83,7 @@ bool FleetColumns::update(const std::vector<engine::WorkerInfo>& workers) {
         begin_anew(workers);
         return true;
     }
+    ++updates_;
     Json changes = Json::object(), added = Json::object(), gone = Json::array();
     std::vector<bool> seen(rows_.size(), false);
     for (const engine::WorkerInfo& worker : workers) {
@@ -93,7 +101,7 @@ bool FleetColumns::update(const std::vector<engine::WorkerInfo>& workers) {
         seen[known->second] = true;
         Row& before = rows_[known->second];
         for (std::size_t c = 0; c < kColumns; ++c) {
-            if (!is_news(c, used, before.values[c], row.values[c])) continue;
+            if (!is_news(c, known->second, row.values[c])) continue;
             before.values[c] = row.values[c];
             Json& change = changes[kNames[c]];
             if (change.is_null()) change = Json::array({Json::array(), Json::array()});

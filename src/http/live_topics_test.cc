@@ -139,6 +139,34 @@ TEST_CASE("columns say nothing when nothing changed, and not each small step of 
     CHECK(columns.since(0).empty());  // from before all that is kept
 }
 
+TEST_CASE("what changes all the time is told exactly, of each worker at every tenth update") {
+    std::vector<engine::WorkerInfo> fleet;
+    for (int n = 0; n < 20; ++n) fleet.push_back(a_worker("w" + std::to_string(n)));
+    FleetColumns columns;
+    Viewer reader;
+    columns.update(fleet);
+    reader.take(json::parse(columns.full()));
+    for (engine::WorkerInfo& worker : fleet) worker.cpu_usage = 0.42, worker.memory_usage = 0.17;
+    for (int turn = 0; turn < 10; ++turn) {
+        std::size_t told = 0;
+        for (engine::WorkerInfo& worker : fleet) ++worker.succeeded;
+        const std::uint64_t before = columns.version();
+        columns.update(fleet);
+        for (const std::string& change : columns.since(before)) {
+            reader.take(json::parse(change));
+            told += json::parse(change)["changes"]["done"][0].size();
+        }
+        CHECK_EQ(told, 2);
+    }
+    for (const engine::WorkerInfo& worker : fleet) {
+        const int done = reader.of(worker.name, "done");
+        CHECK(done >= 1);
+        CHECK(done <= 10);
+        CHECK_EQ(reader.of(worker.name, "cpu"), 42);
+        CHECK_EQ(reader.of(worker.name, "memory"), 17);
+    }
+}
+
 TEST_CASE("a thousand busy workers change by less than ten kilobytes a second") {
     std::vector<engine::WorkerInfo> fleet;
     for (int n = 0; n < 1000; ++n) fleet.push_back(a_worker("worker-" + std::to_string(n), n % 4, (n % 100) / 100.0));
@@ -151,6 +179,9 @@ TEST_CASE("a thousand busy workers change by less than ten kilobytes a second") 
             seed = seed * 1'664'525U + 1'013'904'223U;
             if ((seed >> 16U) % 2 == 0) worker.running = (worker.running + 1) % 5;
             worker.utilization = std::min(1.0, worker.utilization + ((seed >> 20U) % 5) / 500.0);
+            worker.succeeded += 1;
+            worker.cpu_usage = ((seed >> 12U) % 100) / 100.0;
+            worker.memory_usage = ((seed >> 8U) % 100) / 100.0;
         }
         const std::uint64_t before = columns.version();
         columns.update(fleet);

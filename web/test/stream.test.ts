@@ -37,7 +37,7 @@ const first = follow(undefined, { version: 7, full: true, columns: columns(["w1"
 
 test("the fleet follows what changed, and nothing else becomes another object", () => {
   const [w1, w2] = first.rows;
-  assert.deepEqual(w1, { name: "w1", labels: { zone: "a" }, hostname: "h", state: "WORKER_STATE_READY", breaker: "closed", slots: 4, running: 1, utilization: 0.5, speed: 1, failures: 0 });
+  assert.deepEqual(w1, { name: "w1", labels: { zone: "a" }, hostname: "h", state: "WORKER_STATE_READY", breaker: "closed", slots: 4, running: 1, utilization: 0.5, speed: 1, failures: 0, done: 0, cpu: 0, memory: 0 });
   const next = follow(first, { version: 8, since: 7, added: columns(["w3"]), gone: [0], changes: { running: [[1, 2], [3, 4]], state: [[1], [5]], breaker: [[2], [2]] } }) as Fleet;
   assert.deepEqual(workersOf(next).map((each) => [each.name, each.running, each.state, each.breaker]), [["w2", 3, "WORKER_STATE_DRAINING", "closed"], ["w3", 4, "WORKER_STATE_READY", "probing"]]);
   assert.equal(first.rows[1], w2);

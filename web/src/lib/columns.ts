@@ -12,6 +12,9 @@ export interface Seen {
   utilization: number;
   speed: number;
   failures: number;  // of its last 36 runs
+  done: number;      // these three at most 10 s old
+  cpu: number;
+  memory: number;
 }
 export interface Fleet { version: number; rows: readonly (Seen | null)[] }  // null: the worker of that place is gone
 
@@ -25,6 +28,9 @@ const SET: Record<string, (row: Seen, value: number) => void> = {
   used: (row, v) => (row.utilization = v / 100),
   speed: (row, v) => (row.speed = v / 100),
   failures: (row, v) => (row.failures = v),
+  done: (row, v) => (row.done = v),
+  cpu: (row, v) => (row.cpu = v / 100),
+  memory: (row, v) => (row.memory = v / 100),
 };
 
 type Columns = { name?: string[]; labels?: Record<string, string>[]; hostname?: string[] } & Record<string, unknown>;
@@ -40,7 +46,7 @@ export interface FleetFrame {
 
 function rowsOf(columns: Columns): Seen[] {
   return (columns.name ?? []).map((name, i) => {
-    const row: Seen = { name, labels: columns.labels?.[i] ?? {}, hostname: columns.hostname?.[i] ?? "", state: "", breaker: "closed", slots: 0, running: 0, utilization: 0, speed: 0, failures: 0 };
+    const row: Seen = { name, labels: columns.labels?.[i] ?? {}, hostname: columns.hostname?.[i] ?? "", state: "", breaker: "closed", slots: 0, running: 0, utilization: 0, speed: 0, failures: 0, done: 0, cpu: 0, memory: 0 };
     for (const [key, put] of Object.entries(SET)) put(row, (columns[key] as number[] | undefined)?.[i] ?? 0);
     return row;
   });

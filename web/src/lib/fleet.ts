@@ -20,10 +20,19 @@ export function groupingOf(workers: readonly Seen[]): string[] {
 
 const byName = new Intl.Collator("en", { numeric: true });
 
+// The places of names in their order. A collator is slow, names come and go seldom, and the fleet is told each second.
+let places = new Map<string, number>();
+export function placesOf(workers: readonly Seen[]): ReadonlyMap<string, number> {
+  if (workers.some((each) => !places.has(each.name)))
+    places = new Map([...workers].map((each) => each.name).sort(byName.compare).map((name, i) => [name, i]));
+  return places;
+}
+
 // Sorted by name, so that a worker keeps its place.
 export function groups(workers: readonly Seen[], keys: readonly string[]): Group[] {
   const found = new Map<string, Group>();
-  for (const worker of [...workers].sort((a, b) => byName.compare(a.name, b.name))) {
+  const place = placesOf(workers);
+  for (const worker of [...workers].sort((a, b) => place.get(a.name)! - place.get(b.name)!)) {
     const parts = keys.map((key): [string, string] => [key, worker.labels?.[key] ?? "–"]);
     const name = parts.map(([key, value]) => `${key}=${value}`).join(" ") || "all workers";
     const group = found.get(name) ?? { name, parts, workers: [] };
@@ -66,6 +75,9 @@ const NUMBERS: Record<string, (worker: Seen) => number> = {
   used: (w) => w.utilization,
   busy: (w) => (w.slots ? w.running / w.slots : 0),
   failed: (w) => w.failures,
+  done: (w) => w.done,
+  cpu: (w) => w.cpu,
+  memory: (w) => w.memory,
 };
 export function filterOf(text: string): Test {
   const tests = text.trim().split(/\s+/).filter(Boolean).map(testOf);

@@ -149,26 +149,32 @@ function draw(canvas: HTMLCanvasElement, layout: Layout, width: number, ink: Ink
   c.clearRect(0, 0, width, layout.height);
   const step = layout.size + layout.gap;
   const last: [Seen, number, number][] = [];
+  const plain = ink.scale.map(() => new Path2D());  // of most tiles: one to fill for each step of lightness
   for (const spot of layout.spots)
     spot.group.workers.forEach((worker, i) => {
       const x = spot.left + (i % spot.columns) * step;
       const y = spot.top + Math.floor(i / spot.columns) * step;
       if (worker.name === chosen || worker.name === hover) last.push([worker, x, y]);
+      else if (condition(worker) === "ready" && matches(worker)) box(plain[shade(measure, worker)], x, y, layout.size);
       else tile(c, ink, worker, measure, x, y, layout.size, matches(worker) ? 1 : 0.14);
     });
+  plain.forEach((path, i) => {
+    c.fillStyle = ink.scale[i];
+    c.fill(path);
+  });
   for (const [worker, x, y] of last) {
     tile(c, ink, worker, measure, x, y, layout.size, 1);
     for (const [colour, line] of [[ink.card, 5], [ink.ink, 2]] as const) {
       c.strokeStyle = colour;
       c.lineWidth = line;
+      c.beginPath();
       box(c, x - 1.5, y - 1.5, layout.size + 3);
       c.stroke();
     }
   }
 }
 
-function box(c: CanvasRenderingContext2D, x: number, y: number, size: number): void {
-  c.beginPath();
+function box(c: CanvasPath, x: number, y: number, size: number): void {
   c.roundRect(x, y, size, size, Math.min(3, size / 5));
 }
 
@@ -181,10 +187,12 @@ function tile(c: CanvasRenderingContext2D, ink: Ink, worker: Seen, measure: Meas
     c.strokeStyle = ink.edge;
     c.lineWidth = 1.5;
     c.setLineDash([2, 2]);
+    c.beginPath();
     box(c, x + 1, y + 1, size - 2);
     c.stroke();
   } else if (state === "breaker") {
     c.fillStyle = ink.bad;
+    c.beginPath();
     box(c, x, y, size);
     c.fill();
     cross(c, worker.breaker === "open", x, y, size);
@@ -192,12 +200,14 @@ function tile(c: CanvasRenderingContext2D, ink: Ink, worker: Seen, measure: Meas
     c.strokeStyle = c.fillStyle = ink.warn;
     c.lineWidth = 2;
     if (state === "suspect") c.setLineDash([2.5, 1.8]);
+    c.beginPath();
     box(c, x + 1, y + 1, size - 2);
     c.stroke();
     if (state === "suspect") c.fillRect(x + size / 2 - 1.5, y + size / 2 - 1.5, 3, 3);
     else c.fillRect(x + size * 0.25, y + size / 2 - 1, size / 2, 2);
   } else {
     c.fillStyle = ink.scale[shade(measure, worker)];
+    c.beginPath();
     box(c, x, y, size);
     c.fill();
     if (state === "draining")
