@@ -30,6 +30,7 @@ class Redis:
         self.socket = self.folder / "redis.sock"
         self.url = f"redis+unix://{self.socket}"
         self.settings = settings
+        self.environment = {}    # beside the own one
         self.process = None
 
     def __enter__(self):
@@ -44,7 +45,8 @@ class Redis:
         with open(self.folder / "redis.log", "a") as log:
             self.process = subprocess.Popen(
                 ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", "",
-                 "--appendonly", "yes", "--appendfsync", "always", *self.settings], stdout=log, stderr=log)
+                 "--appendonly", "yes", "--appendfsync", "always", *self.settings], stdout=log, stderr=log,
+                env={**os.environ, **self.environment})
         wait_until("Redis answers", lambda: self.cli("ping", check=False) == "PONG")
 
     def kill(self):
@@ -346,7 +348,7 @@ class Many:
 
     def __init__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="nexus-redis-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
-        self.processes = {}
+        self.processes, self.settings = {}, {}
 
     def __enter__(self):
         return self
@@ -361,12 +363,16 @@ class Many:
     def start(self, *settings, port=None):
         port = port or free_port()
         folder = self.folder / str(port)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
+        self.settings[port] = settings
         with open(folder / "log", "a") as log:
             self.processes[port] = subprocess.Popen(
                 ["redis-server", *settings, "--port", str(port), "--dir", str(folder)], stdout=log, stderr=log)
         wait_until("it answers", lambda: self.cli(port, "ping") == "PONG")
         return port
+
+    def again(self, port):
+        return self.start(*self.settings[port], port=port)
 
     def node(self, *settings):
         return self.start("--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always", *settings)
