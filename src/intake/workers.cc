@@ -243,10 +243,20 @@ Result<void> Workers::publish(const Outgoing& out, std::string& tried_on) {
     if (over && tried_on.empty()) return {};
     std::string old_id(old_text(*out.assignment.body, kOldId));
     if (old_id.empty()) old_id = to_text(order.task);
-    Held held{.task = order.task, .old_id = old_id, .entry = {}, .sent = Clock::now(), .type = out.assignment.type};
-    const std::string note =
-        Json{{"task", to_text(order.task)}, {"worker", out.worker}, {"id", old_id}, {"type", out.assignment.type}}.dump(
-            -1, ' ', false, Json::error_handler_t::replace);
+    const Duration long_run = order.decision.estimate.p90 + order.decision.estimate.p90;
+    Held held{.task = order.task,
+              .old_id = old_id,
+              .entry = {},
+              .sent = Clock::now(),
+              .type = out.assignment.type,
+              .long_run = long_run,
+              .doubted_from = {}};
+    const std::string note = Json{
+        {"task", to_text(order.task)},
+        {"worker", out.worker},
+        {"id", old_id},
+        {"type", out.assignment.type},
+        {"long_us", long_run.us}}.dump(-1, ' ', false, Json::error_handler_t::replace);
     const std::string attempt = to_text(order.attempt), channel = kWorkerChannel + out.worker;
     if (auto ok = reach(); !ok) return ok;
     if (over) {  // but it may have been sent: then the worker holds it, and its next session says so
@@ -302,6 +312,7 @@ void Workers::run() {
             if (std::exchange(away, false))  // their connections were cut, too: they have the time to come back
                 for (auto& [id, worker] : workers_) {
                     worker.alive = Clock::now();
+                    worker.cut_off = true;
                     if (worker.heard) worker.heard = worker.alive;
                 }
             continue;
@@ -350,6 +361,9 @@ Result<void> Workers::load_sent() {
         const auto task = parse_id<TaskId>(text_of(note, "task"));
         const std::string id = text_of(note, "worker");
         if (!task || id.empty()) continue;
+        // It may have died while we were away, which nobody saw: more patience, but not for ever.
+        const Duration long_run{note.value("long_us", std::int64_t{0})};
+        const Duration patience = std::max(Duration{options_.timeout.us * 10}, Duration{long_run.us * 2});
         Worker& worker = workers_[id];
         worker.id = id;
         worker.alive = Clock::now();
@@ -357,7 +371,9 @@ Result<void> Workers::load_sent() {
                                  .old_id = text_of(note, "id"),
                                  .entry = {},
                                  .sent = Clock::now(),
-                                 .type = text_of(note, "type")};
+                                 .type = text_of(note, "type"),
+                                 .long_run = long_run,
+                                 .doubted_from = Clock::now() + std::chrono::microseconds(patience.us)};
     }
     loaded_ = true;
     return {};
@@ -404,7 +420,13 @@ Result<void> Workers::look() {
             worker.id = id;
             worker.subscribed = true;
             worker.alive = Clock::now();
+            const bool cut_off = std::exchange(worker.cut_off, false);
+            if (!std::exchange(worker.was_away, false) || cut_off) continue;
+            for (auto& [attempt, held] : worker.held)
+                held.doubted_from =
+                    worker.alive + std::chrono::microseconds(std::max(options_.timeout, held.long_run).us);
         }
+        for (auto& [id, worker] : workers_) worker.was_away = worker.was_away || !worker.subscribed;
         for (auto& [id, worker] : workers_)
             if (Clock::now() - worker.described > kDescribeEvery) due.push_back(id);
     }
@@ -496,6 +518,7 @@ void Workers::judge() {
                 joining.push_back({id, worker.number, std::move(hello)});
             }
             if (!worker.session) continue;
+            if (give_up_doubted(worker) > 0) continue;  // it joins anew at the next look
             engine::WorkerReport report;
             report.load = worker.load.value_or(engine::WorkerReport::Load{});
             const bool draining = worker.draining || !worker.subscribed;
@@ -514,6 +537,26 @@ void Workers::judge() {
                             if (way->workers != nullptr) way->workers->joined(id, number, std::move(session));
                         });
     for (const std::string& id : lost) let_go(id);
+}
+
+// With the lock held. What a worker held before it was away, and has not ended since: its next session does not hold it.
+std::size_t Workers::give_up_doubted(Worker& worker) {
+    std::vector<AttemptId> gone;
+    for (const auto& [attempt, held] : worker.held)
+        if (held.doubted_from && held.entry.empty() && Clock::now() >= *held.doubted_from) gone.push_back(attempt);
+    if (gone.empty() || publishing_ == worker.id) return 0;
+    for (const AttemptId attempt : gone) {
+        worker.held.erase(attempt);
+        done_.emplace_back(std::string(), attempt);
+    }
+    counts_.forgotten += gone.size();
+    engine_.disconnected(std::exchange(worker.session, {}));
+    options_.log(
+        LogLevel::warning, "redis_worker_forgot",
+        fmt::format("worker {} was away from its channel and has not ended {} tasks that it had before; they go "
+                    "elsewhere. Let each process have a name of its own",
+                    worker.id, gone.size()));
+    return gone.size();
 }
 
 void Workers::let_go(const std::string& id) {

@@ -8,6 +8,8 @@
 //   It ends          by an entry of nexus:tasks:completed, acknowledged when the end is in the journal
 //   It is lost       after server.redis_worker_timeout without subscription, or without the reports it once sent; what it
 //                    ran is given to others after the lease
+//   It comes back    under its name, another process perhaps: what it held before has that long to end, or twice the
+//                    p90 that was predicted, and is given to others then. Ten times that long after a start of ours
 //
 // Two threads of its own: one sends, one reads and looks. The engine's threads never wait for Redis here.
 
@@ -34,7 +36,7 @@ inline constexpr const char* kWorkerChannel = "nexus:worker:";
 inline constexpr const char* kWorkerHash = "nexus:workers:";
 
 struct WorkerCounts {
-    std::uint64_t workers = 0, published = 0, unheard = 0, completions = 0, stale = 0, malformed = 0;
+    std::uint64_t workers = 0, published = 0, unheard = 0, completions = 0, stale = 0, malformed = 0, forgotten = 0;
 };
 
 class Workers {
@@ -65,12 +67,15 @@ private:
         std::string old_id, entry;  // entry: of its completion, as soon as that was read
         Clock::time_point sent;
         std::string type;
+        Duration long_run;                              // few run longer: twice the p90 that was predicted
+        std::optional<Clock::time_point> doubted_from;  // its worker was away since it was sent: given up then
     };
     struct Worker {
         std::string id;  // as the old wire knows it
         std::uint64_t number = 0;
         SessionId session;
-        bool connecting = false, subscribed = false;
+        bool connecting = false, subscribed = false, was_away = false;  // away: seen without subscription
+        bool cut_off = false;                    // by a Redis that was away: that is no end of its process
         std::optional<bool> told_draining;       // none: its capacity is to be told
         Clock::time_point alive;                 // when it was last seen subscribed
         std::optional<Clock::time_point> heard;  // when it last reported by itself
@@ -102,6 +107,7 @@ private:
     Result<void> describe(const std::string& id);
     engine::WorkerHello hello_of(Worker& worker);
     void judge();
+    std::size_t give_up_doubted(Worker& worker);
     void let_go(const std::string& id);
     Result<void> complete(const Entry& entry);
     Result<void> settle();
