@@ -41,13 +41,13 @@ class Redis:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self):
+    def start(self, ready=True):
         with open(self.folder / "redis.log", "a") as log:
             self.process = subprocess.Popen(
                 ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", "",
                  "--appendonly", "yes", "--appendfsync", "always", *self.settings], stdout=log, stderr=log,
                 env={**os.environ, **self.environment})
-        wait_until("Redis answers", lambda: self.cli("ping", check=False) == "PONG")
+        wait_until("Redis answers", lambda: self.cli("ping", check=False).startswith("PONG" if ready else ("PONG", "LOADING")))
 
     def kill(self):
         self.process.kill()
@@ -251,6 +251,27 @@ class OnRedis(unittest.TestCase):
             waiting.kill()
             waiting.wait()
             waiting.stderr.close()
+
+    def test_a_redis_that_reads_its_file_is_waited_for(self):
+        """Meanwhile it says that it has no append-only file: that is no reason to end, nor one to tell."""
+        with Redis("--enable-debug-command", "yes") as redis, House() as house:
+            house.start_server("--store", redis.url)
+            house.bulk_exec(300, lambda i: ["true"], "some")
+            waiting = int(house.status()["waiting"])
+            # Long to read, and now and then it looks who asks: every 1,024 commands.
+            redis.cli("eval", "for i = 1, 8000 do redis.call('set', 'other' .. i, i) end", "0")
+            redis.settings = ("--key-load-delay", "500")
+            redis.kill()
+            redis.start(ready=False)
+            house.kill_server()
+            house.start_server("--store", redis.url)
+            self.assertEqual(int(house.status()["waiting"]), waiting)
+            redis.kill()
+            redis.start(ready=False)
+            wait_until("submissions are taken again", lambda: not self.refused(house), 60)
+            log = (house.folder / "server.log").read_text()
+            self.assertIn("Redis reads its file; waiting for it", log)
+            self.assertNotIn("append-only", log)
 
     def test_an_end_that_redis_lost_is_stored_again(self):
         """T32, owner alive: Redis comes back without its last appends, as after a failover or a crash between two syncs."""

@@ -77,6 +77,7 @@ Result<void> RedisJournal::check_level(Connection& connection) {
         for (const Reply* reply : {&(*replies)[1], &(*replies)[2]})
             for (const Reply& word : reply->items) config.push_back(word.text);
         ServerFacts facts = read_facts((*replies)[0].text, config);
+        if (facts.loading) return fail(Fault::unreachable, "Redis reads its file");
         // How many must follow is looked at when it begins. Later each append waits for as many as it needs.
         if (owner_.size() > 0) facts.replicas = std::max(facts.replicas, options_.replicas + (options_.replicas > 0));
         const auto level = store::level_of(facts, {.level = options_.level,

@@ -53,10 +53,6 @@ Result<std::unique_ptr<RedisJournal>> RedisJournal::open(RedisJournalOptions opt
 }
 
 Result<void> RedisJournal::start() {
-    {
-        const std::lock_guard lock(writer_mutex_);
-        if (const auto connection = writer(); !connection) return std::unexpected(connection.error());
-    }
     // A server that reads its file answers only what it is.
     const auto end = redis::Pool::Clock::now() + std::chrono::microseconds(options_.loading_max.us);
     for (bool told = false;;) {
@@ -67,6 +63,10 @@ Result<void> RedisJournal::start() {
         if (!loading || redis::Pool::Clock::now() > end) return std::unexpected(redis::error_of(*ping));
         if (!std::exchange(told, true)) note(true, "Redis reads its file; waiting for it");
         std::this_thread::sleep_for(kLoadingLook);
+    }
+    {
+        const std::lock_guard lock(writer_mutex_);
+        if (const auto connection = writer(); !connection) return std::unexpected(connection.error());
     }
     return load_results();
 }

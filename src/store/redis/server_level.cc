@@ -80,6 +80,7 @@ ServerFacts read_facts(std::string_view info, const std::vector<std::string>& co
     const std::size_t dot = version.find('.');
     facts.major = static_cast<int>(number(version.substr(0, dot)));
     if (dot != std::string_view::npos) facts.minor = static_cast<int>(number(version.substr(dot + 1)));
+    facts.loading = line_of(info, "loading") == "1";
     facts.append_only = line_of(info, "aof_enabled") == "1";
     facts.eviction = line_of(info, "maxmemory_policy");
     facts.memory_max = number(line_of(info, "maxmemory"));

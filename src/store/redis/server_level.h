@@ -12,6 +12,7 @@ namespace nexus::store {
 
 struct ServerFacts {
     int major = 0, minor = 0;
+    bool loading = false;  // it reads its file and tells of no other thing what holds later
     bool append_only = false;
     std::string fsync;                              // always, everysec, no; empty = the server does not tell
     bool fsync_pauses = false;                      // while the file is rewritten
