@@ -104,11 +104,27 @@ def nexus(binary):
     return measure
 
 
+def nexus_store(binary, *flags):
+    """Submitted and worked off at the same time, by raw streams: what each of our stores does."""
+    def measure(workers, slots):
+        out = run(binary, "bench", "e2e", "--tasks", str(5 * TASKS), "--workers", str(workers), "--slots", str(slots), *flags, "-o", "json",
+                  stderr=subprocess.DEVNULL)
+        result = json.loads(out)["results"][0]
+        if result["lost"] or result["duplicated"]:
+            raise RuntimeError(f"lost {result['lost']}, twice {result['duplicated']}")
+        return {**result, "server_cpu_us_per_task": result["server_cpu_s"] * 1e6 / (5 * TASKS), "worker_cpu_us_per_task": float("nan")}
+    return measure
+
+
 # What is compared, and what it has promised when a worker hears that its report was taken.
 def rows(binary):
     streams, bull = str(BUILT / "redis_streams"), ["node", str(BUILT / "bullmq.js")]
     return {
         "nexus bench sdk": (nexus(binary), "submission, assignment and result synced to disk before anyone hears of them"),
+        "nexus bench e2e, embedded": (nexus_store(binary), "as above"),
+        "nexus bench e2e, Redis, always": (nexus_store(binary, "--store", "redis"), "as above, in Redis"),
+        "nexus bench e2e, Redis, everysec": (nexus_store(binary, "--store", "redis", "--durability", "process"),
+                                             "all survives the end of nexus; up to 2 s is lost with the power"),
         "Redis Streams loop, everysec": (peer(redis("everysec"), streams), "up to a second of XADD and XACK is lost with the power"),
         "Redis Streams loop, always": (peer(redis("always"), streams), "XADD and XACK synced before their answer, once per turn of its loop"),
         "beanstalkd, -f 0": (peer(beanstalkd(0), str(BUILT / "beanstalkd"), tasks=TASKS // 10), "a tenth of the tasks: put and delete synced one by one; a reservation is not stored"),
