@@ -2,6 +2,7 @@
 
 #include <hiredis/read.h>
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -10,10 +11,13 @@
 namespace nexus::redis {
 namespace {
 
-// The reader's callbacks build the tree of replies in place: a list's items exist before they are read.
+constexpr int kItemsAhead = 1024;
+
+// The reader's callbacks build the tree of replies in place. A list grows as its items come, whatever it said of their
+// number: only the list that is being read moves, and nobody else holds what it has.
 Reply* place(const redisReadTask* task) {
     if (task->parent == nullptr) return new Reply;  // owned by the reader until next() takes it
-    return &static_cast<Reply*>(task->parent->obj)->items[static_cast<std::size_t>(task->idx)];
+    return &static_cast<Reply*>(task->parent->obj)->items.emplace_back();
 }
 void* make_text(const redisReadTask* task, char* bytes, std::size_t size) {
     Reply* reply = place(task);
@@ -24,7 +28,7 @@ void* make_text(const redisReadTask* task, char* bytes, std::size_t size) {
 void* make_list(const redisReadTask* task, int count) {
     Reply* reply = place(task);
     reply->type = Reply::Type::list;
-    reply->items.resize(static_cast<std::size_t>(count));
+    reply->items.reserve(static_cast<std::size_t>(std::min(count, kItemsAhead)));
     return reply;
 }
 void* make_number(const redisReadTask* task, long long number) {
