@@ -26,6 +26,7 @@
 #include "main/manual.h"
 #include "main/scheduler_keys.h"
 #include "main/serve.h"
+#include "main/store_verbs.h"
 #include "main/usage.h"
 #include "simulate/command.h"
 #include "simulate/eta.h"
@@ -49,6 +50,7 @@ int run(int argc, char** argv) {
     nexus::serve::add_config_verbs(root, exit_code);
     nexus::serve::add_audit_verify(root, exit_code);
     nexus::journal_verbs::add_command(root, exit_code);
+    nexus::journal_verbs::add_store_verbs(root, exit_code);
     nexus::evaluate::add_command(root, exit_code, nexus::simulate::measure_etas);
     nexus::simulate::add_command(root, exit_code);
     nexus::bench::add_command(root, exit_code);
