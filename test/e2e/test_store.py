@@ -3,15 +3,19 @@ import base64
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import threading
 import unittest
+import urllib.error
 
+from clickhouse import ClickHouse
 from harness import House, NEXUS, wait_until
 from test_redis import Redis, refusal
 from test_restart import starts
 
 WAITING = 2000
+ENDED = {4: "succeeded", 5: "dead"}  # core::TaskState
 PARKED = ("--type", "nobody", "--require", "zone=nowhere")  # no worker may run it
 
 
@@ -282,6 +286,70 @@ class Backups(unittest.TestCase):
             self.assertIn(f"task {task} has no payload", nexus("journal", "verify", "--store", redis.url, code=1).stdout)
             none = nexus("journal", "verify", "--store", redis.url, "--store-prefix", "empty", code=3)
             self.assertIn("it holds no journal", none.stderr)
+
+
+def tasks_in(clickhouse):
+    try:
+        return clickhouse.number("SELECT count() FROM tasks")
+    except urllib.error.HTTPError:
+        return 0  # no such table
+
+
+class FromHistory(unittest.TestCase):
+    def figures(self, *flags):
+        """What was measured, without how long that took and what the workload is called."""
+        told = json.loads(nexus("evaluate", *flags, "--model", "mixture,ema", "--by-type", "-o", "json").stdout)["results"]
+        self.assertEqual(len(told), 2)
+        for run in told:
+            for key in ("trace", "predict_ns_mean", "learn_ns_mean", "elapsed_s"):
+                del run[key]
+        return told
+
+    def test_both_histories_give_the_figures_of_the_same_runs(self):
+        clickhouse = ClickHouse()
+        self.addCleanup(clickhouse.close)
+        with House() as house, House() as other:
+            house.start_server()
+            self.assertIn("holds no task that succeeded", nexus("evaluate", "--from-history", "--data", data(house), code=2).stderr)
+            house.start_worker("w1", slots=8)
+            house.bulk_exec(60, lambda i: ["/bin/sleep", f"0.{i % 5}"], "quick", "quick")
+            house.bulk_exec(40, lambda i: ["/bin/sh", "-c", f"exit {i % 2}"], "half", "half")
+            house.await_idle()
+            wait_until("all have been written", lambda: len(house.json("task", "list", "--state", "succeeded", "--limit", "1000")["tasks"]) == 80)
+            running = self.figures("--from-history", "--data", data(house))  # beside its server
+            self.assertEqual([run["rows"] for run in running], [80, 80], "of those that did not succeed nothing is learned")
+            self.assertEqual({kind["type"]: kind["rows"] for kind in running[0]["types"]}, {"quick": 60, "half": 20})
+            self.assertEqual(self.figures("--from-history", "--data", data(house), "--limit", "30")[0]["rows"], 30)
+
+            # The same rows in ClickHouse, and as a trace.
+            other.start_server("--history", clickhouse.url)
+            submit(other, "--type", "cancelled", "--payload", "x", "--key", "c")
+            other.run("task", "cancel", other.json("task", "list")["tasks"][0]["id"])
+            wait_until("the tables are made", lambda: other.json("task", "list", "--state", "cancelled")["tasks"])
+            wait_until("its row is there", lambda: tasks_in(clickhouse) == 1)
+            rows = sqlite3.connect(house.folder / "data" / "history.db").execute(
+                "SELECT finished_us, hex(task), state, t.text, n.text, w.text, submitted_us, started_us, run_us, payload_bytes FROM task"
+                " JOIN name t ON t.id = type JOIN name n ON n.id = tenant JOIN name w ON w.id = worker ORDER BY task").fetchall()
+            self.assertEqual(len(rows), 100)
+            lines = []
+            for finished, task, state_, type_, tenant, worker, submitted, started, run, payload in rows:
+                task = re.sub("(.{8})(.{4})(.{4})(.{4})(.{12})", r"\1-\2-\3-\4-\5", task.lower())
+                lines.append(f"({finished}, '{task}', {ENDED[state_]!r}, {type_!r}, {tenant!r}, 'default', {worker!r}, 5,"
+                             f" {submitted}, {started}, {run}, 1, 0, 0, {payload}, 0, 0, 0, 0, 0, '', '', 0)")
+            clickhouse.ask("INSERT INTO tasks (finished_us, task, state, type, tenant, queue, worker, priority, submitted_us, started_us, run_us,"
+                           " attempts, failures, crashes, payload_bytes, result_bytes, predicted_p50_us, predicted_p90_us,"
+                           " eta_finish_p50_us, eta_finish_p90_us, error, redrive_of, shard) VALUES " + ", ".join(lines))
+            self.assertEqual(self.figures("--from-history", "--history", clickhouse.url), running)
+            trace = house.folder / "trace.csv"
+            first = min(row[6] for row in rows if row[2] == 4)
+            with open(trace, "w") as file:
+                file.write("submit_time_s,duration_s,type,group_or_user,payload_size,worker\n")
+                for row in sorted((row for row in rows if row[2] == 4), key=lambda row: (row[6], row[1])):
+                    file.write(f"{(row[6] - first) / 1e6:.6f},{row[8] / 1e6:.6f},{row[3]},{row[4]},{row[9]},{row[5]}\n")
+            self.assertEqual(self.figures("--trace", trace), running)
+            away = nexus("evaluate", "--from-history", "--history", "clickhouse://127.0.0.1:1/nexus", code=1)
+            self.assertIn("127.0.0.1:1", away.stderr)
+        self.assertIn("--trace FILE, or --from-history", nexus("evaluate", code=2).stderr)
 
 
 if __name__ == "__main__":
