@@ -18,6 +18,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
     std::vector<std::string> traces;
+    bool from_history = false;
     std::string format = "csv";
     std::vector<std::string> models{"mixture"};
     std::string moment = "dispatch";
@@ -87,11 +88,9 @@ Json json_of(const Run& run, bool by_type) {
 
 void print_json(const Options& options, const std::vector<Run>& runs) {
     Json json = {{"command", "evaluate"}};
-    json["args"] = {{"trace", options.traces},
-                    {"model", options.models},
-                    {"moment", options.moment},
-                    {"limit", options.limit},
-                    {"seed", options.seed}};
+    json["args"] = {{"trace", options.traces}, {"from_history", options.from_history},
+                    {"model", options.models}, {"moment", options.moment},
+                    {"limit", options.limit},  {"seed", options.seed}};
     json["results"] = Json::array();
     for (const Run& run : runs) json["results"].push_back(json_of(run, options.by_type));
     fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
@@ -148,12 +147,12 @@ TraceFormat format_of(const Options& options) {
                                         : TraceFormat::csv;
 }
 
-Result<std::vector<Run>> run_all(const Options& options) {
+Result<std::vector<Run>> run_all(const Options& options, const HistorySource& history) {
     std::vector<Run> runs;
     const Moment moment = options.moment == "submit" ? Moment::submit : Moment::dispatch;
     const TraceFormat format = format_of(options);
-    for (const std::string& path : options.traces) {
-        auto rows = read_trace(path, options.limit, format);
+    for (const std::string& path : options.from_history ? std::vector<std::string>{"history"} : options.traces) {
+        auto rows = options.from_history ? history.read(options.limit) : read_trace(path, options.limit, format);
         if (!rows) return std::unexpected(std::move(rows).error());
         for (const std::string& name : options.models) {
             auto model = predict::make_model(name);
@@ -197,14 +196,20 @@ int evaluate_etas(const Options& options, const EtaAnswer& etas) {
     return 0;
 }
 
-int evaluate(const Options& options) {
+bool names_nothing(const Options& options, bool has_history) {
+    if (!options.traces.empty() || options.from_history) return false;
+    complain(has_history ? "nothing to measure: give --trace FILE, or --from-history" : "give --trace FILE");
+    return true;
+}
+
+int evaluate(const Options& options, const HistorySource& history) {
     for (const std::string& name : options.models) {
         const auto model = predict::make_model(name);
         if (model) continue;
         complain(model.error().what);
         return 2;
     }
-    const auto runs = run_all(options);
+    const auto runs = run_all(options, history);
     if (!runs) return exit_code_of(runs.error());
     if (options.output == "json")
         print_json(options, *runs);
@@ -215,7 +220,7 @@ int evaluate(const Options& options) {
 
 }  // namespace
 
-void add_command(CLI::App& root, int& exit_code, EtaAnswer etas) {
+void add_command(CLI::App& root, int& exit_code, EtaAnswer etas, HistorySource history) {
     auto options = std::make_shared<Options>();
     CLI::App* verb =
         root.add_subcommand("evaluate", "Measure how well models predict the run times of a recorded workload");
@@ -226,11 +231,18 @@ void add_command(CLI::App& root, int& exit_code, EtaAnswer etas) {
         "  nexus evaluate --trace jobs.csv.gz --model mixture,ema --moment submit --by-type\n"
         "  nexus evaluate --trace a.csv.gz --trace b.csv.gz -o json\n"
         "  nexus evaluate --trace jobs.csv.gz --plot jobs.svg\n"
+        "  nexus evaluate --from-history --data /var/lib/nexus --by-type\n"
+        "  nexus evaluate --from-history --history clickhouse://localhost:8123/nexus --limit 100000\n"
         "  nexus evaluate --trace jobs.csv.gz --eta --workers 20 --slots 4 --load 0.9\n"
         "  sacct -P -S 2026-01-01 -o JobID,JobName,User,Submit,ElapsedRaw,State,NodeList > jobs.txt; nexus evaluate "
         "--format sacct --trace jobs.txt");
-    verb->add_option("--trace", options->traces, "Trace file (CSV, may be gzip); may be given several times")
-        ->required();
+    verb->add_option("--trace", options->traces, "Trace file (CSV, may be gzip); may be given several times");
+    if (history.read) {
+        verb->add_flag("--from-history", options->from_history,
+                       "Instead: the tasks that succeeded, as the history of a server holds them; it may be running")
+            ->excludes("--trace");
+        history.add_flags(*verb);
+    }
     verb->add_option("--format", options->format,
                      "csv (see docs/prediction.md), sacct (sacct -P with a header) or joblog (parallel --joblog)")
         ->check(CLI::IsMember({"csv", "sacct", "joblog"}))
@@ -239,7 +251,9 @@ void add_command(CLI::App& root, int& exit_code, EtaAnswer etas) {
     verb->add_option("--moment", options->moment, "When a row is predicted: dispatch or submit")
         ->check(CLI::IsMember({"dispatch", "submit"}))
         ->capture_default_str();
-    verb->add_option("--limit", options->limit, "Only the first N rows of each trace; 0 = all")->capture_default_str();
+    verb->add_option("--limit", options->limit,
+                     "Only the first N rows of each trace, or the newest N tasks of the history; 0 = all")
+        ->capture_default_str();
     verb->add_option("--seed", options->seed, "Echoed in the result; the replay itself draws no random numbers")
         ->capture_default_str();
     verb->add_flag("--by-type", options->by_type, "The same figures for each type, with the best that was possible");
@@ -263,9 +277,12 @@ void add_command(CLI::App& root, int& exit_code, EtaAnswer etas) {
         only(verb->add_option("--arrivals", options->arrivals, "With --eta: recorded or poisson")
                  ->check(CLI::IsMember({"recorded", "poisson"})));
         eta->excludes("--by-type", "--plot");
+        if (history.read) eta->excludes("--from-history");
     }
-    verb->callback([options, etas = std::move(etas), &exit_code] {
-        exit_code = options->eta ? evaluate_etas(*options, etas) : evaluate(*options);
+    verb->callback([options, etas = std::move(etas), history = std::move(history), &exit_code] {
+        exit_code = names_nothing(*options, history.read != nullptr) ? 2
+                    : options->eta                                   ? evaluate_etas(*options, etas)
+                                                                     : evaluate(*options, history);
     });
 }
 

@@ -31,8 +31,15 @@ struct EtaQuestion {
 // What is to be printed. A file or number that cannot be: invalid, not_found or corrupt.
 using EtaAnswer = std::function<Result<std::string>(const EtaQuestion&)>;
 
-// Adds the verb to `root`, with --eta if there is somebody to answer. When it was called, `exit_code` is its answer:
+// With --from-history: what a server has recorded itself. This room knows no stores, so somebody else reads them.
+struct HistorySource {
+    std::function<void(CLI::App&)> add_flags;  // that say where it is
+    // The tasks that succeeded, in order of submission: at most so many, the newest ones; 0 = all.
+    std::function<Result<std::vector<TraceRow>>(std::size_t limit)> read;
+};
+
+// Adds the verb to `root`, with --eta and --from-history if there is somebody to answer. When it was called, `exit_code` is its answer:
 // 0 done, 2 bad arguments, 1 anything else.
-void add_command(CLI::App& root, int& exit_code, EtaAnswer etas = {});
+void add_command(CLI::App& root, int& exit_code, EtaAnswer etas = {}, HistorySource history = {});
 
 }  // namespace nexus::evaluate

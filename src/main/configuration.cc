@@ -101,13 +101,13 @@ std::unexpected<cli::Failure> failed(const Error& error, std::string_view doing,
                         doing.empty() ? error.what : fmt::format("{}: {}", doing, error.what), std::move(next));
 }
 
-void add_start_flags(CLI::App& verb, StartFlags& flags) {
+void add_start_flags(CLI::App& verb, StartFlags& flags, std::span<const std::string_view> only) {
     verb.add_option("-c,--config", flags.file, "TOML file; the environment and flags override it");
     verb.add_option("--config-dir", flags.folder,
                     "Folder of further TOML files, read after it by name (default: nexus.d beside nexus.toml)");
     const config::Values defaults;
     for (const config::Setting& setting : config::settings()) {
-        if (!setting.has_flag) continue;
+        if (!setting.has_flag || (!only.empty() && std::ranges::find(only, setting.name) == only.end())) continue;
         std::string name = "--" + std::string(setting.key());
         std::ranges::replace(name, '_', '-');
         // --tls-cert of a verb that calls a server is what it shows that server.

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,9 +22,9 @@ struct StartFlags {
     std::map<std::string, std::string> named;  // "server.listen" -> value, of the settings with a flag of their own
     std::vector<std::string> set;              // key=value
 };
-// One flag per setting that has one, but for names that the verb has already, --config and --set. `flags` must outlive
-// the parsing.
-void add_start_flags(CLI::App& verb, StartFlags& flags);
+// One flag per setting that has one and is among `only` (empty: all), but for names that the verb has already, --config
+// and --set. `flags` must outlive the parsing.
+void add_start_flags(CLI::App& verb, StartFlags& flags, std::span<const std::string_view> only = {});
 cli::Answer<config::Start> read_start(const StartFlags& flags);
 // Files and folders of files, checked together; without environment and flags.
 Result<config::Start> read_files(const std::vector<std::string>& paths);

@@ -22,10 +22,12 @@
 #include "main/audit_verify.h"
 #include "main/config_verbs.h"
 #include "main/dev.h"
+#include "main/history_trace.h"
 #include "main/journal_verbs.h"
 #include "main/manual.h"
 #include "main/scheduler_keys.h"
 #include "main/serve.h"
+#include "main/store_verbs.h"
 #include "main/usage.h"
 #include "simulate/command.h"
 #include "simulate/eta.h"
@@ -49,7 +51,8 @@ int run(int argc, char** argv) {
     nexus::serve::add_config_verbs(root, exit_code);
     nexus::serve::add_audit_verify(root, exit_code);
     nexus::journal_verbs::add_command(root, exit_code);
-    nexus::evaluate::add_command(root, exit_code, nexus::simulate::measure_etas);
+    nexus::journal_verbs::add_store_verbs(root, exit_code);
+    nexus::evaluate::add_command(root, exit_code, nexus::simulate::measure_etas, nexus::serve::history_source());
     nexus::simulate::add_command(root, exit_code);
     nexus::bench::add_command(root, exit_code);
     nexus::add_manual(root, exit_code);

@@ -23,6 +23,7 @@ namespace {
 using cli::Answer;
 using engine::LogLevel;
 
+constexpr const char* kHowToGoOn = "stop that server, or give this one another --store-prefix";
 constexpr const char* kOldPredictions = "scheduler:predictions";
 constexpr std::chrono::milliseconds kLook{100};
 constexpr Duration kTryFirst = milliseconds(250), kTryMost = seconds(5);
@@ -40,6 +41,9 @@ std::string identity_file(const config::Server& settings) {
 }
 
 Answer<OpenJournal> open_embedded(const config::Server& settings, Log& log) {
+    const auto closed = store::closed_journal(settings.data);
+    if (!closed) return failed(closed.error(), "open " + settings.data);
+    if (!closed->empty()) return closed_failure(*closed, settings);
     if (std::filesystem::exists(identity_file(settings)))
         return failed({Fault::failed_state, "it belongs to a journal in Redis"}, "open " + settings.data,
                       "give --store with the address of that server, or another --data");
@@ -200,7 +204,10 @@ Answer<Home> open_home(const config::Server& settings) {
     if (!lock)
         return failed(lock.error(), "open " + settings.data,
                       lock.error().fault == Fault::conflict ? "stop that server, or give this one another --data" : "");
-    if (std::filesystem::exists(settings.data + "/journal.db"))
+    const auto closed = store::closed_journal(settings.data);
+    if (!closed) return failed(closed.error(), "open " + settings.data);
+    if (!closed->empty() && !closed->starts_with(kMovedTo)) return closed_failure(*closed, settings);
+    if (store::holds_journal(settings.data) && closed->empty())
         return failed({Fault::failed_state, "it holds an embedded journal"}, "open " + settings.data,
                       "start with --store embedded to go on with that one, or give another --data");
     auto identity = read_identity(settings);
@@ -225,8 +232,9 @@ Answer<OpenJournal> open_redis(const config::Start& start, const std::function<b
     if (!journal)
         return failed(journal.error(), "the journal in Redis",
                       journal.error().fault == Fault::unreachable ? "is redis-server running there?" : "");
-    const auto stored = (*journal)->cluster();
-    if (!stored) return failed(stored.error(), where);
+    const auto stored = (*journal)->cluster(), closed = (*journal)->closed();
+    if (!stored || !closed) return failed((stored ? closed : stored).error(), where);
+    if (!closed->empty()) return closed_failure(*closed, settings);
     if (!identity.cluster.empty() && *stored != identity.cluster)
         return failed({Fault::failed_state,
                        stored->empty() ? "the journal that " + settings.data + " belongs to is not there"
@@ -234,8 +242,7 @@ Answer<OpenJournal> open_redis(const config::Start& start, const std::function<b
                       where,
                       "name the right server, prefix or database, or restore it; to begin anew, give another --data");
     OpenJournal open{.lock = std::move(home->lock), .journal = {}, .owner = owner_name(identity)};
-    if (auto ok = await_ownership(**journal, open.owner, log); !ok)
-        return failed(ok.error(), where, "stop that server, or give this one another --store-prefix");
+    if (auto ok = await_ownership(**journal, open.owner, log); !ok) return failed(ok.error(), where, kHowToGoOn);
     const std::string level = store::name_of((*journal)->state().level);
     open.told = fmt::format("{} ({})", where, level);
     // What was asked for holds at all times; more than that is given as long as the server gives it.
@@ -254,6 +261,75 @@ Answer<OpenJournal> open_redis(const config::Start& start, const std::function<b
 Answer<OpenJournal> open_journal(const config::Start& start, const std::function<bool(Duration)>& pause, Log& log) {
     const config::Server& settings = start.values.server;
     return settings.store == "embedded" ? open_embedded(settings, log) : open_redis(start, pause, log);
+}
+
+std::string place_of(const config::Server& settings) {
+    if (settings.store == "embedded") {
+        char host[256] = {};
+        if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
+        std::error_code error;
+        return fmt::format(
+            "{} on {}",
+            std::filesystem::weakly_canonical(std::filesystem::absolute(settings.data, error), error).string(), host);
+    }
+    const auto address = redis::parse_address(settings.store);
+    return fmt::format("{} (prefix {})", address ? redis::to_text(*address) : "an address that is none",
+                       settings.store_prefix);
+}
+
+Answer<config::Start> read_journal_start(const StartFlags& flags) {
+    auto start = read_start(flags);
+    if (!start) return start;
+    const auto given = [&](const char* key) {
+        const auto origin = start->origins.find(key);
+        return origin != start->origins.end() && origin->second == "flag";
+    };
+    if (given("server.data") && !given("server.store")) start->values.server.store = "embedded";
+    return start;
+}
+
+std::unexpected<cli::Failure> closed_failure(const std::string& why, const config::Server& settings) {
+    const bool embedded = settings.store == "embedded";
+    const std::string here = embedded ? "--data " + settings.data : "--store " + settings.store;
+    if (why.starts_with(kMovedTo))
+        return failed(
+            {Fault::failed_state, "its journal was " + why}, place_of(settings),
+            "start the server there; or, to go on here without what happened there since: nexus store reopen " + here);
+    return failed({Fault::failed_state, "it holds " + why}, place_of(settings),
+                  "repeat `nexus store migrate`, which begins the copy anew: what it copies from is whole");
+}
+
+Answer<std::unique_ptr<store::RedisJournal>> open_redis_journal(const config::Start& start, const RedisUse& use,
+                                                                Log& log) {
+    const config::Server& settings = start.values.server;
+    const auto address = redis::parse_address(settings.store);
+    if (!address) return failed(address.error(), "the address of Redis", "see docs/redis.md");
+    if (auto ok = check_secret(start, *address, log); !ok) return std::unexpected(std::move(ok).error());
+    store::RedisJournalOptions options = options_of(settings, *address, log);
+    options.now = use.now;
+    if (use.to_read) {
+        options.level = store::Durability::process;
+        options.allow_volatile = true;
+        options.replicas = 0;
+    }
+    auto journal = store::RedisJournal::open(std::move(options));
+    if (!journal)
+        return failed(journal.error(), place_of(settings),
+                      journal.error().fault == Fault::unreachable ? "is redis-server running there?" : "");
+    return *std::move(journal);
+}
+
+Answer<void> await_owner(store::JournalStore& journal, const std::string& me, const config::Server& settings,
+                         Log& log) {
+    if (auto ok = await_ownership(journal, me, log); !ok) return failed(ok.error(), place_of(settings), kHowToGoOn);
+    return {};
+}
+
+Result<void> forget_journal(const config::Server& settings) {
+    std::error_code error;
+    std::filesystem::remove(identity_file(settings), error);
+    if (error) return fail(Fault::failed, identity_file(settings) + ": " + error.message());
+    return store::sync_directory(settings.data);
 }
 
 RedisDoors open_redis_doors(const config::Server& settings, store::JournalStore& journal, engine::Service& engine,

@@ -231,6 +231,10 @@ int stop(Running& running, int signal, Log& log) {
     running.redis.workers.reset();
     running.redis.intake.reset();
     const auto stopped = running.runner->stop(seconds(3));
+    if (stopped) {  // whoever comes next need not wait until we are proven gone
+        const auto head = running.store.journal->head();
+        if (head && head->owner == running.store.owner) (void)running.store.journal->renew(head->claim, "any");
+    }
     if (!stopped)
         log.write(LogLevel::warning, "stopped_early", stopped.error().what);
     else

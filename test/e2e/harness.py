@@ -59,14 +59,14 @@ class House:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start_server(self, *flags, env=None, prefix=()):
+    def start_server(self, *flags, env=None, prefix=(), data=None):
         """Starts the server (again on the same ports) and waits for its ready line. Returns the seconds that took. `prefix`
         are words before the program, e.g. of nice; `env` is added to the environment."""
         begin = time.monotonic()
         with open(self.folder / "server.log", "a") as log:
             self.server = subprocess.Popen(
                 [*prefix, NEXUS, "serve", "--listen", self.grpc or "127.0.0.1:0", "--http", self.http or "127.0.0.1:0",
-                 "--data", str(self.folder / "data"), *flags],
+                 "--data", str(data or self.folder / "data"), *flags],
                 stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.folder, env={**os.environ, **(env or {})})
         self.processes = [p for p in self.processes if p.poll() is None] + [self.server]
         ready, _, _ = select.select([self.server.stdout], [], [], 30)

@@ -119,11 +119,15 @@ Result<Head> RedisJournal::head() {
     return head;
 }
 
-Result<std::string> RedisJournal::cluster() {
-    const auto reply = pool_.run({"HGET", keys_.head, "cluster"});
+Result<std::string> RedisJournal::field(std::string_view name) {
+    const auto reply = pool_.run({"HGET", keys_.head, name});
     if (!reply) return std::unexpected(reply.error());
     if (reply->is_error()) return std::unexpected(redis::error_of(*reply));
     return reply->text;
+}
+
+Result<std::string> RedisJournal::cluster() {
+    return field("cluster");
 }
 
 Result<std::vector<TaskId>> RedisJournal::taken() {
@@ -149,6 +153,8 @@ Result<Claim> RedisJournal::claim(const Head& observed, const Claimant& me) {
          std::to_string(observed.beat), me.name, me.address, redis_key::text_of(claim), std::to_string(claim.epoch),
          options_.cluster.empty() ? hex(me.token_hi) + hex(me.token_lo) : options_.cluster});
     if (!reply) return std::unexpected(reply.error());
+    if (word_of(*reply, 0) == "closed")
+        return fail(Fault::failed_state, "the journal is closed: " + std::string(word_of(*reply, 1)));
     if (word_of(*reply, 0) != "ok")
         return fail(Fault::conflict,
                     "the journal has moved since it was observed; its owner is " + std::string(word_of(*reply, 1)));

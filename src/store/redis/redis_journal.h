@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "redis/pool.h"
-#include "store/journal_store.h"
+#include "store/movable_journal.h"
 #include "store/redis/keys.h"
 #include "store/redis/result_pages.h"
 #include "store/redis/scripts.h"
@@ -60,7 +60,7 @@ struct RedisJournalState {
     std::uint64_t memory_used = 0, memory_max = 0;  // bytes, as of the last look; 0 = no limit
 };
 
-class RedisJournal final : public JournalStore {
+class RedisJournal final : public MovableJournal {
 public:
     // Faults: unreachable, denied, unsupported (see server_level.h), invalid.
     static Result<std::unique_ptr<RedisJournal>> open(RedisJournalOptions options);
@@ -73,6 +73,12 @@ public:
     std::vector<Body> bodies(BodyKind kind, std::span<const TaskId> tasks) override;
     Result<void> put_snapshot(Sequence at, const SnapshotSource& source) override;
     Result<Sequence> get_snapshot(Kept which, const SnapshotSink& sink) override;
+    Result<void> each_kept(BodyKind kind, const KeptVisitor& visit) override;
+    Result<std::string> closed() override;
+    Result<void> close(const Claim& claim, std::string_view why) override;
+    Result<Claim> begin_copy(const CopyStart& start, const Claimant& me, std::string_view why) override;
+    // Deletes a closed journal; what was read of foreign streams is kept. Fault failed_state: it is open.
+    Result<void> discard();
 
     // The name that the journal got at its first claim; empty = never claimed.
     Result<std::string> cluster();
@@ -122,6 +128,7 @@ private:
     Result<void> load_results();
 
     // ---- everybody else
+    Result<std::string> field(std::string_view name);
     Result<redis::Reply> script(const redis_script::Script& script, std::initializer_list<std::string_view> keys,
                                 std::initializer_list<std::string_view> words);
     Result<Manifests> manifests();

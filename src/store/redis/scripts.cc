@@ -76,6 +76,8 @@ return {'ok'}
 constexpr std::string_view kClaim = R"(
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'claim', 'next', 'beat', 'wish', 'owner')
 if head[2] == ARGV[7] then return {'ok'} end
+local closed = redis.call('HGET', KEYS[1], 'closed')
+if closed then return {'closed', closed} end
 local moved = (head[2] or '') ~= ARGV[2] or (head[3] or '1') ~= ARGV[3] or (head[4] or '0') ~= ARGV[4]
 local wished = head[5] and (head[5] == ARGV[5] or head[5] == 'any')
 if (head[1] or '0') ~= ARGV[1] or (moved and not wished) then return {'moved', head[6] or ''} end
@@ -85,6 +87,25 @@ redis.call('HSETNX', KEYS[1], 'next', '1')
 redis.call('HSETNX', KEYS[1], 'chain', '0000000000000000')
 redis.call('HDEL', KEYS[1], 'wish')
 redis.call('HINCRBY', KEYS[1], 'beat', 1)
+return {'ok'}
+)";
+
+constexpr std::string_view kClose = R"(
+local head = redis.call('HMGET', KEYS[1], 'claim', 'epoch', 'owner')
+if not head[1] then return {'gone'} end
+if head[1] ~= ARGV[1] then return {'superseded', head[2], head[3]} end
+if ARGV[2] == '' then redis.call('HDEL', KEYS[1], 'closed') else redis.call('HSET', KEYS[1], 'closed', ARGV[2]) end
+redis.call('HINCRBY', KEYS[1], 'beat', 1)
+return {'ok'}
+)";
+
+// As in kClaim, a claim that is there was made by us.
+constexpr std::string_view kBegin = R"(
+local claim = redis.call('HGET', KEYS[1], 'claim')
+if claim == ARGV[3] then return {'ok'} end
+if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then return {'moved', redis.call('HGET', KEYS[1], 'owner') or ''} end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'address', ARGV[2], 'claim', ARGV[3], 'epoch', ARGV[4], 'cluster', ARGV[5],
+  'next', ARGV[6], 'chain', ARGV[7], 'history', ARGV[8], 'closed', ARGV[9], 'beat', 1)
 return {'ok'}
 )";
 
@@ -138,6 +159,8 @@ Scripts make_scripts(bool knows_flags) {
             .reclaim = make(kReclaim, knows_flags),
             .claim = make(kClaim, knows_flags),
             .keep = make(kKeep, knows_flags),
+            .close = make(kClose, knows_flags),
+            .begin = make(kBegin, false),
             .trim = make(kTrim, knows_flags)};
 }
 

@@ -219,33 +219,34 @@ Result<std::unique_ptr<JournalStore>> open_journal_to_read(const std::string& di
     return std::make_unique<StoredJournal>(*std::move(db), directory);
 }
 
-Result<void> export_journal(const std::string& directory, Sequence after,
-                            const std::function<Result<void>(std::string_view line)>& line, const std::string& vfs) {
-    auto db = open_to_read(directory, vfs);
-    if (!db) return std::unexpected(std::move(db).error());
-    const auto trimmed = db->integer("SELECT value FROM meta WHERE name = 'trimmed'");
-    if (!trimmed) return std::unexpected(trimmed.error());
-    auto rows = db->prepare(kSelectBatches);
-    if (!rows) return std::unexpected(std::move(rows).error());
-    // A batch that holds `after` in its middle has events after it.
-    rows->bind(std::int64_t{0}, std::max(after.n, static_cast<std::uint64_t>(*trimmed)));
-    BatchSequence sequence(std::max(after.n, static_cast<std::uint64_t>(*trimmed)));
-    for (;;) {
-        const auto row = rows->step();
-        if (!row) return std::unexpected(row.error());
-        if (!*row) return {};
-        const StoredBatch stored = stored_batch(*rows);
-        if (auto ok = sequence.follow(stored); !ok) return ok;
-        const auto batch = journal::decode_batch(stored.bytes, sequence.chain_before());
+Result<void> export_events(JournalStore& journal, Sequence after,
+                           const std::function<Result<void>(std::string_view line)>& line) {
+    std::optional<journal::BatchHead> before;
+    // From the first one on: the batch that holds `after` may hold more.
+    return journal.read({}, {}, [&](Sequence first, std::string_view bytes) -> Result<void> {
+        const auto head = journal::check_batch(bytes);
+        if (!head) return std::unexpected(head.error());
+        if (before && before->first.n + before->count != first.n)
+            return fail(Fault::corrupt, "event " + std::to_string(before->first.n + before->count) + " is missing");
+        const auto batch = journal::decode_batch(bytes, before ? before->chain : head->chain_before);
         if (!batch) return std::unexpected(batch.error());
+        before = *head;
         for (std::size_t i = 0; i < batch->events.size(); ++i) {
-            const std::uint64_t number = stored.first.n + i;
+            const std::uint64_t number = first.n + i;
             if (number <= after.n) continue;
             std::string text = journal::describe(batch->events[i]);
             text.replace(0, 1, "{\"sequence\":" + std::to_string(number) + ",");
             if (auto ok = line(text); !ok) return ok;
         }
-    }
+        return {};
+    });
+}
+
+Result<void> export_journal(const std::string& directory, Sequence after,
+                            const std::function<Result<void>(std::string_view line)>& line, const std::string& vfs) {
+    const auto journal = open_journal_to_read(directory, vfs);
+    if (!journal) return std::unexpected(journal.error());
+    return export_events(**journal, after, line);
 }
 
 Result<Sequence> backup_journal(const std::string& directory, const std::string& to) {

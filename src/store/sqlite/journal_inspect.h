@@ -37,6 +37,10 @@ Result<void> export_journal(const std::string& directory, Sequence after,
                             const std::function<Result<void>(std::string_view line)>& line,
                             const std::string& vfs = {});
 
+// The same of any journal. What is trimmed meanwhile is a fault (corrupt).
+Result<void> export_events(JournalStore& journal, Sequence after,
+                           const std::function<Result<void>(std::string_view line)>& line);
+
 // The stored journal for whoever follows it: get_snapshot() and read() of one state of the database; the rest is
 // `unsupported`.
 Result<std::unique_ptr<JournalStore>> open_journal_to_read(const std::string& directory, const std::string& vfs = {});

@@ -71,6 +71,9 @@ Result<Head> SqliteJournal::head() {
 Result<Claim> SqliteJournal::claim(const Head& observed, const Claimant& me) {
     const std::lock_guard lock(writer_mutex_);
     if (failed_) return fail(Fault::failed, kFailed);
+    const auto why = closed_journal(options_.directory);
+    if (!why) return std::unexpected(why.error());
+    if (!why->empty()) return fail(Fault::failed_state, "the journal is closed: " + *why);
     const bool wished = !wish_.empty() && (wish_ == me.name || wish_ == "any");
     const bool unmoved = claim_ == observed.claim && end_.last == observed.last && beat_ == observed.beat;
     if (claim_.epoch != observed.claim.epoch || (!unmoved && !wished))

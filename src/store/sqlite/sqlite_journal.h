@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "sqlite/database.h"
-#include "store/journal_store.h"
+#include "store/movable_journal.h"
 #include "store/sqlite/data_directory.h"
 #include "store/sqlite/segments.h"
 
@@ -57,7 +57,14 @@ struct OpenReport {
     std::string cut_reason;
 };
 
-class SqliteJournal final : public JournalStore {
+// Why the journal in the directory is closed (see MovableJournal), as its file journal.closed says; empty = it is not.
+Result<std::string> closed_journal(const std::string& directory);
+bool holds_journal(const std::string& directory);
+// Moves the files of a journal that nobody has open to `journal.before` in the directory, instead of what lies there.
+// Answers where that is.
+Result<std::string> put_journal_aside(const std::string& directory);
+
+class SqliteJournal final : public MovableJournal {
 public:
     // Faults: conflict (another process holds it: names the pid), unsupported (newer format), corrupt (damage before
     // the end, with its place), denied, no_space, failed.
@@ -72,6 +79,10 @@ public:
     std::vector<Body> bodies(BodyKind kind, std::span<const TaskId> tasks) override;
     Result<void> put_snapshot(Sequence at, const SnapshotSource& source) override;
     Result<Sequence> get_snapshot(Kept which, const SnapshotSink& sink) override;
+    Result<void> each_kept(BodyKind kind, const KeptVisitor& visit) override;
+    Result<std::string> closed() override;
+    Result<void> close(const Claim& claim, std::string_view why) override;
+    Result<Claim> begin_copy(const CopyStart& start, const Claimant& me, std::string_view why) override;
 
     // Checkpoints when checkpoint_bytes of WAL have gathered. append() does so itself when it finds twice as much.
     // Called by the store's own thread unless the options say otherwise. Faults as of append().
