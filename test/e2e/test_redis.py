@@ -362,6 +362,16 @@ class OnRedis(unittest.TestCase):
                 self.assertNotIn("sesame", log)
                 wrong = refusal(house, "--store", f"rediss://nexus@127.0.0.1:{port}", "--data", "other", "--store-ca", cert)
                 self.assertNotEqual(wrong.returncode, 0)
+                # The verbs that copy and move need no more, and take the same settings.
+                url, login = f"rediss://nexus@127.0.0.1:{port}", ("--store-password-file", password, "--store-ca", cert)
+                for words in (("journal", "backup", "--store", url, "copy"), ("store", "migrate", "--from", url, "--to", "new"),
+                              ("store", "migrate", "--from", "new", "--to", url), ("journal", "verify", "--store", url)):
+                    if words[1] == "migrate" and house.server.poll() is None:
+                        house.server.terminate()
+                        house.server.wait(timeout=30)
+                    done = subprocess.run([NEXUS, *words, *login], capture_output=True, text=True, timeout=60, cwd=house.folder)
+                    self.assertEqual(done.returncode, 0, f"{words}: {done.stderr}")
+                    self.assertNotIn("sesame", done.stdout + done.stderr)
 
 
 class Many:
